@@ -1,0 +1,74 @@
+"""Accelerators: memory in bytes (marketing GB are 10⁹), bandwidth, dense matrix rate.
+
+``grade`` says how good the figures are: A read in the vendor's table, B in a secondary source, C where sources
+conflict.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llmcalc.sources import AMD, APPLE, GOOGLE_TPU, INTEL, NVIDIA, Citation
+from llmcalc.units import GB
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """One device: ``memory`` in bytes, ``bandwidth`` in bytes/s, ``bf16_flops`` dense in FLOP/s, None if unpublished."""
+
+    id: str
+    vendor: str
+    memory: int
+    bandwidth: float
+    bf16_flops: float | None
+    watts: int | None
+    grade: str
+    source: Citation
+
+
+def _device(
+    id: str,
+    memory_gb: int,
+    bandwidth_gbps: int,
+    bf16_tflops: float | None,
+    watts: int | None,
+    grade: str,
+    source: Citation,
+) -> Accelerator:
+    flops = None if bf16_tflops is None else bf16_tflops * 1e12
+    return Accelerator(id, source.work.authors, memory_gb * GB, bandwidth_gbps * 1e9, flops, watts, grade, source)
+
+
+ACCELERATORS = {
+    row.id: row
+    for row in (
+        _device("H100 SXM", 80, 3350, 989, 700, "A", NVIDIA.at("H100 SXM")),
+        _device("H100 PCIe", 80, 2000, 756, 350, "A", NVIDIA.at("H100 PCIe")),
+        _device("H200 SXM", 141, 4800, 989, 700, "A", NVIDIA.at("H200 SXM")),
+        _device("B200", 180, 8000, 2250, 1000, "A", NVIDIA.at("B200")),
+        _device("GB200 per GPU", 186, 8000, 2250, 1200, "C", NVIDIA.at("GB200 per GPU")),
+        _device("B300", 288, 8000, 2250, 1200, "C", NVIDIA.at("B300")),
+        _device("A100 40GB SXM", 40, 1555, 312, 400, "A", NVIDIA.at("A100 40GB SXM")),
+        _device("A100 80GB SXM", 80, 2039, 312, 400, "A", NVIDIA.at("A100 80GB SXM")),
+        _device("A100 80GB PCIe", 80, 1935, 312, 300, "A", NVIDIA.at("A100 80GB PCIe")),
+        _device("A10", 24, 600, 125, 150, "B", NVIDIA.at("A10")),
+        _device("L4", 24, 300, 121, 72, "A", NVIDIA.at("L4")),
+        _device("L40S", 48, 864, 362, 350, "A", NVIDIA.at("L40S")),
+        _device("V100 32GB SXM2", 32, 900, None, 300, "A", NVIDIA.at("V100 32GB SXM2")),
+        _device("T4", 16, 320, None, 70, "A", NVIDIA.at("T4")),
+        _device("RTX 3090", 24, 936, 71, 350, "B", NVIDIA.at("RTX 3090")),
+        _device("RTX 4090", 24, 1008, 165, 450, "B", NVIDIA.at("RTX 4090")),
+        _device("RTX 5090", 32, 1792, 210, 575, "B", NVIDIA.at("RTX 5090")),
+        _device("RTX 6000 Ada", 48, 960, 364, 300, "C", NVIDIA.at("RTX 6000 Ada")),
+        _device("MI250X", 128, 3277, 383, 560, "A", AMD.at("MI250X")),
+        _device("MI300X", 192, 5300, 1307, 750, "A", AMD.at("MI300X")),
+        _device("MI325X", 256, 6000, 1307, 1000, "A", AMD.at("MI325X")),
+        _device("MI355X", 288, 8000, 2500, 1400, "C", AMD.at("MI355X")),
+        _device("Gaudi 3", 128, 3700, 1835, 900, "A", INTEL.at("Gaudi 3")),
+        _device("TPU v5e", 16, 819, 197, None, "A", GOOGLE_TPU.at("TPU v5e")),
+        _device("TPU v5p", 95, 2765, 459, None, "A", GOOGLE_TPU.at("TPU v5p")),
+        _device("TPU v6e", 32, 1638, 918, None, "A", GOOGLE_TPU.at("TPU v6e")),
+        _device("M3 Ultra", 512, 819, None, None, "B", APPLE.at("M3 Ultra")),
+        _device("M4 Max", 128, 546, None, None, "B", APPLE.at("M4 Max")),
+    )
+}

@@ -1,0 +1,221 @@
+"""A number that shows its working.
+
+A formula is an ordinary function whose body is a docstring and one ``return``. `formula` reads that expression, so
+what is shown cannot differ from what is computed. Calling the formula gives a `Quantity`: the value, its unit and
+source, the expression, and the quantities that went in.
+
+>>> from llmcalc.transformer.embedding import token_embedding_parameters
+>>> q = token_embedding_parameters(vocab_size=50_000, d_model=768)
+>>> q.value
+38400000
+>>> q.working.values
+'50{,}000 \\\\cdot 768'
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llmcalc import tex
+from llmcalc.sources import Citation
+from llmcalc.symbols import SYMBOLS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Value = Any  # int (exact, of any size), float, or a float64 array in a sweep
+
+
+@dataclass(frozen=True)
+class Working:
+    """The three lines that show how a number came about, each as LaTeX."""
+
+    symbols: str
+    values: str
+    result: str
+
+
+@dataclass(frozen=True, eq=False)
+class Quantity:
+    """A value with its unit, symbol, source, and the quantities it was computed from.
+
+    ``value`` is a Python int (exact), a float, or a float64 array (a sweep). ``expression`` is None for what the reader
+    gave. ``id`` is also the key of its name in ``words/``.
+    """
+
+    id: str
+    value: Value
+    unit: str
+    symbol: str
+    source: Citation | None = None
+    expression: ast.expr | None = None
+    inputs: Mapping[str, Quantity] = field(default_factory=dict)
+    meaning: str = ""
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    @property
+    def is_given(self) -> bool:
+        """True for a number that the reader chose: it has no working of its own."""
+        return self.expression is None
+
+    @property
+    def is_total(self) -> bool:
+        """True for a sum made by `total`, whose inputs are its parts."""
+        return self.expression is not None and self.source is None
+
+    @property
+    def parts(self) -> tuple[Quantity, ...]:
+        """The parts of a `total`, in order; empty for anything else."""
+        return tuple(self.inputs.values()) if self.is_total else ()
+
+    @property
+    def working(self) -> Working:
+        """Formula in symbols, the same with values, the result."""
+        result = tex.number(self.value)
+        if self.expression is None:
+            return Working(self.symbol, result, result)
+        symbols = {name: q.symbol for name, q in self.inputs.items()}
+        values = {name: tex.number(q.value) for name, q in self.inputs.items()}
+        return Working(tex.render(self.expression, symbols), tex.render(self.expression, values), result)
+
+    def named(self, id: str, symbol: str | None = None) -> Quantity:
+        """The same number in another role: the norm before the attention, say."""
+        return replace(self, id=id, symbol=symbol or self.symbol)
+
+    def walk(self, depth: int = 0) -> Iterator[tuple[int, Quantity]]:
+        """This quantity and all that went into it, parents first, with their depth."""
+        yield depth, self
+        for part in self.inputs.values():
+            yield from part.walk(depth + 1)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The tree as a table: one row a quantity, with depth, value, unit, formula, substitution and source."""
+        import pandas as pd
+
+        rows = []
+        for depth, q in self.walk():
+            w = q.working
+            given = q.is_given
+            rows.append(
+                {
+                    "depth": depth,
+                    "id": q.id,
+                    "symbol": q.symbol,
+                    "value": q.value,
+                    "unit": q.unit,
+                    "formula": "" if given else w.symbols,
+                    "substitution": "" if given else w.values,
+                    "source": str(q.source) if q.source else "",
+                }
+            )
+        return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True, eq=False)
+class Formula:
+    """A named expression: call it with keyword arguments (numbers, arrays or quantities) and get a `Quantity`."""
+
+    id: str
+    symbol: str
+    unit: str
+    source: Citation
+    function: Callable[..., Value]
+    expression: ast.expr
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Names of what goes in, in the order of the function's signature."""
+        return tuple(inspect.signature(self.function).parameters)
+
+    @property
+    def meaning(self) -> str:
+        """What is counted and by which convention: the first sentence of the docstring."""
+        return inspect.cleandoc(self.function.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+
+    @property
+    def tex(self) -> str:
+        """The expression in the symbols of the nomenclature."""
+        return tex.render(self.expression, {name: SYMBOLS[name].tex for name in self.arguments})
+
+    def __call__(self, **arguments: Value | Quantity) -> Quantity:
+        """Compute it; what is not a quantity yet becomes one, under its argument's name and symbol."""
+        given = {
+            name: value if isinstance(value, Quantity) else given_quantity(name, value)
+            for name, value in arguments.items()
+        }
+        value = self.function(**{name: _calculable(q.value) for name, q in given.items()})
+        if isinstance(value, np.generic):
+            value = value.item()
+        return Quantity(self.id, value, self.unit, self.symbol, self.source, self.expression, given, self.meaning)
+
+
+def formula(symbol: str, unit: str, source: Citation) -> Callable[[Callable[..., Value]], Formula]:
+    """Turn a function of keyword-only arguments, with one returned expression, into a `Formula`.
+
+    Raises TypeError where the function is not that: has positional arguments, an argument without a symbol, no
+    docstring, or more than one statement.
+    """
+
+    def wrap(function: Callable[..., Value]) -> Formula:
+        parameters = inspect.signature(function).parameters.values()
+        name = function.__name__
+        if any(p.kind is not inspect.Parameter.KEYWORD_ONLY for p in parameters):
+            raise TypeError(f"formula {name}: every argument must be keyword-only")
+        if unknown := [p.name for p in parameters if p.name not in SYMBOLS]:
+            raise TypeError(f"formula {name}: no symbol for {', '.join(unknown)} in symbols.py")
+        return Formula(name, symbol, unit, source, function, _returned_expression(function))
+
+    return wrap
+
+
+def total(id: str, symbol: str, *parts: Quantity) -> Quantity:
+    """A sum that cannot disagree with its own breakdown: its value is the sum of ``parts``, its inputs are they.
+
+    Raises ValueError for no parts, for unlike units, and for two parts of one id (one of them would be lost).
+    """
+    if not parts:
+        raise ValueError(f"total {id}: nothing to add up")
+    units = {p.unit for p in parts}
+    if len(units) > 1:
+        raise ValueError(f"total {id}: cannot add {' and '.join(sorted(units))}")
+    inputs = {p.id: p for p in parts}
+    if len(inputs) < len(parts):
+        raise ValueError(f"total {id}: two parts of one id among {[p.id for p in parts]}")
+    names: list[ast.expr] = [ast.Name(p.id) for p in parts]
+    expression = functools.reduce(lambda a, b: ast.BinOp(a, ast.Add(), b), names)
+    value = sum((_calculable(p.value) for p in parts[1:]), start=_calculable(parts[0].value))
+    return Quantity(id, value, parts[0].unit, symbol, None, expression, inputs, "The sum of its parts.")
+
+
+def given_quantity(name: str, value: Value) -> Quantity:
+    """A number the reader chose, under its name in the nomenclature."""
+    symbol = SYMBOLS[name]
+    return Quantity(name, value, symbol.unit, symbol.tex)
+
+
+def _calculable(value: Value) -> Value:
+    """Bools as 0 or 1, numpy scalars as Python numbers; integer arrays as float64, since int64 overflows silently."""
+    if isinstance(value, np.ndarray):
+        return value.astype(np.float64)
+    if isinstance(value, np.generic):
+        return value.item()
+    return int(value) if isinstance(value, bool) else value
+
+
+def _returned_expression(function: Callable[..., Value]) -> ast.expr:
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    assert isinstance(tree, ast.FunctionDef)
+    match tree.body:
+        case [ast.Expr(ast.Constant(str())), ast.Return(ast.expr() as expression)]:
+            return expression
+    raise TypeError(f"formula {function.__name__}: its body must be a docstring and one return")

@@ -1,0 +1,96 @@
+"""Every work we cite, once. A formula or a row cites a place in one of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Work:
+    """A paper, a document or a program: what to write under a number so that a reader can find it."""
+
+    authors: str
+    year: int
+    title: str
+    url: str
+
+    def at(self, place: str) -> Citation:
+        """A citation with its place: a section, a table, an equation, a file."""
+        return Citation(self, place)
+
+
+@dataclass(frozen=True)
+class Citation:
+    """A work and the place in it."""
+
+    work: Work
+    place: str
+
+    def __str__(self) -> str:
+        return f"{self.work.authors} {self.work.year}, {self.place}"
+
+
+def _arxiv(authors: str, year: int, title: str, number: str) -> Work:
+    return Work(authors, year, title, f"https://arxiv.org/abs/{number}")
+
+
+VASWANI_2017 = _arxiv("Vaswani et al.", 2017, "Attention Is All You Need", "1706.03762")
+BA_2016 = _arxiv("Ba, Kiros, Hinton", 2016, "Layer Normalization", "1607.06450")
+ZHANG_2019 = _arxiv("Zhang, Sennrich", 2019, "Root Mean Square Layer Normalization", "1910.07467")
+SHAZEER_2019 = _arxiv("Shazeer", 2019, "Fast Transformer Decoding: One Write-Head is All You Need", "1911.02150")
+SHAZEER_2020 = _arxiv("Shazeer", 2020, "GLU Variants Improve Transformer", "2002.05202")
+AINSLIE_2023 = _arxiv("Ainslie et al.", 2023, "GQA: Training Generalized Multi-Query Transformer Models", "2305.13245")
+PRESS_2017 = _arxiv("Press, Wolf", 2017, "Using the Output Embedding to Improve Language Models", "1608.05859")
+RADFORD_2019 = Work(
+    "Radford et al.", 2019, "Language Models are Unsupervised Multitask Learners", "https://github.com/openai/gpt-2"
+)
+BROWN_2020 = _arxiv("Brown et al.", 2020, "Language Models are Few-Shot Learners", "2005.14165")
+KAPLAN_2020 = _arxiv("Kaplan et al.", 2020, "Scaling Laws for Neural Language Models", "2001.08361")
+HENIGHAN_2020 = _arxiv("Henighan et al.", 2020, "Scaling Laws for Autoregressive Generative Modeling", "2010.14701")
+KORTHIKANTI_2022 = _arxiv(
+    "Korthikanti et al.", 2022, "Reducing Activation Recomputation in Large Transformer Models", "2205.05198"
+)
+RAJBHANDARI_2020 = _arxiv(
+    "Rajbhandari et al.", 2020, "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models", "1910.02054"
+)
+KINGMA_2015 = _arxiv("Kingma, Ba", 2015, "Adam: A Method for Stochastic Optimization", "1412.6980")
+LOSHCHILOV_2019 = _arxiv("Loshchilov, Hutter", 2019, "Decoupled Weight Decay Regularization", "1711.05101")
+CHEN_2023 = _arxiv("Chen et al.", 2023, "Symbolic Discovery of Optimization Algorithms", "2302.06675")
+DETTMERS_2022 = _arxiv("Dettmers et al.", 2022, "8-bit Optimizers via Block-wise Quantization", "2110.02861")
+DETTMERS_LLM_INT8 = _arxiv(
+    "Dettmers et al.", 2022, "LLM.int8(): 8-bit Matrix Multiplication for Transformers at Scale", "2208.07339"
+)
+DETTMERS_2023 = _arxiv("Dettmers et al.", 2023, "QLoRA: Efficient Finetuning of Quantized LLMs", "2305.14314")
+FRANTAR_2023 = _arxiv(
+    "Frantar et al.",
+    2023,
+    "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers",
+    "2210.17323",
+)
+DAO_2022 = _arxiv("Dao et al.", 2022, "FlashAttention: Fast and Memory-Efficient Exact Attention", "2205.14135")
+MICIKEVICIUS_2018 = _arxiv("Micikevicius et al.", 2018, "Mixed Precision Training", "1710.03740")
+ROUHANI_2023 = _arxiv("Rouhani et al.", 2023, "Microscaling Data Formats for Deep Learning", "2310.10537")
+IEEE_754 = Work(
+    "IEEE",
+    2019,
+    "IEEE Standard for Floating-Point Arithmetic (754-2019)",
+    "https://doi.org/10.1109/IEEESTD.2019.8766229",
+)
+GGUF = Work("ggml-org", 2025, "llama.cpp: GGUF quantization types", "https://github.com/ggml-org/llama.cpp")
+NANOGPT = Work("Karpathy", 2022, "nanoGPT", "https://github.com/karpathy/nanoGPT")
+PYTORCH = Work("PyTorch", 2026, "PyTorch 2.13", "https://pytorch.org/docs/")
+MEGATRON = Work("NVIDIA", 2022, "Megatron-LM", "https://github.com/NVIDIA/Megatron-LM")
+MEASURED = Work(
+    "llmcalc",
+    2026,
+    "Real PyTorch training steps, every allocation counted",
+    "https://pytorch.org/docs/stable/torch_cuda_memory.html",
+)
+ARTICLE = Work("Source article", 2024, "Counting the parameters and the memory of Transformer language models", "")
+NVIDIA = Work(
+    "NVIDIA", 2024, "Data sheets of data-center and GeForce GPUs", "https://www.nvidia.com/en-us/data-center/"
+)
+AMD = Work("AMD", 2025, "AMD Instinct data sheets", "https://www.amd.com/en/products/accelerators/instinct.html")
+INTEL = Work("Intel", 2024, "Gaudi 3 white paper", "https://www.intel.com/")
+GOOGLE_TPU = Work("Google", 2025, "Cloud TPU system architecture", "https://cloud.google.com/tpu/docs")
+APPLE = Work("Apple", 2025, "Mac technical specifications", "https://support.apple.com/specs")

@@ -1,0 +1,67 @@
+"""The nomenclature: one symbol and one unit for each name that a formula may take as an argument.
+
+A formula's argument, an input of the dashboard and a key in ``words/`` are the same name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """How a name is written in a formula (LaTeX) and the unit its number is in ("" for a count or a ratio)."""
+
+    tex: str
+    unit: str = ""
+
+
+SYMBOLS: dict[str, Symbol] = {
+    # dimensions of a model
+    "d_model": Symbol("d"),
+    "n_layers": Symbol("L"),
+    "n_heads": Symbol("h"),
+    "n_kv_heads": Symbol(r"h_\text{kv}"),
+    "d_head": Symbol("d_h"),
+    "d_ff": Symbol(r"d_\text{ff}"),
+    "vocab_size": Symbol("V"),
+    "n_positions": Symbol("P"),
+    "count": Symbol("n"),
+    "width": Symbol("w"),
+    # a run
+    "batch_size": Symbol("B"),
+    "seq_len": Symbol("S"),
+    # sizes of things computed before
+    "parameters": Symbol("N", "parameters"),
+    "matmul_parameters": Symbol(r"N_\text{matmul}", "parameters"),
+    "block_parameters": Symbol(r"N_\text{layer}", "parameters"),
+    "model_bytes": Symbol(r"M_\text{model}", "bytes"),
+    "attention_parameters": Symbol(r"N_\text{attn}", "parameters"),
+    "feed_forward_parameters": Symbol(r"N_\text{ffn}", "parameters"),
+    "norm_parameters": Symbol(r"N_\text{norm}", "parameters"),
+    "embedding_parameters": Symbol(r"N_\text{emb}", "parameters"),
+    "loss_backward_memory": Symbol(r"M_\text{loss}", "bytes"),
+    "optimizer_step_memory": Symbol(r"M_\text{step}", "bytes"),
+    # number formats, in bytes of one element
+    "bits_per_weight": Symbol("b", "bits"),
+    "bytes_per_element": Symbol("c", "bytes"),
+    "weight_bytes": Symbol("w", "bytes"),
+    "gradient_bytes": Symbol("g", "bytes"),
+    "master_bytes": Symbol("m", "bytes"),
+    "state_bytes": Symbol("s", "bytes"),
+    "n_states": Symbol("k"),
+    "temporary_states": Symbol("t"),
+    "cast_bytes": Symbol("a", "bytes"),
+    "activation_bytes": Symbol("c", "bytes"),
+    "residual_bytes": Symbol("r", "bytes"),
+    "score_bytes": Symbol("q", "bytes"),
+    "saved_loss_bytes": Symbol(r"\ell", "bytes"),
+    "logit_bytes": Symbol("z", "bytes"),
+    "loss_gradient_bytes": Symbol("z'", "bytes"),
+    "n_norms": Symbol(r"n_\text{norm}"),
+    "n_products": Symbol(r"n_\text{ff}"),
+    # scaling
+    "alpha": Symbol(r"\alpha"),
+    "improvement": Symbol("x"),
+    "critical_parameters": Symbol("N_c", "parameters"),
+}

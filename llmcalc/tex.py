@@ -1,0 +1,98 @@
+"""A formula's expression as LaTeX, with symbols or with values in the place of its names."""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+_SUM, _PRODUCT, _UNARY, _POWER, _ATOM = range(1, 6)
+_OPERATORS = {ast.Add: (" + ", _SUM), ast.Sub: (" - ", _SUM), ast.Mult: (r" \cdot ", _PRODUCT)}
+_COMPARISONS = {ast.Lt: "<", ast.LtE: r"\le", ast.Gt: ">", ast.GtE: r"\ge", ast.Eq: "="}
+_FUNCTIONS = {
+    "minimum": r"\min\left({}, {}\right)",
+    "maximum": r"\max\left({}, {}\right)",
+    "ceil": r"\left\lceil {} \right\rceil",
+    "floor": r"\left\lfloor {} \right\rfloor",
+    "sqrt": r"\sqrt{{{}}}",
+    "exp": r"e^{{{}}}",
+    "log": r"\ln\left({}\right)",
+    "log2": r"\log_2\left({}\right)",
+    "log10": r"\log_{{10}}\left({}\right)",
+}
+
+
+def render(expression: ast.expr, names: Mapping[str, str]) -> str:
+    """LaTeX of ``expression`` with each name replaced by ``names[name]`` (a symbol, or a value).
+
+    Raises TypeError for syntax that a formula may not contain.
+    """
+    return _render(expression, names)[0]
+
+
+def number(value: Any) -> str:
+    """A number as LaTeX: exact integers with thousands separators, others to six digits, arrays by their ends.
+
+    >>> number(124_439_808), number(3.14e23), number(0.076)
+    ('124{,}439{,}808', '3.14 \\\\times 10^{23}', '0.076')
+    """
+    if isinstance(value, np.ndarray):
+        return rf"\left[{number(value.flat[0].item())} \ldots {number(value.flat[-1].item())}\right]"
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer() and abs(value) < 1e15):
+        return f"{int(value):,}".replace(",", "{,}")
+    if not math.isfinite(value):
+        return r"\infty" if value > 0 else (r"-\infty" if value < 0 else r"\text{undefined}")
+    if 1e-4 <= abs(value) < 1e15:
+        digits = max(0, 6 - len(str(int(abs(value)))))
+        return f"{value:,.{max(digits, 2)}f}".rstrip("0").rstrip(".").replace(",", "{,}")
+    mantissa, exponent = f"{value:.5e}".split("e")
+    return rf"{mantissa.rstrip('0').rstrip('.')} \times 10^{{{int(exponent)}}}"
+
+
+def _render(node: ast.expr, names: Mapping[str, str]) -> tuple[str, int]:
+    """LaTeX and how tightly it binds, so that the caller knows whether it needs brackets."""
+    match node:
+        case ast.Name(name):
+            return names[name], _binding(names[name])
+        case ast.Constant(int() | float() as value):
+            return number(value), _binding(number(value))
+        case ast.BinOp(left, ast.Div(), right):
+            return rf"\frac{{{_render(left, names)[0]}}}{{{_render(right, names)[0]}}}", _PRODUCT
+        case ast.BinOp(left, ast.FloorDiv(), right):
+            return (
+                rf"\left\lfloor \frac{{{_render(left, names)[0]}}}{{{_render(right, names)[0]}}} \right\rfloor",
+                _ATOM,
+            )
+        case ast.BinOp(left, ast.Pow(), right):
+            return f"{_bracketed(left, names, _ATOM)}^{{{_render(right, names)[0]}}}", _POWER
+        case ast.BinOp(left, operator, right) if type(operator) in _OPERATORS:
+            sign, binding = _OPERATORS[type(operator)]
+            right_binding = binding + 1 if isinstance(operator, ast.Sub) else binding
+            return f"{_bracketed(left, names, binding)}{sign}{_bracketed(right, names, right_binding)}", binding
+        case ast.UnaryOp(ast.USub(), operand):
+            return f"-{_bracketed(operand, names, _POWER)}", _UNARY
+        case ast.Compare(left, [operator], [right]) if type(operator) in _COMPARISONS:
+            return f"{_render(left, names)[0]} {_COMPARISONS[type(operator)]} {_render(right, names)[0]}", _SUM
+        case ast.Call(ast.Attribute(ast.Name("np"), "where"), [condition, then, otherwise], []):
+            cases = [_render(part, names)[0] for part in (then, condition, otherwise)]
+            return r"\begin{{cases}} {} & {} \\ {} & \text{{otherwise}} \end{{cases}}".format(*cases), _SUM
+        case ast.Call(ast.Attribute(ast.Name("np"), function), arguments, []) if function in _FUNCTIONS:
+            return _FUNCTIONS[function].format(*(_render(a, names)[0] for a in arguments)), _ATOM
+    raise TypeError(f"a formula may not contain {ast.unparse(node)!r}")
+
+
+def _bracketed(node: ast.expr, names: Mapping[str, str], needed: int) -> str:
+    text, binding = _render(node, names)
+    return text if binding >= needed else rf"\left({text}\right)"
+
+
+def _binding(text: str) -> int:
+    """A symbol or a plain number is an atom; -3 and 3.1 × 10²³ are not."""
+    if text.startswith("-"):
+        return _UNARY
+    return _PRODUCT if r"\times" in text else _ATOM

@@ -1,0 +1,126 @@
+"""A decoder-only Transformer from the numbers that a reader turns: what every slider of the dashboard sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from llmcalc.errors import InputError
+from llmcalc.transformer.attention import Attention
+from llmcalc.transformer.embedding import Head, LearnedPositions, TokenEmbedding
+from llmcalc.transformer.feedforward import FeedForward
+from llmcalc.transformer.model import Block, Model
+from llmcalc.transformer.norm import NORMS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dimensions:
+    """Shape of a decoder-only model; the default is GPT-2 small as published.
+
+    ``d_head``, ``n_kv_heads`` and ``d_ff`` may be None: then d_model / n_heads, n_heads and 4 × d_model.
+    ``positions`` is "learned" (a table of n_positions) or "none" (rotary, ALiBi, sinusoidal: no parameters).
+    ``norm`` is a key of `NORMS`.
+    """
+
+    d_model: int = 768
+    n_layers: int = 12
+    n_heads: int = 12
+    vocab_size: int = 50257
+    d_ff: int | None = None
+    n_kv_heads: int | None = None
+    d_head: int | None = None
+    gated: bool = False
+    attention_bias: bool = True
+    ffn_bias: bool = True
+    norm: str = "LayerNorm"
+    final_norm: bool = True
+    positions: str = "learned"
+    n_positions: int = 1024
+    tied_head: bool = True
+
+    def head_width(self) -> int:
+        """d_head as given, or d_model / n_heads.
+
+        Raises InputError, with the nearest numbers of heads that do divide, where that is no whole number.
+        """
+        if self.d_head is not None:
+            return self.d_head
+        if self.d_model % self.n_heads:
+            raise InputError(
+                "n_heads",
+                f"{self.n_heads} heads do not divide d_model = {self.d_model:,}",
+                nearest_divisors(self.d_model, self.n_heads),
+            )
+        return self.d_model // self.n_heads
+
+    def kv_heads(self) -> int:
+        """n_kv_heads as given, or n_heads (multi-head attention).
+
+        Raises InputError where the query heads cannot be shared out evenly among the key/value heads.
+        """
+        kv = self.n_heads if self.n_kv_heads is None else self.n_kv_heads
+        if self.n_heads % kv:
+            raise InputError(
+                "n_kv_heads",
+                f"{self.n_heads} heads cannot share {kv} key/value heads evenly",
+                nearest_divisors(self.n_heads, kv),
+            )
+        return kv
+
+    def ffn_width(self) -> int:
+        """d_ff as given, or 4 × d_model."""
+        return 4 * self.d_model if self.d_ff is None else self.d_ff
+
+    def problems(self) -> tuple[InputError, ...]:
+        """All that is contradictory in these dimensions, each naming its input; empty for a sound model."""
+        found = []
+        for check in (self.head_width, self.kv_heads):
+            try:
+                check()
+            except InputError as error:
+                found.append(error)
+        return tuple(found)
+
+    def mended(self) -> Dimensions:
+        """The nearest sound dimensions: d_head rounded down, as many key/value heads as the nearest divisor."""
+        sound = self
+        if self.d_head is None and self.d_model % self.n_heads:
+            sound = replace(sound, d_head=max(1, self.d_model // self.n_heads))
+        kv = self.n_kv_heads
+        if kv is not None and self.n_heads % kv:
+            sound = replace(sound, n_kv_heads=min(nearest_divisors(self.n_heads, kv), key=lambda n: abs(n - kv)))
+        return sound
+
+    def model(self) -> Model:
+        """The model as a list of parts.
+
+        Raises InputError for contradictory dimensions.
+        """
+        d, norm = self.d_model, NORMS[self.norm]
+        attention = Attention(
+            d, self.n_heads, self.kv_heads(), self.head_width(), self.attention_bias, self.attention_bias
+        )
+        block = Block(
+            (
+                norm(d, "attention_norm"),
+                attention,
+                norm(d, "feed_forward_norm"),
+                FeedForward(d, self.ffn_width(), self.gated, self.ffn_bias),
+            )
+        )
+        positions = (LearnedPositions(self.n_positions, d),) if self.positions == "learned" else ()
+        return Model(
+            front=(TokenEmbedding(self.vocab_size, d), *positions),
+            blocks=((block, self.n_layers),),
+            back=(
+                *((norm(d, "final_norm"),) if self.final_norm else ()),
+                *(() if self.tied_head else (Head(self.vocab_size, d),)),
+            ),
+        )
+
+
+def nearest_divisors(number: int, near: int) -> tuple[int, ...]:
+    """The divisors of ``number`` on either side of ``near``, ascending."""
+    divisors = {d for low in range(1, int(number**0.5) + 1) if number % low == 0 for d in (low, number // low)}
+    below = [d for d in divisors if d <= near]
+    above = [d for d in divisors if d > near]
+    return tuple(filter(None, (max(below, default=0), min(above, default=0))))

@@ -1,0 +1,67 @@
+"""The position-wise feed-forward network, plain or gated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llmcalc.quantity import Quantity, formula, total
+from llmcalc.sources import SHAZEER_2020, VASWANI_2017
+
+
+@formula(r"W_\text{up}", "parameters", VASWANI_2017.at("sec. 3.3, eq. 2"))
+def up_parameters(*, d_model, d_ff):
+    """First linear layer: d_model to d_ff."""
+    return d_model * d_ff
+
+
+@formula(r"W_\text{gate}", "parameters", SHAZEER_2020.at("sec. 2, eq. 6"))
+def gate_parameters(*, d_model, d_ff):
+    """Gate of a gated network (SwiGLU, GeGLU): a second projection from d_model to d_ff."""
+    return d_model * d_ff
+
+
+@formula(r"W_\text{down}", "parameters", VASWANI_2017.at("sec. 3.3, eq. 2"))
+def down_parameters(*, d_ff, d_model):
+    """Second linear layer: d_ff back to d_model."""
+    return d_ff * d_model
+
+
+@formula(r"b_\text{up}", "parameters", VASWANI_2017.at("sec. 3.3, eq. 2"))
+def up_bias(*, d_ff):
+    """Bias of the first linear layer."""
+    return d_ff
+
+
+@formula(r"b_\text{gate}", "parameters", SHAZEER_2020.at("sec. 2"))
+def gate_bias(*, d_ff):
+    """Bias of the gate."""
+    return d_ff
+
+
+@formula(r"b_\text{down}", "parameters", VASWANI_2017.at("sec. 3.3, eq. 2"))
+def down_bias(*, d_model):
+    """Bias of the second linear layer."""
+    return d_model
+
+
+@dataclass(frozen=True)
+class FeedForward:
+    """Two linear layers with a nonlinearity between (plain), or three of which one gates (gated)."""
+
+    d_model: int
+    d_ff: int
+    gated: bool = False
+    bias: bool = False
+    id: str = "feed_forward"
+    component: str = "feed_forward"
+
+    def parameters(self) -> Quantity:
+        d, f = self.d_model, self.d_ff
+        parts = [up_parameters(d_model=d, d_ff=f), down_parameters(d_ff=f, d_model=d)]
+        if self.gated:
+            parts.append(gate_parameters(d_model=d, d_ff=f))
+        if self.bias:
+            parts += [up_bias(d_ff=f), down_bias(d_model=d)]
+        if self.bias and self.gated:
+            parts.append(gate_bias(d_ff=f))
+        return total(self.id, r"N_\text{ffn}", *parts)

@@ -1,0 +1,83 @@
+"""Numbers for people, and back: 8.03 B, 14.9 GiB. GB is 10⁹ bytes, GiB is 2³⁰. Nothing else in llmcalc formats."""
+
+from __future__ import annotations
+
+import math
+import re
+
+KiB, MiB, GiB, TiB, PiB, EiB = (2 ** (10 * power) for power in range(1, 7))
+GB = 10**9
+INT64_BYTES = 8
+
+_DECIMAL = [(10**12, " T"), (10**9, " B"), (10**6, " M"), (10**3, " k")]
+_BINARY = [(EiB, " EiB"), (PiB, " PiB"), (TiB, " TiB"), (GiB, " GiB"), (MiB, " MiB"), (KiB, " KiB")]
+_DECIMAL_BYTES = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_BINARY_BYTES = {"kib": KiB, "mib": MiB, "gib": GiB, "tib": TiB, "pib": PiB, "eib": EiB}
+
+
+def human(value: float, unit: str = "") -> str:
+    """``value`` with three significant digits and the prefix that suits its unit.
+
+    >>> human(124_439_808, "parameters"), human(16 * 2**30, "bytes"), human(0.076)
+    ('124 M', '16.0 GiB', '0.076')
+    """
+    if not math.isfinite(value):
+        return "∞" if value > 0 else "–"
+    if unit == "bytes":
+        return _scaled(value, _BINARY, " B")
+    if unit in ("parameters", "tokens"):
+        return _scaled(value, _DECIMAL, "")
+    if abs(value) >= 1e15 or 0 < abs(value) < 1e-4:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        return f"{mantissa} × 10{_superscript(int(exponent))}"
+    return significant(value)
+
+
+def exact(value: float, unit: str = "") -> str:
+    """Every digit of an integer with separators, other numbers to six digits, followed by the unit."""
+    if math.isfinite(value) and abs(value) < 1e15 and value == int(value):
+        text = f"{int(value):,}"
+    elif isinstance(value, int):
+        text = f"{value:,}"
+    else:
+        text = f"{value:,.6g}"
+    return f"{text} {unit}".strip()
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """Three significant digits without an exponent: 1,230 · 12.3 · 0.0123."""
+    if value == 0:
+        return "0"
+    if isinstance(value, int) or abs(value) >= 10**digits:
+        return f"{round(value):,}"
+    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    text = f"{value:.{places}f}"
+    return text.rstrip("0").rstrip(".") if value == int(value) or abs(value) < 1 else text
+
+
+def parse_bytes(text: str) -> float:
+    """Bytes from "80 GB", "16GiB" or "4096".
+
+    Raises ValueError for anything else.
+    """
+    match = re.fullmatch(r"\s*([\d.,_]+)\s*([a-zA-Z]*)\s*", text)
+    factors = {"": 1, "b": 1} | _DECIMAL_BYTES | _BINARY_BYTES
+    if not match or match[2].lower() not in factors:
+        raise ValueError(f"not a size in bytes: {text!r} (write 80 GB, 16 GiB or a number of bytes)")
+    return float(match[1].replace(",", "").replace("_", "")) * factors[match[2].lower()]
+
+
+def _scaled(value: float, scale: list[tuple[int, str]], bare: str) -> str:
+    for factor, suffix in scale:
+        if abs(value) >= factor * 0.9995:
+            return f"{_three(value / factor)}{suffix}"
+    return f"{significant(value)}{bare}"
+
+
+def _three(value: float) -> str:
+    places = 0 if abs(value) >= 99.95 else 1 if abs(value) >= 9.995 else 2
+    return f"{value:,.{places}f}"
+
+
+def _superscript(exponent: int) -> str:
+    return str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
