@@ -14,7 +14,7 @@ from llmcalc.units import GB
 
 @dataclass(frozen=True)
 class Accelerator:
-    """One device: ``memory`` in bytes, ``bandwidth`` in bytes/s, ``bf16_flops`` dense in FLOP/s, None if unpublished."""
+    """One device: ``memory`` in bytes, ``bandwidth`` in bytes/s, ``bf16_flops`` dense in FLOP/s (None: unknown)."""
 
     id: str
     vendor: str
