@@ -49,6 +49,9 @@ class Dimensions:
                 "n_heads",
                 f"{self.n_heads} heads do not divide d_model = {self.d_model:,}",
                 nearest_divisors(self.d_model, self.n_heads),
+                code="heads_do_not_divide",
+                n_heads=self.n_heads,
+                d_model=self.d_model,
             )
         return self.d_model // self.n_heads
 
@@ -63,6 +66,9 @@ class Dimensions:
                 "n_kv_heads",
                 f"{self.n_heads} heads cannot share {kv} key/value heads evenly",
                 nearest_divisors(self.n_heads, kv),
+                code="kv_heads_do_not_divide",
+                n_heads=self.n_heads,
+                n_kv_heads=kv,
             )
         return kv
 
