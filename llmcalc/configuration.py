@@ -11,6 +11,7 @@ from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
 from llmcalc.catalog.presets import name_of
 from llmcalc.errors import InputError
 from llmcalc.inference import inference_memory
+from llmcalc.inputs import INPUTS, Integer
 from llmcalc.quantity import Quantity
 from llmcalc.training import ACCOUNTS, TrainingMemory, TrainingRun
 from llmcalc.transformer.dimensions import Dimensions
@@ -91,7 +92,7 @@ class Configuration:
     @cached_property
     def problems(self) -> tuple[InputError, ...]:
         """All that is contradictory or beyond any machine, each naming the input to change."""
-        found = list(self.asked.problems())
+        found = [_within_range(problem) for problem in self.asked.problems()]
         peak, device = self.training.peak.value, self.accelerator
         if peak > LARGEST_CLUSTER_DEVICES * max(a.memory for a in ACCELERATORS.values()):
             found.append(
@@ -116,3 +117,11 @@ class Configuration:
                 )
             )
         return tuple(found)
+
+
+def _within_range(problem: InputError) -> InputError:
+    """The same problem, with only those suggestions that its input accepts."""
+    declared = INPUTS[problem.input_id]
+    assert isinstance(declared, Integer)
+    problem.suggestions = tuple(n for n in problem.suggestions if declared.low <= n <= declared.high)
+    return problem

@@ -13,7 +13,7 @@ class InputError(ValueError):
     """
 
     def __init__(
-        self, input_id: str, message: str, suggestions: tuple[object, ...] = (), *, code: str = "", **details: Any
+        self, input_id: str, message: str, suggestions: tuple[Any, ...] = (), *, code: str = "", **details: Any
     ) -> None:
         super().__init__(message)
         self.input_id = input_id

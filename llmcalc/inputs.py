@@ -17,6 +17,7 @@ from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.catalog.precisions import PRECISIONS
 from llmcalc.errors import InputError
 from llmcalc.training import ACCOUNTS, ATTENTION_KERNELS
+from llmcalc.transformer.dimensions import POSITIONS
 from llmcalc.transformer.norm import NORMS
 
 LINK_VERSION = 1
@@ -191,7 +192,7 @@ _ALL: tuple[Input, ...] = (
     Switch(id="ffn_bias", group="architecture", default=True),
     Choice(id="norm", group="architecture", options=tuple(NORMS), default="LayerNorm"),
     Switch(id="final_norm", group="architecture", default=True),
-    Choice(id="positions", group="architecture", options=("learned", "none"), default="learned"),
+    Choice(id="positions", group="architecture", options=POSITIONS, default="learned"),
     Integer(id="n_positions", group="architecture", low=1, high=10_000_000, default=1_024),
     Switch(id="tied_head", group="architecture", default=True),
     # how it is run

@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from llmcalc.article import article_components
+from llmcalc.article import article_components, article_parameters
 from llmcalc.catalog.formats import WEIGHT_FORMATS
 from llmcalc.inference import model_memory
 from llmcalc.inputs import INPUTS
@@ -104,6 +104,8 @@ with st.expander(w("explore.article_difference"), key="article_difference", on_c
         lines.append(f"| **{w('working.total')}** | **{whole:,}** | **{ours:,}** | **{ours - whole:+,}** |")
         st.markdown("\n".join(lines))
         st.caption(w("explore.article_difference_why"))
+        shape = {key: values[key] for key in ("d_model", "n_layers", "vocab_size")}
+        working(article_parameters(d_ff=dimensions.ffn_width(), **shape), depth=3)
 
 with st.expander(w("explore.formats"), key="formats", on_change="rerun") as formats:
     if formats.open:

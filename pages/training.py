@@ -10,7 +10,7 @@ from pages.ui.chart import chart
 from pages.ui.figures import memory_bars
 from pages.ui.palette import COLOURS, by_component
 from pages.ui.shell import configuration, inside_app
-from pages.ui.show import headlines, name, term_table, working
+from pages.ui.show import headlines, term_table, working
 from pages.ui.words import w
 
 inside_app()
@@ -28,14 +28,14 @@ st.markdown(
         steady=human(training.steady_state.value, "bytes"),
         peak=human(training.peak.value, "bytes"),
         phase=w(f"phases.{training.peak_phase}"),
-        account=w(f"accounts.{config.values['account']}"),
+        account=w(f"counted.{config.values['account']}"),
     )
 )
 headlines(
     [
-        (w("quantities.steady_state"), training.steady_state),
-        (w("quantities.activations"), training.activations),
-        (w("quantities.peak"), training.peak),
+        (w("training.steady_state"), training.steady_state),
+        (w("training.activations"), training.activations),
+        (w("training.peak"), training.peak),
     ]
 )
 
@@ -55,13 +55,14 @@ with st.expander(w("working.open"), key="peak_working", on_change="rerun") as op
 st.subheader(w("training.article_header"), anchor=False)
 st.markdown(w("training.article_text"))
 both = {account: count(dimensions, config.run) for account, count in ACCOUNTS.items()}
-fp32 = model_memory(parameters=config.model.parameters(), bits_per_weight=32)
 heads = (w("accounts.article"), w("accounts.corrected"), w("training.ratio"))
 lines = [f"| | {' | '.join(heads)} |", "|:--|--:|--:|--:|"]
 ours = both["corrected"]
-compared = [(getattr(both["article"], term), getattr(ours, term)) for term in ("steady_state", "activations", "peak")]
-compared.append((training_rule_of_thumb(model_bytes=fp32), ours.peak))
-for theirs, right in compared:
+fp32 = model_memory(parameters=config.model.parameters(), bits_per_weight=32)
+terms = ("steady_state", "activations", "peak")
+compared = [(w(f"training.{term}"), getattr(both["article"], term), getattr(ours, term)) for term in terms]
+compared.append((w("quantities.training_rule_of_thumb"), training_rule_of_thumb(model_bytes=fp32), ours.peak))
+for label, theirs, right in compared:
     amounts = f"{human(theirs.value, 'bytes')} | {human(right.value, 'bytes')} | {theirs.value / right.value:.2f}"
-    lines.append(f"| {name(theirs.id)} | {amounts} |")
+    lines.append(f"| {label} | {amounts} |")
 st.markdown("\n".join(lines))

@@ -30,6 +30,8 @@ COLOURS = {
 # Terms of the memory of a step, by the component that is drawn for them; a term not named here is its own component.
 COMPONENT_OF = {
     "optimizer_temporary": "optimizer_state",
+    "embedding_gradient": "gradients",
+    "tied_gradient": "gradients",
     "norm_activations": "norm",
     "attention_input": "attention",
     "query_key_value": "attention",
