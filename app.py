@@ -2,16 +2,18 @@
 
 import streamlit as st
 
-from pages.ui.shell import link_messages, pages, read_link, sidebar, tame_garbage_collector
+from pages.ui.shell import link_messages, pages, read_link, run_page, sidebar, tame_garbage_collector
 from pages.ui.style import style
 from pages.ui.words import w
 
 st.set_page_config(page_title=w("app.title"), page_icon="🧮", layout="wide", initial_sidebar_state="auto")
-st.session_state["in_app"] = True
 tame_garbage_collector()
 style()
 page = st.navigation(pages(), position="top")
 read_link()
-sidebar(page.url_path)
 link_messages()
-page.run()
+# The page before the controls: their values are known, and so the charts set out for the browser first
+try:
+    run_page(page)
+finally:
+    sidebar(page.url_path)

@@ -29,7 +29,6 @@ def shown_quantities():
     for values in (DEFAULTS, DEFAULTS | other):
         config = Configuration(values)
         roots = [
-            *config.model.components().values(),
             config.model.parameters(),
             config.model.non_embedding_parameters(),
             config.inference,

@@ -156,6 +156,14 @@ function config(chart) {
   };
 }
 
+let last = Promise.resolve();
+
+function turn() {
+  const mine = last;
+  last = mine.then(() => new Promise((resolve) => setTimeout(resolve)));
+  return mine;
+}
+
 class Chart {
   constructor() {
     this.box = document.createElement("div");
@@ -182,7 +190,11 @@ class Chart {
     this.library = library;
     this.node.setAttribute("aria-label", alt);
     this.node.style.height = `${height}px`;
-    this.draw();
+    // What is in sight comes first; a chart below the fold waits until the browser has shown that.
+    clearTimeout(this.waiting);
+    const inSight = this.node.getBoundingClientRect().top < innerHeight;
+    if (inSight || !this.state) this.draw();
+    else this.waiting = setTimeout(() => this.draw(), 200);
   }
 
   async draw(unseen = false) {
@@ -202,6 +214,8 @@ class Chart {
       for (const trace of data) if (this.hidden.has(trace.name)) trace.visible = false;
       if (matchMedia("(prefers-reduced-motion: reduce)").matches) delete layout.transition;
       const size = { width, height: this.height };
+      // Charts take turns, so that the first is on the screen while the next is still being drawn.
+      await turn();
       const full = { uirevision: "kept", ...layout, showlegend: false, template: template(this.theme), ...size };
       // A config given again holds new functions, counts as changed and draws the chart from scratch.
       await Plotly.react(this.node, data, full, first ? config(this) : undefined);

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+from typing import Any
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -15,6 +17,7 @@ from pages.ui.words import w
 
 PAGES = ("explore", "training", "scaling", "method")
 OPEN_GROUP = {"training": "run", "scaling": "scaling"}
+MAY_BE_WRONG = ("n_heads", "n_kv_heads", "batch_size", "seq_len")
 HOST_KEYS = ("embed", "embed_options")
 CUSTOM = "custom"
 
@@ -27,12 +30,17 @@ def pages() -> list:
     ]
 
 
+def run_page(page: Any) -> None:
+    """Run a page from app.py, and let it know that it is."""
+    st.session_state["in_app"] = True
+    page.run()
+
+
 def inside_app() -> None:
     """First call of every page. A process that has not run app.py yet runs a page alone when a link leads there:
     then hand over to app.py, which draws the shared inputs and comes back with all values of the link."""
-    if not st.session_state.get("in_app"):
+    if not st.session_state.pop("in_app", False):
         st.navigation(pages(), position="hidden")
-        st.session_state["in_app"] = True
         st.rerun()
 
 
@@ -80,16 +88,17 @@ def sidebar(page: str) -> None:
     Controls must stay at the same place of the tree from page to page and from run to run: one that moves is mounted
     anew by the browser, and its value drops out of the address. So what comes and goes has a container of its own.
     """
+    config = configuration()
     with st.sidebar:
-        _preset_menu()
+        _preset_menu(config)
         for declared in in_group("main"):
             ask(declared.id)
-            _problems_beside(declared.id)
+            _problems_beside(declared.id, config)
         for group in ("architecture", "run", "scaling"):
             with st.expander(w(f"sidebar.{group}"), expanded=group == OPEN_GROUP.get(page)):
                 for declared in in_group(group):
-                    ask(declared.id, placeholder=_derived(declared.id))
-                    _problems_beside(declared.id)
+                    ask(declared.id, placeholder=_derived(declared.id, config))
+                    _problems_beside(declared.id, config)
         with st.expander(w("link.copy")):
             st.markdown(w("link.explained"))
             st.code(link(), language=None, wrap_lines=True)
@@ -102,13 +111,18 @@ def link() -> str:
 
 
 def configuration() -> Configuration:
-    """What the reader set, as a model and a run."""
-    return Configuration(values())
+    """What the reader set, as a model and a run. Worked out once for all who look at the same."""
+    return _configuration(tuple(values().items()))
 
 
-def _preset_menu() -> None:
+@functools.lru_cache(maxsize=256)
+def _configuration(items: tuple[tuple[str, Any], ...]) -> Configuration:
+    return Configuration(dict(items))
+
+
+def _preset_menu(config: Configuration) -> None:
     """A preset is an action: it sets the dimensions. The name shown is derived from them."""
-    st.session_state["preset"] = configuration().name or CUSTOM
+    st.session_state["preset"] = config.name or CUSTOM
     st.selectbox(
         w("sidebar.preset.label"),
         (CUSTOM, *PRESETS),
@@ -128,17 +142,19 @@ def _apply_preset() -> None:
         st.session_state.update(PRESETS[st.session_state["preset"]].values())
 
 
-def _derived(input_id: str) -> str | None:
+def _derived(input_id: str, config: Configuration) -> str | None:
     """What an empty field stands for at present."""
-    d = configuration().dimensions
+    d = config.dimensions
     derived = {"d_ff": d.ffn_width, "n_kv_heads": d.kv_heads, "d_head": d.head_width}
     return f"{derived[input_id]():,}" if input_id in derived else None
 
 
-def _problems_beside(input_id: str) -> None:
+def _problems_beside(input_id: str, config: Configuration) -> None:
     """What is wrong with this input, what is counted meanwhile, and a button for each value that would do."""
+    if input_id not in MAY_BE_WRONG:
+        return
     with st.container():
-        for problem in configuration().problems:
+        for problem in config.problems:
             if problem.input_id == input_id:
                 st.warning(w(f"problems.{problem.code}", **problem.details))
                 with st.container(horizontal=True):

@@ -11,7 +11,7 @@ _CSS = """
 [data-testid="stSidebarContent"] [data-testid="stVerticalBlock"] { gap: 0.55rem; }
 [data-testid="stMetricValue"], .stMarkdown table { font-variant-numeric: tabular-nums; }
 .katex { font-size: 1.05em; }
-.stMarkdown p:has(.katex), .stMarkdown:has(table) { overflow-x: auto; }
+.stMarkdown table { display: block; max-width: 100%; overflow-x: auto; }
 .stMarkdown :is(td, th) { white-space: nowrap; }
 /* headline numbers: as many to a row as there is room for, two on a phone */
 .st-key-headlines { display: grid; gap: 0.8rem;

@@ -1,0 +1,183 @@
+"""The dashboard in a real Chromium: cold deep links, a key press, the address, what leaves the machine."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from llmcalc.inputs import DEFAULTS, link_parameters
+
+ROOT = Path(__file__).parent.parent
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+]
+# One server and one browser at a time: on a small machine several would wait for each other
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+
+@contextmanager
+def dashboard() -> Iterator[str]:
+    """A fresh process of the app, as the README starts it, and its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    options = [f"--server.port={port}", "--server.address=127.0.0.1", "--server.headless=true"]
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", *options]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.25)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with dashboard() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert chromium, "the browser tests need Chromium: on Debian, apt-get install chromium"
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    yield page
+    context.close()
+
+
+def query(page: Page) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(page.url).query)
+
+
+def metric(page: Page, label: str):
+    return page.get_by_test_id("stMetric").filter(has_text=label).get_by_test_id("stMetricValue")
+
+
+def parameter_bars(page: Page) -> list[float]:
+    """Lengths of the bars of the first chart, as plotly.js holds them."""
+    page.wait_for_selector(".js-plotly-plot .main-svg")
+    return page.evaluate("[...document.querySelector('.js-plotly-plot').data[0].x]")
+
+
+def test_a_link_to_a_page_is_the_first_hit_on_a_fresh_process(page):
+    with dashboard() as fresh:
+        page.goto(f"{fresh}/scaling?d_model=1600&n_layers=48&n_heads=25&alpha=0.07")
+        expect(metric(page, "Non-embedding")).to_have_text("1.48 B")
+        expect(metric(page, "metric 10 % higher")).to_have_text("3.90")
+        expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
+def test_an_arrow_key_on_a_slider_changes_chart_number_and_address_in_place(page, address):
+    complaints, elsewhere = [], set()
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: elsewhere.add(request.url) if is_elsewhere(request.url, address) else None)
+    page.goto(f"{address}/?n_layers=24")
+    expect(metric(page, "Parameters")).to_have_text("209 M")
+    before = parameter_bars(page)
+    page.evaluate("window.chartNode = document.querySelector('.js-plotly-plot')")
+
+    slider = page.get_by_role("slider", name="Width")
+    slider.focus()
+    slider.press("ArrowRight")
+
+    expect(metric(page, "Parameters")).not_to_have_text("209 M")
+    page.wait_for_function("document.querySelector('.js-plotly-plot').data[0].x[0] !== " + str(before[0]))
+    assert page.evaluate("window.chartNode === document.querySelector('.js-plotly-plot')"), "the chart was drawn anew"
+    page.wait_for_url("**d_model=832**")
+    assert query(page) == {"n_layers": ["24"], "d_model": ["832"]}
+    assert complaints == []
+    assert elsewhere == set(), "something was asked of another machine"
+
+
+def is_elsewhere(url: str, address: str) -> bool:
+    return not url.startswith((address, address.replace("http", "ws"), "data:", "blob:"))
+
+
+def test_inputs_stay_in_the_address_from_page_to_page(page, address):
+    page.goto(f"{address}/?d_model=1600&n_heads=25&alpha=0.05&account=article")
+    expect(metric(page, "Parameters")).to_be_visible()
+    for title, path in (("Scaling law", "/scaling"), ("Training memory", "/training"), ("Method", "/method")):
+        page.get_by_test_id("stTopNavLink").filter(has_text=title).click()
+        page.wait_for_url(f"**{path}?**")
+        expected = {"d_model": ["1600"], "n_heads": ["25"], "alpha": ["0.05"], "account": ["article"]}
+        page.wait_for_function("location.search.includes('alpha')")
+        assert query(page) == expected
+
+
+def test_the_copied_link_opens_the_same_configuration_in_another_browser(browser, page, address):
+    values = DEFAULTS | {"d_model": 4096, "n_heads": 32, "n_kv_heads": 8, "d_ff": 14_336, "gated": True}
+    parameters = "&".join(f"{key}={value}" for key, value in link_parameters(values).items())
+    page.goto(f"{address}/?{parameters}")
+    shown = metric(page, "Training, peak")
+    expect(shown).to_be_visible()
+    page.get_by_text("Copy link to this configuration").click()
+    copied = page.get_by_test_id("stCode").first.inner_text().strip()
+    other = browser.new_context(viewport={"width": 1000, "height": 800}).new_page()
+    other.goto(copied)
+    expect(metric(other, "Training, peak")).to_have_text(shown.inner_text())
+    expect(other.get_by_test_id("stAlert")).to_have_count(0)
+    other.context.close()
+
+
+def test_a_number_opens_to_show_its_working(page, address):
+    page.goto(address)
+    page.get_by_text("Show the working").first.click()
+    opened = page.get_by_test_id("stPopoverBody")
+    expect(opened).to_contain_text("124,439,808")
+    expect(opened.locator(".katex").first).to_be_visible()
+
+
+def test_on_a_phone_the_knobs_open_below_the_chart_that_they_move(browser, address):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    phone = context.new_page()
+    phone.goto(address)
+    phone.wait_for_selector(".js-plotly-plot .main-svg")
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 390, "the page is wider than the phone"
+    phone.get_by_test_id("stExpandSidebarButton").click()
+    slider = phone.get_by_role("slider", name="Width")
+    expect(slider).to_be_visible()
+    sidebar = "document.querySelector('[data-testid=stSidebar]').getBoundingClientRect()"
+    phone.wait_for_function(f"{sidebar}.width === 390 && {sidebar}.top > 844 * 0.45")
+    sheet = phone.get_by_test_id("stSidebar").bounding_box()
+    phone.evaluate("document.querySelector('.js-plotly-plot').scrollIntoView()")
+    chart = phone.locator(".js-plotly-plot").first.bounding_box()
+    assert chart["y"] + chart["height"] / 2 < sheet["y"], "the sheet covers the chart"
+    before = parameter_bars(phone)
+    slider.focus()
+    slider.press("ArrowRight")
+    phone.wait_for_function("document.querySelector('.js-plotly-plot').data[0].x[0] !== " + str(before[0]))
+    context.close()

@@ -1,0 +1,152 @@
+"""Every page, run as Streamlit runs it: at the default, at both ends of every input, and with links of all kinds."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from llmcalc.catalog.presets import PRESETS
+from llmcalc.configuration import Configuration
+from llmcalc.inputs import DEFAULTS, INPUTS, link_parameters
+from pages.ui.shell import PAGES
+from pages.ui.words import w
+
+EVERY_PAGE = pytest.mark.parametrize("page", PAGES)
+
+
+def opened(page: str = "explore", link: dict[str, str] | None = None) -> AppTest:
+    """The app on one page, with a link's parameters, after one run without an exception."""
+    app = AppTest.from_file("../app.py", default_timeout=30)
+    for key, value in (link or {}).items():
+        app.query_params[key] = value
+    app.run()
+    if page != PAGES[0]:
+        app.switch_page(f"pages/{page}.py").run()
+    assert not app.exception, [e.value for e in app.exception]
+    return app
+
+
+def charts(app: AppTest) -> list[dict]:
+    return [json.loads(element.proto.spec) for element in app.get("plotly_chart")]
+
+
+def metrics(app: AppTest) -> dict[str, str]:
+    return {metric.label: metric.value for metric in app.metric}
+
+
+@EVERY_PAGE
+@pytest.mark.parametrize("input_id", INPUTS)
+def test_every_page_stands_at_both_ends_of_every_input(page, input_id):
+    for value in INPUTS[input_id].ends:
+        app = opened(page, {input_id: link_parameters(DEFAULTS | {input_id: value})[input_id]})
+        assert app.session_state[input_id] == value
+        assert not app.session_state["link_problems"]
+
+
+@EVERY_PAGE
+def test_every_page_stands_where_everything_is_at_one_end(page):
+    for end in (0, -1):
+        values = {key: declared.ends[end] for key, declared in INPUTS.items()}
+        app = opened(page, link_parameters(values))
+        assert {key: app.session_state[key] for key in INPUTS} == values
+
+
+def test_a_link_sets_every_input_and_a_page_shows_its_numbers():
+    values = DEFAULTS | PRESETS["GPT-3 175B"].values() | {"batch_size": 2, "seq_len": 2048, "alpha": 0.07}
+    app = opened(link=link_parameters(values))
+    assert {key: app.session_state[key] for key in INPUTS} == values
+    assert app.header[0].value == "GPT-3 175B"
+    assert metrics(app)[w("explore.parameters")] == "175 B"
+    bars = charts(app)[0]["data"][0]
+    drawn = dict(zip(bars["y"], bars["x"], strict=True))
+    assert drawn[w("components.feed_forward")] == 96 * (8 * 12_288**2 + 5 * 12_288)
+    assert sum(drawn.values()) == 174_604_259_328
+
+
+def test_every_preset_can_be_chosen_and_keeps_batch_and_sequence():
+    app = opened(link={"batch_size": "3", "seq_len": "777"})
+    for preset in PRESETS.values():
+        app.selectbox(key="preset").set_value(preset.id).run()
+        assert not app.exception
+        assert app.header[0].value == preset.id
+        assert {key: app.session_state[key] for key in preset.values()} == preset.values()
+        assert (app.session_state["batch_size"], app.session_state["seq_len"]) == (3, 777)
+
+
+def test_a_slider_moves_its_field_and_a_field_its_slider():
+    app = opened()
+    app.select_slider(key="d_model_slider").set_value(1600).run()
+    assert app.number_input(key="d_model").value == 1600
+    app.number_input(key="d_model").set_value(5140).run()
+    assert app.select_slider(key="d_model_slider").value == 5120
+    assert app.session_state["d_model"] == 5140
+
+
+def test_a_broken_link_is_told_key_by_key_keeps_the_rest_and_can_be_dismissed():
+    link = {"d_model": "1536", "n_layers": "9999", "foo": "1", "tied_head": "maybe", "v": "7", "d_ff": ""}
+    app = opened(link=link)
+    (message,) = [warning.value for warning in app.warning]
+    for key in ("n_layers", "foo", "tied_head", "v"):
+        assert f"`{key}={link[key]}`" in message
+    assert "d_model" not in message
+    assert app.session_state["d_model"] == 1536
+    assert app.session_state["n_layers"] == DEFAULTS["n_layers"]
+    next(b for b in app.button if b.label == w("link.dismiss")).click().run()
+    assert not app.warning
+    assert app.session_state["d_model"] == 1536
+
+
+def test_heads_that_do_not_divide_are_said_beside_the_control_and_mended_by_one_button():
+    app = opened(link={"n_heads": "10", "batch_size": "5"})
+    (message,) = [warning.value for warning in app.sidebar.warning]
+    assert "10" in message
+    assert "768" in message
+    assert charts(app), "the charts go on with the nearest sound model"
+    app.button(key="use_n_heads_12").click().run()
+    assert not app.warning
+    assert (app.session_state["n_heads"], app.session_state["batch_size"]) == (12, 5)
+
+
+@EVERY_PAGE
+def test_the_copied_link_holds_every_value_on_every_page(page):
+    link = {"d_model": "1600", "alpha": "0.05", "account": "article", "d_ff": "9000"}
+    app = opened(page, link)
+    (copied,) = [code.value for code in app.sidebar.code]
+    for key, text in link_parameters(DEFAULTS | {"d_model": 1600, "alpha": 0.05, "account": "article"}).items():
+        assert f"{key}={link.get(key, text)}".replace(" ", "+") in copied.replace("%2C", ",").replace("%20", "+")
+
+
+@pytest.mark.parametrize("account", INPUTS["account"].options)
+def test_the_training_page_shows_the_account_that_was_chosen(account):
+    app = opened("training", {"account": account})
+    config = Configuration(DEFAULTS | {"account": account})
+    bars = [trace for trace in charts(app)[0]["data"] if trace["type"] == "bar"]
+    drawn = {row: sum(t["x"][i] for t in bars) for i, row in enumerate(bars[0]["y"])}
+    expected = {w(f"phases.{phase}"): q.value / 2**30 for phase, q in config.training.phases.items()}
+    assert drawn == pytest.approx(expected)
+
+
+def test_the_scaling_page_answers_what_ten_per_cent_better_costs():
+    shown = metrics(opened("scaling", {"alpha": "0.07"}))
+    assert shown[w("scaling.metric_better", percent="10")] == "3.90"
+    assert shown[w("scaling.loss_lower", percent="10")] == "4.50"
+
+
+def test_every_chart_says_in_words_what_it_shows():
+    for page in PAGES:
+        app = opened(page)
+        for element, figure in zip(app.get("plotly_chart"), charts(app), strict=True):
+            assert figure["layout"]["title"]["text"] in element.proto.alt
+            for axis in ("xaxis", "yaxis"):
+                assert figure["layout"][axis].get("title", {}).get("text") or axis == "yaxis"
+
+
+def test_the_method_page_finds_formulas_and_says_when_there_are_none():
+    app = opened("method")
+    everything = len(app.expander)
+    app.text_input(key="method_search").set_value("kaplan").run()
+    assert 0 < len(app.expander) < everything
+    app.text_input(key="method_search").set_value("no such formula").run()
+    assert [info.value for info in app.info] == [w("method.nothing", wanted="no such formula")]
