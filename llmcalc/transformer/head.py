@@ -122,7 +122,7 @@ class Pooler:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A score for each of n_labels (next sentence, sentence order, replaced token), after a linear layer if ``dense``."""
+    """A score for each of n_labels (next sentence, replaced token), after a linear layer if ``dense``."""
 
     d_model: int
     n_labels: int

@@ -1,0 +1,49 @@
+"""Write llmcalc/huggingface/defaults.json again: what each config class of transformers fills in, and its aliases.
+
+Needs the development extra. Only keys that our readers name are kept.
+
+    python -m tests.oracle.defaults
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import transformers
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from llmcalc.huggingface.families import FAMILIES
+
+FOLDER = Path(__file__).parents[2] / "llmcalc" / "huggingface"
+
+
+def row(model_type: str, known: str) -> dict[str, dict]:
+    config_class = CONFIG_MAPPING[model_type]
+    defaults = {
+        field.name: field.default
+        for field in dataclasses.fields(config_class)
+        if field.default is not dataclasses.MISSING and f'"{field.name}"' in known
+    }
+    defaults["tie_word_embeddings"] = config_class().tie_word_embeddings
+    aliases: dict[str, list[str]] = {}
+    for alias, key in getattr(config_class, "attribute_map", {}).items():
+        for one, other in ((key, alias), (alias, key)):
+            if f'"{one}"' in known:
+                aliases.setdefault(one, []).append(other)
+    return {"defaults": dict(sorted(defaults.items())), "aliases": aliases}
+
+
+def main() -> None:
+    known = "\n".join(path.read_text() for path in sorted(FOLDER.glob("*.py")))
+    families = sorted({family.defaults_of or name for name, family in FAMILIES.items()} & set(CONFIG_MAPPING))
+    lines = [f"  {json.dumps(name)}: {json.dumps(row(name, known))}" for name in families]
+    text = f'{{"written_by": "transformers {transformers.__version__}",\n "families": {{\n' + ",\n".join(lines) + "\n}}\n"
+    json.loads(text)
+    (FOLDER / "defaults.json").write_text(text)
+    print(f"{len(families)} families")
+
+
+if __name__ == "__main__":
+    main()
