@@ -13,6 +13,7 @@ from functools import cache, partial
 from importlib import resources
 from typing import Any
 
+from llmcalc.errors import InputError
 from llmcalc.huggingface import layers
 from llmcalc.huggingface.keys import Keys
 from llmcalc.huggingface.layers import from_layer, periodic
@@ -23,6 +24,7 @@ from llmcalc.huggingface.stack import (
     PARALLEL,
     PARALLEL_TWO_NORMS,
     POST,
+    PRE,
     SANDWICH,
     MaskedHead,
     Mixture,
@@ -92,7 +94,9 @@ BART_NAMES: Names = {
 }
 
 
-def _experts(n_experts: str, top_k: str = "num_experts_per_tok", d_expert: str | None = "moe_intermediate_size") -> Names:
+def _experts(
+    n_experts: str, top_k: str = "num_experts_per_tok", d_expert: str | None = "moe_intermediate_size"
+) -> Names:
     names = {**COMMON, "n_experts": n_experts, "top_k": top_k}
     return {**names, "d_expert": d_expert} if d_expert else names
 
@@ -141,13 +145,14 @@ _DEEPSEEK = Recipe(
 _BERT = Recipe(
     norm=LayerNorm, layout=POST, embedding_norm=True, final_norm=False, positions=0, types="type_vocab_size",
     qkv_bias=True, output_bias=True, gated=False, ffn_bias=True, head=MaskedHead(), pooler=True,
+    cross="add_cross_attention", cross_needs="is_decoder",
     pretraining=partial(Classifier, n_labels=2), causal=False,
 )  # fmt: skip
-_ROBERTA = replace(_BERT, cross=False, pretraining=None)
+_ROBERTA = replace(_BERT, pretraining=None)
 _MODERNBERT = Recipe(
     norm=LAYER_NORM_NO_BIAS, embedding_norm=True, qkv_bias="attention_bias", output_bias="attention_bias",
     ffn_bias="mlp_bias", first_attention_norm=False, causal=False,
-    head=MaskedHead(dense_bias="classifier_bias", norm_bias="norm_bias", bias="decoder_bias"),
+    head=MaskedHead(dense_bias="classifier_bias", norm_bias="norm_bias", bias="decoder_bias", second_bias=False),
 )  # fmt: skip
 
 
@@ -173,22 +178,15 @@ def _falcon(keys: Keys) -> Recipe:
     parallel = PARALLEL_TWO_NORMS if n_norms == 2 else PARALLEL
     return Recipe(
         norm=LayerNorm,
-        layout=parallel if keys.flag("parallel_attn") else _GPT2.layout,
+        layout=parallel if keys.flag("parallel_attn") else PRE,
         multi_query=not new and keys.flag("multi_query"),
+        grouped=new,
         qkv_bias="bias",
         output_bias="bias",
         gated=False,
         ffn_bias="bias",
         d_ff=4,
     )
-
-
-def _falcon_heads(keys: Keys, task: str) -> Model:
-    """Falcon has key/value heads of their own only in its new architecture; else one, or as many as query heads."""
-    recipe = _falcon(keys)
-    if not keys.flag("new_decoder_architecture") and not keys.flag("multi_query"):
-        keys.refuse_other_than("num_kv_heads", (None, keys.dimension("n_heads")))
-    return build(keys, recipe, task)
 
 
 def _mpt(keys: Keys) -> Recipe:
@@ -200,14 +198,17 @@ def _mpt(keys: Keys) -> Recipe:
 def _stablelm(keys: Keys) -> Recipe:
     return Recipe(
         norm=LayerNorm,
-        layout=PARALLEL if keys.flag("use_parallel_residual") else _GPT2.layout,
+        layout=PARALLEL if keys.flag("use_parallel_residual") else PRE,
         qkv_bias="use_qkv_bias",
         qk_norm=QKNorm(width="all", norm=LAYER_NORM_NO_BIAS, when="qk_layernorm"),
     )
 
 
-def _neox_japanese(keys: Keys) -> Recipe:
-    return Recipe(norm=LayerNorm, gated=False, d_ff=keys.size("intermediate_multiple_size"))
+def _helium(keys: Keys) -> Recipe:
+    width = keys.optional("head_dim")
+    if width is not None and width * keys.dimension("n_heads") != keys.dimension("d_model"):
+        raise InputError("head_dim", "Helium's heads must be as wide as the model together")
+    return Recipe(qkv_bias="attention_bias", ffn_bias="mlp_bias")
 
 
 def _modernbert(keys: Keys) -> Recipe:
@@ -258,7 +259,7 @@ def _deberta(keys: Keys) -> Recipe:
 
 
 _ENCODER_NAMES = SAME_KV
-_PRE_BERT = replace(_BERT, layout=Recipe().layout, final_norm=True)
+_PRE_BERT = replace(_BERT, layout=PRE, final_norm=True)
 _LOCAL_GLOBAL = periodic(2)
 
 FAMILIES: Mapping[str, Family] = {
@@ -284,9 +285,7 @@ FAMILIES: Mapping[str, Family] = {
         replace(_GPT2, positions=None, embedding_norm=True, cross=False),
         {"d_model": "hidden_size", "n_layers": "n_layer", "n_heads": "n_head", "vocab_size": "vocab_size"},
     ),
-    "falcon": Family(
-        _falcon_heads, {**SAME_KV, "n_kv_heads": "num_kv_heads", "d_ff": "ffn_hidden_size"}
-    ),
+    "falcon": _stack(_falcon, {**SAME_KV, "n_kv_heads": "num_kv_heads", "d_ff": "ffn_hidden_size"}),
     "mpt": _stack(
         _mpt,
         {
@@ -301,7 +300,6 @@ FAMILIES: Mapping[str, Family] = {
         ),  # fmt: skip
         SAME_KV,
     ),
-    "gpt_neox_japanese": _stack(_neox_japanese, {k: v for k, v in SAME_KV.items() if k != "d_ff"}),
     # LLaMA and its kin
     "llama": _stack(_LLAMA),
     "mistral": _stack(_MISTRAL),
@@ -368,7 +366,7 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "nemotron": _stack(replace(_LLAMA, norm=LayerNorm, gated=False)),
     "smollm3": _stack(replace(_LLAMA, windows=layers.smollm3_windows)),
-    "helium": _stack(Recipe(qkv_bias="attention_bias", ffn_bias="mlp_bias")),
+    "helium": _stack(_helium),
     "arcee": _stack(replace(_LLAMA, gated=False)),
     "apertus": _stack(replace(_GEMMA, gated=False, qk_norm=QKNorm(), learned_activation=2)),
     "seed_oss": _stack(Recipe(qkv_bias="attention_bias", output_bias="attention_out_bias", ffn_bias="mlp_bias")),
@@ -380,7 +378,7 @@ FAMILIES: Mapping[str, Family] = {
     "glm": _stack(Recipe(qkv_bias="attention_bias")),
     "glm4": _stack(Recipe(qkv_bias="attention_bias", layout=SANDWICH)),
     "exaone4": _stack(Recipe(layout=POST, qk_norm=QKNorm(), windows=periodic("sliding_window_pattern"))),
-    "ernie4_5": _stack(Recipe(qkv_bias="use_bias", output_bias="use_bias", ffn_bias="use_bias", head_bias="use_bias")),
+    "ernie4_5": _stack(Recipe(qkv_bias="use_bias", output_bias="use_bias", ffn_bias="use_bias")),
     "hunyuan_v1_dense": _stack(replace(_GEMMA, qk_norm=QKNorm())),
     # mixtures of experts, and latent attention
     "deepseek_v2": _stack(replace(_DEEPSEEK, ffn_bias="mlp_bias", experts=Mixture(sparse=layers.after_dense("first_k_dense_replace"), shared="n_shared_experts")), _experts("n_routed_experts")),
@@ -453,7 +451,7 @@ FAMILIES: Mapping[str, Family] = {
         _experts("num_experts"),
     ),
     # encoders
-    "bert": _stack(replace(_BERT, cross="add_cross_attention"), _ENCODER_NAMES),
+    "bert": _stack(_BERT, _ENCODER_NAMES),
     "roberta": _stack(_ROBERTA, _ENCODER_NAMES),
     "xlm-roberta": _stack(_ROBERTA, _ENCODER_NAMES),
     "camembert": _stack(_ROBERTA, _ENCODER_NAMES),
@@ -461,12 +459,12 @@ FAMILIES: Mapping[str, Family] = {
     "ibert": _stack(_ROBERTA, _ENCODER_NAMES),
     "ernie": _stack(replace(_BERT, task_types=("use_task_id", "task_type_vocab_size")), _ENCODER_NAMES),
     "distilbert": _stack(
-        replace(_BERT, types=None, pooler=False, pretraining=None),
+        replace(_BERT, types=None, head=MaskedHead(second_bias=False), pooler=False, pretraining=None),
         {**SAME_KV, "d_model": "dim", "n_layers": "n_layers", "n_heads": "n_heads", "d_ff": "hidden_dim"},
     ),
     "electra": _stack(
         replace(
-            _BERT, embedding_width="embedding_size", head=MaskedHead(width="embedding_size"),
+            _BERT, embedding_width="embedding_size", head=MaskedHead(width="embedding_size", second_bias=False),
             pooler=False, pretraining=partial(Classifier, n_labels=1, dense=True),
         ),  # fmt: skip
         _ENCODER_NAMES,
@@ -480,8 +478,8 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "rembert": _stack(
         replace(
-            _BERT, embedding_width="input_embedding_size", always_project=True, head=MaskedHead(width="output_embedding_size"),
-            pretraining=None,
+            _BERT, embedding_width="input_embedding_size", always_project=True, head=MaskedHead(width="output_embedding_size", second_bias=False),
+            pretraining=None, tied=False,
         ),  # fmt: skip
         _ENCODER_NAMES,
     ),
@@ -493,10 +491,13 @@ FAMILIES: Mapping[str, Family] = {
     "xlm-roberta-xl": _stack(replace(_PRE_BERT, embedding_norm=False, pretraining=None), _ENCODER_NAMES),
     "deberta-v2": _stack(_deberta, _ENCODER_NAMES),
     "nomic_bert": _stack(
-        replace(_BERT, positions=None, gated=True, qkv_bias=False, output_bias=False, ffn_bias=False, pretraining=None),
+        replace(
+            _BERT, positions=None, gated=True, qkv_bias=False, output_bias=False, ffn_bias=False, pooler=False,
+            pretraining=None,
+        ),  # fmt: skip
         {k: v for k, v in COMMON.items() if k != "n_kv_heads"},
     ),
-    "eurobert": _stack(replace(_LLAMA, causal=False)),
+    "eurobert": _stack(replace(_LLAMA, head_bias="mlp_bias", causal=False)),
     "modernbert": _stack(_modernbert, _ENCODER_NAMES),
     "modernbert-decoder": _stack(_modernbert_decoder, _ENCODER_NAMES),
     # an encoder and a decoder
@@ -533,8 +534,10 @@ def _read_defaults() -> Mapping[str, Any]:
     return json.loads(resources.files("llmcalc.huggingface").joinpath("defaults.json").read_text("utf-8"))["families"]
 
 
-def defaults_of(model_type: str) -> tuple[Mapping[str, Any], Mapping[str, tuple[str, ...]]]:
-    """What the family's config class fills in, and the other names that it accepts for a key."""
+def keys_of(model_type: str, config: Mapping[str, Any]) -> Keys:
+    """``config`` with its family's names, what the config class fills in, and the other names that it accepts."""
     family = FAMILIES[model_type]
     row = _read_defaults().get(family.defaults_of or model_type, {})
-    return {**row.get("defaults", {}), **family.defaults}, {key: tuple(names) for key, names in row.get("aliases", {}).items()}
+    aliases = {key: tuple(names) for key, names in row.get("aliases", {}).items()}
+    filled_in = {**row.get("defaults", {}), **family.defaults}
+    return Keys(model_type, config, family.names, filled_in, aliases, row.get("rounds_heads", False))

@@ -29,7 +29,7 @@ class Notice:
 class Keys:
     """One config with the names and defaults of its family.
 
-    ``used`` gathers what was read from the config itself, ``dimensions`` the sizes under our own names, ``notes`` and
+    ``rounds_heads``: the family takes a d_model that its heads do not divide. ``used`` gathers what was read from the config itself, ``dimensions`` the sizes under our own names, ``notes`` and
     ``warnings`` what is worth saying.
     """
 
@@ -38,6 +38,7 @@ class Keys:
     names: Mapping[str, str]
     defaults: Mapping[str, Any]
     aliases: Mapping[str, tuple[str, ...]]
+    rounds_heads: bool = False
     used: dict[str, Any] = field(default_factory=dict)
     dimensions: dict[str, int] = field(default_factory=dict)
     notes: list[Notice] = field(default_factory=list)

@@ -56,14 +56,17 @@ def build_t5(keys: Keys, recipe: T5Recipe, task: str) -> Model:
             *(_switch(keys, feed_forward) if sparse else (feed_forward,)),
         )
 
+    vocab_size = keys.dimension("vocab_size")
     layers = _two_stacks(keys, recipe.experts, layer, n_encoder, n_decoder)
     stacks = ("encoder", "decoder")[: 1 + (n_decoder > 0)]
-    front: list[Part] = [TokenEmbedding(keys.dimension("vocab_size"), d_model), *global_bias]
+    front: list[Part] = [TokenEmbedding(vocab_size, d_model), *global_bias]
+    if recipe.experts and not keys.flag("tie_word_embeddings"):
+        front += [TokenEmbedding(vocab_size, d_model, f"{stack}_embedding") for stack in stacks]
     if not recipe.bias_in_every_layer:
         front += [RelativeBias(buckets, n_heads, f"{stack}_relative_bias") for stack in stacks]
     back: list[Part] = [RMSNorm(d_model, f"{stack}_final_norm") for stack in stacks]
     if task == "language model" and not _tied(keys):
-        back.append(Head(keys.dimension("vocab_size"), d_model))
+        back.append(Head(vocab_size, d_model))
     return assemble(tuple(front), layers, tuple(back))
 
 
@@ -135,24 +138,29 @@ class BartRecipe:
 
 
 def build_bart(keys: Keys, recipe: BartRecipe, task: str) -> Model:
-    """A BART-like model: embedding shared by both stacks, head tied to it unless the config says otherwise.
+    """A BART-like model: one token table for both stacks and the head.
+
+    With ``tie_word_embeddings`` false the class has a table for each stack and a head beside the shared one.
 
     Raises InputError for keys that are missing, malformed or contradictory.
     """
     d_model, vocab_size = keys.dimension("d_model"), keys.dimension("vocab_size")
     encoder, decoder = _bart_layer(keys, recipe, "encoder"), _bart_layer(keys, recipe, "decoder")
     layers: Layers = []
-    for stack, count, make in (
-        ("encoder", keys.layers(), encoder),
-        ("decoder", 0 if task == "encoder" else keys.layers("n_decoder_layers"), decoder),
+    for stack, count, make, every in (
+        ("encoder", keys.layers(), encoder, "encoder_sparse_step"),
+        ("decoder", 0 if task == "encoder" else keys.layers("n_decoder_layers"), decoder, "decoder_sparse_step"),
     ):
-        step = keys.size(f"{stack}_sparse_step", 0) if recipe.experts else 0
+        step = keys.size(every, 0) if recipe.experts else 0
         made = {sparse: make(sparse) for sparse in {False, step > 0}}
         for i in range(count):
             sparse = step > 0 and (i + 1) % step == 0
             layers.append(((stack, "sparse" if sparse else "dense"), made[sparse]))
     stacks = ("encoder",) if task == "encoder" else ("encoder", "decoder")
+    tied = keys.flag("tie_word_embeddings")
     front: list[Part] = [TokenEmbedding(vocab_size, d_model)]
+    if not tied:
+        front += [TokenEmbedding(vocab_size, d_model, f"{stack}_embedding") for stack in stacks]
     if recipe.positions is not None:
         rows = keys.dimension("n_positions") + recipe.positions
         front += [LearnedPositions(rows, d_model, f"{stack}_positions") for stack in stacks]
@@ -161,7 +169,7 @@ def build_bart(keys: Keys, recipe: BartRecipe, task: str) -> Model:
     back: list[Part] = []
     if recipe.final_norm:
         back += [recipe.norm(d_model, f"{stack}_final_norm") for stack in stacks]
-    if task == "language model" and not keys.flag("tie_word_embeddings"):
+    if task == "language model" and not tied:
         back.append(Head(vocab_size, d_model))
     return assemble(tuple(front), layers, tuple(back))
 

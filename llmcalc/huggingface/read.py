@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmcalc.errors import InputError
-from llmcalc.huggingface.families import COMMON, FAMILIES, Family, defaults_of
+from llmcalc.huggingface.families import COMMON, FAMILIES, Family, keys_of
 from llmcalc.huggingface.keys import Keys, Notice, shown
 from llmcalc.huggingface.stack import Recipe, build
 from llmcalc.transformer.model import Model
@@ -108,13 +108,14 @@ def read_config(config: Mapping[str, Any]) -> Reading:
         warnings.append(_LIKE_LLAMA(model_type))
         model = build(keys, Recipe(qkv_bias="attention_bias", output_bias="attention_bias", ffn_bias="mlp_bias"), task)
     else:
-        defaults, aliases = defaults_of(model_type)
-        text = _with_outer_tie(config, text, path)
-        keys = Keys(model_type, text, family.names, defaults, aliases)
+        keys = keys_of(model_type, _with_outer_tie(config, text, path))
         model = family.build(keys, task)
     notes = keys.notes
     if path or "vision_config" in config:
-        notes = [Notice("language_part", "only the language model is counted: vision and other parts are left out"), *notes]
+        notes = [
+            Notice("language_part", "only the language model is counted: vision and other parts are left out"),
+            *notes,
+        ]
     used = {**_identity(config, text), **keys.used}
     return Reading(model, model_type, task, dict(keys.dimensions), used, tuple(notes), (*warnings, *keys.warnings))
 
@@ -152,7 +153,7 @@ def override(config: Mapping[str, Any], **dimensions: int) -> dict[str, Any]:
     path, text = language_part(config)
     model_type, family = _family(config, text)
     names = COMMON if family is None else family.names
-    aliases: Mapping[str, tuple[str, ...]] = {} if family is None else defaults_of(model_type)[1]
+    aliases = {} if family is None else keys_of(model_type, text).aliases
     changed = dict(text)
     for name, value in dimensions.items():
         key = names.get(name)

@@ -74,12 +74,16 @@ class Mixture:
 
 @dataclass(frozen=True, kw_only=True)
 class MaskedHead:
-    """BERT's head: a transform to ``width`` (a key; the model's width without one), then the output projection."""
+    """BERT's head: a transform to ``width`` (a key; the model's width without one), then the output projection.
+
+    ``second_bias``: where that projection is not tied, its own bias is kept beside the head's.
+    """
 
     width: str | None = None
     dense_bias: Flag = True
     norm_bias: Flag = True
     bias: Flag = True
+    second_bias: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +109,7 @@ class Recipe:
     relative_embedding: int = 0
     relative_norm: bool = False
     multi_query: Flag = False
+    grouped: bool = True
     qkv_bias: Flag = False
     output_bias: Flag = False
     qk_norm: QKNorm | None = None
@@ -114,6 +119,7 @@ class Recipe:
     position_keys: bool = False
     position_queries: bool = False
     cross: Flag = False
+    cross_needs: str | None = None
     gated: bool = True
     ffn_bias: Flag = False
     d_ff: int | None = None
@@ -140,7 +146,9 @@ def build(keys: Keys, recipe: Recipe, task: str) -> Model:
     windows = recipe.windows(keys, n_layers) if recipe.windows else (None,) * n_layers
     sparse = recipe.experts.sparse(keys, n_layers) if recipe.experts and _n_experts(keys) else (False,) * n_layers
     layer = _layer_maker(keys, recipe)
-    kinds = [(i == 0 and not recipe.first_attention_norm, w, s) for i, (w, s) in enumerate(zip(windows, sparse, strict=True))]
+    kinds = [
+        (i == 0 and not recipe.first_attention_norm, w, s) for i, (w, s) in enumerate(zip(windows, sparse, strict=True))
+    ]
     blocks = {kind: layer(*kind) for kind in dict.fromkeys(kinds)}
     return assemble(front, [(_adjectives(kind), blocks[kind]) for kind in kinds], _back(keys, recipe, task))
 
@@ -150,7 +158,10 @@ def assemble(
 ) -> Model:
     """A model from its layers in order, each with adjectives (local, sparse …); those that all share are not named."""
     telling = [len({adjectives[i] for adjectives, _ in layers}) > 1 for i in range(len(layers[0][0]))]
-    names = ["_".join([a for a, tells in zip(adjectives, telling, strict=True) if tells] + ["block"]) for adjectives, _ in layers]
+    names = [
+        "_".join([a for a, tells in zip(adjectives, telling, strict=True) if tells] + ["block"])
+        for adjectives, _ in layers
+    ]
     counts: dict[str, int] = {}
     parts: dict[str, tuple[Part, ...]] = {}
     for name, (_, made_of) in zip(names, layers, strict=True):
@@ -241,7 +252,9 @@ def head_width(keys: Keys, d_model: int, n_heads: int) -> int:
     Raises InputError where that is no whole number.
     """
     width = keys.optional(keys.names["d_head"]) if "d_head" in keys.names else None
-    if width is None and d_model % n_heads:
+    if width is None and keys.rounds_heads and d_model > n_heads and d_model % n_heads:
+        keys.warn("rounded_heads", f"{n_heads} heads do not divide d_model = {d_model:,}: d_head is rounded down")
+    elif width is None and d_model % n_heads:
         key = keys.names["n_heads"]
         raise InputError(key, f"{key!r} = {n_heads} does not divide {keys.names['d_model']!r} = {d_model:,}")
     return keys.dimension("d_head", d_model // n_heads)
@@ -249,7 +262,9 @@ def head_width(keys: Keys, d_model: int, n_heads: int) -> int:
 
 def _attention(keys: Keys, recipe: Recipe) -> Attention:
     d_model, n_heads = keys.dimension("d_model"), keys.dimension("n_heads")
-    n_kv_heads = 1 if keys.flag(recipe.multi_query) else keys.dimension("n_kv_heads", n_heads)
+    n_kv_heads = keys.dimension("n_kv_heads", n_heads) if recipe.grouped else n_heads
+    if keys.flag(recipe.multi_query):
+        n_kv_heads = 1
     if n_heads % n_kv_heads:
         key = keys.names["n_kv_heads"]
         raise InputError(key, f"{key!r} = {n_kv_heads} does not divide {keys.names['n_heads']!r} = {n_heads}")
@@ -313,6 +328,10 @@ def _qk_norms(keys: Keys, recipe: Recipe, attention: Attention | LatentAttention
 def _cross_attention(keys: Keys, recipe: Recipe) -> tuple[Part, ...]:
     if not keys.flag(recipe.cross) or recipe.norm is None:
         return ()
+    if recipe.cross_needs and not keys.flag(recipe.cross_needs):
+        raise InputError(recipe.cross_needs, f"cross-attention needs {recipe.cross_needs!r} to be true")
+    if keys.flag(recipe.multi_query):
+        raise InputError("multi_query", "multi-query attention has no cross-attention")
     d_model, n_heads = keys.dimension("d_model"), keys.dimension("n_heads")
     width = head_width(keys, d_model, n_heads)
     biases = keys.flag(recipe.qkv_bias), keys.flag(recipe.output_bias)
@@ -355,7 +374,9 @@ def _mixture(keys: Keys, mixture: Mixture, dense: FeedForward) -> tuple[Part, ..
 
 def _note_buffers(keys: Keys, mixture: Mixture, n_experts: int) -> None:
     buffers = n_experts * sum(mixture.sparse(keys, keys.layers()))
-    keys.note("router_buffers", f"{buffers:,} router biases are buffers, not parameters, and not counted", buffers=buffers)
+    keys.note(
+        "router_buffers", f"{buffers:,} router biases are buffers, not parameters, and not counted", buffers=buffers
+    )
 
 
 def _back(keys: Keys, recipe: Recipe, task: str) -> tuple[Part, ...]:
@@ -391,5 +412,6 @@ def _head(keys: Keys, recipe: Recipe, vocab_size: int, width: int, tied: bool) -
             keys.flag(recipe.head.dense_bias),
             keys.flag(recipe.head.norm_bias),
             keys.flag(recipe.head.bias),
+            recipe.head.second_bias and not tied,
         )
     ]

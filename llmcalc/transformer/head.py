@@ -82,7 +82,10 @@ class Head:
 
 @dataclass(frozen=True)
 class TransformedHead:
-    """BERT's head: a linear layer and a norm, then the output projection (tied unless ``matrix``) and its bias."""
+    """BERT's head: a linear layer and a norm, then the output projection (tied unless ``matrix``) and its bias.
+
+    ``second_bias``: transformers keeps the bias of an untied projection beside the head's own.
+    """
 
     vocab_size: int
     d_model: int
@@ -91,6 +94,7 @@ class TransformedHead:
     dense_bias: bool = True
     norm_bias: bool = True
     bias: bool = True
+    second_bias: bool = False
     id: str = "head"
     component: str = "head"
 
@@ -103,6 +107,8 @@ class TransformedHead:
             parts.append(head_parameters(vocab_size=self.vocab_size, d_model=self.d_embedding))
         if self.bias:
             parts.append(head_bias(vocab_size=self.vocab_size))
+        if self.second_bias:
+            parts.append(head_bias(vocab_size=self.vocab_size).named("projection_bias"))
         return total(self.id, r"N_\text{head}", *parts)
 
 
