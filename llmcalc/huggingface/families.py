@@ -123,19 +123,31 @@ def _with_task(builder: Callable[[Keys, Any, str], Model], recipe: Any, keys: Ke
 # Recipes that several families share, and those whose shape depends on flags
 
 _GPT2 = Recipe(
-    norm=LayerNorm, positions=0, qkv_bias=True, output_bias=True, gated=False, ffn_bias=True, d_ff=4,
+    norm=LayerNorm,
+    positions=0,
+    qkv_bias=True,
+    output_bias=True,
+    gated=False,
+    ffn_bias=True,
+    d_ff=4,
     cross="add_cross_attention",
-)  # fmt: skip
+)
 _GPTJ = replace(_GPT2, layout=PARALLEL, positions=None, qkv_bias=False, output_bias=False, head_bias=True, cross=False)
 _NEOX = Recipe(
-    norm=LayerNorm, qkv_bias="attention_bias", output_bias="attention_bias", gated=False, ffn_bias=True,
-)  # fmt: skip
+    norm=LayerNorm,
+    qkv_bias="attention_bias",
+    output_bias="attention_bias",
+    gated=False,
+    ffn_bias=True,
+)
 _LLAMA = Recipe(qkv_bias="attention_bias", output_bias="attention_bias", ffn_bias="mlp_bias")
 _MISTRAL = Recipe(windows=layers.everywhere)
 _QWEN3 = Recipe(
-    qkv_bias="attention_bias", output_bias="attention_bias", qk_norm=QKNorm(),
+    qkv_bias="attention_bias",
+    output_bias="attention_bias",
+    qk_norm=QKNorm(),
     windows=from_layer("max_window_layers"),
-)  # fmt: skip
+)
 _GEMMA = Recipe(qkv_bias="attention_bias", output_bias="attention_bias")
 _OLMO2 = replace(_GEMMA, layout=POST, qk_norm=QKNorm(width="all"))
 _DEEPSEEK = Recipe(
@@ -143,17 +155,34 @@ _DEEPSEEK = Recipe(
     experts=Mixture(sparse=layers.after_dense("first_k_dense_replace"), shared="n_shared_experts", buffers=True),
 )
 _BERT = Recipe(
-    norm=LayerNorm, layout=POST, embedding_norm=True, final_norm=False, positions=0, types="type_vocab_size",
-    qkv_bias=True, output_bias=True, gated=False, ffn_bias=True, head=MaskedHead(), pooler=True,
-    cross="add_cross_attention", cross_needs="is_decoder",
-    pretraining=partial(Classifier, n_labels=2), causal=False,
-)  # fmt: skip
+    norm=LayerNorm,
+    layout=POST,
+    embedding_norm=True,
+    final_norm=False,
+    positions=0,
+    types="type_vocab_size",
+    qkv_bias=True,
+    output_bias=True,
+    gated=False,
+    ffn_bias=True,
+    head=MaskedHead(),
+    pooler=True,
+    cross="add_cross_attention",
+    cross_needs="is_decoder",
+    pretraining=partial(Classifier, n_labels=2),
+    causal=False,
+)
 _ROBERTA = replace(_BERT, pretraining=None)
 _MODERNBERT = Recipe(
-    norm=LAYER_NORM_NO_BIAS, embedding_norm=True, qkv_bias="attention_bias", output_bias="attention_bias",
-    ffn_bias="mlp_bias", first_attention_norm=False, causal=False,
+    norm=LAYER_NORM_NO_BIAS,
+    embedding_norm=True,
+    qkv_bias="attention_bias",
+    output_bias="attention_bias",
+    ffn_bias="mlp_bias",
+    first_attention_norm=False,
+    causal=False,
     head=MaskedHead(dense_bias="classifier_bias", norm_bias="norm_bias", bias="decoder_bias", second_bias=False),
-)  # fmt: skip
+)
 
 
 def _opt(keys: Keys) -> Recipe:
@@ -266,7 +295,9 @@ FAMILIES: Mapping[str, Family] = {
     # decoders with learned positions, or of that age
     "gpt2": _stack(_GPT2, GPT),
     "gpt_bigcode": _stack(replace(_GPT2, multi_query="multi_query"), GPT),
-    "openai-gpt": _stack(replace(_GPT2, layout=POST, final_norm=False, cross=False), {k: v for k, v in GPT.items() if k != "d_ff"}),
+    "openai-gpt": _stack(
+        replace(_GPT2, layout=POST, final_norm=False, cross=False), {k: v for k, v in GPT.items() if k != "d_ff"}
+    ),
     "gpt_neo": _stack(
         replace(_GPT2, qkv_bias=False, cross=False, windows=layers.gpt_neo_windows),
         {**SAME_KV, "n_layers": "num_layers", "n_heads": "num_heads"},
@@ -289,15 +320,22 @@ FAMILIES: Mapping[str, Family] = {
     "mpt": _stack(
         _mpt,
         {
-            "d_model": "d_model", "n_layers": "n_layers", "n_heads": "n_heads", "vocab_size": "vocab_size",
+            "d_model": "d_model",
+            "n_layers": "n_layers",
+            "n_heads": "n_heads",
+            "vocab_size": "vocab_size",
             "n_positions": "max_seq_len",
-        },  # fmt: skip
+        },
     ),
     "persimmon": _stack(
         Recipe(
-            norm=LayerNorm, qkv_bias=True, output_bias=True, gated=False, ffn_bias=True,
+            norm=LayerNorm,
+            qkv_bias=True,
+            output_bias=True,
+            gated=False,
+            ffn_bias=True,
             qk_norm=QKNorm(norm=LayerNorm, when="qk_layernorm"),
-        ),  # fmt: skip
+        ),
         SAME_KV,
     ),
     # LLaMA and its kin
@@ -310,11 +348,12 @@ FAMILIES: Mapping[str, Family] = {
     "qwen3": _stack(_QWEN3),
     "qwen2_moe": _stack(
         Recipe(
-            qkv_bias="qkv_bias", windows=layers.qwen2_moe_windows,
+            qkv_bias="qkv_bias",
+            windows=layers.qwen2_moe_windows,
             experts=Mixture(
                 sparse=layers.qwen_sparse, shared_width="shared_expert_intermediate_size", shared_gate=True
             ),
-        ),  # fmt: skip
+        ),
         _experts("num_experts"),
     ),
     "qwen3_moe": _stack(
@@ -326,15 +365,19 @@ FAMILIES: Mapping[str, Family] = {
     "vaultgemma": _stack(replace(_GEMMA, windows=_LOCAL_GLOBAL)),
     "phi": _stack(
         Recipe(
-            norm=LayerNorm, layout=PARALLEL, qkv_bias=True, output_bias=True, gated=False, ffn_bias=True,
-            qk_norm=QKNorm(norm=LayerNorm, when="qk_layernorm"), head_bias=True,
-        )  # fmt: skip
+            norm=LayerNorm,
+            layout=PARALLEL,
+            qkv_bias=True,
+            output_bias=True,
+            gated=False,
+            ffn_bias=True,
+            qk_norm=QKNorm(norm=LayerNorm, when="qk_layernorm"),
+            head_bias=True,
+        )
     ),
     "phi3": _stack(_MISTRAL),
     "phimoe": _stack(
-        replace(
-            _GEMMA, norm=LayerNorm, windows=layers.everywhere, head_bias="lm_head_bias", experts=Mixture()
-        ),
+        replace(_GEMMA, norm=LayerNorm, windows=layers.everywhere, head_bias="lm_head_bias", experts=Mixture()),
         _experts("num_local_experts", d_expert=None),
     ),
     "stablelm": _stack(_stablelm),
@@ -347,15 +390,21 @@ FAMILIES: Mapping[str, Family] = {
     "flex_olmo": _stack(replace(_OLMO2, experts=Mixture()), _experts("num_experts", d_expert=None)),
     "starcoder2": _stack(
         Recipe(
-            norm=LayerNorm, qkv_bias="use_bias", output_bias="use_bias", gated=False, ffn_bias="use_bias",
+            norm=LayerNorm,
+            qkv_bias="use_bias",
+            output_bias="use_bias",
+            gated=False,
+            ffn_bias="use_bias",
             windows=layers.everywhere,
-        )  # fmt: skip
+        )
     ),
     "cohere": _stack(
         replace(
-            _GEMMA, norm=LAYER_NORM_NO_BIAS, layout=PARALLEL,
+            _GEMMA,
+            norm=LAYER_NORM_NO_BIAS,
+            layout=PARALLEL,
             qk_norm=QKNorm(width="all", norm=LAYER_NORM_NO_BIAS, when="use_qk_norm"),
-        )  # fmt: skip
+        )
     ),
     "cohere2": _stack(_cohere2),
     "granite": _stack(_LLAMA),
@@ -381,15 +430,24 @@ FAMILIES: Mapping[str, Family] = {
     "ernie4_5": _stack(Recipe(qkv_bias="use_bias", output_bias="use_bias", ffn_bias="use_bias")),
     "hunyuan_v1_dense": _stack(replace(_GEMMA, qk_norm=QKNorm())),
     # mixtures of experts, and latent attention
-    "deepseek_v2": _stack(replace(_DEEPSEEK, ffn_bias="mlp_bias", experts=Mixture(sparse=layers.after_dense("first_k_dense_replace"), shared="n_shared_experts")), _experts("n_routed_experts")),
+    "deepseek_v2": _stack(
+        replace(
+            _DEEPSEEK,
+            ffn_bias="mlp_bias",
+            experts=Mixture(sparse=layers.after_dense("first_k_dense_replace"), shared="n_shared_experts"),
+        ),
+        _experts("n_routed_experts"),
+    ),
     "deepseek_v3": _stack(_DEEPSEEK, _experts("n_routed_experts")),
     "kimi_k2": _stack(_DEEPSEEK, _experts("n_routed_experts"), "deepseek_v3"),
     "minicpm3": _stack(Recipe(latent=True, ffn_bias="mlp_bias")),
     "youtu": _stack(Recipe(latent=True)),
     "glm4_moe": _stack(
         Recipe(
-            qkv_bias="attention_bias", qk_norm=QKNorm(when="use_qk_norm"), experts=_DEEPSEEK.experts,
-        ),  # fmt: skip
+            qkv_bias="attention_bias",
+            qk_norm=QKNorm(when="use_qk_norm"),
+            experts=_DEEPSEEK.experts,
+        ),
         _experts("n_routed_experts"),
     ),
     "glm4_moe_lite": _stack(
@@ -401,23 +459,25 @@ FAMILIES: Mapping[str, Family] = {
         _experts("n_routed_experts"),
     ),
     "gpt_oss": _stack(
-        replace(
-            _GEMMA, sinks=True, windows=_LOCAL_GLOBAL, experts=Mixture(router_bias=True, expert_bias=True)
-        ),
+        replace(_GEMMA, sinks=True, windows=_LOCAL_GLOBAL, experts=Mixture(router_bias=True, expert_bias=True)),
         _experts("num_local_experts", d_expert=None),
     ),
     "llama4_text": _stack(
         replace(
-            _GEMMA, windows=layers.llama4_windows,
+            _GEMMA,
+            windows=layers.llama4_windows,
             experts=Mixture(sparse=layers.llama4_sparse, shared_width="intermediate_size"),
-        ),  # fmt: skip
+        ),
         {**_experts("num_local_experts", d_expert="intermediate_size"), "d_ff": "intermediate_size_mlp"},
     ),
     "ernie4_5_moe": _stack(
         Recipe(
-            qkv_bias="use_bias", output_bias="use_bias", ffn_bias="use_bias", head_bias="use_bias",
+            qkv_bias="use_bias",
+            output_bias="use_bias",
+            ffn_bias="use_bias",
+            head_bias="use_bias",
             experts=Mixture(sparse=layers.ernie_sparse, selection=True, shared="moe_num_shared_experts"),
-        ),  # fmt: skip
+        ),
         _experts("moe_num_experts", "moe_k"),
     ),
     "hunyuan_v1_moe": _stack(
@@ -430,11 +490,12 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "exaone_moe": _stack(
         Recipe(
-            qk_norm=QKNorm(), windows=periodic("sliding_window_pattern"),
+            qk_norm=QKNorm(),
+            windows=periodic("sliding_window_pattern"),
             experts=Mixture(
                 sparse=layers.listed_sparse("first_k_dense_replace"), shared="num_shared_experts", buffers=True
             ),
-        ),  # fmt: skip
+        ),
         _experts("num_experts"),
     ),
     "solar_open": _stack(
@@ -443,11 +504,13 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "afmoe": _stack(
         replace(
-            _GEMMA, layout=SANDWICH, gate=True, qk_norm=QKNorm(), windows=periodic("global_attn_every_n_layers"),
-            experts=Mixture(
-                sparse=layers.after_dense("num_dense_layers"), selection=True, shared="num_shared_experts"
-            ),
-        ),  # fmt: skip
+            _GEMMA,
+            layout=SANDWICH,
+            gate=True,
+            qk_norm=QKNorm(),
+            windows=periodic("global_attn_every_n_layers"),
+            experts=Mixture(sparse=layers.after_dense("num_dense_layers"), selection=True, shared="num_shared_experts"),
+        ),
         _experts("num_experts"),
     ),
     # encoders
@@ -464,37 +527,51 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "electra": _stack(
         replace(
-            _BERT, embedding_width="embedding_size", head=MaskedHead(width="embedding_size", second_bias=False),
-            pooler=False, pretraining=partial(Classifier, n_labels=1, dense=True),
-        ),  # fmt: skip
+            _BERT,
+            embedding_width="embedding_size",
+            head=MaskedHead(width="embedding_size", second_bias=False),
+            pooler=False,
+            pretraining=partial(Classifier, n_labels=1, dense=True),
+        ),
         _ENCODER_NAMES,
     ),
     "albert": _stack(
         replace(
-            _BERT, embedding_width="embedding_size", always_project=True, head=MaskedHead(width="embedding_size"),
+            _BERT,
+            embedding_width="embedding_size",
+            always_project=True,
+            head=MaskedHead(width="embedding_size"),
             shared_layers=True,
         ),
         _ENCODER_NAMES,
     ),
     "rembert": _stack(
         replace(
-            _BERT, embedding_width="input_embedding_size", always_project=True, head=MaskedHead(width="output_embedding_size", second_bias=False),
-            pretraining=None, tied=False,
-        ),  # fmt: skip
+            _BERT,
+            embedding_width="input_embedding_size",
+            always_project=True,
+            head=MaskedHead(width="output_embedding_size", second_bias=False),
+            pretraining=None,
+            tied=False,
+        ),
         _ENCODER_NAMES,
     ),
-    "mpnet": _stack(
-        replace(_ROBERTA, types=None, relative_buckets="relative_attention_num_buckets"), _ENCODER_NAMES
-    ),
+    "mpnet": _stack(replace(_ROBERTA, types=None, relative_buckets="relative_attention_num_buckets"), _ENCODER_NAMES),
     "megatron-bert": _stack(replace(_PRE_BERT, embedding_norm=False), _ENCODER_NAMES),
     "roberta-prelayernorm": _stack(replace(_PRE_BERT, pretraining=None), _ENCODER_NAMES),
     "xlm-roberta-xl": _stack(replace(_PRE_BERT, embedding_norm=False, pretraining=None), _ENCODER_NAMES),
     "deberta-v2": _stack(_deberta, _ENCODER_NAMES),
     "nomic_bert": _stack(
         replace(
-            _BERT, positions=None, gated=True, qkv_bias=False, output_bias=False, ffn_bias=False, pooler=False,
+            _BERT,
+            positions=None,
+            gated=True,
+            qkv_bias=False,
+            output_bias=False,
+            ffn_bias=False,
+            pooler=False,
             pretraining=None,
-        ),  # fmt: skip
+        ),
         {k: v for k, v in COMMON.items() if k != "n_kv_heads"},
     ),
     "eurobert": _stack(replace(_LLAMA, head_bias="mlp_bias", causal=False)),
@@ -521,12 +598,16 @@ FAMILIES: Mapping[str, Family] = {
     "vanilla_transformer": Family(
         partial(_with_task, build_vanilla, None),
         {
-            "d_model": "d_model", "n_layers": "encoder_layers", "n_decoder_layers": "decoder_layers",
-            "n_heads": "n_heads", "d_ff": "d_ff", "vocab_size": "vocab_size",
-        },  # fmt: skip
+            "d_model": "d_model",
+            "n_layers": "encoder_layers",
+            "n_decoder_layers": "decoder_layers",
+            "n_heads": "n_heads",
+            "d_ff": "d_ff",
+            "vocab_size": "vocab_size",
+        },
         defaults={"bias": True, "tie_word_embeddings": True},
     ),
-}  # fmt: skip
+}
 
 
 @cache

@@ -34,6 +34,8 @@ COMPONENTS = (
     ("embedding", r"embed|wte|word_emb|shared|project_in|project_out|transformer\.w\."),
     ("feed_forward", r"mlp|ffn|feed_forward|fc1|fc2|intermediate|output|Dense|lin"),
 )
+# Kimi K2 is published with code of its own, which is DeepSeek-V3's
+STANDS_IN = {"kimi_k2": "deepseek_v3"}
 TASKS = {
     "language model": ("AutoModelForSeq2SeqLM", "AutoModelForMaskedLM", "AutoModelForCausalLM"),
     "base": ("AutoModel",),
@@ -54,7 +56,8 @@ def build(config: Mapping[str, Any], task: str = "language model") -> nn.Module:
     if config.get("model_type", "vanilla_transformer") == "vanilla_transformer":
         return _vanilla(config)
     given = {key: value for key, value in config.items() if key != "architectures"}
-    config_class = CONFIG_MAPPING[given.pop("model_type")]
+    model_type = given.pop("model_type")
+    config_class = CONFIG_MAPPING[STANDS_IN.get(model_type, model_type)]
     built = config_class(**{k: v for k, v in given.items() if not (isinstance(v, str) and v.startswith("all "))})
     untied = given.get("tie_word_embeddings") is False or given.get("scale_decoder_outputs") is False
     with torch.device("meta"):
