@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class InputError(ValueError):
     """An input cannot be what it is. Names the input, says why, and what would be right.
 
-    ``input_id`` is the name of the input or configuration key; ``suggestions`` are values of it that would do.
+    ``input_id`` is the name of the input or configuration key; ``suggestions`` are values of it that would do. ``code``
+    and ``details`` let a page say the same in another language (``problems`` in ``words/``).
     """
 
-    def __init__(self, input_id: str, message: str, suggestions: tuple[object, ...] = ()) -> None:
+    def __init__(
+        self, input_id: str, message: str, suggestions: tuple[Any, ...] = (), *, code: str = "", **details: Any
+    ) -> None:
         super().__init__(message)
         self.input_id = input_id
         self.suggestions = suggestions
+        self.code = code
+        self.details = details

@@ -153,8 +153,12 @@ class Formula:
             name: value if isinstance(value, Quantity) else given_quantity(name, value)
             for name, value in arguments.items()
         }
-        value = self.function(**{name: _calculable(q.value) for name, q in given.items()})
-        if isinstance(value, np.generic):
+        values = {name: _calculable(q.value) for name, q in given.items()}
+        try:
+            value = self.function(**values)
+        except OverflowError:  # numpy's functions hold no integer beyond int64
+            value = self.function(**{name: v if isinstance(v, np.ndarray) else float(v) for name, v in values.items()})
+        if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
             value = value.item()
         return Quantity(self.id, value, self.unit, self.symbol, self.source, self.expression, given, self.meaning)
 
@@ -163,7 +167,7 @@ def formula(symbol: str, unit: str, source: Citation) -> Callable[[Callable[...,
     """Turn a function of keyword-only arguments, with one returned expression, into a `Formula`.
 
     Raises TypeError where the function is not that: has positional arguments, an argument without a symbol, no
-    docstring, or more than one statement.
+    docstring, more than one statement, or an expression that cannot be shown.
     """
 
     def wrap(function: Callable[..., Value]) -> Formula:
@@ -173,7 +177,12 @@ def formula(symbol: str, unit: str, source: Citation) -> Callable[[Callable[...,
             raise TypeError(f"formula {name}: every argument must be keyword-only")
         if unknown := [p.name for p in parameters if p.name not in SYMBOLS]:
             raise TypeError(f"formula {name}: no symbol for {', '.join(unknown)} in symbols.py")
-        return Formula(name, symbol, unit, source, function, _returned_expression(function))
+        made = Formula(name, symbol, unit, source, function, _returned_expression(function))
+        try:
+            made.tex  # noqa: B018
+        except TypeError as error:
+            raise TypeError(f"formula {name}: {error}") from error
+        return made
 
     return wrap
 

@@ -56,6 +56,7 @@ SYMBOLS: dict[str, Symbol] = {
     "norm_parameters": Symbol(r"N_\text{norm}", "parameters"),
     "embedding_parameters": Symbol(r"N_\text{emb}", "parameters"),
     "loss_backward_memory": Symbol(r"M_\text{loss}", "bytes"),
+    "backward_end_memory": Symbol(r"M_\text{end}", "bytes"),
     "optimizer_step_memory": Symbol(r"M_\text{step}", "bytes"),
     # number formats, in bytes of one element
     "bits_per_weight": Symbol("b", "bits"),
@@ -73,6 +74,7 @@ SYMBOLS: dict[str, Symbol] = {
     "saved_loss_bytes": Symbol(r"\ell", "bytes"),
     "logit_bytes": Symbol("z", "bytes"),
     "loss_gradient_bytes": Symbol("z'", "bytes"),
+    "tied_gradient_copies": Symbol("y"),
     "n_norms": Symbol(r"n_\text{norm}"),
     "n_products": Symbol(r"n_\text{ff}"),
     # scaling

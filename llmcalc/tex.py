@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-_SUM, _PRODUCT, _UNARY, _POWER, _ATOM = range(1, 6)
+_COMPARISON, _SUM, _PRODUCT, _UNARY, _POWER, _ATOM = range(6)
 _OPERATORS = {ast.Add: (" + ", _SUM), ast.Sub: (" - ", _SUM), ast.Mult: (r" \cdot ", _PRODUCT)}
 _COMPARISONS = {ast.Lt: "<", ast.LtE: r"\le", ast.Gt: ">", ast.GtE: r"\ge", ast.Eq: "="}
 _FUNCTIONS = {
@@ -48,7 +48,7 @@ def number(value: Any) -> str:
     if not math.isfinite(value):
         return r"\infty" if value > 0 else (r"-\infty" if value < 0 else r"\text{undefined}")
     if 1e-4 <= abs(value) < 1e15:
-        digits = max(0, 6 - len(str(int(abs(value)))))
+        digits = 5 - math.floor(math.log10(abs(value)))
         return f"{value:,.{max(digits, 2)}f}".rstrip("0").rstrip(".").replace(",", "{,}")
     mantissa, exponent = f"{value:.5e}".split("e")
     return rf"{mantissa.rstrip('0').rstrip('.')} \times 10^{{{int(exponent)}}}"
@@ -57,7 +57,7 @@ def number(value: Any) -> str:
 def _render(node: ast.expr, names: Mapping[str, str]) -> tuple[str, int]:
     """LaTeX and how tightly it binds, so that the caller knows whether it needs brackets."""
     match node:
-        case ast.Name(name):
+        case ast.Name(name) if name in names:
             return names[name], _binding(names[name])
         case ast.Constant(int() | float() as value):
             return number(value), _binding(number(value))
@@ -73,16 +73,21 @@ def _render(node: ast.expr, names: Mapping[str, str]) -> tuple[str, int]:
         case ast.BinOp(left, operator, right) if type(operator) in _OPERATORS:
             sign, binding = _OPERATORS[type(operator)]
             right_binding = binding + 1 if isinstance(operator, ast.Sub) else binding
-            return f"{_bracketed(left, names, binding)}{sign}{_bracketed(right, names, right_binding)}", binding
+            right_text = _bracketed(right, names, right_binding)
+            if right_text.startswith("-"):
+                right_text = rf"\left({right_text}\right)"
+            return f"{_bracketed(left, names, binding)}{sign}{right_text}", binding
         case ast.UnaryOp(ast.USub(), operand):
             return f"-{_bracketed(operand, names, _POWER)}", _UNARY
         case ast.Compare(left, [operator], [right]) if type(operator) in _COMPARISONS:
-            return f"{_render(left, names)[0]} {_COMPARISONS[type(operator)]} {_render(right, names)[0]}", _SUM
+            sides = (_bracketed(side, names, _SUM) for side in (left, right))
+            return f" {_COMPARISONS[type(operator)]} ".join(sides), _COMPARISON
         case ast.Call(ast.Attribute(ast.Name("np"), "where"), [condition, then, otherwise], []):
             cases = [_render(part, names)[0] for part in (then, condition, otherwise)]
             return r"\begin{{cases}} {} & {} \\ {} & \text{{otherwise}} \end{{cases}}".format(*cases), _SUM
         case ast.Call(ast.Attribute(ast.Name("np"), function), arguments, []) if function in _FUNCTIONS:
-            return _FUNCTIONS[function].format(*(_render(a, names)[0] for a in arguments)), _ATOM
+            text = _FUNCTIONS[function].format(*(_render(a, names)[0] for a in arguments))
+            return text, _POWER if function == "exp" else _ATOM
     raise TypeError(f"a formula may not contain {ast.unparse(node)!r}")
 
 
@@ -92,7 +97,9 @@ def _bracketed(node: ast.expr, names: Mapping[str, str], needed: int) -> str:
 
 
 def _binding(text: str) -> int:
-    """A symbol or a plain number is an atom; -3 and 3.1 × 10²³ are not."""
+    """A symbol or a plain number is an atom; -3, 3.1 × 10²³ and the symbol n · N are not."""
     if text.startswith("-"):
         return _UNARY
-    return _PRODUCT if r"\times" in text else _ATOM
+    if " + " in text:
+        return _SUM
+    return _PRODUCT if r"\times" in text or r"\cdot" in text else _ATOM

@@ -144,10 +144,22 @@ def logits_gradient(*, batch_size, seq_len, vocab_size, loss_gradient_bytes):
     return batch_size * seq_len * vocab_size * loss_gradient_bytes
 
 
+@formula(r"M_\text{emb grad}", "bytes", PYTORCH.at("autograd: accumulation of a tied weight's gradients"))
+def embedding_gradient(*, batch_size, seq_len, d_model, residual_bytes):
+    """Gradient of the first layer's input, alive while the token table's gradient is made."""
+    return batch_size * seq_len * d_model * residual_bytes
+
+
+@formula(r"M_\text{tied}", "bytes", PYTORCH.at("autograd: accumulation of a tied weight's gradients"))
+def tied_gradient(*, vocab_size, d_model, gradient_bytes, tied_gradient_copies):
+    """A tied token table gets a gradient from both ends; until they are added up, each takes memory."""
+    return vocab_size * d_model * gradient_bytes * tied_gradient_copies
+
+
 @formula(r"M_\text{peak}", "bytes", PYTORCH.at("torch.cuda.max_memory_allocated"))
-def peak_memory(*, loss_backward_memory, optimizer_step_memory):
-    """The most that is alive at once: where the backward pass starts, or in the optimizer's step."""
-    return np.maximum(loss_backward_memory, optimizer_step_memory)
+def peak_memory(*, loss_backward_memory, backward_end_memory, optimizer_step_memory):
+    """The most that is alive at once: where the backward pass starts, where it ends, or in the optimizer's step."""
+    return np.maximum(np.maximum(loss_backward_memory, backward_end_memory), optimizer_step_memory)
 
 
 ATTENTION_KERNELS = ("fused", "eager")
@@ -221,12 +233,24 @@ def training_memory(dimensions: Dimensions, run: TrainingRun) -> TrainingMemory:
 
     steady = total("between_steps", r"M_\text{steady}", weights, states, ids)
     loss = total("loss_backward", r"M_\text{loss}", weights, states, ids, casts, *saved, held, gradient)
+    first = embedding_gradient(**tokens, d_model=dimensions.d_model, residual_bytes=precision.residual_bytes)
+    end_terms = [weights, states, gradients, ids, first]
+    if dimensions.tied_head:
+        end_terms.append(
+            tied_gradient(
+                vocab_size=dimensions.vocab_size,
+                d_model=dimensions.d_model,
+                gradient_bytes=precision.gradient_bytes,
+                tied_gradient_copies=precision.tied_gradient_copies,
+            )
+        )
+    end = total("backward_end", r"M_\text{end}", *end_terms)
     step = total("optimizer_step", r"M_\text{step}", weights, states, gradients, temporary, ids)
     return TrainingMemory(
         steady_state=steady,
         activations=total("activations", r"M_\text{act}", *saved),
-        peak=peak_memory(loss_backward_memory=loss, optimizer_step_memory=step).named("peak"),
-        phases={"between_steps": steady, "loss_backward": loss, "optimizer_step": step},
+        peak=peak_memory(loss_backward_memory=loss, backward_end_memory=end, optimizer_step_memory=step).named("peak"),
+        phases={"between_steps": steady, "loss_backward": loss, "backward_end": end, "optimizer_step": step},
     )
 
 
@@ -254,7 +278,7 @@ def article_training_memory(dimensions: Dimensions, run: TrainingRun) -> Trainin
     return TrainingMemory(
         steady_state=steady,
         activations=activations,
-        peak=peak.named("peak"),
+        peak=peak,
         phases={
             "between_steps": total("between_steps", r"M_\text{steady}", *fixed),
             "forward_end": total("forward_end", r"M_\text{forward}", *fixed, *kept),

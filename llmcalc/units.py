@@ -27,7 +27,7 @@ def human(value: float, unit: str = "") -> str:
         return _scaled(value, _BINARY, " B")
     if unit in ("parameters", "tokens"):
         return _scaled(value, _DECIMAL, "")
-    if abs(value) >= 1e15 or 0 < abs(value) < 1e-4:
+    if abs(value) >= 1e7 or 0 < abs(value) < 1e-4:
         mantissa, exponent = f"{value:.2e}".split("e")
         return f"{mantissa} × 10{_superscript(int(exponent))}"
     return significant(value)
@@ -48,11 +48,12 @@ def significant(value: float, digits: int = 3) -> str:
     """Three significant digits without an exponent: 1,230 · 12.3 · 0.0123."""
     if value == 0:
         return "0"
-    if isinstance(value, int) or abs(value) >= 10**digits:
+    rounded = float(f"{value:.{digits - 1}e}")
+    if isinstance(value, int) or abs(rounded) >= 10**digits:
         return f"{round(value):,}"
-    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    text = f"{value:.{places}f}"
-    return text.rstrip("0").rstrip(".") if value == int(value) or abs(value) < 1 else text
+    places = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
+    text = f"{rounded:.{places}f}"
+    return text.rstrip("0").rstrip(".") if places and (value == int(value) or abs(value) < 1) else text
 
 
 def parse_bytes(text: str) -> float:
@@ -60,7 +61,7 @@ def parse_bytes(text: str) -> float:
 
     Raises ValueError for anything else.
     """
-    match = re.fullmatch(r"\s*([\d.,_]+)\s*([a-zA-Z]*)\s*", text)
+    match = re.fullmatch(r"\s*((?:\d{1,3}(?:,\d{3})+|\d[\d_]*)(?:\.\d+)?)\s*([a-zA-Z]*)\s*", text)
     factors = {"": 1, "b": 1} | _DECIMAL_BYTES | _BINARY_BYTES
     if not match or match[2].lower() not in factors:
         raise ValueError(f"not a size in bytes: {text!r} (write 80 GB, 16 GiB or a number of bytes)")

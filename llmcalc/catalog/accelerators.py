@@ -14,7 +14,7 @@ from llmcalc.units import GB
 
 @dataclass(frozen=True)
 class Accelerator:
-    """One device: ``memory`` in bytes, ``bandwidth`` in bytes/s, ``bf16_flops`` dense in FLOP/s, None if unpublished."""
+    """One device: ``memory`` in bytes, ``bandwidth`` in bytes/s, ``bf16_flops`` dense in FLOP/s (None: unknown)."""
 
     id: str
     vendor: str
@@ -45,7 +45,7 @@ ACCELERATORS = {
         _device("H100 SXM", 80, 3350, 989, 700, "A", NVIDIA.at("H100 SXM")),
         _device("H100 PCIe", 80, 2000, 756, 350, "A", NVIDIA.at("H100 PCIe")),
         _device("H200 SXM", 141, 4800, 989, 700, "A", NVIDIA.at("H200 SXM")),
-        _device("B200", 180, 8000, 2250, 1000, "A", NVIDIA.at("B200")),
+        _device("B200", 180, 8000, 2250, 1000, "C", NVIDIA.at("B200")),
         _device("GB200 per GPU", 186, 8000, 2250, 1200, "C", NVIDIA.at("GB200 per GPU")),
         _device("B300", 288, 8000, 2250, 1200, "C", NVIDIA.at("B300")),
         _device("A100 40GB SXM", 40, 1555, 312, 400, "A", NVIDIA.at("A100 40GB SXM")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from llmcalc.errors import InputError
 from llmcalc.transformer.attention import Attention
@@ -12,6 +12,8 @@ from llmcalc.transformer.head import Head
 from llmcalc.transformer.model import Block, Model
 from llmcalc.transformer.norm import NORMS
 
+POSITIONS = ("learned", "none")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dimensions:
@@ -19,7 +21,7 @@ class Dimensions:
 
     ``d_head``, ``n_kv_heads`` and ``d_ff`` may be None: then d_model / n_heads, n_heads and 4 × d_model.
     ``positions`` is "learned" (a table of n_positions) or "none" (rotary, ALiBi, sinusoidal: no parameters).
-    ``norm`` is a key of `NORMS`.
+    ``norm`` is a key of `NORMS`. Raises InputError for a size below one and for an unknown norm or kind of positions.
     """
 
     d_model: int = 768
@@ -38,6 +40,15 @@ class Dimensions:
     n_positions: int = 1024
     tied_head: bool = True
 
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, int) and not isinstance(value, bool) and value < 1:
+                raise InputError(field.name, f"{field.name} must be at least 1, not {value}")
+        for name, options in (("norm", NORMS), ("positions", POSITIONS)):
+            if getattr(self, name) not in options:
+                raise InputError(name, f"unknown {name} {getattr(self, name)!r}; known: {', '.join(options)}")
+
     def head_width(self) -> int:
         """d_head as given, or d_model / n_heads.
 
@@ -50,6 +61,9 @@ class Dimensions:
                 "n_heads",
                 f"{self.n_heads} heads do not divide d_model = {self.d_model:,}",
                 nearest_divisors(self.d_model, self.n_heads),
+                code="heads_do_not_divide",
+                n_heads=self.n_heads,
+                d_model=self.d_model,
             )
         return self.d_model // self.n_heads
 
@@ -64,6 +78,9 @@ class Dimensions:
                 "n_kv_heads",
                 f"{self.n_heads} heads cannot share {kv} key/value heads evenly",
                 nearest_divisors(self.n_heads, kv),
+                code="kv_heads_do_not_divide",
+                n_heads=self.n_heads,
+                n_kv_heads=kv,
             )
         return kv
 

@@ -1,0 +1,17 @@
+"""llmcalc: which pages there are, and what every page shares; nothing else."""
+
+import streamlit as st
+
+from pages.ui.shell import link_messages, pages, read_link, sidebar, tame_garbage_collector
+from pages.ui.style import style
+from pages.ui.words import w
+
+st.set_page_config(page_title=w("app.title"), page_icon="🧮", layout="wide", initial_sidebar_state="auto")
+st.session_state["in_app"] = True
+tame_garbage_collector()
+style()
+page = st.navigation(pages(), position="top")
+read_link()
+sidebar(page.url_path)
+link_messages()
+page.run()

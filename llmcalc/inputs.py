@@ -1,0 +1,272 @@
+"""Everything a reader can set, declared once: the declaration feeds the control, the link, the check and the help.
+
+An input's id is its Python name, its widget's key, its key in a link and its key in ``words/``. A default never changes
+without a new `LINK_VERSION`, because a link leaves out what is at its default.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmcalc.catalog.accelerators import ACCELERATORS
+from llmcalc.catalog.formats import CACHE_FORMATS, WEIGHT_FORMATS
+from llmcalc.catalog.optimizers import OPTIMIZERS
+from llmcalc.catalog.precisions import PRECISIONS
+from llmcalc.errors import InputError
+from llmcalc.training import ACCOUNTS, ATTENTION_KERNELS
+from llmcalc.transformer.dimensions import POSITIONS
+from llmcalc.transformer.norm import NORMS
+
+LINK_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Integer:
+    """A whole number between ``low`` and ``high``; ``scale`` are the slider's stops. With ``default`` None it may be
+    left empty, and is then derived from others."""
+
+    id: str
+    group: str
+    low: int
+    high: int
+    default: int | None
+    scale: tuple[int, ...] = ()
+
+    def read(self, text: str) -> int | None:
+        """The value a link gives as text. Raises InputError where it is no whole number in range."""
+        if text == "" and self.default is None:
+            return None
+        number = _number(self.id, text)
+        if number != int(number):
+            raise InputError(self.id, f"{text} is not a whole number", code="not_whole")
+        _check_range(self.id, number, self.low, self.high)
+        return int(number)
+
+    def nearest_stop(self, value: int) -> int:
+        """The slider's stop that is nearest to a value, by ratio."""
+        return min(self.scale, key=lambda stop: abs(math.log(stop / value)))
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """The values between which everything must work."""
+        return (self.low, self.high)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Real:
+    """A number between ``low`` and ``high``, on a slider in steps of ``step``."""
+
+    id: str
+    group: str
+    low: float
+    high: float
+    default: float
+    step: float
+
+    def read(self, text: str) -> float:
+        """The value a link gives as text. Raises InputError where it is no number in range."""
+        number = _number(self.id, text)
+        _check_range(self.id, number, self.low, self.high)
+        return number
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """The values between which everything must work."""
+        return (self.low, self.high)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """One of several names, the same in every language."""
+
+    id: str
+    group: str
+    options: tuple[str, ...]
+    default: str
+
+    def read(self, text: str) -> str:
+        """The option a link names. Raises InputError where there is no such option."""
+        if text not in self.options:
+            raise InputError(self.id, f"unknown option {text!r}", self.options, code="unknown_option")
+        return text
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """Every option."""
+        return self.options
+
+
+@dataclass(frozen=True, kw_only=True)
+class Switch:
+    """On or off."""
+
+    id: str
+    group: str
+    default: bool
+
+    def read(self, text: str) -> bool:
+        """What a link says. Raises InputError for anything but true and false."""
+        if text.lower() not in ("true", "false"):
+            raise InputError(self.id, f"{text!r} is neither true nor false", code="not_a_switch")
+        return text.lower() == "true"
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """Off and on."""
+        return (False, True)
+
+
+Input = Integer | Real | Choice | Switch
+
+
+def _number(input_id: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise InputError(input_id, f"{text!r} is not a number", code="not_a_number") from None
+    if not math.isfinite(number):
+        raise InputError(input_id, f"{text!r} is not a finite number", code="not_a_number")
+    return number
+
+
+def _check_range(input_id: str, number: float, low: float, high: float) -> None:
+    if not low <= number <= high:
+        message = f"{number:,.15g} is not between {low:,} and {high:,}"
+        raise InputError(input_id, message, code="out_of_range", low=low, high=high)
+
+
+def _stops(low: int, high: int, per_doubling: int, smallest: int = 1) -> tuple[int, ...]:
+    """Stops in equal steps within each doubling: with 16, d_model = 768, 1,600, 5,120 and 12,288 are all stops."""
+    found, value = [], low
+    while value <= high:
+        found.append(value)
+        value += max(smallest, 2 ** math.floor(math.log2(value)) // per_doubling)
+    return tuple(found)
+
+
+_VOCABULARIES = (
+    100,
+    256,
+    1_000,
+    2_000,
+    5_000,
+    8_000,
+    10_000,
+    16_000,
+    20_000,
+    30_522,
+    32_000,
+    40_000,
+    50_000,
+    50_257,
+    50_304,
+    64_000,
+    80_000,
+    100_000,
+    128_256,
+    151_936,
+    200_000,
+    256_000,
+    300_000,
+    400_000,
+    500_000,
+)
+
+_ALL: tuple[Input, ...] = (
+    # the main knobs
+    Integer(id="d_model", group="main", low=64, high=32_768, default=768, scale=_stops(64, 32_768, 16, 64)),
+    Integer(id="n_layers", group="main", low=1, high=256, default=12, scale=_stops(1, 256, 16)),
+    Integer(id="n_heads", group="main", low=1, high=256, default=12, scale=_stops(1, 256, 16)),
+    Integer(id="vocab_size", group="main", low=100, high=500_000, default=50_257, scale=_VOCABULARIES),
+    Integer(id="batch_size", group="main", low=1, high=65_536, default=8, scale=_stops(1, 65_536, 2)),
+    Integer(id="seq_len", group="main", low=1, high=1_048_576, default=1_024, scale=_stops(16, 1_048_576, 2)),
+    # the rest of the architecture
+    Integer(id="d_ff", group="architecture", low=1, high=1_000_000, default=None),
+    Integer(id="n_kv_heads", group="architecture", low=1, high=256, default=None),
+    Integer(id="d_head", group="architecture", low=1, high=1_024, default=None),
+    Switch(id="gated", group="architecture", default=False),
+    Switch(id="attention_bias", group="architecture", default=True),
+    Switch(id="ffn_bias", group="architecture", default=True),
+    Choice(id="norm", group="architecture", options=tuple(NORMS), default="LayerNorm"),
+    Switch(id="final_norm", group="architecture", default=True),
+    Choice(id="positions", group="architecture", options=POSITIONS, default="learned"),
+    Integer(id="n_positions", group="architecture", low=1, high=10_000_000, default=1_024),
+    Switch(id="tied_head", group="architecture", default=True),
+    # how it is run
+    Choice(id="precision", group="run", options=tuple(PRECISIONS), default="bf16 autocast"),
+    Choice(id="optimizer", group="run", options=tuple(OPTIMIZERS), default="AdamW"),
+    Choice(id="attention", group="run", options=ATTENTION_KERNELS, default="fused"),
+    Choice(id="account", group="run", options=tuple(ACCOUNTS), default="corrected"),
+    Choice(id="weight_format", group="run", options=tuple(WEIGHT_FORMATS), default="bf16"),
+    Choice(id="cache_format", group="run", options=tuple(CACHE_FORMATS), default="bf16"),
+    Choice(id="accelerator", group="run", options=tuple(ACCELERATORS), default="H100 SXM"),
+    # scaling
+    Choice(id="curve", group="scaling", options=("loss", "performance"), default="loss"),
+    Real(id="alpha", group="scaling", low=0.01, high=1.0, default=0.076, step=0.001),
+    Real(id="improvement", group="scaling", low=1.0, high=90.0, default=10.0, step=1.0),
+)
+
+INPUTS: dict[str, Input] = {declared.id: declared for declared in _ALL}
+DEFAULTS: dict[str, Any] = {declared.id: declared.default for declared in _ALL}
+
+
+def in_group(group: str) -> tuple[Input, ...]:
+    """The inputs of one group, in the order in which they are asked."""
+    return tuple(declared for declared in _ALL if declared.group == group)
+
+
+@dataclass(frozen=True)
+class LinkProblem:
+    """Something in a link that could not be used: the key, what it said, and the value used instead.
+
+    ``code`` and ``details`` say why, as a key under ``problems`` in ``words/``.
+    """
+
+    key: str
+    given: str
+    code: str
+    used: Any = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def check_link(parameters: Mapping[str, Sequence[str]], also_known: Iterable[str] = ()) -> list[LinkProblem]:
+    """What is wrong with a link's parameters; all else in it can be used as it is.
+
+    ``also_known`` are keys that are no inputs but mean something, such as the host's embedding options.
+    """
+    known = {"v", *also_known}
+    problems = []
+    for key, values in parameters.items():
+        given = ", ".join(values)
+        if key == "v" and given != str(LINK_VERSION):
+            problems.append(LinkProblem(key, given, "other_version", LINK_VERSION))
+        elif key not in INPUTS and key not in known:
+            problems.append(LinkProblem(key, given, "unknown_key"))
+        elif key in INPUTS and len(values) > 1:
+            problems.append(LinkProblem(key, given, "given_twice", DEFAULTS[key]))
+        elif key in INPUTS:
+            try:
+                INPUTS[key].read(values[0])
+            except InputError as error:
+                problems.append(LinkProblem(key, given, error.code, DEFAULTS[key], error.details))
+    return problems
+
+
+def link_parameters(values: Mapping[str, Any]) -> dict[str, str]:
+    """Every input as a link writes it, defaults included, with the version: such a link keeps its meaning for good."""
+    return {"v": str(LINK_VERSION)} | {key: _written(values[key]) for key in INPUTS}
+
+
+def _written(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:g}"
+        case _:
+            return str(value)

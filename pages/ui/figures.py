@@ -1,0 +1,178 @@
+"""Plotly figures as plain dictionaries: bars, stacked bars, curves. Colours are the palette's, fonts the theme's.
+
+Memory axes are in the binary unit that suits the largest value; a device's memory is a marked line.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llmcalc.units import GiB, KiB, MiB, PiB, TiB, human
+from pages.ui.palette import COLOURS, MARK, MUTED
+
+Figure = dict[str, Any]
+_MARGIN = {"l": 8, "r": 16, "t": 48, "b": 8}
+
+
+def layout(title: str, **more: Any) -> dict[str, Any]:
+    """What all figures share: a title that says what is seen, and margins."""
+    return {
+        "title": {"text": title, "x": 0, "xanchor": "left", "xref": "container", "font": {"size": 15}},
+        "margin": _MARGIN,
+        "uirevision": "keep",
+        **more,
+    }
+
+
+def byte_unit(largest: float) -> tuple[int, str]:
+    """Divisor and name of the binary unit in which ``largest`` bytes is a handy number."""
+    for factor, unit in ((PiB, "PiB"), (TiB, "TiB"), (GiB, "GiB"), (MiB, "MiB")):
+        if largest >= factor:
+            return factor, unit
+    return KiB, "KiB"
+
+
+def share_bars(title: str, values: Mapping[str, float], names: Mapping[str, str], unit: str, axis: str) -> Figure:
+    """One horizontal bar a component, the largest on top, each with its value and share of the whole."""
+    whole = sum(values.values()) or 1
+    order = sorted(values, key=lambda component: values[component])
+    text = [f"{human(values[c], unit)} · {values[c] / whole:.1%}" for c in order]
+    return {
+        "data": [{
+            "type": "bar", "orientation": "h",
+            "y": [names[c] for c in order], "x": [values[c] for c in order],
+            "marker": {"color": [COLOURS[c] for c in order]},
+            "text": text, "textposition": "auto", "cliponaxis": False, "insidetextanchor": "end",
+            "customdata": text, "hovertemplate": "%{y}<br>%{customdata}<extra></extra>",
+        }],
+        "layout": layout(
+            title, showlegend=False, bargap=0.25,
+            xaxis={"title": {"text": axis}, "rangemode": "tozero", "tickformat": "~s", "nticks": 6},
+            yaxis={"automargin": True, "ticksuffix": " "},
+        ),
+    }  # fmt: skip
+
+
+def memory_bars(
+    title: str,
+    rows: Mapping[str, Mapping[str, float]],
+    names: Mapping[str, str],
+    device: tuple[str, float],
+    axis: str,
+) -> Figure:
+    """One stacked horizontal bar for each row (a moment of a step, say), by component; a device's memory as a line.
+
+    ``rows`` maps a row's name to bytes by component, the first on top; ``axis`` is the axis title, with ``{unit}``.
+    """
+    totals = {row: sum(parts.values()) for row, parts in rows.items()}
+    factor, unit = byte_unit(max(totals.values()))
+    components = [c for c in COLOURS if any(c in parts for parts in rows.values())]
+    bottom_up = list(reversed(rows))
+    data: list[dict[str, Any]] = [{
+        "type": "bar", "orientation": "h", "name": names[c], "y": bottom_up,
+        "x": [rows[row].get(c, 0) / factor for row in bottom_up],
+        "marker": {"color": COLOURS[c]},
+        "customdata": [human(rows[row].get(c, 0), "bytes") for row in bottom_up],
+        "hovertemplate": f"{names[c]}<br>%{{y}}: %{{customdata}}<extra></extra>",
+    } for c in components]  # fmt: skip
+    data.append({
+        "type": "scatter", "mode": "text", "y": bottom_up, "x": [totals[row] / factor for row in bottom_up],
+        "text": [f" {human(totals[row], 'bytes')}" for row in bottom_up], "textposition": "middle right",
+        "showlegend": False, "hoverinfo": "skip", "cliponaxis": False,
+    })  # fmt: skip
+    figure = {
+        "data": data,
+        "layout": layout(
+            title, barmode="stack", bargap=0.35,
+            xaxis={"title": {"text": axis.format(unit=unit)}, "rangemode": "tozero", "nticks": 6,
+                   "range": [0, 1.22 * _axis_end(max(totals.values()), device[1]) / factor]},
+            yaxis={"automargin": True, "ticksuffix": " "},
+        ),
+    }  # fmt: skip
+    _mark_capacity(figure, device, factor, max(totals.values()))
+    return figure
+
+
+def _axis_end(largest: float, capacity: float) -> float:
+    """The axis reaches to a device's memory only where that does not squeeze the bars into a corner."""
+    return max(largest, capacity) if capacity < 4 * largest else largest
+
+
+def _mark_capacity(figure: Figure, device: tuple[str, float], factor: float, largest: float) -> None:
+    name, memory = device
+    layout_ = figure["layout"]
+    if _axis_end(largest, memory) < memory:
+        layout_["annotations"] = [{
+            "text": f"{name}: {human(memory, 'bytes')} →", "xref": "paper", "yref": "paper", "x": 1, "y": 1.02,
+            "xanchor": "right", "yanchor": "bottom", "showarrow": False, "font": {"color": MARK, "size": 12},
+        }]  # fmt: skip
+        return
+    layout_["shapes"] = [{
+        "type": "line", "xref": "x", "yref": "paper", "x0": memory / factor, "x1": memory / factor, "y0": 0, "y1": 1,
+        "line": {"color": MARK, "width": 2, "dash": "dash"},
+    }]  # fmt: skip
+    layout_["annotations"] = [{
+        "text": f"{name}: {human(memory, 'bytes')}", "xref": "x", "yref": "paper", "x": memory / factor, "y": 1.02,
+        "xanchor": "right" if memory > largest / 2 else "left", "yanchor": "bottom", "showarrow": False,
+        "font": {"color": MARK, "size": 12},
+    }]  # fmt: skip
+
+
+def memory_curves(
+    title: str, x: Sequence[float], curves: Mapping[str, tuple[str, Sequence[float], str]], here: float,
+    device: tuple[str, float], x_axis: str, y_axis: str,
+) -> Figure:  # fmt: skip
+    """Bytes against batch or length on log axes: ``curves`` maps an id to (name, bytes, colour); ``here`` is marked."""
+    largest = max(max(y) for _, y, _ in curves.values())
+    smallest = min(min(y) for _, y, _ in curves.values())
+    factor, unit = byte_unit((largest * smallest) ** 0.5)
+    data: list[dict[str, Any]] = [{
+        "type": "scatter", "mode": "lines", "name": name, "x": list(x), "y": [value / factor for value in y],
+        "line": {"color": colour, "width": 2.5},
+        "customdata": [human(value, "bytes") for value in y],
+        "hovertemplate": f"{name}<br>%{{x:,}}: %{{customdata}}<extra></extra>",
+    } for name, y, colour in curves.values()]  # fmt: skip
+    name, memory = device
+    return {
+        "data": data,
+        "layout": layout(
+            title,
+            xaxis={"type": "log", "title": {"text": x_axis}, **log_ticks(min(x), max(x))},
+            yaxis={"type": "log", "title": {"text": y_axis.format(unit=unit)}, "automargin": True,
+                   **log_ticks(min(smallest, memory) / factor, max(largest, memory) / factor)},
+            shapes=[
+                {"type": "line", "xref": "x", "yref": "paper", "x0": here, "x1": here, "y0": 0, "y1": 1,
+                 "line": {"color": MUTED, "width": 1.5, "dash": "dot"}},
+                {"type": "line", "xref": "paper", "yref": "y", "x0": 0, "x1": 1,
+                 "y0": memory / factor, "y1": memory / factor,
+                 "line": {"color": MARK, "width": 2, "dash": "dash"}},
+            ],
+            annotations=[{
+                "text": f"{name}: {human(memory, 'bytes')}", "xref": "paper", "yref": "y", "x": 0.01,
+                "y": log10(memory / factor), "xanchor": "left", "yanchor": "bottom", "showarrow": False,
+                "font": {"color": MARK, "size": 12},
+            }],
+        ),
+    }  # fmt: skip
+
+
+def log10(value: float) -> float:
+    """Where Plotly wants a position on a log axis: in an annotation, not in a shape."""
+    return math.log10(value)
+
+
+def log_ticks(low: float, high: float, most: int = 7) -> dict[str, Any]:
+    """Tick positions on a log axis: powers of ten, thinned, written as people write them."""
+    first, last = int(log10(low) // 1), int(-(-log10(high) // 1))
+    step = max(1, -(-(last - first) // most))
+    values = [10.0**power for power in range(first, last + 1, step)]
+    return {"tickvals": values, "ticktext": [tick(value) for value in values]}
+
+
+def tick(value: float) -> str:
+    """A power of ten for an axis: 1, 10, 1 k, 1 M; below one, 0.01; beyond 10¹⁵, 10¹⁸."""
+    if value < 1:
+        return f"{value:g}"
+    return f"{value:g}" if value < 1000 else human(value, "tokens").replace(".00", "").replace(".0", "")

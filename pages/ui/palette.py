@@ -1,0 +1,62 @@
+"""One colour for each component and each kind of memory, on every page, in light and in dark ("light|dark").
+
+Hues are those of Okabe and Ito's colour-blind-safe set. Memory that the model and its optimizer hold shares one hue in
+steps of lightness; activations have the colour of the part that keeps them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from llmcalc.quantity import Quantity
+
+COLOURS = {
+    "weights": "#2B1F80|#6C5FD6",
+    "optimizer_state": "#6F63C9|#9990EA",
+    "gradients": "#A9A0E6|#C3BCF6",
+    "weight_casts": "#D8D3F5|#E4E0FB",
+    "inputs": "#C9CCD1|#5E656F",
+    "embedding": "#0072B2|#3D9BE0",
+    "positions": "#7CC4EE|#A5DAF7",
+    "attention": "#E69F00|#F0B429",
+    "feed_forward": "#009E73|#1FB386",
+    "norm": "#7A808A|#9AA0AA",
+    "head": "#CC79A7|#E08FBC",
+    "logits": "#CC79A7|#E08FBC",
+    "layer_activations": "#B5A642|#D6C75A",
+    "kv_cache": "#D55E00|#F07F2E",
+}
+
+# Terms of the memory of a step, by the component that is drawn for them; a term not named here is its own component.
+COMPONENT_OF = {
+    "optimizer_temporary": "optimizer_state",
+    "embedding_gradient": "gradients",
+    "tied_gradient": "gradients",
+    "norm_activations": "norm",
+    "attention_input": "attention",
+    "query_key_value": "attention",
+    "attention_matrix": "attention",
+    "attention_output": "attention",
+    "feed_forward_input": "feed_forward",
+    "feed_forward_hidden": "feed_forward",
+    "head_input": "logits",
+    "saved_logits": "logits",
+    "held_logits": "logits",
+    "logits_gradient": "logits",
+}
+
+MARK = "#C1272D|#FF6B6B"  # what belongs to the reader: the device's memory, the present configuration
+TEXT, MUTED = "theme:text", "theme:muted"
+
+
+def component_of(term: Quantity) -> str:
+    """The component that a term is drawn as."""
+    return COMPONENT_OF.get(term.id, term.id)
+
+
+def by_component(terms: Iterable[Quantity]) -> dict[str, float]:
+    """Values of terms added up by component, in the order of the palette."""
+    sums: dict[str, float] = {}
+    for term in terms:
+        sums[component_of(term)] = sums.get(component_of(term), 0) + term.value
+    return {component: sums[component] for component in COLOURS if component in sums}

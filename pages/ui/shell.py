@@ -1,0 +1,151 @@
+"""What every page shares: which pages there are, the sidebar, the link and what is wrong with it."""
+
+from __future__ import annotations
+
+import gc
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from llmcalc.catalog.presets import PRESETS
+from llmcalc.configuration import Configuration
+from llmcalc.inputs import LINK_VERSION, check_link, in_group, link_parameters
+from pages.ui.ask import ask, values
+from pages.ui.words import w
+
+PAGES = ("explore", "training", "scaling", "method")
+OPEN_GROUP = {"training": "run", "scaling": "scaling"}
+HOST_KEYS = ("embed", "embed_options")
+CUSTOM = "custom"
+
+
+def pages() -> list:
+    """Every page with its translated title; the first is the one that opens at the bare address."""
+    return [
+        st.Page(f"pages/{name}.py", title=w(f"pages.{name}.title"), url_path=name, default=name == PAGES[0])
+        for name in PAGES
+    ]
+
+
+def inside_app() -> None:
+    """First call of every page. A process that has not run app.py yet runs a page alone when a link leads there:
+    then hand over to app.py, which draws the shared inputs and comes back with all values of the link."""
+    if not st.session_state.get("in_app"):
+        st.navigation(pages(), position="hidden")
+        st.session_state["in_app"] = True
+        st.rerun()
+
+
+@st.cache_resource(show_spinner=False)
+def tame_garbage_collector() -> None:
+    """Streamlit collects all garbage after every run; what is imported by now is no garbage, so exempt it, once."""
+    gc.collect()
+    gc.freeze()
+
+
+def read_link() -> None:
+    """Once a session, before any control is drawn: find what the link says that cannot be used, and take it out."""
+    if "link_problems" in st.session_state:
+        return
+    given = {key: st.query_params.get_all(key) for key in st.query_params}
+    st.session_state["link_problems"] = check_link(given, HOST_KEYS)
+    for problem in st.session_state["link_problems"]:
+        del st.query_params[problem.key]
+    if "v" in st.query_params:
+        del st.query_params["v"]
+
+
+def link_messages() -> None:
+    """A message for each thing in the link that could not be used, until the reader dismisses it."""
+    problems = st.session_state.get("link_problems")
+    if not problems:
+        return
+    with st.container(border=True, key="link_problems"):
+        lines = [w("link.problems")]
+        for p in problems:
+            reason = w(f"problems.{p.code}", given=p.given, **{**p.details, "version": LINK_VERSION})
+            used = w("link.left_out") if p.code == "unknown_key" else w("link.used", value=_shown(p.used))
+            lines.append(f"- `{p.key}={p.given}`: {reason} {used}")
+        st.warning("\n".join(lines), icon=":material/link_off:")
+        st.button(w("link.dismiss"), on_click=lambda: st.session_state.update(link_problems=[]))
+
+
+def _shown(value: object) -> str:
+    return w("link.empty") if value is None else f"`{value}`"
+
+
+def sidebar(page: str) -> None:
+    """All inputs on every page, so that every link holds them all, and the link.
+
+    Controls must stay at the same place of the tree from page to page and from run to run: one that moves is mounted
+    anew by the browser, and its value drops out of the address. So what comes and goes has a container of its own.
+    """
+    with st.sidebar:
+        _preset_menu()
+        for declared in in_group("main"):
+            ask(declared.id)
+            _problems_beside(declared.id)
+        for group in ("architecture", "run", "scaling"):
+            with st.expander(w(f"sidebar.{group}"), expanded=group == OPEN_GROUP.get(page)):
+                for declared in in_group(group):
+                    ask(declared.id, placeholder=_derived(declared.id))
+                    _problems_beside(declared.id)
+        with st.expander(w("link.copy")):
+            st.markdown(w("link.explained"))
+            st.code(link(), language=None, wrap_lines=True)
+
+
+def link() -> str:
+    """The address of this page with every input in it, defaults included, and the version."""
+    base = (st.context.url or "").split("?")[0]
+    return f"{base}?{urlencode(link_parameters(values()))}"
+
+
+def configuration() -> Configuration:
+    """What the reader set, as a model and a run."""
+    return Configuration(values())
+
+
+def _preset_menu() -> None:
+    """A preset is an action: it sets the dimensions. The name shown is derived from them."""
+    st.session_state["preset"] = configuration().name or CUSTOM
+    st.selectbox(
+        w("sidebar.preset.label"),
+        (CUSTOM, *PRESETS),
+        key="preset",
+        help=w("sidebar.preset.help"),
+        format_func=lambda option: w("sidebar.preset.custom") if option == CUSTOM else option,
+        on_change=_apply_preset,
+    )
+    preset = PRESETS.get(st.session_state["preset"])
+    with st.container():
+        if preset and preset.note:
+            st.caption(w(f"presets.{preset.note}"))
+
+
+def _apply_preset() -> None:
+    if st.session_state["preset"] != CUSTOM:
+        st.session_state.update(PRESETS[st.session_state["preset"]].values())
+
+
+def _derived(input_id: str) -> str | None:
+    """What an empty field stands for at present."""
+    d = configuration().dimensions
+    derived = {"d_ff": d.ffn_width, "n_kv_heads": d.kv_heads, "d_head": d.head_width}
+    return f"{derived[input_id]():,}" if input_id in derived else None
+
+
+def _problems_beside(input_id: str) -> None:
+    """What is wrong with this input, what is counted meanwhile, and a button for each value that would do."""
+    with st.container():
+        for problem in configuration().problems:
+            if problem.input_id == input_id:
+                st.warning(w(f"problems.{problem.code}", **problem.details))
+                with st.container(horizontal=True):
+                    for value in problem.suggestions:
+                        st.button(
+                            w("problems.use", value=f"{value:,}"),
+                            key=f"use_{input_id}_{value}",
+                            on_click=st.session_state.update,
+                            args=({input_id: value},),
+                        )

@@ -1,0 +1,81 @@
+"""Show a quantity: its value for people, and its working on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import streamlit as st
+
+from llmcalc.quantity import Quantity
+from llmcalc.sources import Citation
+from llmcalc.units import exact, human
+from pages.ui.words import dictionary, w
+
+
+def name(quantity_id: str) -> str:
+    """What a quantity is called."""
+    return w(f"quantities.{quantity_id}")
+
+
+def headline(quantity: Quantity, *, label: str = "", help: str = "") -> None:
+    """One number in a frame, which opens to show its working."""
+    label = label or name(quantity.id)
+    with st.container(border=True):
+        st.metric(label, human(quantity.value, quantity.unit), help=help or None)
+        with st.popover(w("working.open"), type="tertiary", width="stretch"):
+            working(quantity)
+
+
+def headlines(quantities: Iterable[tuple[str, Quantity]]) -> None:
+    """Headline numbers side by side, wrapping where there is no room; (label, quantity) each."""
+    with st.container(key="headlines"):
+        for label, quantity in quantities:
+            headline(quantity, label=label)
+
+
+def working(quantity: Quantity, depth: int = 1) -> None:
+    """Formula in symbols, the same with values, the result and the source; then the same for what went in."""
+    st.markdown("\n\n".join(_lines(quantity, depth)))
+
+
+def citation(source: Citation) -> str:
+    """A source as markdown, linked where it has an address."""
+    return f"[{source}]({source.work.url})" if source.work.url else str(source)
+
+
+def _lines(quantity: Quantity, depth: int) -> list[str]:
+    shown = quantity.working
+    lines = [f"**{_title(quantity)}**"]
+    if quantity.meaning and not quantity.is_total:
+        lines.append(f":small[{quantity.meaning}]")
+    if not quantity.is_given:
+        lines.append(f"${quantity.symbol} = {shown.symbols}$")
+        lines.append(f"$= {shown.values}$")
+    lines.append(f"$= {shown.result}$ {quantity.unit} {_rounded(quantity)}")
+    if quantity.source:
+        lines.append(f":small[{w('working.source')}: {citation(quantity.source)}]")
+    for part in quantity.inputs.values():
+        if depth > 0 and not part.is_given:
+            lines += ["---", *_lines(part, depth - 1)]
+    return lines
+
+
+def _title(quantity: Quantity) -> str:
+    return dictionary().get(f"quantities.{quantity.id}", quantity.id)
+
+
+def _rounded(quantity: Quantity) -> str:
+    rounded = human(quantity.value, quantity.unit)
+    return "" if rounded == exact(quantity.value) else f"≈ {rounded}"
+
+
+def term_table(quantities: Sequence[Quantity], whole: Quantity) -> str:
+    """A markdown table of a sum's terms: name, formula, value, share."""
+    rows = [
+        f"| {w('working.term')} | {w('working.formula')} | {w('working.amount')} | {w('working.share')} |",
+        "|:--|:--|--:|--:|",
+    ]
+    for q in sorted(quantities, key=lambda part: -part.value):
+        share = q.value / whole.value if whole.value else 0
+        rows.append(f"| {_title(q)} | ${q.working.symbols}$ | {human(q.value, q.unit)} | {share:.1%} |")
+    return "\n".join(rows)

@@ -1,0 +1,43 @@
+"""What Streamlit's theme cannot say: compact spacing, and on a phone the sidebar as a sheet under the charts."""
+
+import json
+
+import streamlit as st
+
+from pages.ui.words import w
+
+_CSS = """
+[data-testid="stMainBlockContainer"] { padding-top: 4.25rem; padding-bottom: 3rem; max-width: 1500px; }
+[data-testid="stSidebarContent"] [data-testid="stVerticalBlock"] { gap: 0.55rem; }
+[data-testid="stMetricValue"], .stMarkdown table { font-variant-numeric: tabular-nums; }
+.katex { font-size: 1.05em; }
+.stMarkdown p:has(.katex), .stMarkdown:has(table) { overflow-x: auto; }
+.stMarkdown :is(td, th) { white-space: nowrap; }
+/* headline numbers: as many to a row as there is room for, two on a phone */
+.st-key-headlines { display: grid; gap: 0.8rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(11rem, 46%), 1fr)); }
+.st-key-headlines [data-testid="stVerticalBlock"] { gap: 0; padding-bottom: 0.25rem; }
+.st-key-headlines [data-testid="stPopoverButton"] { justify-content: flex-start; padding: 0.1rem 0; opacity: 0.85; }
+/* the slider and its exact value stay side by side at every width */
+[data-testid="stSidebar"] [data-testid="stHorizontalBlock"] { flex-wrap: nowrap; }
+[data-testid="stSidebar"] [data-testid="stColumn"] { min-width: 0; }
+@media (max-width: 767px) {
+  [data-testid="stMainBlockContainer"] { padding-left: 0.9rem; padding-right: 0.9rem; }
+  [data-testid="stExpandSidebarButton"] { width: auto; }
+  [data-testid="stExpandSidebarButton"]::after { content: OPEN_LABEL; padding-left: 0.4rem; }
+  /* open, it takes the lower half, and the chart that a knob moves stays in sight above it */
+  [data-testid="stSidebar"][data-collapsed="false"] { position: fixed !important; inset: auto 0 0 0;
+    width: 100% !important; max-width: 100% !important; height: 46dvh !important;
+    border-radius: 14px 14px 0 0; box-shadow: 0 -6px 24px rgba(0, 0, 0, 0.25); }
+  [data-testid="stSidebar"][data-collapsed="false"] [data-testid="stSidebarHeader"] { height: 2.6rem; padding: 0.3rem; }
+  [data-testid="stSidebarNavItems"] { display: flex; flex-wrap: wrap; gap: 0 0.4rem; }
+  .stApp:has([data-testid="stSidebar"][data-collapsed="false"]) [data-testid="stMainBlockContainer"] {
+    padding-bottom: 52dvh; }
+}
+"""
+
+
+def style() -> None:
+    """Put the style sheet into the page, once a run."""
+    label = json.dumps(w("sidebar.open"), ensure_ascii=False)
+    st.html(f"<style>{_CSS.replace('OPEN_LABEL', label)}</style>")

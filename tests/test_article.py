@@ -1,0 +1,275 @@
+"""The source article's figures: each wrong one reproduced by what produced it, each right one computed live."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from golden_files import csv_rows
+
+from llmcalc import Dimensions, TrainingRun, inference_memory, training_memory
+from llmcalc.article import (
+    article_activations,
+    article_attention,
+    article_attention_matrix,
+    article_components,
+    article_embedding,
+    article_feed_forward,
+    article_gpt3_layer,
+    article_input,
+    article_layer,
+    article_layer_activations,
+    article_layers,
+    article_listed_activations,
+    article_norm,
+    article_parameters,
+    article_steady_state,
+    article_ten_percent,
+    inference_rule_of_thumb,
+    training_rule_of_thumb,
+)
+from llmcalc.inference import model_memory
+from llmcalc.quantity import Quantity
+from llmcalc.scaling import (
+    KAPLAN_ALPHA,
+    KAPLAN_CRITICAL_PARAMETERS,
+    loss_from_parameters,
+    parameters_for_better_metric,
+    parameters_for_lower_loss,
+    performance_from_parameters,
+)
+
+ERRATA = {row["id"]: row for row in csv_rows("errata.csv")}
+D, LAYERS, VOCABULARY, D_FF, HEADS = 768, 12, 50_000, 3072, 12
+# what the article's worked example describes: no biases in the attention, no positions, no final norm, the head tied
+EXAMPLE = Dimensions(
+    d_model=D,
+    n_layers=LAYERS,
+    n_heads=HEADS,
+    vocab_size=VOCABULARY,
+    attention_bias=False,
+    positions="none",
+    final_norm=False,
+)
+GPT3 = Dimensions(d_model=12_288, n_layers=96, n_heads=96, n_positions=2048)
+ONE_LAYER, BATCH, LENGTH = dataclasses.replace(EXAMPLE, n_layers=1), 4, 256
+E = BATCH * LENGTH * D
+
+
+def kept(id: str) -> float:
+    """Bytes that one layer (and what surrounds it) keeps of one kind, under autocast with an unfused attention."""
+    run = TrainingRun(batch_size=BATCH, seq_len=LENGTH, precision="bf16 autocast", attention="eager")
+    (part,) = (p for p in training_memory(ONE_LAYER, run).activations.parts if p.id == id)
+    return part.value
+
+
+def model_bytes(bits: int) -> float:
+    return model_memory(parameters=EXAMPLE.model().parameters(), bits_per_weight=bits).value
+
+
+def layer_activations() -> float:
+    """Bytes in E of everything that one layer keeps, attention matrix, norm statistics and surroundings apart."""
+    run = TrainingRun(batch_size=BATCH, seq_len=LENGTH, precision="bf16 autocast", attention="eager")
+    parts = {p.id: p.value for p in training_memory(ONE_LAYER, run).activations.parts}
+    outside = parts["attention_matrix"] + parts["head_input"] + parts["saved_logits"] + 2 * 8 * BATCH * LENGTH
+    return (sum(parts.values()) - outside) / E
+
+
+def components(dimensions: Dimensions) -> dict[str, Quantity]:
+    return dimensions.model().components()
+
+
+def in_a_layer(component: str, dimensions: Dimensions = EXAMPLE) -> int:
+    return components(dimensions)[component].value // dimensions.n_layers
+
+
+def block(dimensions: Dimensions) -> int:
+    return dimensions.model().blocks[0][0].parameters().value
+
+
+def loss(parameters: float) -> float:
+    return loss_from_parameters(
+        critical_parameters=KAPLAN_CRITICAL_PARAMETERS, parameters=parameters, alpha=KAPLAN_ALPHA
+    ).value
+
+
+RIGHT = {
+    "feed_forward": lambda: in_a_layer("feed_forward"),
+    "layer": lambda: block(EXAMPLE),
+    "layers": lambda: 12 * block(EXAMPLE),
+    "model": lambda: EXAMPLE.model().parameters().value,
+    "model_fp32": lambda: model_bytes(32),
+    "model_fp16": lambda: model_bytes(16),
+    "inference_rule": lambda: inference_rule_of_thumb(model_bytes=model_bytes(32)).value,
+    "training_rule": lambda: training_rule_of_thumb(model_bytes=model_bytes(32)).value,
+    "input_per_token": lambda: (
+        training_memory(EXAMPLE, TrainingRun(batch_size=1, seq_len=1)).steady_state.inputs["inputs"].value
+    ),
+    # two norms in the layer; the statistics, 8 bytes a token each, are no part of E
+    "norms": lambda: (kept("norm_activations") - 2 * 8 * BATCH * LENGTH) / E,
+    "query_key_value": lambda: kept("query_key_value") / E,
+    # the causal mask, a byte for each pair of positions, is shared by the batch
+    "attention_matrix": lambda: (kept("attention_matrix") - LENGTH**2) / (BATCH * LENGTH**2),
+    # the half of the wide tensors that is the second linear's input
+    "second_linear": lambda: kept("feed_forward_hidden") / 2 / E,
+    "layer_activations": layer_activations,
+    "doubling": lambda: loss(2e9) / loss(1e9),
+    "alpha": lambda: KAPLAN_ALPHA,
+    "ten_per_cent": lambda: parameters_for_better_metric(improvement=10, alpha=0.07).value,
+    "gpt3_layer": lambda: block(GPT3),
+    "gpt3_layers": lambda: 96 * block(GPT3),
+    "gpt3_rest": lambda: GPT3.model().parameters().value - 96 * block(GPT3),
+}
+
+
+# Each as the article comes to it: from the figure it printed before
+PRINTED = {
+    "feed_forward": lambda: article_feed_forward(d_model=D, d_ff=D_FF).value - (D + D_FF) + 1024,
+    "layer": lambda: (
+        article_layer(attention_parameters=2_359_296, feed_forward_parameters=4_719_616, norm_parameters=1_536).value
+    ),
+    "layers": lambda: article_layers(n_layers=LAYERS, block_parameters=7_081_984).value,
+    "model": lambda: article_embedding(vocab_size=VOCABULARY, d_model=D).value + 84_983_808,
+    "model_fp32": lambda: model_memory(parameters=123_383_808, bits_per_weight=32).value,
+    "model_fp16": lambda: model_memory(parameters=123_383_808, bits_per_weight=16).value,
+    "inference_rule": lambda: inference_rule_of_thumb(model_bytes=494_000_000).value,
+    "training_rule": lambda: training_rule_of_thumb(model_bytes=494_000_000).value,
+    "input_per_token": lambda: article_input(batch_size=1, seq_len=1).value,
+    "attention_matrix": lambda: article_attention_matrix(n_layers=1, batch_size=1, seq_len=1).value,
+    "layer_activations": lambda: article_layer_activations(n_layers=1, batch_size=1, seq_len=1, d_model=1).value,
+    "doubling": lambda: performance_from_parameters(parameters=2, alpha=0.07).value,
+    "ten_per_cent": lambda: parameters_for_better_metric(improvement=10, alpha=0.0728486).value,
+    "gpt3_layers": lambda: article_layers(n_layers=96, block_parameters=1.1e9).value,
+    "gpt3_rest": lambda: 175e9 - 105.6e9,
+}
+# a term of its list that no formula sums, a figure it took from elsewhere, and one that its formula does not give
+NOT_COMPUTED = {"norms", "query_key_value", "second_linear", "alpha", "gpt3_layer"}
+
+
+def test_every_erratum_is_computed():
+    assert RIGHT.keys() == ERRATA.keys()
+    assert PRINTED.keys() | NOT_COMPUTED == ERRATA.keys()
+    assert not PRINTED.keys() & NOT_COMPUTED
+
+
+@pytest.mark.parametrize("id", ERRATA)
+def test_the_right_figure_is_what_llmcalc_computes(id):
+    assert _as_printed(RIGHT[id](), ERRATA[id]["right"]) == float(ERRATA[id]["right"])
+
+
+@pytest.mark.parametrize("id", PRINTED)
+def test_the_printed_figure_is_what_its_own_formula_and_slip_give(id):
+    assert _as_printed(PRINTED[id](), ERRATA[id]["printed"]) == float(ERRATA[id]["printed"])
+
+
+@pytest.mark.parametrize("row", ERRATA.values(), ids=ERRATA)
+def test_an_erratum_names_its_place_and_a_reason_and_is_one(row):
+    assert float(row["printed"]) != float(row["right"])
+    assert row["place"][0] in "ABCDEFGHI"
+    assert row["why"].endswith(".")
+
+
+def _as_printed(value: float, printed: str) -> float:
+    """A value rounded to as many decimals as were printed."""
+    if "e" in printed:
+        mantissa = printed.partition("e")[0]
+        return float(f"{value:.{len(mantissa.replace('.', '')) - 1}e}")
+    return round(value, len(printed.partition(".")[2]))
+
+
+# B. Parameters
+
+
+def test_the_worked_example_adds_up_to_its_right_total():
+    # 38,400,000 + 12 × (2,359,296 + 4,722,432 + 2 × 1,536)
+    assert article_embedding(vocab_size=VOCABULARY, d_model=D).value == 38_400_000
+    assert article_attention(d_model=D).value == 2_359_296
+    assert article_feed_forward(d_model=D, d_ff=D_FF).value == 4_722_432
+    assert article_norm(d_model=D).value == 1_536
+    count = article_parameters(d_model=D, d_ff=D_FF, n_layers=LAYERS, vocab_size=VOCABULARY)
+    assert count.value == 123_417_600 == EXAMPLE.model().parameters().value
+
+
+def test_the_articles_formulas_and_the_parts_of_the_model_agree_where_both_count():
+    articles = article_components(EXAMPLE)
+    assert articles == {id: quantity.value for id, quantity in components(EXAMPLE).items()}
+
+
+def test_what_gpt2_has_more_than_the_article_counts_is_named():
+    attention_biases, positions, final_norm, vocabulary = 12 * 4 * 768, 1024 * 768, 2 * 768, 257 * 768
+    assert (attention_biases, positions, final_norm) == (36_864, 786_432, 1_536)
+    gpt2 = Dimensions()
+    assert gpt2.model().parameters().value == 124_439_808
+    assert attention_biases + positions + final_norm + vocabulary == 124_439_808 - 123_417_600
+
+    same_vocabulary = dataclasses.replace(gpt2, vocab_size=VOCABULARY)
+    assert same_vocabulary.model().parameters().value == 124_242_432
+    assert dataclasses.replace(same_vocabulary, tied_head=False).model().parameters().value == 162_642_432
+
+    articles, real = article_components(same_vocabulary), components(same_vocabulary)
+    difference = {id: real[id].value - articles.get(id, 0) for id in real}
+    assert difference == {
+        "embedding": 0,
+        "positions": positions,
+        "attention": attention_biases,
+        "feed_forward": 0,
+        "norm": final_norm,
+    }
+
+
+# C to F. Memory
+
+
+def test_four_times_the_model_is_the_steady_state_without_any_batch():
+    n = EXAMPLE.model().parameters()
+    rule = training_rule_of_thumb(model_bytes=model_memory(parameters=n, bits_per_weight=32))
+    assert rule.value == 16 * 123_417_600
+    assert article_steady_state(parameters=n, batch_size=0, seq_len=0).value == rule.value
+
+
+def test_the_models_bytes_are_those_that_inference_loads():
+    for weight_format, right in (("fp32", 493_670_400), ("bf16", 246_835_200)):
+        memory = inference_memory(EXAMPLE, batch_size=1, seq_len=1, weight_format=weight_format)
+        assert memory.inputs["weights"].value == right
+
+
+def test_the_articles_own_list_sums_to_more_than_it_prints():
+    terms = {"norms": 4 + 4, "qkv": 2, "attention output": 2, "first linear": 2, "GELU": 8, "second linear": 2}
+    assert article_listed_activations(batch_size=1, seq_len=1, d_model=1).value == sum(terms.values()) == 24
+    assert article_layer_activations(n_layers=1, batch_size=1, seq_len=1, d_model=1).value == 14
+
+
+def test_the_articles_activations_are_its_formula():
+    layers, batch, length, d, vocabulary = 3, 5, 7, 11, 13
+    by_hand = layers * (14 * batch * length * d + 4 * batch * length**2) + 6 * batch * length * vocabulary
+    activations = article_activations(
+        n_layers=layers, batch_size=batch, seq_len=length, d_model=d, vocab_size=vocabulary
+    )
+    assert activations.value == by_hand
+
+
+# G. Scaling
+
+
+@pytest.mark.parametrize("row", csv_rows("ten_percent_rule.csv"), ids=lambda row: row["alpha"])
+def test_ten_per_cent_better_costs_what_the_table_says(row):
+    alpha = float(row["alpha"])
+    metric = parameters_for_better_metric(improvement=10, alpha=alpha)
+    lower = parameters_for_lower_loss(improvement=10, alpha=alpha)
+    assert metric.value == pytest.approx(float(row["metric_up_10_percent"]), rel=1e-9)
+    assert lower.value == pytest.approx(float(row["loss_down_10_percent"]), rel=1e-9)
+    assert article_ten_percent(alpha=alpha).value == pytest.approx(float(row["as_printed"]), rel=1e-9)
+
+
+# I. GPT-3
+
+
+def test_the_articles_layer_of_gpt3_is_not_what_it_prints():
+    literal = article_gpt3_layer(d_model=12_288, d_ff=49_152)
+    assert literal.value == 6_039_822_336
+    assert article_layers(n_layers=96, block_parameters=literal).value == 579_822_944_256
+    assert 8 * 12_288**2 == 1_207_959_552  # the nearest to its 1.1 B
+
+
+def test_the_right_layer_of_gpt3_has_its_closed_form():
+    assert block(GPT3) == 12 * 12_288**2 + 13 * 12_288

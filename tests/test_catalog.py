@@ -1,0 +1,108 @@
+"""Every row of the catalogue says where its figures are from, and has them."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import fields, is_dataclass
+
+import pytest
+from golden_files import csv_rows
+
+import llmcalc.catalog
+from llmcalc import sources
+from llmcalc.catalog.accelerators import ACCELERATORS
+from llmcalc.catalog.formats import CACHE_FORMATS, WEIGHT_FORMATS
+from llmcalc.catalog.optimizers import OPTIMIZERS
+from llmcalc.catalog.precisions import PRECISIONS
+from llmcalc.sources import Citation, Work
+
+TABLES = {
+    f"{module.name}.{name}": table
+    for module in pkgutil.walk_packages(llmcalc.catalog.__path__, prefix="llmcalc.catalog.")
+    for name, table in vars(importlib.import_module(module.name)).items()
+    if isinstance(table, dict) and name.isupper() and table and all(is_dataclass(row) for row in table.values())
+}
+ROWS = [pytest.param(key, row, id=f"{table}[{key}]") for table, rows in TABLES.items() for key, row in rows.items()]
+WORKS = {name: work for name, work in vars(sources).items() if isinstance(work, Work)}
+
+
+def test_the_tables_are_found():
+    assert len(TABLES) >= 5
+    assert len(ROWS) >= 50
+
+
+@pytest.mark.parametrize(("key", "row"), ROWS)
+def test_a_row_has_a_source_with_a_place_and_is_found_under_its_own_id(key, row):
+    assert isinstance(row.source, Citation)
+    assert row.source.work in WORKS.values()
+    assert row.source.place.strip()
+    assert row.id == key
+
+
+def test_each_work_is_declared_once_with_what_it_takes_to_find_it():
+    assert len(set(WORKS.values())) == len(WORKS) > 20
+    urls = [work.url for work in WORKS.values() if work.url]
+    assert len(set(urls)) == len(urls)
+    for name, work in WORKS.items():
+        assert work.authors, name
+        assert work.title, name
+        assert 1900 < work.year < 2100, name
+        assert work.url.startswith("https://") or name == "ARTICLE", name
+
+
+@pytest.mark.parametrize("row", csv_rows("quant_formats_bits.csv"), ids=lambda row: row["id"])
+def test_a_number_format_has_its_bits(row):
+    assert WEIGHT_FORMATS[row["id"]].bits == pytest.approx(float(row["bits_per_weight"]), rel=1e-6)
+
+
+@pytest.mark.parametrize("id", WEIGHT_FORMATS)
+def test_every_number_format_is_checked_against_a_figure_from_elsewhere(id):
+    blocks = {
+        f"GGUF {row['type']}": int(row["bytes_per_block"]) * 8 / int(row["weights_per_block"])
+        for row in csv_rows("gguf_block_sizes.csv")
+    }
+    bits = {row["id"]: float(row["bits_per_weight"]) for row in csv_rows("quant_formats_bits.csv")}
+    assert WEIGHT_FORMATS[id].bits == pytest.approx((blocks | bits)[id], rel=1e-6)
+
+
+def test_a_cache_is_kept_in_formats_that_weights_have_too():
+    assert CACHE_FORMATS.items() <= WEIGHT_FORMATS.items()
+
+
+@pytest.mark.parametrize("row", csv_rows("accelerators.csv"), ids=lambda row: row["name"])
+def test_an_accelerator_has_the_figures_of_its_data_sheet(row):
+    device = ACCELERATORS[row["name"]]
+    assert device.vendor == row["vendor"]
+    assert device.memory == int(row["memory_GB"]) * 10**9
+    assert device.bandwidth == float(row["bandwidth_GBps"]) * 1e9
+    assert device.bf16_flops == (float(row["bf16_dense_TFLOPS"]) * 1e12 if row["bf16_dense_TFLOPS"] else None)
+    assert device.watts == (int(row["watts"]) if row["watts"] else None)
+
+
+@pytest.mark.parametrize("row", csv_rows("accelerators.csv"), ids=lambda row: row["name"])
+def test_the_grade_of_an_accelerator_is_that_of_its_weakest_figure(row):
+    grades = [word for word in row["grade"].split() if word in ("A", "B", "C")]
+    assert ACCELERATORS[row["name"]].grade == max(grades)
+
+
+def test_every_accelerator_is_in_the_table_it_was_copied_from():
+    assert ACCELERATORS.keys() == {row["name"] for row in csv_rows("accelerators.csv")}
+
+
+@pytest.mark.parametrize("precision", PRECISIONS.values(), ids=PRECISIONS)
+def test_a_precision_has_whole_bytes_and_copies_only_where_it_needs_them(precision):
+    sizes = {f.name: getattr(precision, f.name) for f in fields(precision) if f.name.endswith("_bytes")}
+    assert all(isinstance(size, int) and size >= 0 for size in sizes.values())
+    # a master copy is for 16-bit weights, a cast is for fp32 weights
+    assert (precision.master_bytes > 0) <= (precision.weight_bytes == 2)
+    assert (precision.cast_bytes > 0) <= (precision.weight_bytes == 4)
+    # what the matrix products put out is what they take in: cast weights, or the weights themselves
+    assert precision.activation_bytes == (precision.cast_bytes or precision.weight_bytes)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_an_optimizer_has_states_of_a_size(optimizer):
+    assert optimizer.n_states in (0, 1, 2)
+    assert optimizer.temporary_states in (0, 1)
+    assert optimizer.quantized_state_bytes is None or 0 < optimizer.quantized_state_bytes < 4

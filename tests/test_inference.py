@@ -1,0 +1,79 @@
+"""Memory of inference: the KV cache of published models, weights in every format."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from golden_files import csv_rows
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmcalc import Dimensions, inference_memory
+from llmcalc.catalog.formats import CACHE_FORMATS, WEIGHT_FORMATS
+from llmcalc.inference import kv_cache_memory, model_memory
+
+BATCHES = st.integers(1, 4096)
+LENGTHS = st.integers(1, 10**6)
+
+
+def parts(dimensions: Dimensions, **run) -> dict[str, float]:
+    return {part.id: part.value for part in inference_memory(dimensions, **run).parts}
+
+
+@pytest.mark.parametrize("row", csv_rows("kv_cache_per_token.csv"), ids=lambda row: row["model"])
+@pytest.mark.parametrize(("cache_format", "column"), [("bf16", "bytes_bf16"), ("fp8", "bytes_fp8")])
+def test_a_published_model_caches_so_many_bytes_a_token(row, cache_format, column):
+    shape = {name: int(row[name]) for name in ("n_layers", "n_kv_heads", "d_head")}
+    one_token = kv_cache_memory(
+        batch_size=1, seq_len=1, **shape, bytes_per_element=CACHE_FORMATS[cache_format].bits / 8
+    )
+    assert one_token.value == int(row[column])
+    # and so in a whole model: however many query heads there are, key/value heads are what is cached
+    dimensions = Dimensions(**shape, n_heads=4 * shape["n_kv_heads"])
+    cache = parts(dimensions, batch_size=3, seq_len=1000, cache_format=cache_format)["kv_cache"]
+    assert cache == 3 * 1000 * int(row[column])
+
+
+@pytest.mark.parametrize("row", csv_rows("quant_formats_bits.csv"), ids=lambda row: row["id"])
+def test_weights_take_the_bits_of_their_format(row):
+    shape = Dimensions()
+    weights = parts(shape, batch_size=1, seq_len=1, weight_format=row["id"])["weights"]
+    assert weights == pytest.approx(124_439_808 * float(row["bits_per_weight"]) / 8, rel=1e-6)
+
+
+@pytest.mark.parametrize("row", csv_rows("gguf_block_sizes.csv"), ids=lambda row: row["type"])
+def test_weights_in_gguf_take_whole_blocks(row):
+    blocks = 1000
+    weights = model_memory(
+        parameters=blocks * int(row["weights_per_block"]), bits_per_weight=WEIGHT_FORMATS[f"GGUF {row['type']}"].bits
+    )
+    assert weights.value == blocks * int(row["bytes_per_block"])
+
+
+@given(BATCHES, LENGTHS, st.sampled_from(sorted(WEIGHT_FORMATS)), st.sampled_from(sorted(CACHE_FORMATS)))
+def test_inference_is_weights_and_cache_and_grows_with_both(batch, length, weights, cache):
+    def needs(batch=batch, length=length):
+        return inference_memory(
+            Dimensions(), batch_size=batch, seq_len=length, weight_format=weights, cache_format=cache
+        )
+
+    memory = needs()
+    assert [part.id for part in memory.parts] == ["weights", "kv_cache"]
+    assert memory.value == sum(part.value for part in memory.parts)
+    assert memory.unit == "bytes"
+    assert needs(batch=batch + 1).value > memory.value
+    assert needs(length=length + 1).value > memory.value
+
+
+def test_a_sweep_over_batch_and_length_equals_its_points():
+    batches, lengths = [1, 8, 4096], [1, 1024, 10**6]
+    swept = inference_memory(Dimensions(), batch_size=np.array(batches)[:, np.newaxis], seq_len=np.array(lengths))
+    points = [[inference_memory(Dimensions(), batch_size=b, seq_len=s).value for s in lengths] for b in batches]
+    assert swept.value.tolist() == points
+
+
+def test_fewer_key_value_heads_cache_in_proportion_less():
+    multi_head, grouped, multi_query = (
+        parts(Dimensions(n_kv_heads=heads), batch_size=8, seq_len=1024)["kv_cache"] for heads in (None, 4, 1)
+    )
+    assert multi_head == 3 * grouped == 12 * multi_query
