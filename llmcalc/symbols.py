@@ -38,6 +38,7 @@ SYMBOLS: dict[str, Symbol] = {
     "n_experts": Symbol("E"),
     "top_k": Symbol("k"),
     "window": Symbol("w"),
+    "kept_tokens": Symbol(r"S_\text{kept}"),
     "count": Symbol("n"),
     "width": Symbol("w"),
     # a run

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from llmcalc.errors import InputError
-from llmcalc.huggingface.keys import Keys, shown
+from llmcalc.huggingface.keys import MOST_LAYERS, Keys, shown
 
 Windows = tuple[int | None, ...]
 WindowRule = Callable[[Keys, int], Windows]
@@ -83,7 +83,7 @@ def llama4_windows(keys: Keys, n_layers: int) -> Windows:
 
 def gpt_neo_windows(keys: Keys, n_layers: int) -> Windows:
     """Local layers see ``window_size`` tokens: listed in ``attention_layers``, or as patterns and how often."""
-    kinds = keys.list_of("attention_layers", str, n_layers) if keys.given("attention_layers") else _patterns(keys)
+    kinds = keys.list_of("attention_layers", str, n_layers) if keys.given("attention_layers") else flat_patterns(keys)
     if len(kinds or ()) != n_layers or any(kind not in ("global", "local") for kind in kinds or ()):
         raise InputError("attention_types", f"'attention_types' must name {n_layers} layers, each global or local")
     window = keys.size("window_size")
@@ -172,7 +172,7 @@ def _has_rope(keys: Keys, n_layers: int) -> list[int]:
     return [int((i + 1) % interval != 0) for i in range(n_layers)]
 
 
-def _patterns(keys: Keys) -> list[str]:
+def flat_patterns(keys: Keys) -> list[str]:
     """GPT-Neo's ``attention_types``: pairs of a pattern and how often it is repeated; null is twelve pairs."""
     value = keys.value("attention_types")
     if value is None:
@@ -180,9 +180,15 @@ def _patterns(keys: Keys) -> list[str]:
     layers: list[str] = []
     try:
         for pattern, times in value:
-            if type(times) is not int or not 0 <= times <= 10_000 or not all(type(kind) is str for kind in pattern):
+            if (
+                type(times) is not int
+                or not 0 <= times <= MOST_LAYERS
+                or not all(type(kind) is str for kind in pattern)
+            ):
                 raise TypeError
             layers.extend(list(pattern) * times)
+            if len(layers) > MOST_LAYERS:
+                raise ValueError
     except (TypeError, ValueError):
         raise InputError("attention_types", "'attention_types' must be a list of [pattern, how often]") from None
     return layers

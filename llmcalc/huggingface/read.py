@@ -9,6 +9,7 @@ from typing import Any
 from llmcalc.errors import InputError
 from llmcalc.huggingface.families import COMMON, FAMILIES, Family, keys_of
 from llmcalc.huggingface.keys import Keys, Notice, shown
+from llmcalc.huggingface.layers import flat_patterns
 from llmcalc.huggingface.stack import Recipe, build
 from llmcalc.transformer.model import Model
 
@@ -163,6 +164,9 @@ def override(config: Mapping[str, Any], **dimensions: int) -> dict[str, Any]:
             changed.pop(alias, None)
         changed[key] = value
     if "n_layers" in dimensions:
+        if family is not None and keys_of(model_type, text).has("attention_types"):
+            changed["attention_layers"] = changed.get("attention_layers") or flat_patterns(keys_of(model_type, text))
+            changed.pop("attention_types", None)
         _resize_lists(changed, dimensions["n_layers"])
     return {**config, path: changed} if path else changed
 
@@ -287,7 +291,6 @@ def _resize_lists(config: dict[str, Any], n_layers: Any) -> None:
     """Lists of one entry a layer, made as long as there are layers now."""
     if not isinstance(n_layers, int) or not 0 < n_layers <= 10_000:
         return
-    config.pop("attention_types", None) if config.get("attention_layers") else None
     for key in ("layer_types", "attention_layers", "mlp_layer_types", "no_rope_layers"):
         entries = config.get(key)
         if isinstance(entries, list | tuple) and entries:

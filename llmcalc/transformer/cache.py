@@ -28,14 +28,20 @@ def cached_elements(*, seq_len, kv_elements):
     return seq_len * kv_elements
 
 
+@formula(r"S_\text{kept}", "", BELTAGY_2020.at("sec. 3.1"))
+def tokens_in_window(*, seq_len, window):
+    """Tokens that a layer with a window keeps: what has left the window need not be kept."""
+    return np.minimum(seq_len, window)
+
+
 @formula(r"E_\text{kv}", "elements", BELTAGY_2020.at("sec. 3.1"))
-def windowed_elements(*, seq_len, window, kv_elements):
-    """Cache of one layer that sees a window of tokens: what has left the window need not be kept."""
-    return np.minimum(seq_len, window) * kv_elements
+def windowed_elements(*, kept_tokens, kv_elements):
+    """Cache of one layer that sees a window of tokens."""
+    return kept_tokens * kv_elements
 
 
 def cache_elements(per_token: Quantity, *, seq_len: Any, window: int | None) -> Quantity:
     """The cache of one layer after ``seq_len`` tokens."""
     if window is None:
         return cached_elements(seq_len=seq_len, kv_elements=per_token)
-    return windowed_elements(seq_len=seq_len, window=window, kv_elements=per_token)
+    return windowed_elements(kept_tokens=tokens_in_window(seq_len=seq_len, window=window), kv_elements=per_token)

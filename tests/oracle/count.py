@@ -112,10 +112,7 @@ def _idle(model: nn.Module) -> int:
         if match := re.match(r"(.*)\.experts\.(expert_\d+|\d+)?", name):
             layer, one = match.groups()
             size, number = experts.get(layer, (0, 0))
-            if one:
-                number = max(number, int(re.sub(r"\D", "", one)) + 1)
-            else:
-                number = parameter.shape[0]
+            number = max(number, int(re.sub(r"\D", "", one)) + 1) if one else parameter.shape[0]
             experts[layer] = (size + parameter.numel(), number)
     return sum(size // number * (number - min(top_k, number)) for size, number in experts.values())
 

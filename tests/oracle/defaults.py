@@ -2,7 +2,7 @@
 
 Needs the development extra. Only keys that our readers name are kept.
 
-    python -m tests.oracle.defaults
+    python tests/oracle/defaults.py
 """
 
 from __future__ import annotations

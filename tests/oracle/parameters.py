@@ -2,8 +2,8 @@
 
 Needs the development extra; builds on torch's meta device, so that no memory and no download is needed.
 
-    python -m tests.oracle.parameters            print the table; exit status 1 where anything differs
-    python -m tests.oracle.parameters --write    write tests/golden/parameters.jsonl again
+    python tests/oracle/parameters.py            print the table; exit status 1 where anything differs
+    python tests/oracle/parameters.py --write    write tests/golden/parameters.jsonl again
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from pathlib import Path
 
 import torch
 import transformers
+from count import count
 
 import llmcalc
 from llmcalc.catalog.models import models
-
-from .count import count
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "parameters.jsonl"
 

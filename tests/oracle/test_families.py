@@ -6,15 +6,13 @@ import json
 from importlib import resources
 
 import pytest
+from count import count
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from llmcalc.errors import InputError
 from llmcalc.huggingface import read_config
 from llmcalc.huggingface.families import FAMILIES
-
-from .count import count
 
 ROWS = json.loads(resources.files("llmcalc.huggingface").joinpath("defaults.json").read_text())["families"]
 TESTED = sorted(set(FAMILIES) & set(CONFIG_MAPPING))
