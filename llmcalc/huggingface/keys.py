@@ -29,8 +29,8 @@ class Notice:
 class Keys:
     """One config with the names and defaults of its family.
 
-    ``rounds_heads``: the family takes a d_model that its heads do not divide. ``used`` gathers what was read from the config itself, ``dimensions`` the sizes under our own names, ``notes`` and
-    ``warnings`` what is worth saying.
+    ``rounds_heads``: the family takes a d_model that its heads do not divide. ``used`` gathers what was read from the
+    config itself, ``dimensions`` the sizes under our own names, ``notes`` and ``warnings`` what is worth saying.
     """
 
     model_type: str
@@ -111,8 +111,13 @@ class Keys:
             raise InputError(key, f"{key!r} has {len(value)} entries for {length} layers")
         return list(value)
 
+    def words(self, key: str) -> list[str]:
+        """Texts in a list, or in one text with bars between them; none where the key is null."""
+        value = self.value(key)
+        return value.split("|") if isinstance(value, str) else self.list_of(key, str) or []
+
     def dimension(self, name: str, default: int | None = None) -> int:
-        """A size under our own name; ``default`` where the config says null (head_dim) or the family has no such key."""
+        """A size under our own name; ``default`` where the config says null or the family has no key for it."""
         key = self.names.get(name)
         value = None if key is None else self.optional(key)
         if value is None:
@@ -173,4 +178,4 @@ def shown(value: Any) -> str:
         return repr(value) if math.isfinite(value) else "a number that is not finite"
     if isinstance(value, str):
         return repr(value if len(value) <= 40 else f"{value[:40]}…")
-    return {list: "a list", tuple: "a list", dict: "an object"}.get(type(value), "something else")
+    return "a list" if isinstance(value, list | tuple) else "an object" if isinstance(value, dict) else "something else"

@@ -204,7 +204,7 @@ def _nllb_experts(keys: Keys, expert: FeedForward) -> tuple[Part, ...]:
     return router, Experts(n_experts, min(2, n_experts), expert)
 
 
-def build_vanilla(keys: Keys, recipe: None, task: str) -> Model:
+def build_vanilla(keys: Keys, task: str) -> Model:
     """The Transformer of "Attention Is All You Need": post-norm, sinusoidal positions, one shared vocabulary.
 
     Raises InputError for keys that are missing, malformed or contradictory.

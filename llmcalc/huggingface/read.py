@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmcalc.errors import InputError
-from llmcalc.huggingface.families import COMMON, FAMILIES, Family, keys_of
+from llmcalc.huggingface.families import FAMILIES, keys_of
+from llmcalc.huggingface.family import COMMON, Family
 from llmcalc.huggingface.keys import Keys, Notice, shown
 from llmcalc.huggingface.layers import flat_patterns
 from llmcalc.huggingface.stack import Recipe, build
@@ -68,6 +69,8 @@ _TASKS: tuple[tuple[str, str], ...] = (
     ("ForMaskedLM", "language model"),
     ("ForConditionalGeneration", "language model"),
     ("MTModel", "language model"),
+    ("GenerationDecoder", "language model"),
+    ("GenerationEncoder", "base"),
     ("ForPreTraining", "pretraining"),
     ("EncoderModel", "encoder"),
     ("Model", "base"),

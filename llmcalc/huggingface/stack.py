@@ -118,6 +118,7 @@ class Recipe:
     gate: bool = False
     position_keys: bool = False
     position_queries: bool = False
+    global_projections: bool = False
     cross: Flag = False
     cross_needs: str | None = None
     gated: bool = True
@@ -132,6 +133,7 @@ class Recipe:
     head: MaskedHead | None = None
     head_bias: Flag = False
     pooler: bool = False
+    pooler_always: bool = False
     pretraining: Callable[[int], Classifier] | None = None
     causal: bool = True
 
@@ -279,6 +281,7 @@ def _attention(keys: Keys, recipe: Recipe) -> Attention:
         recipe.gate,
         recipe.position_keys,
         recipe.position_queries,
+        recipe.global_projections,
         "past" if recipe.causal else "all",
     )
 
@@ -391,7 +394,7 @@ def _back(keys: Keys, recipe: Recipe, task: str) -> tuple[Part, ...]:
     tied = keys.flag(recipe.tied)
     if task == "language model" or (task == "pretraining" and recipe.pooler):
         parts += _head(keys, recipe, vocab_size, embedding if recipe.project_out else d_model, tied)
-    if recipe.pooler and task in ("base", "pretraining"):
+    if recipe.pooler and (recipe.pooler_always or task in ("base", "pretraining")):
         parts.append(Pooler(d_model))
     if recipe.pretraining and task == "pretraining":
         parts.append(recipe.pretraining(d_model))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmcalc.quantity import Quantity, formula, total
-from llmcalc.sources import AGARWAL_2025, AINSLIE_2023, HE_2020, QIU_2025, RADFORD_2019, VASWANI_2017
+from llmcalc.sources import AGARWAL_2025, AINSLIE_2023, BELTAGY_2020, HE_2020, QIU_2025, RADFORD_2019, VASWANI_2017
 from llmcalc.transformer.cache import cache_elements, key_value_elements
 
 
@@ -82,6 +82,12 @@ def position_query_parameters(*, d_model, n_heads, d_head):
     return (d_model + 1) * n_heads * d_head
 
 
+@formula(r"W_\text{global}", "parameters", BELTAGY_2020.at("sec. 3.1, linear projections for global attention"))
+def global_projection_parameters(*, d_model, n_heads, d_head):
+    """A second set of query, key and value projections, with biases, for the tokens that see everything."""
+    return 3 * (d_model + 1) * n_heads * d_head
+
+
 @dataclass(frozen=True)
 class Attention:
     """Queries of n_heads heads, keys and values of n_kv_heads heads, all d_head wide, and a projection back.
@@ -101,6 +107,7 @@ class Attention:
     gate: bool = False
     position_keys: bool = False
     position_queries: bool = False
+    global_projections: bool = False
     sees: str = "past"
     window: int | None = None
     id: str = "attention"
@@ -130,6 +137,8 @@ class Attention:
             parts.append(position_key_parameters(d_model=d, n_heads=h, d_head=w))
         if self.position_queries:
             parts.append(position_query_parameters(d_model=d, n_heads=h, d_head=w))
+        if self.global_projections:
+            parts.append(global_projection_parameters(d_model=d, n_heads=h, d_head=w))
         return total(self.id, r"N_\text{attn}", *parts)
 
     def kv_elements_per_token(self) -> Quantity:
