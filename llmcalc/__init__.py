@@ -3,9 +3,12 @@
 >>> import llmcalc
 >>> llmcalc.Dimensions().model().parameters().value
 124439808
+>>> llmcalc.from_config({"model_type": "deepseek_v3"}).parameters().value
+671026404352
 """
 
 from llmcalc.errors import InputError
+from llmcalc.huggingface import Reading, dimensions, from_config, override, read_config
 from llmcalc.inference import inference_memory
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.training import TrainingMemory, TrainingRun, article_training_memory, training_memory
@@ -18,11 +21,16 @@ __all__ = [
     "InputError",
     "Model",
     "Quantity",
+    "Reading",
     "TrainingMemory",
     "TrainingRun",
     "article_training_memory",
+    "dimensions",
     "formula",
+    "from_config",
     "inference_memory",
+    "override",
+    "read_config",
     "total",
     "training_memory",
 ]

@@ -41,6 +41,26 @@ SHAZEER_2019 = _arxiv("Shazeer", 2019, "Fast Transformer Decoding: One Write-Hea
 SHAZEER_2020 = _arxiv("Shazeer", 2020, "GLU Variants Improve Transformer", "2002.05202")
 AINSLIE_2023 = _arxiv("Ainslie et al.", 2023, "GQA: Training Generalized Multi-Query Transformer Models", "2305.13245")
 PRESS_2017 = _arxiv("Press, Wolf", 2017, "Using the Output Embedding to Improve Language Models", "1608.05859")
+SHAZEER_2017 = _arxiv("Shazeer et al.", 2017, "Outrageously Large Neural Networks", "1701.06538")
+DEVLIN_2018 = _arxiv("Devlin et al.", 2018, "BERT: Pre-training of Deep Bidirectional Transformers", "1810.04805")
+LAN_2019 = _arxiv("Lan et al.", 2019, "ALBERT: A Lite BERT for Self-supervised Learning", "1909.11942")
+RAFFEL_2019 = _arxiv(
+    "Raffel et al.",
+    2019,
+    "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer",
+    "1910.10683",
+)
+CLARK_2020 = _arxiv("Clark et al.", 2020, "ELECTRA: Pre-training Text Encoders as Discriminators", "2003.10555")
+BELTAGY_2020 = _arxiv("Beltagy et al.", 2020, "Longformer: The Long-Document Transformer", "2004.05150")
+FEDUS_2021 = _arxiv("Fedus, Zoph, Shazeer", 2021, "Switch Transformers", "2101.03961")
+HE_2020 = _arxiv("He et al.", 2020, "DeBERTa: Decoding-enhanced BERT with Disentangled Attention", "2006.03654")
+DEEPSEEK_V2 = _arxiv("DeepSeek-AI", 2024, "DeepSeek-V2", "2405.04434")
+DEEPSEEK_V3 = _arxiv("DeepSeek-AI", 2024, "DeepSeek-V3 Technical Report", "2412.19437")
+QWEN_MOE = Work("Qwen Team", 2024, "Qwen1.5-MoE", "https://qwenlm.github.io/blog/qwen-moe/")
+HUANG_2024 = _arxiv("Huang, Schlag", 2024, "Deriving Activation Functions Using Integration (xIELU)", "2411.13010")
+QIU_2025 = _arxiv("Qiu et al.", 2025, "Gated Attention for Large Language Models", "2505.06708")
+AGARWAL_2025 = _arxiv("Agarwal et al.", 2025, "gpt-oss-120b & gpt-oss-20b Model Card", "2508.10925")
+TRANSFORMERS = Work("Hugging Face", 2026, "transformers 5.23", "https://github.com/huggingface/transformers")
 RADFORD_2019 = Work(
     "Radford et al.", 2019, "Language Models are Unsupervised Multitask Learners", "https://github.com/openai/gpt-2"
 )

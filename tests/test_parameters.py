@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmcalc import Dimensions, InputError
-from llmcalc.transformer.embedding import Head
+from llmcalc.transformer.head import Head
 from llmcalc.transformer.model import Model
 from llmcalc.transformer.norm import NORMS, LayerNorm
 

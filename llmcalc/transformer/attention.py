@@ -1,11 +1,13 @@
-"""Multi-head attention with any number of key/value heads: multi-head, grouped-query, multi-query."""
+"""Attention with any number of key/value heads: multi-head, grouped-query, multi-query; self or cross."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from llmcalc.quantity import Quantity, formula, total
-from llmcalc.sources import AINSLIE_2023, RADFORD_2019, VASWANI_2017
+from llmcalc.sources import AGARWAL_2025, AINSLIE_2023, BELTAGY_2020, HE_2020, QIU_2025, RADFORD_2019, VASWANI_2017
+from llmcalc.transformer.cache import cache_elements, key_value_elements
 
 
 @formula("W_Q", "parameters", VASWANI_2017.at("sec. 3.2.2"))
@@ -56,11 +58,43 @@ def output_bias(*, d_model):
     return d_model
 
 
+@formula("s", "parameters", AGARWAL_2025.at("sec. 2.2, attention"))
+def sink_parameters(*, n_heads):
+    """Attention sinks: one learned number for each head, in the softmax's denominator."""
+    return n_heads
+
+
+@formula("W_G", "parameters", QIU_2025.at("sec. 2.2"))
+def attention_gate_parameters(*, d_model, n_heads, d_head):
+    """Gate on the output of every head: a projection as wide as the queries."""
+    return d_model * n_heads * d_head
+
+
+@formula("W_{K,r}", "parameters", HE_2020.at("sec. 3.1, eq. 4"))
+def position_key_parameters(*, d_model, n_heads, d_head):
+    """Keys of relative positions (disentangled attention), with bias."""
+    return (d_model + 1) * n_heads * d_head
+
+
+@formula("W_{Q,r}", "parameters", HE_2020.at("sec. 3.1, eq. 4"))
+def position_query_parameters(*, d_model, n_heads, d_head):
+    """Queries of relative positions (disentangled attention), with bias."""
+    return (d_model + 1) * n_heads * d_head
+
+
+@formula(r"W_\text{global}", "parameters", BELTAGY_2020.at("sec. 3.1, linear projections for global attention"))
+def global_projection_parameters(*, d_model, n_heads, d_head):
+    """A second set of query, key and value projections, with biases, for the tokens that see everything."""
+    return 3 * (d_model + 1) * n_heads * d_head
+
+
 @dataclass(frozen=True)
 class Attention:
-    """Self-attention: queries of n_heads heads, keys and values of n_kv_heads heads, all d_head wide.
+    """Queries of n_heads heads, keys and values of n_kv_heads heads, all d_head wide, and a projection back.
 
-    n_kv_heads = n_heads is multi-head, 1 is multi-query, in between is grouped-query attention.
+    n_kv_heads = n_heads is multi-head, 1 is multi-query, in between is grouped-query attention. ``sees`` is "past",
+    "all" or "source" (cross-attention). ``window`` is how many tokens it sees, None for all: a window changes no
+    parameter, but bounds the cache. Norms of queries and keys are parts of their own in the block.
     """
 
     d_model: int
@@ -69,6 +103,13 @@ class Attention:
     d_head: int
     qkv_bias: bool = False
     output_bias: bool = False
+    sinks: bool = False
+    gate: bool = False
+    position_keys: bool = False
+    position_queries: bool = False
+    global_projections: bool = False
+    sees: str = "past"
+    window: int | None = None
     id: str = "attention"
     component: str = "attention"
 
@@ -88,4 +129,20 @@ class Attention:
             ]
         if self.output_bias:
             parts.append(output_bias(d_model=d))
+        if self.sinks:
+            parts.append(sink_parameters(n_heads=h))
+        if self.gate:
+            parts.append(attention_gate_parameters(d_model=d, n_heads=h, d_head=w))
+        if self.position_keys:
+            parts.append(position_key_parameters(d_model=d, n_heads=h, d_head=w))
+        if self.position_queries:
+            parts.append(position_query_parameters(d_model=d, n_heads=h, d_head=w))
+        if self.global_projections:
+            parts.append(global_projection_parameters(d_model=d, n_heads=h, d_head=w))
         return total(self.id, r"N_\text{attn}", *parts)
+
+    def kv_elements_per_token(self) -> Quantity:
+        return key_value_elements(n_kv_heads=self.n_kv_heads, d_head=self.d_head)
+
+    def kv_cache_elements(self, *, seq_len: Any) -> Quantity:
+        return cache_elements(self.kv_elements_per_token(), seq_len=seq_len, window=self.window)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, fields, replace
 
 from llmcalc.errors import InputError
 from llmcalc.transformer.attention import Attention
-from llmcalc.transformer.embedding import Head, LearnedPositions, TokenEmbedding
+from llmcalc.transformer.embedding import LearnedPositions, TokenEmbedding
 from llmcalc.transformer.feedforward import FeedForward
+from llmcalc.transformer.head import Head
 from llmcalc.transformer.model import Block, Model
 from llmcalc.transformer.norm import NORMS
 

@@ -1,11 +1,11 @@
-"""Tables that turn tokens and positions into vectors, and the head that turns vectors back into tokens."""
+"""Tables that turn tokens, positions and segments into vectors."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from llmcalc.quantity import Quantity, formula, total
-from llmcalc.sources import BROWN_2020, PRESS_2017, RADFORD_2019, VASWANI_2017
+from llmcalc.sources import DEVLIN_2018, HE_2020, LAN_2019, RADFORD_2019, RAFFEL_2019, VASWANI_2017
 
 
 @formula(r"N_\text{tok}", "parameters", VASWANI_2017.at("sec. 3.4"))
@@ -20,21 +20,39 @@ def position_embedding_parameters(*, n_positions, d_model):
     return n_positions * d_model
 
 
-@formula(r"N_\text{head}", "parameters", PRESS_2017.at("sec. 1"))
-def head_parameters(*, vocab_size, d_model):
-    """Output projection of its own, from d_model to the vocabulary; a tied head reuses the token embedding instead."""
-    return vocab_size * d_model
+@formula(r"N_\text{type}", "parameters", DEVLIN_2018.at("sec. 3, Input/Output Representations"))
+def type_embedding_parameters(*, n_types, d_model):
+    """Segment embedding: one vector for each kind of segment (sentence A, sentence B)."""
+    return n_types * d_model
 
 
-@formula(r"b_\text{head}", "parameters", BROWN_2020.at("sec. 2.1"))
-def head_bias(*, vocab_size):
-    """Bias of the output projection: one for each entry of the vocabulary."""
-    return vocab_size
+@formula(r"W_\text{proj}", "parameters", LAN_2019.at("sec. 3.1, factorized embedding parameterization"))
+def embedding_projection_parameters(*, d_embedding, d_model):
+    """Projection between an embedding narrower (or wider) than the model and the model's own width."""
+    return d_embedding * d_model
+
+
+@formula(r"b_\text{proj}", "parameters", LAN_2019.at("sec. 3.1, factorized embedding parameterization"))
+def embedding_projection_bias(*, width):
+    """Bias of that projection: one for each channel that it writes."""
+    return width
+
+
+@formula(r"N_\text{rel}", "parameters", RAFFEL_2019.at("sec. 2.1"))
+def relative_bias_parameters(*, n_buckets, n_heads):
+    """Relative position bias: one number for each bucket of distances and each head, added to the scores."""
+    return n_buckets * n_heads
+
+
+@formula(r"N_\text{rel}", "parameters", HE_2020.at("sec. 3.1"))
+def relative_embedding_parameters(*, n_buckets, d_model):
+    """Relative position embedding: one vector for each bucket of distances, before and after a token."""
+    return 2 * n_buckets * d_model
 
 
 @dataclass(frozen=True)
 class TokenEmbedding:
-    """The table of token vectors, vocab_size × d_model."""
+    """The table of token vectors, vocab_size × d_model (the embedding's own width where that differs)."""
 
     vocab_size: int
     d_model: int
@@ -49,7 +67,10 @@ class TokenEmbedding:
 
 @dataclass(frozen=True)
 class LearnedPositions:
-    """The table of position vectors, n_positions × d_model."""
+    """The table of position vectors, n_positions × d_model, with every row that is allocated.
+
+    Positions that are computed (sinusoidal, rotary, ALiBi) have no parameters and no part.
+    """
 
     n_positions: int
     d_model: int
@@ -63,17 +84,59 @@ class LearnedPositions:
 
 
 @dataclass(frozen=True)
-class Head:
-    """The output projection, d_model × vocab_size; a model with a tied head has none."""
+class RelativeBias:
+    """T5's position bias: a number for each bucket and head, one table for a stack or one a layer."""
 
-    vocab_size: int
-    d_model: int
-    bias: bool = False
-    id: str = "head"
-    component: str = "head"
+    n_buckets: int
+    n_heads: int
+    id: str = "relative_bias"
+    component: str = "positions"
 
     def parameters(self) -> Quantity:
-        parts = [head_parameters(vocab_size=self.vocab_size, d_model=self.d_model)]
+        return total(self.id, r"N_\text{rel}", relative_bias_parameters(n_buckets=self.n_buckets, n_heads=self.n_heads))
+
+
+@dataclass(frozen=True)
+class RelativeEmbedding:
+    """DeBERTa's table of relative positions: 2 × n_buckets vectors of d_model, shared by all layers."""
+
+    n_buckets: int
+    d_model: int
+    id: str = "relative_embedding"
+    component: str = "positions"
+
+    def parameters(self) -> Quantity:
+        return total(
+            self.id, r"N_\text{rel}", relative_embedding_parameters(n_buckets=self.n_buckets, d_model=self.d_model)
+        )
+
+
+@dataclass(frozen=True)
+class TypeEmbedding:
+    """The table of segment (token type) vectors, n_types × d_model."""
+
+    n_types: int
+    d_model: int
+    id: str = "type_embedding"
+    component: str = "embedding"
+
+    def parameters(self) -> Quantity:
+        return total(self.id, r"N_\text{type}", type_embedding_parameters(n_types=self.n_types, d_model=self.d_model))
+
+
+@dataclass(frozen=True)
+class EmbeddingProjection:
+    """From the embedding's width to the model's, or back (``outward``), with or without a bias."""
+
+    d_embedding: int
+    d_model: int
+    bias: bool = False
+    outward: bool = False
+    id: str = "embedding_projection"
+    component: str = "embedding"
+
+    def parameters(self) -> Quantity:
+        parts = [embedding_projection_parameters(d_embedding=self.d_embedding, d_model=self.d_model)]
         if self.bias:
-            parts.append(head_bias(vocab_size=self.vocab_size))
-        return total(self.id, r"N_\text{head}", *parts)
+            parts.append(embedding_projection_bias(width=self.d_embedding if self.outward else self.d_model))
+        return total(self.id, r"N_\text{proj}", *parts)

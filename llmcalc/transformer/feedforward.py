@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llmcalc.quantity import Quantity, formula, total
-from llmcalc.sources import SHAZEER_2020, VASWANI_2017
+from llmcalc.sources import HUANG_2024, SHAZEER_2020, VASWANI_2017
 
 
 @formula(r"W_\text{up}", "parameters", VASWANI_2017.at("sec. 3.3, eq. 2"))
@@ -44,14 +44,24 @@ def down_bias(*, d_model):
     return d_model
 
 
+@formula(r"\alpha_\text{act}", "parameters", HUANG_2024.at("sec. 3.1"))
+def activation_parameters(*, count):
+    """Learned numbers of the nonlinearity itself: xIELU has two a layer."""
+    return count
+
+
 @dataclass(frozen=True)
 class FeedForward:
-    """Two linear layers with a nonlinearity between (plain), or three of which one gates (gated)."""
+    """Two linear layers with a nonlinearity between (plain), or three of which one gates (gated).
+
+    A shared expert is one of the component "shared_experts", d_ff as wide as all shared experts together.
+    """
 
     d_model: int
     d_ff: int
     gated: bool = False
     bias: bool = False
+    learned_activation: int = 0
     id: str = "feed_forward"
     component: str = "feed_forward"
 
@@ -64,4 +74,6 @@ class FeedForward:
             parts += [up_bias(d_ff=f), down_bias(d_model=d)]
         if self.bias and self.gated:
             parts.append(gate_bias(d_ff=f))
+        if self.learned_activation:
+            parts.append(activation_parameters(count=self.learned_activation))
         return total(self.id, r"N_\text{ffn}", *parts)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from llmcalc.quantity import Quantity, formula, total
-from llmcalc.sources import KAPLAN_2020, VASWANI_2017
-from llmcalc.transformer.part import Part
+from llmcalc.sources import FEDUS_2021, KAPLAN_2020, SHAZEER_2019, VASWANI_2017
+from llmcalc.transformer.part import Caching, Part, active_parameters
+
+_TABLES = ("embedding", "positions", "head")
 
 
 @formula(r"n \cdot N_\text{layer}", "parameters", VASWANI_2017.at("sec. 3.1"))
@@ -22,9 +26,21 @@ def repeated_parameters(*, count, parameters):
     return count * parameters
 
 
+@formula(r"n \cdot E", "elements", SHAZEER_2019.at("sec. 2.4.1"))
+def repeated_elements(*, count, cache_elements):
+    """The cache of all layers alike: so many times that of one."""
+    return count * cache_elements
+
+
 @formula("N_{-\\text{emb}}", "parameters", KAPLAN_2020.at("sec. 2.1, table 1"))
 def non_embedding_parameters(*, parameters, embedding_parameters):
     """All parameters but the token and position embeddings (and a head of its own): Kaplan's N."""
+    return parameters - embedding_parameters
+
+
+@formula("N_{-\\text{emb, active}}", "parameters", FEDUS_2021.at("sec. 2.1"))
+def active_non_embedding_parameters(*, parameters, embedding_parameters):
+    """The same of the parameters that one token goes through: what a token's matrix products read."""
     return parameters - embedding_parameters
 
 
@@ -39,9 +55,17 @@ class Block:
         """Parameters of one layer, by part."""
         return total(self.name, r"N_\text{layer}", *(part.parameters() for part in self.parts))
 
+    def active_parameters(self) -> Quantity:
+        """Parameters of one layer that one token goes through: experts not chosen are left out."""
+        return total(self.name, r"N_\text{layer}", *(active_parameters(part) for part in self.parts))
+
     def parts_of(self, component: str) -> tuple[Part, ...]:
         """The parts that belong to one component: both norms, say."""
         return tuple(part for part in self.parts if part.component == component)
+
+    def caches(self) -> tuple[Caching, ...]:
+        """The parts that keep something of each token: attention to the past, and to an encoder's output."""
+        return tuple(part for part in self.parts if isinstance(part, Caching) and part.sees != "all")
 
 
 @dataclass(frozen=True)
@@ -49,31 +73,54 @@ class Model:
     """A Transformer as a list of parts.
 
     ``front`` (embeddings), then ``blocks`` as (block, how many), then ``back`` (final norm, head). Parts of one block,
-    and of front and back together, have different ids.
+    and of front and back together, have different ids, and blocks have different names. ``order`` names the block of
+    every layer from first to last where kinds alternate; empty means that they run in the order of ``blocks``.
     """
 
     front: tuple[Part, ...]
     blocks: tuple[tuple[Block, int], ...]
     back: tuple[Part, ...]
+    order: tuple[str, ...] = ()
 
     @property
     def n_layers(self) -> int:
         """Number of layers of all kinds."""
         return sum(count for _, count in self.blocks)
 
+    def layers(self) -> tuple[Block, ...]:
+        """Every layer's block, from first to last: parameters by layer are ``[b.parameters() for b in layers()]``."""
+        if not self.order:
+            return tuple(block for block, count in self.blocks for _ in range(count))
+        by_name = {block.name: block for block, _ in self.blocks}
+        return tuple(by_name[name] for name in self.order)
+
     @cached_property
     def _parameters(self) -> Quantity:
-        stacks = [
-            stacked_parameters(count=count, block_parameters=block.parameters()).named(f"{block.name}s")
-            for block, count in self.blocks
-        ]
-        return total(
-            "parameters", "N", *(p.parameters() for p in self.front), *stacks, *(p.parameters() for p in self.back)
-        )
+        return self._total("parameters", "N", lambda part: part.parameters(), Block.parameters)
 
     def parameters(self) -> Quantity:
         """All trainable parameters, as the model is built: front, layers, back. Buffers are not counted."""
         return self._parameters
+
+    @cached_property
+    def _active(self) -> Quantity:
+        return self._total("active_parameters", r"N_\text{active}", active_parameters, Block.active_parameters)
+
+    def active_parameters(self) -> Quantity:
+        """Parameters that one token goes through: all but the experts that the router did not choose.
+
+        The convention counts embedding tables, head, router and shared experts whole. A dense model's are all active.
+        """
+        return self._active
+
+    def _total(
+        self, id: str, symbol: str, of_part: Callable[[Part], Quantity], of_block: Callable[[Block], Quantity]
+    ) -> Quantity:
+        stacks = [
+            stacked_parameters(count=count, block_parameters=of_block(block)).named(f"{block.name}s")
+            for block, count in self.blocks
+        ]
+        return total(id, symbol, *map(of_part, self.front), *stacks, *map(of_part, self.back))
 
     @cached_property
     def _components(self) -> dict[str, Quantity]:
@@ -93,9 +140,42 @@ class Model:
         """The same parameters by component (embedding, attention, …), over all layers. They add up to `parameters`."""
         return self._components
 
+    def embedding_parameters(self) -> Quantity:
+        """Token and position tables, and an untied head."""
+        tables = [q for component, q in self._components.items() if component in _TABLES]
+        return total("embedding_tables", r"N_\text{emb}", *tables)
+
     def non_embedding_parameters(self) -> Quantity:
         """Parameters without token and position embeddings and without an untied head (Kaplan et al.'s N)."""
-        tables = [q for component, q in self._components.items() if component in ("embedding", "positions", "head")]
-        return non_embedding_parameters(
-            parameters=self._parameters, embedding_parameters=total("embedding_tables", r"N_\text{emb}", *tables)
+        return non_embedding_parameters(parameters=self._parameters, embedding_parameters=self.embedding_parameters())
+
+    def active_non_embedding_parameters(self) -> Quantity:
+        """The same of the active parameters: N in "2N FLOPs a token" for a mixture of experts."""
+        return active_non_embedding_parameters(
+            parameters=self._active, embedding_parameters=self.embedding_parameters()
         )
+
+    def kv_elements_per_token(self) -> Quantity:
+        """Numbers cached for one more token, over all layers, while no window is full. An encoder's are 0."""
+        return self._cached("kv_elements_per_token", lambda part: part.kv_elements_per_token(), ("past",))
+
+    def kv_cache_elements(self, *, seq_len: Any, source_len: Any = None) -> Quantity:
+        """Numbers cached by all layers for one sequence of ``seq_len`` tokens, windows respected.
+
+        Cross-attention keeps ``source_len`` tokens of the encoder (``seq_len`` where that is not given).
+        """
+        lengths = {"past": seq_len, "source": seq_len if source_len is None else source_len}
+        return self._cached(
+            "kv_cache_elements", lambda part: part.kv_cache_elements(seq_len=lengths[part.sees]), ("past", "source")
+        )
+
+    def _cached(self, id: str, of_part: Callable[[Caching], Quantity], seen: tuple[str, ...]) -> Quantity:
+        parts = [
+            repeated_elements(count=count, cache_elements=of_part(part)).named(f"{block.name}_{part.id}_cache")
+            for block, count in self.blocks
+            for part in block.caches()
+            if part.sees in seen
+        ]
+        if not parts:
+            return Quantity(id, 0, "elements", r"E_\text{kv}", meaning="An encoder caches nothing.")
+        return total(id, r"E_\text{kv}", *parts)

@@ -1,4 +1,4 @@
-"""Normalisation layers."""
+"""Normalisation layers. A norm without parameters (OLMo's) is no part at all."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ def rms_norm_scale(*, width):
 
 @dataclass(frozen=True)
 class LayerNorm:
-    """Layer normalisation over ``width`` channels, with a scale and, unless told otherwise, a bias."""
+    """Layer normalisation over ``width`` channels, with a scale and, unless told otherwise, a bias.
+
+    A norm of the queries or keys is ``component="qk_norm"``, d_head wide, or as wide as all heads together.
+    """
 
     width: int
     id: str

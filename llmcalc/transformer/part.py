@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from llmcalc.quantity import Quantity
 
@@ -22,3 +22,40 @@ class Part(Protocol):
     def parameters(self) -> Quantity:
         """Trainable parameters, a `total` over the part's own weights and biases."""
         ...
+
+
+@runtime_checkable
+class Sparse(Part, Protocol):
+    """A part of which a token uses only some: the experts of a mixture."""
+
+    def active_parameters(self) -> Quantity:
+        """The parameters that one token goes through."""
+        ...
+
+
+@runtime_checkable
+class Caching(Part, Protocol):
+    """A part that can keep something for every token it has seen, so that generation need not compute it again.
+
+    ``sees`` is "past" (a decoder's own tokens: the cache grows with them), "all" (an encoder: nothing is kept) or
+    "source" (cross-attention: one entry for each token of the encoder). ``window`` bounds how many are kept.
+    """
+
+    @property
+    def sees(self) -> str: ...
+
+    @property
+    def window(self) -> int | None: ...
+
+    def kv_elements_per_token(self) -> Quantity:
+        """Numbers kept for one token in one layer."""
+        ...
+
+    def kv_cache_elements(self, *, seq_len: Any) -> Quantity:
+        """Numbers kept once ``seq_len`` tokens have been seen, never more than the window holds."""
+        ...
+
+
+def active_parameters(part: Part) -> Quantity:
+    """The parameters of ``part`` that one token goes through: all, but for the experts not chosen."""
+    return part.active_parameters() if isinstance(part, Sparse) else part.parameters()

@@ -1,0 +1,240 @@
+"""Decoders: GPT-2 and its age, LLaMA and its kin. One entry a model_type, read from the model class of that name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from llmcalc.errors import InputError
+from llmcalc.huggingface import layers
+from llmcalc.huggingface.family import GPT, SAME_KV, Family, stack
+from llmcalc.huggingface.keys import Keys
+from llmcalc.huggingface.layers import from_layer, periodic
+from llmcalc.huggingface.stack import (
+    INNER,
+    LAYER_NORM_NO_BIAS,
+    PARALLEL,
+    PARALLEL_TWO_NORMS,
+    POST,
+    PRE,
+    SANDWICH,
+    QKNorm,
+    Recipe,
+)
+from llmcalc.transformer.norm import LayerNorm
+
+GPT2 = Recipe(
+    norm=LayerNorm,
+    positions=0,
+    qkv_bias=True,
+    output_bias=True,
+    gated=False,
+    ffn_bias=True,
+    d_ff=4,
+    cross="add_cross_attention",
+)
+GPTJ = replace(GPT2, layout=PARALLEL, positions=None, qkv_bias=False, output_bias=False, head_bias=True, cross=False)
+NEOX = Recipe(
+    norm=LayerNorm,
+    qkv_bias="attention_bias",
+    output_bias="attention_bias",
+    gated=False,
+    ffn_bias=True,
+)
+LLAMA = Recipe(qkv_bias="attention_bias", output_bias="attention_bias", ffn_bias="mlp_bias")
+MISTRAL = Recipe(windows=layers.everywhere)
+QWEN3 = Recipe(
+    qkv_bias="attention_bias",
+    output_bias="attention_bias",
+    qk_norm=QKNorm(),
+    windows=from_layer("max_window_layers"),
+)
+GEMMA = Recipe(qkv_bias="attention_bias", output_bias="attention_bias")
+OLMO2 = replace(GEMMA, layout=POST, qk_norm=QKNorm(width="all"))
+LOCAL_GLOBAL = periodic(2)
+
+
+def _opt(keys: Keys) -> Recipe:
+    affine = keys.flag("layer_norm_elementwise_affine")
+    return Recipe(
+        norm=LayerNorm if affine else None,
+        final_norm=keys.flag("do_layer_norm_before") and not keys.flag("_remove_final_layer_norm"),
+        positions=2,
+        embedding_width="word_embed_proj_dim",
+        embedding_projection_bias=False,
+        project_out=True,
+        qkv_bias="enable_bias",
+        output_bias="enable_bias",
+        gated=False,
+        ffn_bias="enable_bias",
+    )
+
+
+def _falcon(keys: Keys) -> Recipe:
+    new = keys.flag("new_decoder_architecture")
+    n_norms = keys.optional("num_ln_in_parallel_attn") or (2 if new else 1)
+    parallel = PARALLEL_TWO_NORMS if n_norms == 2 else PARALLEL
+    return Recipe(
+        norm=LayerNorm,
+        layout=parallel if keys.flag("parallel_attn") else PRE,
+        multi_query=not new and keys.flag("multi_query"),
+        grouped=new,
+        qkv_bias="bias",
+        output_bias="bias",
+        gated=False,
+        ffn_bias="bias",
+        d_ff=4,
+    )
+
+
+def _mpt(keys: Keys) -> Recipe:
+    if keys.optional("expansion_ratio") not in (None, 4):
+        keys.note("expansion_ratio", "transformers ignores expansion_ratio: d_ff is always 4 × d_model")
+    return Recipe(norm=LAYER_NORM_NO_BIAS, gated=False, d_ff=4)
+
+
+def _stablelm(keys: Keys) -> Recipe:
+    return Recipe(
+        norm=LayerNorm,
+        layout=PARALLEL if keys.flag("use_parallel_residual") else PRE,
+        qkv_bias="use_qkv_bias",
+        qk_norm=QKNorm(width="all", norm=LAYER_NORM_NO_BIAS, when="qk_layernorm"),
+    )
+
+
+def _helium(keys: Keys) -> Recipe:
+    width = keys.optional("head_dim")
+    if width is not None and width * keys.dimension("n_heads") != keys.dimension("d_model"):
+        raise InputError("head_dim", "Helium's heads must be as wide as the model together")
+    return Recipe(qkv_bias="attention_bias", ffn_bias="mlp_bias")
+
+
+def _gemma3(keys: Keys) -> Recipe:
+    every = keys.optional("sliding_window_pattern") or keys.optional("_sliding_window_pattern") or 6
+    return replace(GEMMA, layout=SANDWICH, qk_norm=QKNorm(), windows=periodic(every))
+
+
+def _hyperclovax(keys: Keys) -> Recipe:
+    return replace(LLAMA, layout=SANDWICH if keys.flag("use_post_norm") else PRE)
+
+
+def _cohere2(keys: Keys) -> Recipe:
+    every = keys.optional("sliding_window_pattern") or 4
+    return replace(GEMMA, norm=LAYER_NORM_NO_BIAS, layout=PARALLEL, windows=periodic(every))
+
+
+DECODERS: Mapping[str, Family] = {
+    # decoders with learned positions, or of that age
+    "gpt2": stack(GPT2, GPT),
+    "gpt_bigcode": stack(replace(GPT2, multi_query="multi_query"), GPT),
+    "openai-gpt": stack(
+        replace(GPT2, layout=POST, final_norm=False, cross=False), {k: v for k, v in GPT.items() if k != "d_ff"}
+    ),
+    "gpt_neo": stack(
+        replace(GPT2, qkv_bias=False, cross=False, windows=layers.gpt_neo_windows),
+        {**SAME_KV, "n_layers": "num_layers", "n_heads": "num_heads"},
+    ),
+    "gptj": stack(GPTJ, GPT),
+    "codegen": stack(GPTJ, GPT),
+    "gpt_neox": stack(NEOX, SAME_KV),
+    "opt": stack(_opt, {**SAME_KV, "d_ff": "ffn_dim"}),
+    "ctrl": stack(replace(GPT2, positions=None, head_bias=True, cross=False), {**GPT, "d_ff": "dff"}),
+    "xglm": stack(
+        replace(GPT2, positions=None, cross="add_cross_attention"),
+        {**SAME_KV, "d_model": "d_model", "n_layers": "num_layers", "n_heads": "attention_heads", "d_ff": "ffn_dim"},
+    ),
+    "biogpt": stack(replace(GPT2, positions=2, cross=False), SAME_KV),
+    "bloom": stack(
+        replace(GPT2, positions=None, embedding_norm=True, cross=False),
+        {"d_model": "hidden_size", "n_layers": "n_layer", "n_heads": "n_head", "vocab_size": "vocab_size"},
+    ),
+    "falcon": stack(_falcon, {**SAME_KV, "n_kv_heads": "num_kv_heads", "d_ff": "ffn_hidden_size"}),
+    "mpt": stack(
+        _mpt,
+        {
+            "d_model": "d_model",
+            "n_layers": "n_layers",
+            "n_heads": "n_heads",
+            "vocab_size": "vocab_size",
+            "n_positions": "max_seq_len",
+        },
+    ),
+    "persimmon": stack(
+        Recipe(
+            norm=LayerNorm,
+            qkv_bias=True,
+            output_bias=True,
+            gated=False,
+            ffn_bias=True,
+            qk_norm=QKNorm(norm=LayerNorm, when="qk_layernorm"),
+        ),
+        SAME_KV,
+    ),
+    # LLaMA and its kin
+    "llama": stack(LLAMA),
+    "mistral": stack(MISTRAL),
+    "ministral": stack(replace(MISTRAL, windows=periodic(0))),
+    "ministral3": stack(MISTRAL),
+    "qwen2": stack(Recipe(qkv_bias=True, windows=from_layer("max_window_layers"))),
+    "qwen3": stack(QWEN3),
+    "gemma": stack(GEMMA),
+    "gemma2": stack(replace(GEMMA, layout=SANDWICH, windows=LOCAL_GLOBAL)),
+    "gemma3_text": stack(_gemma3),
+    "vaultgemma": stack(replace(GEMMA, windows=LOCAL_GLOBAL)),
+    "phi": stack(
+        Recipe(
+            norm=LayerNorm,
+            layout=PARALLEL,
+            qkv_bias=True,
+            output_bias=True,
+            gated=False,
+            ffn_bias=True,
+            qk_norm=QKNorm(norm=LayerNorm, when="qk_layernorm"),
+            head_bias=True,
+        )
+    ),
+    "phi3": stack(MISTRAL),
+    "stablelm": stack(_stablelm),
+    "olmo": stack(replace(GEMMA, norm=None)),
+    "olmo2": stack(OLMO2),
+    "olmo3": stack(replace(OLMO2, windows=periodic(4))),
+    "starcoder2": stack(
+        Recipe(
+            norm=LayerNorm,
+            qkv_bias="use_bias",
+            output_bias="use_bias",
+            gated=False,
+            ffn_bias="use_bias",
+            windows=layers.everywhere,
+        )
+    ),
+    "cohere": stack(
+        replace(
+            GEMMA,
+            norm=LAYER_NORM_NO_BIAS,
+            layout=PARALLEL,
+            qk_norm=QKNorm(width="all", norm=LAYER_NORM_NO_BIAS, when="use_qk_norm"),
+        )
+    ),
+    "cohere2": stack(_cohere2),
+    "granite": stack(LLAMA),
+    "nemotron": stack(replace(LLAMA, norm=LayerNorm, gated=False)),
+    "smollm3": stack(replace(LLAMA, windows=layers.smollm3_windows)),
+    "helium": stack(_helium),
+    "arcee": stack(replace(LLAMA, gated=False)),
+    "apertus": stack(replace(GEMMA, gated=False, qk_norm=QKNorm(), learned_activation=2)),
+    "seed_oss": stack(Recipe(qkv_bias="attention_bias", output_bias="attention_out_bias", ffn_bias="mlp_bias")),
+    "internlm3": stack(LLAMA),
+    "iquestcoder": stack(LLAMA),
+    "hyperclovax": stack(_hyperclovax),
+    "granite_swa": stack(replace(LLAMA, sinks=True, windows=periodic(4, first_global=True))),
+    "cwm": stack(Recipe(ffn_bias="mlp_bias", windows=periodic(4, first_global=True))),
+    "jais2": stack(replace(LLAMA, norm=LayerNorm, gated=False)),
+    "nanochat": stack(replace(GEMMA, norm=None, gated=False)),
+    "bitnet": stack(replace(GEMMA, layout=INNER)),
+    "glm": stack(Recipe(qkv_bias="attention_bias")),
+    "glm4": stack(Recipe(qkv_bias="attention_bias", layout=SANDWICH)),
+    "exaone4": stack(Recipe(layout=POST, qk_norm=QKNorm(), windows=periodic("sliding_window_pattern"))),
+    "ernie4_5": stack(Recipe(qkv_bias="use_bias", output_bias="use_bias", ffn_bias="use_bias")),
+    "hunyuan_v1_dense": stack(replace(GEMMA, qk_norm=QKNorm())),
+}

@@ -1,0 +1,67 @@
+"""Every model_type that we can count: the tables of decoders, mixtures and encoders, and models of two stacks.
+
+Each entry was read from the model class of that name in Hugging Face transformers. What a config class fills in when
+a file omits a key is in ``defaults.json``, written from those classes by ``tests/oracle/defaults.py``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from llmcalc.huggingface.decoders import DECODERS
+from llmcalc.huggingface.encoders import ENCODERS
+from llmcalc.huggingface.family import BART_NAMES, T5_NAMES, Family, bart, t5
+from llmcalc.huggingface.keys import Keys
+from llmcalc.huggingface.mixtures import MIXTURES
+from llmcalc.huggingface.pairs import BartRecipe, T5Recipe, build_vanilla
+
+_ENCODER_DECODERS: Mapping[str, Family] = {
+    "t5": t5(T5Recipe()),
+    "mt5": t5(T5Recipe()),
+    "umt5": t5(T5Recipe(bias_in_every_layer=True)),
+    "longt5": t5(T5Recipe(long=True)),
+    "switch_transformers": t5(T5Recipe(experts=True), {**T5_NAMES, "n_experts": "num_experts"}),
+    "bart": bart(BartRecipe(final_norm=False)),
+    "mbart": bart(BartRecipe()),
+    "plbart": bart(BartRecipe(final_norm=False)),
+    "mvp": bart(BartRecipe(final_norm=False)),
+    "pegasus": bart(BartRecipe(positions=0, embedding_norm=False)),
+    "marian": bart(BartRecipe(positions=0, embedding_norm=False, final_norm=False)),
+    "m2m_100": bart(BartRecipe(positions=None, embedding_norm=False)),
+    "nllb-moe": bart(
+        BartRecipe(positions=None, embedding_norm=False, experts=True), {**BART_NAMES, "n_experts": "num_experts"}
+    ),
+    "blenderbot": bart(BartRecipe(positions=0, embedding_norm=False)),
+    "blenderbot-small": bart(BartRecipe(positions=0, final_norm=False)),
+    "vanilla_transformer": Family(
+        build_vanilla,
+        {
+            "d_model": "d_model",
+            "n_layers": "encoder_layers",
+            "n_decoder_layers": "decoder_layers",
+            "n_heads": "n_heads",
+            "d_ff": "d_ff",
+            "vocab_size": "vocab_size",
+        },
+        defaults={"bias": True, "tie_word_embeddings": True},
+    ),
+}
+FAMILIES: Mapping[str, Family] = {**DECODERS, **MIXTURES, **ENCODERS, **_ENCODER_DECODERS}
+
+
+@cache
+def _read_defaults() -> Mapping[str, Any]:
+    return json.loads(resources.files("llmcalc.huggingface").joinpath("defaults.json").read_text("utf-8"))["families"]
+
+
+def keys_of(model_type: str, config: Mapping[str, Any]) -> Keys:
+    """``config`` with its family's names, what the config class fills in, and the other names that it accepts."""
+    family = FAMILIES[model_type]
+    row = _read_defaults().get(family.defaults_of or model_type, {})
+    aliases = {key: tuple(names) for key, names in row.get("aliases", {}).items()}
+    filled_in = {**row.get("defaults", {}), **family.defaults}
+    return Keys(model_type, config, family.names, filled_in, aliases, row.get("rounds_heads", False))

@@ -1,0 +1,181 @@
+"""Reading a config key by key: every value is checked for what it must be, and every refusal names its key."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmcalc.errors import InputError
+
+LARGEST_SIZE = 10**9
+MOST_LAYERS = 10_000
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that the reader of a count should know. ``id`` is language-neutral; ``text`` says it in English."""
+
+    id: str
+    text: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass
+class Keys:
+    """One config with the names and defaults of its family.
+
+    ``rounds_heads``: the family takes a d_model that its heads do not divide. ``used`` gathers what was read from the
+    config itself, ``dimensions`` the sizes under our own names, ``notes`` and ``warnings`` what is worth saying.
+    """
+
+    model_type: str
+    config: Mapping[str, Any]
+    names: Mapping[str, str]
+    defaults: Mapping[str, Any]
+    aliases: Mapping[str, tuple[str, ...]]
+    rounds_heads: bool = False
+    used: dict[str, Any] = field(default_factory=dict)
+    dimensions: dict[str, int] = field(default_factory=dict)
+    notes: list[Notice] = field(default_factory=list)
+    warnings: list[Notice] = field(default_factory=list)
+
+    def value(self, key: str) -> Any:
+        """The raw value: from the config (under its name or an alias), else the family's default.
+
+        Raises InputError where there is neither, or where two names of one key disagree.
+        """
+        given = [name for name in (key, *self.aliases.get(key, ())) if name in self.config]
+        if not given:
+            if key not in self.defaults:
+                raise InputError(key, f"the config of this {self.model_type} model has no {key!r}")
+            return self.defaults[key]
+        values = [self.config[name] for name in given]
+        if any(type(v) is not type(values[0]) or v != values[0] for v in values[1:]):
+            raise InputError(given[0], f"{' and '.join(map(repr, given))} are names of one thing and must be equal")
+        self.used[given[0]] = values[0]
+        return values[0]
+
+    def has(self, key: str) -> bool:
+        """Whether the config or the family's defaults know ``key``."""
+        return any(name in self.config for name in (key, *self.aliases.get(key, ()))) or key in self.defaults
+
+    def given(self, key: str) -> bool:
+        """Whether the config itself has a value other than null for ``key``."""
+        return self.config.get(key) is not None
+
+    def optional(self, key: str, lowest: int = 1) -> int | None:
+        """A whole number of at least ``lowest``, or None where the config says null or nobody says anything."""
+        value = self.value(key) if self.has(key) else None
+        return None if value is None else whole(key, value, lowest)
+
+    def size(self, key: str, lowest: int = 1) -> int:
+        """A whole number of at least ``lowest``."""
+        return whole(key, self.value(key), lowest)
+
+    def flag(self, key: str | bool) -> bool:
+        """True or false; a bool stands for itself, so that a family can say "always" or name its key."""
+        if isinstance(key, bool):
+            return key
+        value = self.value(key) if self.has(key) else False
+        if not isinstance(value, bool):
+            raise InputError(key, f"{key!r} must be true or false, not {shown(value)}", (True, False))
+        return value
+
+    def text(self, key: str) -> str:
+        """A piece of text."""
+        value = self.value(key)
+        if not isinstance(value, str):
+            raise InputError(key, f"{key!r} must be text, not {shown(value)}")
+        return value
+
+    def list_of(self, key: str, kind: type, length: int | None = None) -> list[Any] | None:
+        """A list of texts or of whole numbers, or None where the key is null or missing.
+
+        Raises InputError for anything else, and where the list is not one entry a layer though it should be.
+        """
+        value = self.value(key) if self.has(key) else None
+        if value is None:
+            return None
+        if isinstance(value, str) and kind is str and length is not None and value.startswith("all "):
+            return [value.removeprefix("all ")] * length
+        if not isinstance(value, list | tuple) or len(value) > MOST_LAYERS:
+            raise InputError(key, f"{key!r} must be a list, not {shown(value)}")
+        if any(type(entry) is not kind for entry in value):
+            raise InputError(key, f"{key!r} must hold only {'texts' if kind is str else 'whole numbers'}")
+        if length is not None and len(value) != length:
+            raise InputError(key, f"{key!r} has {len(value)} entries for {length} layers")
+        return list(value)
+
+    def words(self, key: str) -> list[str]:
+        """Texts in a list, or in one text with bars between them; none where the key is null."""
+        value = self.value(key)
+        return value.split("|") if isinstance(value, str) else self.list_of(key, str) or []
+
+    def dimension(self, name: str, default: int | None = None) -> int:
+        """A size under our own name; ``default`` where the config says null or the family has no key for it."""
+        key = self.names.get(name)
+        value = None if key is None else self.optional(key)
+        if value is None:
+            if default is None:
+                raise InputError(key or name, f"the config of this {self.model_type} model has no {key or name!r}")
+            value = default
+        if key is not None:
+            self.dimensions[name] = value
+        return value
+
+    def layers(self, name: str = "n_layers", default: int | None = None) -> int:
+        """A number of layers.
+
+        Raises InputError beyond what any model has, so that no list of layers fills the memory.
+        """
+        value = self.dimension(name, default)
+        if value > MOST_LAYERS:
+            raise InputError(self.names.get(name, name), f"{value:,} layers; more than {MOST_LAYERS:,} are not counted")
+        return value
+
+    def note(self, id: str, text: str, **details: Any) -> None:
+        """Remember something worth saying."""
+        self.notes.append(Notice(id, text, details))
+
+    def warn(self, id: str, text: str, **details: Any) -> None:
+        """Remember something that makes the count less than certain."""
+        self.warnings.append(Notice(id, text, details))
+
+    def refuse_other_than(self, key: str, allowed: Iterable[Any]) -> None:
+        """Refuse a setting that changes the shape in a way that is not modelled."""
+        choices = tuple(allowed)
+        value = self.value(key) if self.has(key) else None
+        if value is not None and not any(type(value) is type(choice) and value == choice for choice in choices):
+            raise InputError(key, f"{key!r} = {shown(value)} is not modelled", choices)
+
+
+def whole(key: str, value: Any, lowest: int = 1) -> int:
+    """``value`` if it is a whole number from ``lowest`` to 10⁹; true and false are no numbers.
+
+    Raises InputError otherwise.
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InputError(key, f"{key!r} must be a whole number, not {shown(value)}")
+    if not lowest <= value <= LARGEST_SIZE:
+        raise InputError(key, f"{key!r} must be between {lowest:,} and {LARGEST_SIZE:,}, not {shown(value)}")
+    return value
+
+
+def shown(value: Any) -> str:
+    """A value as an error message may show it, whatever it is and however large."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) < 10**15 else "a number that large"
+    if isinstance(value, float):
+        return repr(value) if math.isfinite(value) else "a number that is not finite"
+    if isinstance(value, str):
+        return repr(value if len(value) <= 40 else f"{value[:40]}…")
+    return "a list" if isinstance(value, list | tuple) else "an object" if isinstance(value, dict) else "something else"

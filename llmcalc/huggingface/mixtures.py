@@ -1,0 +1,144 @@
+"""Decoders with a mixture of experts or latent attention. One entry a model_type, read from its model class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from llmcalc.huggingface import layers
+from llmcalc.huggingface.decoders import GEMMA, LLAMA, LOCAL_GLOBAL, MISTRAL, OLMO2, QWEN3
+from llmcalc.huggingface.family import Family, expert_names, stack
+from llmcalc.huggingface.layers import periodic
+from llmcalc.huggingface.stack import (
+    SANDWICH,
+    Mixture,
+    QKNorm,
+    Recipe,
+)
+from llmcalc.transformer.norm import LayerNorm
+
+_DEEPSEEK = Recipe(
+    latent=True,
+    experts=Mixture(sparse=layers.after_dense("first_k_dense_replace"), shared="n_shared_experts", buffers=True),
+)
+
+MIXTURES: Mapping[str, Family] = {
+    "mixtral": stack(replace(MISTRAL, experts=Mixture()), expert_names("num_local_experts", d_expert=None)),
+    "qwen2_moe": stack(
+        Recipe(
+            qkv_bias="qkv_bias",
+            windows=layers.qwen2_moe_windows,
+            experts=Mixture(
+                sparse=layers.qwen_sparse, shared_width="shared_expert_intermediate_size", shared_gate=True
+            ),
+        ),
+        expert_names("num_experts"),
+    ),
+    "qwen3_moe": stack(
+        replace(QWEN3, windows=layers.if_used, experts=Mixture(sparse=layers.qwen_sparse)), expert_names("num_experts")
+    ),
+    "phimoe": stack(
+        replace(GEMMA, norm=LayerNorm, windows=layers.everywhere, head_bias="lm_head_bias", experts=Mixture()),
+        expert_names("num_local_experts", d_expert=None),
+    ),
+    "olmoe": stack(
+        replace(GEMMA, qk_norm=QKNorm(width="all"), experts=Mixture()), expert_names("num_experts", d_expert=None)
+    ),
+    "flex_olmo": stack(replace(OLMO2, experts=Mixture()), expert_names("num_experts", d_expert=None)),
+    "granitemoe": stack(replace(GEMMA, experts=Mixture()), expert_names("num_local_experts", d_expert=None)),
+    "granitemoeshared": stack(
+        replace(GEMMA, experts=Mixture(shared_width="shared_intermediate_size")),
+        expert_names("num_local_experts", d_expert=None),
+    ),
+    "deepseek_v2": stack(
+        replace(
+            _DEEPSEEK,
+            ffn_bias="mlp_bias",
+            experts=Mixture(sparse=layers.after_dense("first_k_dense_replace"), shared="n_shared_experts"),
+        ),
+        expert_names("n_routed_experts"),
+    ),
+    "deepseek_v3": stack(_DEEPSEEK, expert_names("n_routed_experts")),
+    "kimi_k2": stack(_DEEPSEEK, expert_names("n_routed_experts"), "deepseek_v3"),
+    "minicpm3": stack(Recipe(latent=True, ffn_bias="mlp_bias")),
+    "youtu": stack(Recipe(latent=True)),
+    "glm4_moe": stack(
+        Recipe(
+            qkv_bias="attention_bias",
+            qk_norm=QKNorm(when="use_qk_norm"),
+            experts=_DEEPSEEK.experts,
+        ),
+        expert_names("n_routed_experts"),
+    ),
+    "glm4_moe_lite": stack(
+        Recipe(latent=True, experts=Mixture(sparse=layers.listed_sparse(1), shared="n_shared_experts", buffers=True)),
+        expert_names("n_routed_experts"),
+    ),
+    "dots1": stack(
+        replace(GEMMA, qk_norm=QKNorm(), windows=layers.from_layer_always, experts=_DEEPSEEK.experts),
+        expert_names("n_routed_experts"),
+    ),
+    "gpt_oss": stack(
+        replace(GEMMA, sinks=True, windows=LOCAL_GLOBAL, experts=Mixture(router_bias=True, expert_bias=True)),
+        expert_names("num_local_experts", d_expert=None),
+    ),
+    "llama4_text": stack(
+        replace(
+            GEMMA,
+            windows=layers.llama4_windows,
+            experts=Mixture(sparse=layers.llama4_sparse, shared_width="intermediate_size"),
+        ),
+        {**expert_names("num_local_experts", d_expert="intermediate_size"), "d_ff": "intermediate_size_mlp"},
+    ),
+    "ernie4_5_moe": stack(
+        Recipe(
+            qkv_bias="use_bias",
+            output_bias="use_bias",
+            ffn_bias="use_bias",
+            head_bias="use_bias",
+            experts=Mixture(sparse=layers.ernie_sparse, selection=True, shared="moe_num_shared_experts"),
+        ),
+        expert_names("moe_num_experts", "moe_k"),
+    ),
+    "hunyuan_v1_moe": stack(
+        replace(GEMMA, qk_norm=QKNorm(), experts=Mixture(shared_width="intermediate_size")),
+        expert_names("num_experts", "moe_topk", d_expert=None),
+    ),
+    "minimax_m2": stack(
+        Recipe(qk_norm=QKNorm(width="all"), experts=Mixture(buffers=True)),
+        expert_names("num_local_experts", d_expert=None),
+    ),
+    "exaone_moe": stack(
+        Recipe(
+            qk_norm=QKNorm(),
+            windows=periodic("sliding_window_pattern"),
+            experts=Mixture(
+                sparse=layers.listed_sparse("first_k_dense_replace"), shared="num_shared_experts", buffers=True
+            ),
+        ),
+        expert_names("num_experts"),
+    ),
+    "hy_v3": stack(
+        replace(
+            LLAMA,
+            qk_norm=QKNorm(),
+            experts=Mixture(sparse=layers.listed_sparse(1), shared="num_shared_experts", buffers=True),
+        ),
+        expert_names("num_experts"),
+    ),
+    "solar_open": stack(
+        replace(Recipe(qkv_bias="attention_bias"), experts=Mixture(shared="n_shared_experts", buffers=True)),
+        {**expert_names("n_routed_experts", d_expert=None), "d_ff": "moe_intermediate_size"},
+    ),
+    "afmoe": stack(
+        replace(
+            GEMMA,
+            layout=SANDWICH,
+            gate=True,
+            qk_norm=QKNorm(),
+            windows=periodic("global_attn_every_n_layers"),
+            experts=Mixture(sparse=layers.after_dense("num_dense_layers"), selection=True, shared="num_shared_experts"),
+        ),
+        expert_names("num_experts"),
+    ),
+}

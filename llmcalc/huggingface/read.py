@@ -1,0 +1,300 @@
+"""A Hub ``config.json`` as a model: which family it is, which task its class was made for, what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llmcalc.errors import InputError
+from llmcalc.huggingface.families import FAMILIES, keys_of
+from llmcalc.huggingface.family import COMMON, Family
+from llmcalc.huggingface.keys import Keys, Notice, shown
+from llmcalc.huggingface.layers import flat_patterns
+from llmcalc.huggingface.stack import Recipe, build
+from llmcalc.transformer.model import Model
+
+# Where a multimodal model keeps the config of its language model, and which family that is when it does not say.
+NESTED = ("text_config", "llm_config", "language_config")
+TEXT_OF: Mapping[str, str] = {
+    "aya_vision": "cohere2",
+    "gemma3": "gemma3_text",
+    "idefics2": "mistral",
+    "idefics3": "llama",
+    "internvl": "qwen2",
+    "kimi_k25": "deepseek_v3",
+    "kimi_vl": "deepseek_v3",
+    "llama4": "llama4_text",
+    "llava": "llama",
+    "llava_next": "llama",
+    "llava_onevision": "qwen2",
+    "mistral3": "mistral",
+    "paligemma": "gemma",
+    "qwen2_5_vl": "qwen2",
+    "qwen2_vl": "qwen2",
+    "qwen3_vl": "qwen3",
+    "qwen3_vl_moe": "qwen3_moe",
+    "smolvlm": "llama",
+    "vipllava": "llama",
+}
+# Other names of families that we know.
+SAME_AS: Mapping[str, str] = {
+    "RefinedWeb": "falcon",
+    "RefinedWebModel": "falcon",
+    "byt5": "t5",
+    "code_llama": "llama",
+    "deepseek_v2_text": "deepseek_v2",
+    "gpt-sw3": "gpt2",
+    "mistral_text": "mistral",
+    "myt5": "t5",
+    "nllb": "m2m_100",
+    "phi-msft": "phi",
+    "qwen2_5_vl_text": "qwen2",
+    "qwen2_vl_text": "qwen2",
+    "qwen3_vl_moe_text": "qwen3_moe",
+    "qwen3_vl_text": "qwen3",
+}
+LLAMA_KEYS = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
+_LLAMA_DEFAULTS: Mapping[str, Any] = {"tie_word_embeddings": False}
+# Keys of an unknown model that show that it is not like LLaMA, however many of LLaMA's keys it has.
+_NOT_LLAMA = (
+    *("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "kv_lora_rank", "state_size"),
+    *("mamba_d_state", "ssm_state_size", "linear_num_key_heads", "encoder_layers", "num_decoder_layers"),
+)
+
+# What a model class is for, by the end of its name
+_TASKS: tuple[tuple[str, str], ...] = (
+    ("LMHeadModel", "language model"),
+    ("ForCausalLM", "language model"),
+    ("ForMaskedLM", "language model"),
+    ("ForConditionalGeneration", "language model"),
+    ("MTModel", "language model"),
+    ("GenerationDecoder", "language model"),
+    ("GenerationEncoder", "base"),
+    ("ForPreTraining", "pretraining"),
+    ("EncoderModel", "encoder"),
+    ("Model", "base"),
+)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a config turned out to be.
+
+    ``used`` is the smallest config that reads the same, ``dimensions`` its sizes under our own names (those that
+    `override` can set). ``notes`` say what is left out or assumed, ``warnings`` why the count may be wrong.
+    """
+
+    model: Model
+    model_type: str
+    task: str
+    dimensions: Mapping[str, int]
+    used: Mapping[str, Any]
+    notes: tuple[Notice, ...] = ()
+    warnings: tuple[Notice, ...] = ()
+
+
+def read_config(config: Mapping[str, Any]) -> Reading:
+    """The model that a Hugging Face ``config.json`` describes, and what is worth saying about the reading.
+
+    Counts follow the classes of transformers 5.23: parameters without buffers, each tied weight once. Without
+    ``architectures`` the class with a language-model head is assumed.
+
+    Raises InputError, naming the key, for a config that is malformed, incomplete or contradictory, and for a
+    model_type that is unknown and not like LLaMA either.
+    """
+    path, text = language_part(config)
+    model_type, family = _family(config, text)
+    task, notices = _task(config, text)
+    warnings = list(notices)
+    if family is None:
+        keys = _llama_like(model_type, text)
+        warnings.append(_LIKE_LLAMA(model_type))
+        model = build(keys, Recipe(qkv_bias="attention_bias", output_bias="attention_bias", ffn_bias="mlp_bias"), task)
+    else:
+        keys = keys_of(model_type, _with_outer_tie(config, text, path))
+        model = family.build(keys, task)
+    notes = keys.notes
+    if path or "vision_config" in config:
+        notes = [
+            Notice("language_part", "only the language model is counted: vision and other parts are left out"),
+            *notes,
+        ]
+    used = {**_identity(config, text), **keys.used}
+    return Reading(model, model_type, task, dict(keys.dimensions), used, tuple(notes), (*warnings, *keys.warnings))
+
+
+def from_config(config: Mapping[str, Any]) -> Model:
+    """The model that a Hugging Face ``config.json`` describes. `read_config` also says what it noticed.
+
+    >>> from_config({"model_type": "gpt2"}).parameters().value
+    124439808
+
+    Raises InputError as `read_config` does.
+    """
+    return read_config(config).model
+
+
+def dimensions(config: Mapping[str, Any]) -> dict[str, int]:
+    """The sizes in ``config`` under our own names (d_model, n_layers …), defaults filled in: what `override` can set.
+
+    Raises InputError as `read_config` does.
+    """
+    return dict(read_config(config).dimensions)
+
+
+def override(config: Mapping[str, Any], **dimensions: int) -> dict[str, Any]:
+    """A copy of ``config`` with other dimensions, written under the names that this family's configs use.
+
+    Lists with one entry a layer are repeated or cut where n_layers changes. What else the config says stays: a
+    head_dim that it gives outright does not follow d_model.
+
+    >>> override({"model_type": "gpt2"}, n_layers=24)
+    {'model_type': 'gpt2', 'n_layer': 24}
+
+    Raises InputError for a dimension that the family's configs have no key for.
+    """
+    path, text = language_part(config)
+    model_type, family = _family(config, text)
+    names = COMMON if family is None else family.names
+    aliases = {} if family is None else keys_of(model_type, text).aliases
+    changed = dict(text)
+    for name, value in dimensions.items():
+        key = names.get(name)
+        if key is None:
+            raise InputError(name, f"a config of {model_type} has no {name}", tuple(names))
+        for alias in aliases.get(key, ()):
+            changed.pop(alias, None)
+        changed[key] = value
+    if "n_layers" in dimensions:
+        if family is not None and keys_of(model_type, text).has("attention_types"):
+            changed["attention_layers"] = changed.get("attention_layers") or flat_patterns(keys_of(model_type, text))
+            changed.pop("attention_types", None)
+        _resize_lists(changed, dimensions["n_layers"])
+    return {**config, path: changed} if path else changed
+
+
+def language_part(config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """The key under which a multimodal config keeps its language model ("" for a plain one), and that config.
+
+    Raises InputError where the config is no mapping of texts to values.
+    """
+    _check_mapping("config", config)
+    for key in NESTED:
+        inner = config.get(key)
+        if inner is None or (key != "text_config" and not isinstance(inner, Mapping)):
+            continue
+        _check_mapping(key, inner)
+        return key, inner
+    return "", config
+
+
+def _check_mapping(key: str, config: Any) -> None:
+    if not isinstance(config, Mapping) or any(not isinstance(name, str) for name in config):
+        raise InputError(key, f"{key!r} must be a JSON object, not {shown(config)}")
+
+
+def _text_or_none(config: Mapping[str, Any], key: str) -> str | None:
+    value = config.get(key)
+    if value is not None and not isinstance(value, str):
+        raise InputError(key, f"{key!r} must be text, not {shown(value)}")
+    return value or None
+
+
+def _family(config: Mapping[str, Any], text: Mapping[str, Any]) -> tuple[str, Family | None]:
+    """The family of the language model; None where its model_type is unknown."""
+    outer = _text_or_none(config, "model_type")
+    name = _text_or_none(text, "model_type") or (TEXT_OF.get(outer, outer) if outer else None)
+    if name is None:
+        name = _family_of_class(config) or _without_name(text)
+    name = SAME_AS.get(name, name)
+    name = TEXT_OF.get(name, name) if name not in FAMILIES else name
+    return name, FAMILIES.get(name)
+
+
+def _family_of_class(config: Mapping[str, Any]) -> str | None:
+    """The family whose name begins the class in ``architectures``: GPT2 of GPT2LMHeadModel."""
+    stem = _architecture(config) or ""
+    for ending, _ in (*_TASKS, ("With", "")):
+        stem = stem.removesuffix(ending)
+    plain = {_plain(name): name for name in FAMILIES}
+    return plain.get(_plain(stem))
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")
+
+
+def _without_name(text: Mapping[str, Any]) -> str:
+    if all(key in text for key in ("d_model", "n_heads", "d_ff", "encoder_layers", "decoder_layers")):
+        return "vanilla_transformer"
+    if all(key in text for key in LLAMA_KEYS):
+        return "(none)"
+    raise InputError("model_type", "the config has no 'model_type'", tuple(FAMILIES))
+
+
+def _architecture(config: Mapping[str, Any]) -> str | None:
+    """The first class in ``architectures``, if any."""
+    value = config.get("architectures")
+    if value is None:
+        return None
+    if not isinstance(value, list | tuple) or any(not isinstance(name, str) for name in value):
+        raise InputError("architectures", "'architectures' must be a list of class names")
+    return value[0] if value else None
+
+
+def _task(config: Mapping[str, Any], text: Mapping[str, Any]) -> tuple[str, list[Notice]]:
+    """What the model's class is for; a class with a head of another kind is counted with a language-model head."""
+    name = _architecture(text) or _architecture(config)
+    if name is None:
+        return "language model", []
+    for ending, task in _TASKS:
+        if name.endswith(ending):
+            return task, []
+    text_of = f"the head of {shown(name)} is not modelled: counted with a language-model head"
+    return "language model", [Notice("other_head", text_of, {"architecture": name})]
+
+
+def _LIKE_LLAMA(model_type: str) -> Notice:  # noqa: N802
+    text = f"the model_type {shown(model_type)} is unknown: counted as if it were built like LLaMA"
+    return Notice("like_llama", text, {"model_type": model_type})
+
+
+def _llama_like(model_type: str, text: Mapping[str, Any]) -> Keys:
+    """An unknown model read with LLaMA's keys.
+
+    Raises InputError naming the first key that is missing, or one that LLaMA's layers cannot have.
+    """
+    for key in LLAMA_KEYS:
+        if key not in text:
+            raise InputError(key, f"the model_type {shown(model_type)} is unknown, and its config has no {key!r}")
+    for key in _NOT_LLAMA:
+        if text.get(key) not in (None, 0, 1):
+            raise InputError(key, f"the model_type {shown(model_type)} is unknown, and {key!r} is not LLaMA's")
+    return Keys(model_type, text, COMMON, _LLAMA_DEFAULTS, {})
+
+
+def _with_outer_tie(config: Mapping[str, Any], text: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+    """A multimodal config says for its language model whether the head is tied, where that does not say itself."""
+    if path and "tie_word_embeddings" in config and "tie_word_embeddings" not in text:
+        return {**text, "tie_word_embeddings": config["tie_word_embeddings"]}
+    return text
+
+
+def _identity(config: Mapping[str, Any], text: Mapping[str, Any]) -> dict[str, Any]:
+    found = {}
+    for key in ("model_type", "architectures"):
+        value = text.get(key) or config.get(key)
+        if value is not None:
+            found[key] = value
+    return found
+
+
+def _resize_lists(config: dict[str, Any], n_layers: Any) -> None:
+    """Lists of one entry a layer, made as long as there are layers now."""
+    if not isinstance(n_layers, int) or not 0 < n_layers <= 10_000:
+        return
+    for key in ("layer_types", "attention_layers", "mlp_layer_types", "no_rope_layers"):
+        entries = config.get(key)
+        if isinstance(entries, list | tuple) and entries:
+            config[key] = [entries[i % len(entries)] for i in range(n_layers)]

@@ -1,0 +1,47 @@
+"""The cache of keys and values, counted in numbers (elements) so that any number format can be laid over it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from llmcalc.quantity import Quantity, formula
+from llmcalc.sources import BELTAGY_2020, DEEPSEEK_V2, SHAZEER_2019
+
+
+@formula(r"E_\text{token}", "elements", SHAZEER_2019.at("sec. 2.4.1"))
+def key_value_elements(*, n_kv_heads, d_head):
+    """One key and one value for each key/value head, for one token in one layer."""
+    return 2 * n_kv_heads * d_head
+
+
+@formula(r"E_\text{token}", "elements", DEEPSEEK_V2.at("sec. 2.1.3, table 1"))
+def latent_elements(*, kv_lora_rank, d_rope):
+    """Latent attention keeps the compressed vector and the one rotary key that all heads share."""
+    return kv_lora_rank + d_rope
+
+
+@formula(r"E_\text{kv}", "elements", SHAZEER_2019.at("sec. 2.4.1"))
+def cached_elements(*, seq_len, kv_elements):
+    """Cache of one layer that sees every token so far."""
+    return seq_len * kv_elements
+
+
+@formula(r"S_\text{kept}", "", BELTAGY_2020.at("sec. 3.1"))
+def tokens_in_window(*, seq_len, window):
+    """Tokens that a layer with a window keeps: what has left the window need not be kept."""
+    return np.minimum(seq_len, window)
+
+
+@formula(r"E_\text{kv}", "elements", BELTAGY_2020.at("sec. 3.1"))
+def windowed_elements(*, kept_tokens, kv_elements):
+    """Cache of one layer that sees a window of tokens."""
+    return kept_tokens * kv_elements
+
+
+def cache_elements(per_token: Quantity, *, seq_len: Any, window: int | None) -> Quantity:
+    """The cache of one layer after ``seq_len`` tokens."""
+    if window is None:
+        return cached_elements(seq_len=seq_len, kv_elements=per_token)
+    return windowed_elements(kept_tokens=tokens_in_window(seq_len=seq_len, window=window), kv_elements=per_token)

@@ -1,0 +1,350 @@
+"""Published models from their Hub configs: exactly what their own classes have, and laws over all of them."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from golden_files import csv_rows, json_rows
+
+from llmcalc import Dimensions, InputError, from_config, override, read_config
+from llmcalc.catalog.models import groups, model, models
+from llmcalc.huggingface.families import FAMILIES
+from llmcalc.quantity import Quantity
+from llmcalc.transformer.model import Model
+from llmcalc.transformer.part import active_parameters
+
+COUNTED = {row["id"]: row for row in json_rows("parameters.jsonl")}
+every_model = pytest.mark.parametrize("id", list(models()))
+
+
+def of(id: str, **dimensions: int) -> Model:
+    return from_config(override(model(id).config, **dimensions))
+
+
+def values(quantities: dict[str, Quantity]) -> dict[str, int]:
+    return {name: quantity.value for name, quantity in quantities.items()}
+
+
+# What the real classes have
+
+
+@every_model
+def test_a_published_model_has_as_many_parameters_as_its_own_class(id):
+    assert from_config(model(id).config).parameters().value == COUNTED[id]["total"]
+
+
+@every_model
+def test_each_component_has_as_many_parameters_as_in_its_own_class(id):
+    assert values(from_config(model(id).config).components()) == COUNTED[id]["components"]
+
+
+@every_model
+def test_as_many_parameters_are_active_as_in_its_own_class(id):
+    assert from_config(model(id).config).active_parameters().value == COUNTED[id]["active"]
+
+
+def test_the_golden_file_has_every_model_of_the_library_and_says_what_counted_it():
+    assert COUNTED.keys() == models().keys()
+    assert all(
+        re.fullmatch(r"\d+\.\d+\.\d+", row[tool]) for row in COUNTED.values() for tool in ("torch", "transformers")
+    )
+
+
+def test_the_published_number_is_the_count_wherever_one_is_published():
+    stated = {id: row.published for id, row in models().items() if row.published is not None}
+    assert len(stated) > 80
+    assert {id: from_config(model(id).config).parameters().value for id in stated} == stated
+
+
+def test_deepseek_v3_leaves_out_its_router_biases_which_are_buffers():
+    reading = read_config(model("deepseek-v3").config)
+    assert reading.model.parameters().value == 671_026_404_352
+    (note,) = (note for note in reading.notes if note.id == "router_buffers")
+    assert note.details["buffers"] == 58 * 256 == 14_848
+
+
+@pytest.mark.parametrize(
+    ("id", "total", "active"),
+    [
+        # 32 layers of 8 experts of 3 × 4096 × 14336, of which a token uses 2: six idle ones a layer
+        ("mixtral-8x7b", 46_702_792_704, 46_702_792_704 - 32 * 6 * 3 * 4096 * 14336),
+        # 58 layers of 256 experts of 3 × 7168 × 2048, 8 used
+        ("deepseek-v3", 671_026_404_352, 671_026_404_352 - 58 * 248 * 3 * 7168 * 2048),
+    ],
+)
+def test_all_but_the_idle_experts_are_active(id, total, active):
+    assert of(id).parameters().value == total
+    assert of(id).active_parameters().value == active
+
+
+# The cache of keys and values
+
+CACHED = {
+    "GPT-3 175B": "gpt-3-175b",
+    "Llama-2-7B": "llama-2-7b",
+    "Llama-2-13B": "llama-2-13b",
+    "Llama-2-70B": "llama-2-70b",
+    "Llama-3.1-8B": "llama-3.1-8b",
+    "Llama-3.1-70B": "llama-3.1-70b",
+    "Llama-3.1-405B": "llama-3.1-405b",
+    "Mistral-7B": "mistral-7b-v0.1",
+    "Falcon-7B (MQA)": "falcon-7b",
+    "Qwen2.5-72B": "qwen2.5-72b",
+}
+
+
+@pytest.mark.parametrize("row", [r for r in csv_rows("kv_cache_per_token.csv") if r["model"] in CACHED], ids=str)
+def test_keys_and_values_of_a_token_take_the_published_bytes(row):
+    elements = of(CACHED[row["model"]]).kv_elements_per_token().value
+    assert (2 * elements, elements) == (int(row["bytes_bf16"]), int(row["bytes_fp8"]))
+
+
+@pytest.mark.parametrize(("id", "layers"), [("deepseek-v3", 61), ("deepseek-v2", 60)])
+def test_latent_attention_keeps_512_channels_and_a_rotary_key_of_64_in_each_layer(id, layers):
+    assert of(id).kv_elements_per_token().value == layers * (512 + 64)
+
+
+def test_a_window_bounds_the_cache():
+    mistral = of("mistral-7b-v0.1")
+    assert mistral.kv_cache_elements(seq_len=4096).value == mistral.kv_cache_elements(seq_len=10**6).value
+    # Gemma 3 1B: 22 of 26 layers see 512 tokens, each with one key and one value of 256
+    assert of("gemma-3-1b").kv_cache_elements(seq_len=10_000).value == 2 * 256 * (22 * 512 + 4 * 10_000)
+
+
+def test_an_encoder_caches_nothing_and_cross_attention_keeps_the_source():
+    assert of("bert-base").kv_cache_elements(seq_len=512).value == 0
+    # T5 small: 6 decoder layers, 8 heads of 64, keys and values, 10 tokens so far and 100 of source
+    assert of("t5-small").kv_cache_elements(seq_len=10, source_len=100).value == 2 * 8 * 64 * 6 * (10 + 100)
+
+
+# Laws
+
+
+def parts_add_up(quantity: Quantity) -> None:
+    for _, q in quantity.walk():
+        if q.is_total:
+            assert q.value == sum(part.value for part in q.parts)
+
+
+@every_model
+def test_parts_add_up_and_everything_is_a_python_int(id):
+    found = from_config(model(id).config)
+    for quantity in (found.parameters(), found.active_parameters(), found.kv_elements_per_token()):
+        parts_add_up(quantity)
+        assert type(quantity.value) is int
+    assert sum(values(found.components()).values()) == found.parameters().value
+
+
+@every_model
+def test_layers_and_what_is_around_them_add_up_to_the_model(id):
+    found = from_config(model(id).config)
+    layers = sum(block.parameters().value for block in found.layers())
+    around = sum(part.parameters().value for part in (*found.front, *found.back))
+    assert len(found.layers()) == found.n_layers
+    assert layers + around == found.parameters().value
+    assert found.embedding_parameters().value + found.non_embedding_parameters().value == found.parameters().value
+
+
+@every_model
+def test_no_more_is_active_than_there_is_and_less_only_with_experts(id):
+    found = from_config(model(id).config)
+    total, active = found.parameters().value, found.active_parameters().value
+    assert 0 < active <= total
+    assert (active < total) == ("experts" in found.components())
+    for block, _ in found.blocks:
+        for part in block.parts:
+            assert active_parameters(part).value <= part.parameters().value
+
+
+@every_model
+def test_one_more_layer_or_a_larger_vocabulary_never_needs_less(id):
+    found = of(id)
+    sizes = read_config(model(id).config).dimensions
+    for name in ("n_layers", "vocab_size", "d_ff"):
+        if name in sizes:
+            larger = of(id, **{name: sizes[name] + 1})
+            assert larger.parameters().value >= found.parameters().value
+    assert of(id, n_layers=sizes["n_layers"] + 1).kv_elements_per_token().value >= found.kv_elements_per_token().value
+
+
+# Reading
+
+
+@every_model
+def test_the_keys_that_were_used_read_the_same_again(id):
+    reading = read_config(model(id).config)
+    assert read_config(reading.used).model == reading.model
+    assert not reading.warnings
+
+
+@every_model
+def test_dimensions_written_back_change_nothing(id):
+    config = model(id).config
+    reading = read_config(config)
+    assert from_config(override(config, **reading.dimensions)) == reading.model
+    assert {"d_model", "n_layers", "n_heads", "vocab_size"} <= reading.dimensions.keys()
+
+
+def test_an_overridden_dimension_is_the_dimension_of_the_model():
+    config = override(model("llama-3.1-8b").config, n_layers=2, d_ff=100)
+    assert config["num_hidden_layers"] == 2
+    # 2 × (4096·128·(2·32 + 2·8) + 3·4096·100 + 2·4096) in the layers
+    layer = 4096 * 128 * (2 * 32 + 2 * 8) + 3 * 4096 * 100 + 2 * 4096
+    assert sum(block.parameters().value for block in from_config(config).layers()) == 2 * layer
+
+
+def test_lists_of_one_entry_a_layer_follow_the_number_of_layers():
+    config = {
+        "model_type": "gemma3_text",
+        "num_hidden_layers": 2,
+        "layer_types": ["sliding_attention", "full_attention"],
+    }
+    assert override(config, n_layers=3)["layer_types"] == ["sliding_attention", "full_attention", "sliding_attention"]
+
+
+def test_a_dimension_that_a_family_does_not_have_is_refused_by_its_name():
+    with pytest.raises(InputError) as caught:
+        override({"model_type": "gpt2"}, n_kv_heads=1)
+    assert caught.value.input_id == "n_kv_heads"
+
+
+def test_the_default_sliders_are_gpt2_as_its_config_says():
+    assert Dimensions().model().parameters().value == from_config({"model_type": "gpt2"}).parameters().value
+
+
+def test_what_a_file_omits_is_filled_in_as_the_config_class_does():
+    assert from_config({"model_type": "llama"}).parameters().value == 6_738_415_616
+    assert from_config({"model_type": "deepseek_v3"}).parameters().value == 671_026_404_352
+
+
+def test_other_names_of_a_key_are_read_and_must_agree():
+    assert from_config({"model_type": "gpt2", "num_hidden_layers": 24}) == from_config(
+        {"model_type": "gpt2", "n_layer": 24}
+    )
+    with pytest.raises(InputError, match="must be equal"):
+        from_config({"model_type": "gpt2", "num_hidden_layers": 24, "n_layer": 12})
+
+
+def test_the_class_decides_about_head_and_pooler():
+    def bert(*architectures: str) -> dict[str, int]:
+        config = {"model_type": "bert", "architectures": list(architectures)}
+        return values(from_config(config).components())
+
+    # a transform of 768² + 768, a norm of 2·768 and a bias for each of 30522 words
+    assert bert("BertForMaskedLM")["head"] == 768 * 768 + 768 + 2 * 768 + 30522
+    assert bert("BertModel")["pooler"] == 768 * 768 + 768
+    assert "head" not in bert("BertModel")
+    assert bert("BertForPreTraining").keys() >= {"head", "pooler"}
+
+
+def test_a_class_with_another_head_is_counted_with_a_language_model_head_and_a_warning():
+    reading = read_config({"model_type": "llama", "architectures": ["LlamaForSequenceClassification"]})
+    assert [warning.id for warning in reading.warnings] == ["other_head"]
+
+
+def test_the_language_model_of_a_multimodal_one_is_counted_and_the_rest_is_said_to_be_left_out():
+    text = {"hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 34, "vocab_size": 262208}
+    reading = read_config({"model_type": "gemma3", "text_config": text, "vision_config": {"hidden_size": 1152}})
+    assert reading.model_type == "gemma3_text"
+    assert reading.model.parameters().value == 3_880_263_168
+    assert "language_part" in [note.id for note in reading.notes]
+
+
+LLAMA_LIKE = {
+    "hidden_size": 4096,
+    "intermediate_size": 11008,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "vocab_size": 32000,
+}
+
+
+def test_an_unknown_model_type_with_the_keys_of_llama_is_counted_like_llama_with_a_warning():
+    reading = read_config({"model_type": "no_such_model", **LLAMA_LIKE})
+    assert reading.model.parameters().value == 6_738_415_616
+    assert [warning.id for warning in reading.warnings] == ["like_llama"]
+
+
+@pytest.mark.parametrize("key", LLAMA_LIKE)
+def test_an_unknown_model_type_without_one_of_them_is_refused_by_the_name_of_the_key(key):
+    config = {name: value for name, value in LLAMA_LIKE.items() if name != key}
+    with pytest.raises(InputError) as caught:
+        from_config({"model_type": "no_such_model", **config})
+    assert caught.value.input_id == key
+
+
+@pytest.mark.parametrize(
+    ("config", "key"),
+    [
+        ({}, "model_type"),
+        ({"model_type": "no_such_model", **LLAMA_LIKE, "num_experts": 8}, "num_experts"),
+        ({"model_type": "llama", "hidden_size": "4096"}, "hidden_size"),
+        ({"model_type": "llama", "hidden_size": True}, "hidden_size"),
+        ({"model_type": "llama", "hidden_size": -1}, "hidden_size"),
+        ({"model_type": "llama", "hidden_size": 4096.0}, "hidden_size"),
+        ({"model_type": "llama", "num_attention_heads": 31}, "num_attention_heads"),
+        ({"model_type": "llama", "num_key_value_heads": 5}, "num_key_value_heads"),
+        ({"model_type": "llama", "attention_bias": "no"}, "attention_bias"),
+        ({"model_type": "llama", "num_hidden_layers": 10**9}, "num_hidden_layers"),
+        ({"model_type": "gemma2", "layer_types": ["full_attention"]}, "layer_types"),
+        ({"model_type": "gemma2", "num_hidden_layers": 1, "layer_types": ["mamba"]}, "layer_types"),
+        ({"model_type": "mixtral", "num_experts_per_tok": 9}, "num_experts_per_tok"),
+        ({"model_type": "gemma3", "text_config": "junk"}, "text_config"),
+        ({"model_type": ["llama"]}, "model_type"),
+        ({"model_type": "llama", "architectures": "LlamaForCausalLM"}, "architectures"),
+    ],
+)
+def test_a_wrong_config_is_refused_by_the_name_of_the_key(config, key):
+    with pytest.raises(InputError) as caught:
+        from_config(config)
+    assert caught.value.input_id == key
+
+
+@pytest.mark.parametrize("config", [None, [], "gpt2", 3, {1: 2}])
+def test_what_is_no_json_object_is_refused(config):
+    with pytest.raises(InputError):
+        read_config(config)
+
+
+# The library
+
+
+def test_the_library_has_more_than_a_hundred_models_each_with_source_and_year():
+    assert len(models()) >= 160
+    assert len(groups()) >= 20
+    assert sum(map(len, groups().values())) == len(models())
+    names = [row.name for row in models().values()]
+    assert sorted(set(names)) == sorted(names)
+    for row in models().values():
+        assert row.source.startswith(("https://huggingface.co/", "arXiv:"))
+        assert 2017 <= row.year <= 2026
+
+
+def test_a_model_that_the_library_does_not_have_is_refused_with_what_is_alike():
+    with pytest.raises(InputError) as caught:
+        model("gpt2-huge")
+    assert "gpt2-xl" in caught.value.suggestions
+
+
+def test_the_library_is_read_in_a_moment():
+    models.cache_clear()
+    started = time.perf_counter()
+    models()
+    assert time.perf_counter() - started < 0.05
+
+
+WITHOUT_DEFAULTS = {"vanilla_transformer": "d_model", "deepseek_v2": "num_experts_per_tok"}
+
+
+@pytest.mark.parametrize(("model_type", "key"), WITHOUT_DEFAULTS.items())
+def test_a_family_whose_class_fills_in_no_size_names_the_key(model_type, key):
+    with pytest.raises(InputError) as caught:
+        from_config({"model_type": model_type})
+    assert caught.value.input_id == key
+
+
+@pytest.mark.parametrize("model_type", sorted(FAMILIES.keys() - WITHOUT_DEFAULTS.keys()))
+def test_a_family_can_be_counted_from_its_defaults_alone(model_type):
+    assert from_config({"model_type": model_type}).parameters().value > 10**6
