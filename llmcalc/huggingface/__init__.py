@@ -8,5 +8,6 @@
 
 from llmcalc.huggingface.keys import Notice
 from llmcalc.huggingface.read import Reading, dimensions, from_config, override, read_config
+from llmcalc.huggingface.text import parse_config
 
-__all__ = ["Notice", "Reading", "dimensions", "from_config", "override", "read_config"]
+__all__ = ["Notice", "Reading", "dimensions", "from_config", "override", "parse_config", "read_config"]
