@@ -250,6 +250,32 @@ def test_the_language_model_of_a_multimodal_one_is_counted_and_the_rest_is_said_
     assert reading.model_type == "gemma3_text"
     assert reading.model.parameters().value == 3_880_263_168
     assert "language_part" in [note.id for note in reading.notes]
+    assert from_config(reading.used) == reading.model
+
+
+def test_a_dimension_of_the_language_model_inside_a_multimodal_one_can_be_overridden():
+    config = {
+        "model_type": "llava",
+        "text_config": {"model_type": "llama", "num_hidden_layers": 2},
+        "vision_config": {},
+    }
+    changed = override(config, n_layers=3)
+    assert changed["text_config"]["num_hidden_layers"] == 3
+    assert config["text_config"] == {"model_type": "llama", "num_hidden_layers": 2}
+    assert from_config(changed).n_layers == 3
+
+
+def test_whether_the_head_is_tied_is_for_the_multimodal_config_to_say():
+    text = {"model_type": "qwen2", "num_hidden_layers": 1, "tie_word_embeddings": False}
+    tied = from_config({"model_type": "internvl", "tie_word_embeddings": True, "text_config": text})
+    assert "head" not in tied.components()
+    assert "head" in from_config({"model_type": "internvl", "text_config": text}).components()
+
+
+def test_a_config_without_a_class_is_counted_with_a_language_model_head_and_says_so():
+    reading = read_config({"model_type": "bert"})
+    assert "head" in reading.model.components()
+    assert "assumed_head" in [note.id for note in reading.notes]
 
 
 LLAMA_LIKE = {

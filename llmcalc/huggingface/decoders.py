@@ -43,6 +43,7 @@ NEOX = Recipe(
 )
 LLAMA = Recipe(qkv_bias="attention_bias", output_bias="attention_bias", ffn_bias="mlp_bias")
 MISTRAL = Recipe(windows=layers.everywhere)
+_QWEN2 = Recipe(qkv_bias=True, windows=from_layer("max_window_layers"))
 QWEN3 = Recipe(
     qkv_bias="attention_bias",
     output_bias="attention_bias",
@@ -175,8 +176,11 @@ DECODERS: Mapping[str, Family] = {
     "mistral": stack(MISTRAL),
     "ministral": stack(replace(MISTRAL, windows=periodic(0))),
     "ministral3": stack(MISTRAL),
-    "qwen2": stack(Recipe(qkv_bias=True, windows=from_layer("max_window_layers"))),
+    "qwen2": stack(_QWEN2),
+    "qwen2_vl_text": stack(_QWEN2),
+    "qwen2_5_vl_text": stack(_QWEN2),
     "qwen3": stack(QWEN3),
+    "qwen3_vl_text": stack(QWEN3),
     "gemma": stack(GEMMA),
     "gemma2": stack(replace(GEMMA, layout=SANDWICH, windows=LOCAL_GLOBAL)),
     "gemma3_text": stack(_gemma3),
@@ -234,6 +238,7 @@ DECODERS: Mapping[str, Family] = {
     "bitnet": stack(replace(GEMMA, layout=INNER)),
     "glm": stack(Recipe(qkv_bias="attention_bias")),
     "glm4": stack(Recipe(qkv_bias="attention_bias", layout=SANDWICH)),
+    "glm4v_text": stack(Recipe(qkv_bias=True, layout=SANDWICH)),
     "exaone4": stack(Recipe(layout=POST, qk_norm=QKNorm(), windows=periodic("sliding_window_pattern"))),
     "ernie4_5": stack(Recipe(qkv_bias="use_bias", output_bias="use_bias", ffn_bias="use_bias")),
     "hunyuan_v1_dense": stack(replace(GEMMA, qk_norm=QKNorm())),

@@ -28,7 +28,7 @@ def row(model_type: str, known: str) -> dict[str, dict]:
         for field in dataclasses.fields(config_class)
         if field.default is not dataclasses.MISSING and field.name not in COMMON_TO_ALL and f'"{field.name}"' in known
     }
-    defaults["tie_word_embeddings"] = config_class().tie_word_embeddings
+    defaults["tie_word_embeddings"] = getattr(config_class(), "tie_word_embeddings", False)
     aliases: dict[str, list[str]] = {}
     for alias, key in getattr(config_class, "attribute_map", {}).items():
         for one, other in ((key, alias), (alias, key)):
