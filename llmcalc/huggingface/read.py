@@ -112,8 +112,8 @@ def read_config(config: Mapping[str, Any]) -> Reading:
     task, notices = _task(config, text)
     warnings = list(notices)
     if family is None:
-        keys = _llama_like(model_type, text)
-        warnings.append(_LIKE_LLAMA(model_type))
+        keys = _keys_like_llama(model_type, text)
+        warnings.append(_like_llama(model_type))
         model = build(keys, Recipe(qkv_bias="attention_bias", output_bias="attention_bias", ffn_bias="mlp_bias"), task)
     else:
         keys = keys_of(model_type, _with_outer_tie(config, text, path))
@@ -261,12 +261,12 @@ def _task(config: Mapping[str, Any], text: Mapping[str, Any]) -> tuple[str, list
     return "language model", [Notice("other_head", text_of, {"architecture": name})]
 
 
-def _LIKE_LLAMA(model_type: str) -> Notice:  # noqa: N802
+def _like_llama(model_type: str) -> Notice:
     text = f"the model_type {shown(model_type)} is unknown: counted as if it were built like LLaMA"
     return Notice("like_llama", text, {"model_type": model_type})
 
 
-def _llama_like(model_type: str, text: Mapping[str, Any]) -> Keys:
+def _keys_like_llama(model_type: str, text: Mapping[str, Any]) -> Keys:
     """An unknown model read with LLaMA's keys.
 
     Raises InputError naming the first key that is missing, or one that LLaMA's layers cannot have.
