@@ -124,6 +124,14 @@ def _cohere2(keys: Keys) -> Recipe:
     return replace(GEMMA, norm=LAYER_NORM_NO_BIAS, layout=PARALLEL, windows=periodic(every))
 
 
+_REFINED_WEB = {
+    "d_model": "hidden_size",
+    "n_layers": "n_layer",
+    "n_heads": "n_head",
+    "n_kv_heads": "n_head_kv",
+    "vocab_size": "vocab_size",
+}
+
 DECODERS: Mapping[str, Family] = {
     # decoders with learned positions, or of that age
     "gpt2": stack(GPT2, GPT),
@@ -150,6 +158,9 @@ DECODERS: Mapping[str, Family] = {
         {"d_model": "hidden_size", "n_layers": "n_layer", "n_heads": "n_head", "vocab_size": "vocab_size"},
     ),
     "falcon": stack(_falcon, {**SAME_KV, "n_kv_heads": "num_kv_heads", "d_ff": "ffn_hidden_size"}),
+    # as Falcon was first published: 7B, and 40B whose code had only the new architecture
+    "RefinedWebModel": stack(_falcon, _REFINED_WEB, "falcon"),
+    "RefinedWeb": replace(stack(_falcon, _REFINED_WEB, "falcon"), defaults={"new_decoder_architecture": True}),
     "mpt": stack(
         _mpt,
         {

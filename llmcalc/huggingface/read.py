@@ -42,8 +42,6 @@ TEXT_OF: Mapping[str, str] = {
 }
 # Other names of families that we know.
 SAME_AS: Mapping[str, str] = {
-    "RefinedWeb": "falcon",
-    "RefinedWebModel": "falcon",
     "byt5": "t5",
     "code_llama": "llama",
     "deepseek_v2_text": "deepseek_v2",
@@ -51,21 +49,16 @@ SAME_AS: Mapping[str, str] = {
     "mistral_text": "mistral",
     "myt5": "t5",
     "nllb": "m2m_100",
-    "phi-msft": "phi",
+    "stablelm_epoch": "stablelm",
 }
 LLAMA_KEYS = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
 _LLAMA_DEFAULTS: Mapping[str, Any] = {"tie_word_embeddings": False}
 # Keys of an unknown model that show that it is not like LLaMA, however many of LLaMA's keys it has.
 _NOT_LLAMA = (
-    *("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "kv_lora_rank", "state_size"),
-    *(
-        "cross_attention_layers",
-        "mamba_d_state",
-        "ssm_state_size",
-        "linear_num_key_heads",
-        "encoder_layers",
-        "num_decoder_layers",
-    ),
+    *("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"),  # a mixture of experts
+    *("kv_lora_rank", "cross_attention_layers", "hidden_size_per_layer_input"),  # another attention, another input
+    *("state_size", "ssm_state_size", "mamba_d_state", "linear_num_key_heads", "lru_width"),  # a state space model
+    *("type_vocab_size", "encoder_layers", "num_decoder_layers", "is_encoder_decoder"),  # an encoder
 )
 
 # What a model class is for, by the end of its name
@@ -275,7 +268,7 @@ def _keys_like_llama(model_type: str, text: Mapping[str, Any]) -> Keys:
         if key not in text:
             raise InputError(key, f"the model_type {shown(model_type)} is unknown, and its config has no {key!r}")
     for key in _NOT_LLAMA:
-        if text.get(key) not in (None, 0, 1):
+        if text.get(key) not in (None, False, 0, 1) or text.get(key) is True:
             raise InputError(key, f"the model_type {shown(model_type)} is unknown, and {key!r} is not LLaMA's")
     keys = Keys(model_type, text, COMMON, _LLAMA_DEFAULTS, {})
     refuse_other_layers(keys, keys.layers())
