@@ -1,4 +1,4 @@
-"""What plain pytest collects: tests/oracle only where torch and transformers are installed, and then when asked for."""
+"""What plain pytest collects: tests/oracle only where torch and transformers (the oracle extra) are installed."""
 
 from importlib.util import find_spec
 

@@ -205,8 +205,8 @@ EXACT_NUMPY = SimpleNamespace(
     where=lambda condition, then, otherwise: then if condition else otherwise,
     minimum=min,
     maximum=max,
-    ceil=math.ceil,
-    floor=math.floor,
+    ceil=lambda number: Fraction(math.ceil(number)),
+    floor=lambda number: Fraction(math.floor(number)),
 )
 NUMBERS = st.one_of(
     _SMALL,

@@ -227,6 +227,17 @@ def test_other_names_of_a_key_are_read_and_must_agree():
         from_config({"model_type": "gpt2", "num_hidden_layers": 24, "n_layer": 12})
 
 
+def test_bloom_and_falcon_are_read_as_they_were_first_published():
+    # bigscience/bloom of 2022, and tiiuae/falcon-7b and falcon-40b of May 2023
+    bloom = {"model_type": "bloom", "n_embed": 14336, "n_layer": 70, "num_attention_heads": 112, "vocab_size": 250880}
+    assert from_config(bloom).parameters().value == 176_247_271_424
+    falcon = {"vocab_size": 65024, "bias": False, "alibi": False, "multi_query": True, "parallel_attn": True}
+    small = {"model_type": "RefinedWebModel", "hidden_size": 4544, "n_layer": 32, "n_head": 71}
+    large = {"model_type": "RefinedWeb", "hidden_size": 8192, "n_layer": 60, "n_head": 128, "n_head_kv": 8}
+    assert from_config({**falcon, **small}).parameters().value == 6_921_720_704
+    assert from_config({**falcon, **large}).parameters().value == 41_303_293_952
+
+
 def test_the_class_decides_about_head_and_pooler():
     def bert(*architectures: str) -> dict[str, int]:
         config = {"model_type": "bert", "architectures": list(architectures)}
@@ -250,6 +261,32 @@ def test_the_language_model_of_a_multimodal_one_is_counted_and_the_rest_is_said_
     assert reading.model_type == "gemma3_text"
     assert reading.model.parameters().value == 3_880_263_168
     assert "language_part" in [note.id for note in reading.notes]
+    assert from_config(reading.used) == reading.model
+
+
+def test_a_dimension_of_the_language_model_inside_a_multimodal_one_can_be_overridden():
+    config = {
+        "model_type": "llava",
+        "text_config": {"model_type": "llama", "num_hidden_layers": 2},
+        "vision_config": {},
+    }
+    changed = override(config, n_layers=3)
+    assert changed["text_config"]["num_hidden_layers"] == 3
+    assert config["text_config"] == {"model_type": "llama", "num_hidden_layers": 2}
+    assert from_config(changed).n_layers == 3
+
+
+def test_whether_the_head_is_tied_is_for_the_multimodal_config_to_say():
+    text = {"model_type": "qwen2", "num_hidden_layers": 1, "tie_word_embeddings": False}
+    tied = from_config({"model_type": "internvl", "tie_word_embeddings": True, "text_config": text})
+    assert "head" not in tied.components()
+    assert "head" in from_config({"model_type": "internvl", "text_config": text}).components()
+
+
+def test_a_config_without_a_class_is_counted_with_a_language_model_head_and_says_so():
+    reading = read_config({"model_type": "bert"})
+    assert "head" in reading.model.components()
+    assert "assumed_head" in [note.id for note in reading.notes]
 
 
 LLAMA_LIKE = {
@@ -280,6 +317,8 @@ def test_an_unknown_model_type_without_one_of_them_is_refused_by_the_name_of_the
     [
         ({}, "model_type"),
         ({"model_type": "no_such_model", **LLAMA_LIKE, "num_experts": 8}, "num_experts"),
+        ({"model_type": "no_such_model", **LLAMA_LIKE, "type_vocab_size": 2}, "type_vocab_size"),
+        ({"model_type": "no_such_model", **LLAMA_LIKE, "layer_types": ["conv"] * 32}, "layer_types"),
         ({"model_type": "llama", "hidden_size": "4096"}, "hidden_size"),
         ({"model_type": "llama", "hidden_size": True}, "hidden_size"),
         ({"model_type": "llama", "hidden_size": -1}, "hidden_size"),
@@ -335,7 +374,12 @@ def test_the_library_is_read_in_a_moment():
     assert time.perf_counter() - started < 0.05
 
 
-WITHOUT_DEFAULTS = {"vanilla_transformer": "d_model", "deepseek_v2": "num_experts_per_tok"}
+WITHOUT_DEFAULTS = {
+    "vanilla_transformer": "d_model",
+    "deepseek_v2": "num_experts_per_tok",
+    "RefinedWeb": "n_layer",
+    "RefinedWebModel": "n_layer",
+}
 
 
 @pytest.mark.parametrize(("model_type", "key"), WITHOUT_DEFAULTS.items())

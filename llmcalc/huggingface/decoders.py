@@ -43,6 +43,7 @@ NEOX = Recipe(
 )
 LLAMA = Recipe(qkv_bias="attention_bias", output_bias="attention_bias", ffn_bias="mlp_bias")
 MISTRAL = Recipe(windows=layers.everywhere)
+_QWEN2 = Recipe(qkv_bias=True, windows=from_layer("max_window_layers"))
 QWEN3 = Recipe(
     qkv_bias="attention_bias",
     output_bias="attention_bias",
@@ -123,6 +124,14 @@ def _cohere2(keys: Keys) -> Recipe:
     return replace(GEMMA, norm=LAYER_NORM_NO_BIAS, layout=PARALLEL, windows=periodic(every))
 
 
+_REFINED_WEB = {
+    "d_model": "hidden_size",
+    "n_layers": "n_layer",
+    "n_heads": "n_head",
+    "n_kv_heads": "n_head_kv",
+    "vocab_size": "vocab_size",
+}
+
 DECODERS: Mapping[str, Family] = {
     # decoders with learned positions, or of that age
     "gpt2": stack(GPT2, GPT),
@@ -149,6 +158,9 @@ DECODERS: Mapping[str, Family] = {
         {"d_model": "hidden_size", "n_layers": "n_layer", "n_heads": "n_head", "vocab_size": "vocab_size"},
     ),
     "falcon": stack(_falcon, {**SAME_KV, "n_kv_heads": "num_kv_heads", "d_ff": "ffn_hidden_size"}),
+    # as Falcon was first published: 7B, and 40B whose code had only the new architecture
+    "RefinedWebModel": stack(_falcon, _REFINED_WEB, "falcon"),
+    "RefinedWeb": replace(stack(_falcon, _REFINED_WEB, "falcon"), defaults={"new_decoder_architecture": True}),
     "mpt": stack(
         _mpt,
         {
@@ -175,8 +187,11 @@ DECODERS: Mapping[str, Family] = {
     "mistral": stack(MISTRAL),
     "ministral": stack(replace(MISTRAL, windows=periodic(0))),
     "ministral3": stack(MISTRAL),
-    "qwen2": stack(Recipe(qkv_bias=True, windows=from_layer("max_window_layers"))),
+    "qwen2": stack(_QWEN2),
+    "qwen2_vl_text": stack(_QWEN2),
+    "qwen2_5_vl_text": stack(_QWEN2),
     "qwen3": stack(QWEN3),
+    "qwen3_vl_text": stack(QWEN3),
     "gemma": stack(GEMMA),
     "gemma2": stack(replace(GEMMA, layout=SANDWICH, windows=LOCAL_GLOBAL)),
     "gemma3_text": stack(_gemma3),
@@ -234,6 +249,7 @@ DECODERS: Mapping[str, Family] = {
     "bitnet": stack(replace(GEMMA, layout=INNER)),
     "glm": stack(Recipe(qkv_bias="attention_bias")),
     "glm4": stack(Recipe(qkv_bias="attention_bias", layout=SANDWICH)),
+    "glm4v_text": stack(Recipe(qkv_bias=True, layout=SANDWICH)),
     "exaone4": stack(Recipe(layout=POST, qk_norm=QKNorm(), windows=periodic("sliding_window_pattern"))),
     "ernie4_5": stack(Recipe(qkv_bias="use_bias", output_bias="use_bias", ffn_bias="use_bias")),
     "hunyuan_v1_dense": stack(replace(GEMMA, qk_norm=QKNorm())),

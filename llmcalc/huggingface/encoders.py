@@ -97,7 +97,6 @@ ENCODERS: Mapping[str, Family] = {
     "ibert": stack(ROBERTA, SAME_KV),
     "ernie": stack(replace(BERT, task_types=("use_task_id", "task_type_vocab_size")), SAME_KV),
     "big_bird": stack(replace(BERT, qkv_bias="use_bias", pooler_always=True), SAME_KV),
-    "bert-generation": stack(replace(BERT, types=None, head=None, head_bias=True, pooler=False), SAME_KV),
     "longformer": stack(replace(ROBERTA, global_projections=True), SAME_KV),
     "distilbert": stack(
         replace(BERT, types=None, head=MaskedHead(second_bias=False), pooler=False, pretraining=None),

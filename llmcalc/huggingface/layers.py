@@ -153,13 +153,22 @@ def _period(keys: Keys, period: int | str) -> int:
 
 def _windows(keys: Keys, bounded: list[bool], window: str | None) -> Windows:
     """The window of each layer: ``layer_types`` where the config lists them, else as ``bounded`` says."""
-    listed = keys.list_of("layer_types", str, len(bounded))
+    listed = refuse_other_layers(keys, len(bounded))
     if listed is not None:
-        if unknown := [kind for kind in listed if kind not in _BOUNDED]:
-            raise InputError("layer_types", f"layers of kind {shown(unknown[0])} are not modelled", tuple(_BOUNDED))
         bounded = [_BOUNDED[kind] for kind in listed]
     size = keys.optional(window or "sliding_window", 0) if any(bounded) else None
     return tuple((size or None) if is_bounded else None for is_bounded in bounded)
+
+
+def refuse_other_layers(keys: Keys, n_layers: int) -> list[str] | None:
+    """``layer_types`` as the config lists them, if it does.
+
+    Raises InputError for kinds that are no attention: state space models, convolutions, linear attention.
+    """
+    listed = keys.list_of("layer_types", str, n_layers)
+    if unknown := [kind for kind in listed or () if kind not in _BOUNDED]:
+        raise InputError("layer_types", f"layers of kind {shown(unknown[0])} are not modelled", tuple(_BOUNDED))
+    return listed
 
 
 def _has_rope(keys: Keys, n_layers: int) -> list[int]:

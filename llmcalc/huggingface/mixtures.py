@@ -70,6 +70,12 @@ MIXTURES: Mapping[str, Family] = {
         ),
         expert_names("n_routed_experts"),
     ),
+    "qwen3_vl_moe_text": stack(
+        replace(QWEN3, windows=None, experts=Mixture(sparse=layers.qwen_sparse)), expert_names("num_experts")
+    ),
+    "glm4v_moe_text": stack(
+        Recipe(qkv_bias="attention_bias", experts=_DEEPSEEK.experts), expert_names("n_routed_experts")
+    ),
     "glm4_moe_lite": stack(
         Recipe(latent=True, experts=Mixture(sparse=layers.listed_sparse(1), shared="n_shared_experts", buffers=True)),
         expert_names("n_routed_experts"),

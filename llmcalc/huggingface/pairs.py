@@ -65,7 +65,7 @@ def build_t5(keys: Keys, recipe: T5Recipe, task: str) -> Model:
     if not recipe.bias_in_every_layer:
         front += [RelativeBias(buckets, n_heads, f"{stack}_relative_bias") for stack in stacks]
     back: list[Part] = [RMSNorm(d_model, f"{stack}_final_norm") for stack in stacks]
-    if task == "language model" and not _tied(keys):
+    if task not in ("base", "encoder") and not _tied(keys):
         back.append(Head(vocab_size, d_model))
     return assemble(tuple(front), layers, tuple(back))
 
@@ -169,7 +169,7 @@ def build_bart(keys: Keys, recipe: BartRecipe, task: str) -> Model:
     back: list[Part] = []
     if recipe.final_norm:
         back += [recipe.norm(d_model, f"{stack}_final_norm") for stack in stacks]
-    if task == "language model" and not tied:
+    if task not in ("base", "encoder") and not tied:
         back.append(Head(vocab_size, d_model))
     return assemble(tuple(front), layers, tuple(back))
 

@@ -10,7 +10,7 @@ from llmcalc.errors import InputError
 from llmcalc.huggingface.families import FAMILIES, keys_of
 from llmcalc.huggingface.family import COMMON, Family
 from llmcalc.huggingface.keys import Keys, Notice, shown
-from llmcalc.huggingface.layers import flat_patterns
+from llmcalc.huggingface.layers import flat_patterns, refuse_other_layers
 from llmcalc.huggingface.stack import Recipe, build
 from llmcalc.transformer.model import Model
 
@@ -18,7 +18,10 @@ from llmcalc.transformer.model import Model
 NESTED = ("text_config", "llm_config", "language_config")
 TEXT_OF: Mapping[str, str] = {
     "aya_vision": "cohere2",
+    "cohere2_vision": "cohere2",
     "gemma3": "gemma3_text",
+    "glm4v": "glm4v_text",
+    "glm4v_moe": "glm4v_moe_text",
     "idefics2": "mistral",
     "idefics3": "llama",
     "internvl": "qwen2",
@@ -30,17 +33,15 @@ TEXT_OF: Mapping[str, str] = {
     "llava_onevision": "qwen2",
     "mistral3": "mistral",
     "paligemma": "gemma",
-    "qwen2_5_vl": "qwen2",
-    "qwen2_vl": "qwen2",
-    "qwen3_vl": "qwen3",
-    "qwen3_vl_moe": "qwen3_moe",
+    "qwen2_5_vl": "qwen2_5_vl_text",
+    "qwen2_vl": "qwen2_vl_text",
+    "qwen3_vl": "qwen3_vl_text",
+    "qwen3_vl_moe": "qwen3_vl_moe_text",
     "smolvlm": "llama",
     "vipllava": "llama",
 }
 # Other names of families that we know.
 SAME_AS: Mapping[str, str] = {
-    "RefinedWeb": "falcon",
-    "RefinedWebModel": "falcon",
     "byt5": "t5",
     "code_llama": "llama",
     "deepseek_v2_text": "deepseek_v2",
@@ -48,18 +49,16 @@ SAME_AS: Mapping[str, str] = {
     "mistral_text": "mistral",
     "myt5": "t5",
     "nllb": "m2m_100",
-    "phi-msft": "phi",
-    "qwen2_5_vl_text": "qwen2",
-    "qwen2_vl_text": "qwen2",
-    "qwen3_vl_moe_text": "qwen3_moe",
-    "qwen3_vl_text": "qwen3",
+    "stablelm_epoch": "stablelm",
 }
 LLAMA_KEYS = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
 _LLAMA_DEFAULTS: Mapping[str, Any] = {"tie_word_embeddings": False}
 # Keys of an unknown model that show that it is not like LLaMA, however many of LLaMA's keys it has.
 _NOT_LLAMA = (
-    *("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "kv_lora_rank", "state_size"),
-    *("mamba_d_state", "ssm_state_size", "linear_num_key_heads", "encoder_layers", "num_decoder_layers"),
+    *("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"),  # a mixture of experts
+    *("kv_lora_rank", "cross_attention_layers", "hidden_size_per_layer_input"),  # another attention, another input
+    *("state_size", "ssm_state_size", "mamba_d_state", "linear_num_key_heads", "lru_width"),  # a state space model
+    *("type_vocab_size", "encoder_layers", "num_decoder_layers", "is_encoder_decoder"),  # an encoder
 )
 
 # What a model class is for, by the end of its name
@@ -69,8 +68,6 @@ _TASKS: tuple[tuple[str, str], ...] = (
     ("ForMaskedLM", "language model"),
     ("ForConditionalGeneration", "language model"),
     ("MTModel", "language model"),
-    ("GenerationDecoder", "language model"),
-    ("GenerationEncoder", "base"),
     ("ForPreTraining", "pretraining"),
     ("EncoderModel", "encoder"),
     ("Model", "base"),
@@ -108,13 +105,15 @@ def read_config(config: Mapping[str, Any]) -> Reading:
     task, notices = _task(config, text)
     warnings = list(notices)
     if family is None:
-        keys = _llama_like(model_type, text)
-        warnings.append(_LIKE_LLAMA(model_type))
+        keys = _keys_like_llama(model_type, text)
+        warnings.append(_like_llama(model_type))
         model = build(keys, Recipe(qkv_bias="attention_bias", output_bias="attention_bias", ffn_bias="mlp_bias"), task)
     else:
         keys = keys_of(model_type, _with_outer_tie(config, text, path))
         model = family.build(keys, task)
     notes = keys.notes
+    if not (_architecture(text) or _architecture(config)):
+        notes = [Notice("assumed_head", "no class is named: counted with a language-model head, no pooler"), *notes]
     if path or "vision_config" in config:
         notes = [
             Notice("language_part", "only the language model is counted: vision and other parts are left out"),
@@ -255,12 +254,12 @@ def _task(config: Mapping[str, Any], text: Mapping[str, Any]) -> tuple[str, list
     return "language model", [Notice("other_head", text_of, {"architecture": name})]
 
 
-def _LIKE_LLAMA(model_type: str) -> Notice:  # noqa: N802
+def _like_llama(model_type: str) -> Notice:
     text = f"the model_type {shown(model_type)} is unknown: counted as if it were built like LLaMA"
     return Notice("like_llama", text, {"model_type": model_type})
 
 
-def _llama_like(model_type: str, text: Mapping[str, Any]) -> Keys:
+def _keys_like_llama(model_type: str, text: Mapping[str, Any]) -> Keys:
     """An unknown model read with LLaMA's keys.
 
     Raises InputError naming the first key that is missing, or one that LLaMA's layers cannot have.
@@ -269,14 +268,16 @@ def _llama_like(model_type: str, text: Mapping[str, Any]) -> Keys:
         if key not in text:
             raise InputError(key, f"the model_type {shown(model_type)} is unknown, and its config has no {key!r}")
     for key in _NOT_LLAMA:
-        if text.get(key) not in (None, 0, 1):
+        if text.get(key) not in (None, False, 0, 1) or text.get(key) is True:
             raise InputError(key, f"the model_type {shown(model_type)} is unknown, and {key!r} is not LLaMA's")
-    return Keys(model_type, text, COMMON, _LLAMA_DEFAULTS, {})
+    keys = Keys(model_type, text, COMMON, _LLAMA_DEFAULTS, {})
+    refuse_other_layers(keys, keys.layers())
+    return keys
 
 
 def _with_outer_tie(config: Mapping[str, Any], text: Mapping[str, Any], path: str) -> Mapping[str, Any]:
-    """A multimodal config says for its language model whether the head is tied, where that does not say itself."""
-    if path and "tie_word_embeddings" in config and "tie_word_embeddings" not in text:
+    """Whether the head is tied is for a multimodal config to say; where it does not, for its language model."""
+    if path and "tie_word_embeddings" in config:
         return {**text, "tie_word_embeddings": config["tie_word_embeddings"]}
     return text
 

@@ -88,10 +88,23 @@ class MaskedHead:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What one family's layers are made of. A `Flag` is always, never, or the key that says.
+    """What one family's layers are made of. A `Flag` is always, never, or the key that says; other texts are keys.
 
-    ``positions``: rows of a learned table beyond n_positions, None where positions are computed. ``d_ff`` is the
-    multiple of d_model that an omitted feed-forward width means, None where it must be given.
+    Layers: ``norm`` (None: one without parameters) stands where ``layout`` names it; ``first_attention_norm`` False
+    leaves out that of the first layer; ``shared_layers``: all layers share the weights of a few (ALBERT).
+
+    In front: ``positions`` is how many rows a learned table has beyond n_positions, None where positions are computed.
+    ``types`` counts segments, ``task_types`` is a flag and a count. ``embedding_width`` is the embedding's own width,
+    projected to d_model where it differs (``always_project``: even where not; ``project_out``: and back again).
+    ``relative_buckets`` counts the buckets of a relative position bias, ``relative_embedding`` is DeBERTa's table.
+
+    Attention: ``multi_query`` has one key/value head, ``grouped`` False as many as query heads; ``latent`` is
+    DeepSeek's; ``windows`` says how far each layer sees; ``cross`` adds attention to an encoder, if ``cross_needs``.
+
+    Feed-forward: ``d_ff`` is the multiple of d_model that an omitted width means, None where it must be given.
+
+    At the end: ``head`` is BERT's with a transform, None a plain one; ``pooler`` comes with the class without a head
+    (``pooler_always``: with every class), ``pretraining`` with the class for pre-training.
     """
 
     norm: Norm | None = RMSNorm
@@ -296,12 +309,12 @@ def _latent_attention(keys: Keys) -> LatentAttention:
         keys.size("kv_lora_rank"),
         keys.size("qk_nope_head_dim", 0),
         keys.size("qk_rope_head_dim", 0),
-        whole_value("v_head_dim", value),
+        _at_least_one("v_head_dim", value),
         keys.flag("attention_bias"),
     )
 
 
-def whole_value(key: str, value: int) -> int:
+def _at_least_one(key: str, value: int) -> int:
     """``value`` if it is at least one.
 
     Raises InputError otherwise: the division that gave it left nothing.
@@ -392,7 +405,7 @@ def _back(keys: Keys, recipe: Recipe, task: str) -> tuple[Part, ...]:
     if recipe.project_out and embedding != d_model:
         parts.append(EmbeddingProjection(embedding, d_model, id="output_projection"))
     tied = keys.flag(recipe.tied)
-    if task == "language model" or (task == "pretraining" and recipe.pooler):
+    if task == "language model" or (task == "pretraining" and (recipe.pooler or not recipe.pretraining)):
         parts += _head(keys, recipe, vocab_size, embedding if recipe.project_out else d_model, tied)
     if recipe.pooler and (recipe.pooler_always or task in ("base", "pretraining")):
         parts.append(Pooler(d_model))

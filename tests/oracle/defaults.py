@@ -7,6 +7,7 @@ Needs the development extra. Only keys that our readers name are kept.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from pathlib import Path
@@ -18,6 +19,8 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from llmcalc.huggingface.families import FAMILIES
 
 COMMON_TO_ALL = {field.name for field in dataclasses.fields(transformers.PreTrainedConfig)}
+# Names that a class still takes in its __post_init__
+OLD_NAMES = {"bloom": {"hidden_size": ["n_embed"]}, "falcon": {"hidden_size": ["n_embed"]}}
 FOLDER = Path(__file__).parents[2] / "llmcalc" / "huggingface"
 
 
@@ -28,8 +31,8 @@ def row(model_type: str, known: str) -> dict[str, dict]:
         for field in dataclasses.fields(config_class)
         if field.default is not dataclasses.MISSING and field.name not in COMMON_TO_ALL and f'"{field.name}"' in known
     }
-    defaults["tie_word_embeddings"] = config_class().tie_word_embeddings
-    aliases: dict[str, list[str]] = {}
+    defaults["tie_word_embeddings"] = getattr(config_class(), "tie_word_embeddings", False)
+    aliases: dict[str, list[str]] = copy.deepcopy(OLD_NAMES.get(model_type, {}))
     for alias, key in getattr(config_class, "attribute_map", {}).items():
         for one, other in ((key, alias), (alias, key)):
             if f'"{one}"' in known:

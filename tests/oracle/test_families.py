@@ -98,6 +98,8 @@ def make_buildable(config):
     config["pad_token_id"] = 0
     if config.get("add_cross_attention") and "is_decoder" in ROWS[kind]["defaults"]:
         config["is_decoder"] = True
+    if kind == "internlm3":
+        config["mlp_bias"] = config.get("attention_bias", False)
     if config.get("add_cross_attention") and kind == "gpt_bigcode":
         config["multi_query"] = False
     if "attention_types" in ROWS[kind]["defaults"]:
