@@ -7,18 +7,21 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
+from llmcalc.bases import SHAPE, Base, base
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
-from llmcalc.catalog.presets import name_of
+from llmcalc.catalog.presets import PRESETS
 from llmcalc.errors import InputError
 from llmcalc.inference import inference_memory
-from llmcalc.inputs import INPUTS, Integer
+from llmcalc.inputs import DEFAULTS, INPUTS, Integer
 from llmcalc.quantity import Quantity
-from llmcalc.training import ACCOUNTS, TrainingMemory, TrainingRun
+from llmcalc.training import ACCOUNTS, TrainingMemory, TrainingRun, activation_sizes
 from llmcalc.transformer.dimensions import Dimensions
 from llmcalc.transformer.model import Model
 from llmcalc.units import human
 
 # A cluster of the largest size announced; what needs more is a slip of the hand, and is said to be
+# The inputs beside which a problem can be shown
+MAY_BE_WRONG = ("n_heads", "n_kv_heads", "batch_size", "seq_len", *SHAPE)
 LARGEST_CLUSTER_DEVICES = 100_000
 
 
@@ -32,19 +35,54 @@ class Configuration:
     values: Mapping[str, Any]
 
     @cached_property
-    def asked(self) -> Dimensions:
-        """The dimensions as set, sound or not."""
-        return Dimensions(**{f.name: self.values[f.name] for f in fields(Dimensions)})
+    def base(self) -> Base:
+        """What it starts from. Where a pasted config cannot be read, the plain decoder that the inputs describe."""
+        try:
+            return base(self.values["model"], self.values["config"])
+        except InputError:
+            return base(DEFAULTS["model"])
 
     @cached_property
-    def dimensions(self) -> Dimensions:
-        """The dimensions that are counted: as set, or the nearest sound ones."""
-        return self.asked.mended()
+    def _counted(self) -> tuple[Model, Dimensions, tuple[InputError, ...]]:
+        """The model, the sizes of its activations, and what is wrong with what was asked."""
+        if self.base.config is None:
+            asked = Dimensions(**{f.name: self.values[f.name] for f in fields(Dimensions)})
+            sound = asked.mended()
+            return sound.model(), sound, asked.problems()
+        values = dict(self.values)
+        problems: list[InputError] = []
+        for _ in range(len(self.base.changed(self.values)) + 1):
+            try:
+                model = self.base.model(values)
+                return model, activation_sizes(model), tuple(problems)
+            except InputError as error:
+                place = self._place_of(error, values)
+                problem = InputError(place, str(error), code="config_refuses", reason=str(error), name=self.base.id)
+                problems.append(problem)
+                values[place] = self.base.values[place]
+        raise AssertionError("a base without changes is a sound model")
 
-    @cached_property
+    def _place_of(self, error: InputError, values: Mapping[str, Any]) -> str:
+        """The changed input to blame for a config's complaint: the one it names, else the first that was changed."""
+        changed = self.base.changed(values)
+        named = [id for id in changed if error.input_id == id or id in str(error)]
+        return next(iter([*named, *(id for id in MAY_BE_WRONG if id in changed), *changed]))
+
+    @property
     def model(self) -> Model:
-        """The model that is counted."""
-        return self.dimensions.model()
+        """The model that is counted: as asked, or the nearest sound one."""
+        return self._counted[0]
+
+    @property
+    def dimensions(self) -> Dimensions:
+        """The dimensions of the plain decoder, or for another model those that stand for its activations."""
+        return self._counted[1]
+
+    @property
+    def is_estimate(self) -> bool:
+        """True where the activations of such layers have not been measured: all but GPT-2's kind."""
+        d = self.dimensions
+        return self.base.config is not None or d.gated or d.norm != "LayerNorm" or d.kv_heads() != d.n_heads
 
     @cached_property
     def run(self) -> TrainingRun:
@@ -54,7 +92,7 @@ class Configuration:
     @cached_property
     def training(self) -> TrainingMemory:
         """Memory of a training step in the account that the reader chose."""
-        return ACCOUNTS[self.values["account"]](self.dimensions, self.run)
+        return ACCOUNTS[self.values["account"]](self.dimensions, self.run, self.model)
 
     @cached_property
     def inference(self) -> Quantity:
@@ -68,8 +106,12 @@ class Configuration:
 
     @property
     def name(self) -> str | None:
-        """The published shape that this is, or None."""
-        return name_of(self.values)
+        """The base, where nothing of it was changed; else the shape that these dimensions are; else None."""
+        if not self.base.changed(self.values):
+            return self.base.id
+        if self.base.config is None:
+            return next((p.id for p in PRESETS.values() if p.dimensions == self.dimensions), None)
+        return None
 
     def training_of(self, batch_size: Any, seq_len: Any) -> TrainingMemory:
         """The training step with another batch or length; arrays make a sweep."""
@@ -77,12 +119,12 @@ class Configuration:
             **{f.name: self.values[f.name] for f in fields(TrainingRun)}
             | {"batch_size": batch_size, "seq_len": seq_len}
         )
-        return ACCOUNTS[self.values["account"]](self.dimensions, run)
+        return ACCOUNTS[self.values["account"]](self.dimensions, run, self.model)
 
     def inference_of(self, batch_size: Any, seq_len: Any) -> Quantity:
         """Inference with another batch or length; arrays make a sweep."""
         return inference_memory(
-            self.dimensions,
+            self.model,
             batch_size=batch_size,
             seq_len=seq_len,
             weight_format=self.values["weight_format"],
@@ -92,7 +134,7 @@ class Configuration:
     @cached_property
     def problems(self) -> tuple[InputError, ...]:
         """All that is contradictory or beyond any machine, each naming the input to change."""
-        found = [_within_range(problem) for problem in self.asked.problems()]
+        found = [_within_range(problem) for problem in self._counted[2]]
         peak, device = self.training.peak.value, self.accelerator
         if peak > LARGEST_CLUSTER_DEVICES * max(a.memory for a in ACCELERATORS.values()):
             found.append(
@@ -105,7 +147,7 @@ class Configuration:
                 )
             )
         limit = self.dimensions.n_positions
-        if self.dimensions.positions == "learned" and self.values["seq_len"] > limit:
+        if self.base.config is None and self.dimensions.positions == "learned" and self.values["seq_len"] > limit:
             found.append(
                 InputError(
                     "seq_len",

@@ -13,14 +13,20 @@ from typing import Any
 
 from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.catalog.formats import CACHE_FORMATS, WEIGHT_FORMATS
+from llmcalc.catalog.models import models
 from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.catalog.precisions import PRECISIONS
+from llmcalc.catalog.presets import PRESETS
 from llmcalc.errors import InputError
 from llmcalc.training import ACCOUNTS, ATTENTION_KERNELS
 from llmcalc.transformer.dimensions import POSITIONS
 from llmcalc.transformer.norm import NORMS
 
 LINK_VERSION = 1
+PASTED = "config.json"
+# Every model that one can start from: shapes of the plain decoder, the library (presets cover GPT-2 and GPT-3), a paste
+_COVERED = {preset.group for preset in PRESETS.values()}
+MODELS = (*PRESETS, *(row.name for row in models().values() if row.group not in _COVERED), PASTED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +125,28 @@ class Switch:
         return (False, True)
 
 
-Input = Integer | Real | Choice | Switch
+@dataclass(frozen=True, kw_only=True)
+class Text:
+    """A text of at most ``longest`` characters; what it must say is checked by who reads it."""
+
+    id: str
+    group: str
+    longest: int
+    default: str = ""
+
+    def read(self, text: str) -> str:
+        """The text. Raises InputError where it is too long."""
+        if len(text) > self.longest:
+            raise InputError(self.id, f"longer than {self.longest:,} characters", code="too_long", longest=self.longest)
+        return text
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """Nothing at all."""
+        return ("",)
+
+
+Input = Integer | Real | Choice | Switch | Text
 
 
 def _number(input_id: str, text: str) -> float:
@@ -176,25 +203,32 @@ _VOCABULARIES = (
 )
 
 _ALL: tuple[Input, ...] = (
+    # what it starts from
+    Choice(id="model", group="base", options=MODELS, default="GPT-2 124M"),
+    Text(id="config", group="base", longest=20_000),
     # the main knobs
-    Integer(id="d_model", group="main", low=64, high=32_768, default=768, scale=_stops(64, 32_768, 16, 64)),
-    Integer(id="n_layers", group="main", low=1, high=256, default=12, scale=_stops(1, 256, 16)),
-    Integer(id="n_heads", group="main", low=1, high=256, default=12, scale=_stops(1, 256, 16)),
-    Integer(id="vocab_size", group="main", low=100, high=500_000, default=50_257, scale=_VOCABULARIES),
-    Integer(id="batch_size", group="main", low=1, high=65_536, default=8, scale=_stops(1, 65_536, 2)),
-    Integer(id="seq_len", group="main", low=1, high=1_048_576, default=1_024, scale=_stops(16, 1_048_576, 2)),
+    Integer(id="d_model", group="shape", low=1, high=65_536, default=768, scale=_stops(64, 32_768, 16, 64)),
+    Integer(id="n_layers", group="shape", low=1, high=1_000, default=12, scale=_stops(1, 256, 16)),
+    Integer(id="n_heads", group="shape", low=1, high=1_024, default=12, scale=_stops(1, 256, 16)),
+    Integer(id="vocab_size", group="shape", low=1, high=2_000_000, default=50_257, scale=_VOCABULARIES),
+    Integer(id="batch_size", group="size", low=1, high=65_536, default=8, scale=_stops(1, 65_536, 2)),
+    Integer(id="seq_len", group="size", low=1, high=1_048_576, default=1_024, scale=_stops(16, 1_048_576, 2)),
     # the rest of the architecture
     Integer(id="d_ff", group="architecture", low=1, high=1_000_000, default=None),
-    Integer(id="n_kv_heads", group="architecture", low=1, high=256, default=None),
-    Integer(id="d_head", group="architecture", low=1, high=1_024, default=None),
+    Integer(id="n_kv_heads", group="architecture", low=1, high=1_024, default=None),
+    Integer(id="d_head", group="architecture", low=1, high=8_192, default=None),
     Switch(id="gated", group="architecture", default=False),
     Switch(id="attention_bias", group="architecture", default=True),
     Switch(id="ffn_bias", group="architecture", default=True),
     Choice(id="norm", group="architecture", options=tuple(NORMS), default="LayerNorm"),
     Switch(id="final_norm", group="architecture", default=True),
     Choice(id="positions", group="architecture", options=POSITIONS, default="learned"),
-    Integer(id="n_positions", group="architecture", low=1, high=10_000_000, default=1_024),
+    Integer(id="n_positions", group="architecture", low=1, high=100_000_000, default=1_024),
     Switch(id="tied_head", group="architecture", default=True),
+    Integer(id="n_experts", group="architecture", low=1, high=10_000, default=None),
+    Integer(id="top_k", group="architecture", low=1, high=10_000, default=None),
+    Integer(id="d_expert", group="architecture", low=1, high=1_000_000, default=None),
+    Integer(id="n_decoder_layers", group="architecture", low=1, high=1_000, default=None),
     # how it is run
     Choice(id="precision", group="run", options=tuple(PRECISIONS), default="bf16 autocast"),
     Choice(id="optimizer", group="run", options=tuple(OPTIMIZERS), default="AdamW"),
@@ -232,10 +266,13 @@ class LinkProblem:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-def check_link(parameters: Mapping[str, Sequence[str]], also_known: Iterable[str] = ()) -> list[LinkProblem]:
+def check_link(
+    parameters: Mapping[str, Sequence[str]], also_known: Iterable[str] = (), defaults: Mapping[str, Any] = DEFAULTS
+) -> list[LinkProblem]:
     """What is wrong with a link's parameters; all else in it can be used as it is.
 
-    ``also_known`` are keys that are no inputs but mean something, such as the host's embedding options.
+    ``defaults`` are used instead of what cannot be. ``also_known`` are keys that are no inputs but mean something, such
+    as the host's embedding options.
     """
     known = {"v", *also_known}
     problems = []
@@ -246,12 +283,12 @@ def check_link(parameters: Mapping[str, Sequence[str]], also_known: Iterable[str
         elif key not in INPUTS and key not in known:
             problems.append(LinkProblem(key, given, "unknown_key"))
         elif key in INPUTS and len(values) > 1:
-            problems.append(LinkProblem(key, given, "given_twice", DEFAULTS[key]))
+            problems.append(LinkProblem(key, given, "given_twice", defaults[key]))
         elif key in INPUTS:
             try:
                 INPUTS[key].read(values[0])
             except InputError as error:
-                problems.append(LinkProblem(key, given, error.code, DEFAULTS[key], error.details))
+                problems.append(LinkProblem(key, given, error.code, defaults[key], error.details))
     return problems
 
 

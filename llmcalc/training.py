@@ -30,7 +30,13 @@ from llmcalc.catalog.precisions import PRECISIONS
 from llmcalc.errors import InputError
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import DAO_2022, KORTHIKANTI_2022, NANOGPT, PYTORCH, RAJBHANDARI_2020
+from llmcalc.transformer.attention import Attention
 from llmcalc.transformer.dimensions import Dimensions
+from llmcalc.transformer.embedding import TokenEmbedding
+from llmcalc.transformer.experts import Experts
+from llmcalc.transformer.feedforward import FeedForward
+from llmcalc.transformer.latent_attention import LatentAttention
+from llmcalc.transformer.model import Model
 
 Size = Any  # int, or a float64 array in a sweep
 _AUTOGRAD = PYTORCH.at("autograd: tensors saved for backward")
@@ -204,13 +210,17 @@ class TrainingMemory:
         return max(self.phases, key=lambda phase: float(np.max(self.phases[phase].value)))
 
 
-def training_memory(dimensions: Dimensions, run: TrainingRun) -> TrainingMemory:
+def training_memory(dimensions: Dimensions, run: TrainingRun, model: Model | None = None) -> TrainingMemory:
     """Memory of one training step, term by term, as PyTorch allocates it.
+
+    ``model`` is the model to count where ``dimensions`` only stand for the sizes of its activations
+    (`activation_sizes`): then weights, gradients and optimizer are exact and the activations an estimate.
 
     Covers full-precision, autocast and pure 16-bit training without dropout and without recomputation. Buffers,
     allocator fragmentation and the CUDA context are not counted.
     """
-    model, precision, optimizer = dimensions.model(), PRECISIONS[run.precision], OPTIMIZERS[run.optimizer]
+    model = model or dimensions.model()
+    precision, optimizer = PRECISIONS[run.precision], OPTIMIZERS[run.optimizer]
     n = model.parameters()
     state_bytes = precision.state_bytes if optimizer.quantized_state_bytes is None else optimizer.quantized_state_bytes
     weights = weights_memory(parameters=n, weight_bytes=precision.weight_bytes).named("weights")
@@ -221,9 +231,9 @@ def training_memory(dimensions: Dimensions, run: TrainingRun) -> TrainingMemory:
     temporary = optimizer_temporary_memory(
         parameters=n, temporary_states=optimizer.temporary_states, state_bytes=precision.state_bytes
     ).named("optimizer_temporary")
-    casts = weight_casts_memory(
-        matmul_parameters=_matmul_parameters(dimensions), cast_bytes=precision.cast_bytes
-    ).named("weight_casts")
+    casts = weight_casts_memory(matmul_parameters=_matmul_parameters(model), cast_bytes=precision.cast_bytes).named(
+        "weight_casts"
+    )
     tokens = {"batch_size": run.batch_size, "seq_len": run.seq_len}
     ids = input_memory(**tokens).named("inputs")
     logits = {**tokens, "vocab_size": dimensions.vocab_size}
@@ -254,9 +264,9 @@ def training_memory(dimensions: Dimensions, run: TrainingRun) -> TrainingMemory:
     )
 
 
-def article_training_memory(dimensions: Dimensions, run: TrainingRun) -> TrainingMemory:
+def article_training_memory(dimensions: Dimensions, run: TrainingRun, model: Model | None = None) -> TrainingMemory:
     """The article's M_steady, M_act and M_peak, as it prints them: fp32 and Adam whatever the run says, no heads."""
-    n = dimensions.model().parameters()
+    n = (model or dimensions.model()).parameters()
     tokens = {"batch_size": run.batch_size, "seq_len": run.seq_len}
     logits = {**tokens, "vocab_size": dimensions.vocab_size}
     layers = {**tokens, "n_layers": dimensions.n_layers}
@@ -316,8 +326,40 @@ def _saved_activations(dimensions: Dimensions, run: TrainingRun) -> list[Quantit
     ]
 
 
-def _matmul_parameters(dimensions: Dimensions) -> Quantity:
-    """Weights that enter a matrix product: attention, feed-forward, and the head (the token table where it is tied)."""
-    components = dimensions.model().components()
-    head = components["head"] if "head" in components else components["embedding"].named("head")
-    return total("matmul_parameters", r"N_\text{matmul}", components["attention"], components["feed_forward"], head)
+def _matmul_parameters(model: Model) -> Quantity:
+    """Weights that enter a matrix product: all but norms and tables; a tied token table is the head's matrix."""
+    components = model.components()
+    multiplied = [q for component, q in components.items() if component not in ("embedding", "positions", "norm")]
+    if "head" not in components:
+        multiplied.append(components["embedding"].named("head"))
+    return total("matmul_parameters", r"N_\text{matmul}", *multiplied)
+
+
+def activation_sizes(model: Model) -> Dimensions:
+    """Dimensions of the plain decoder whose layers keep about as much for backward as this model's do.
+
+    Heads are those of the first layer that has any; the feed-forward width is the mean over layers of what one token
+    goes through, shared and chosen experts added up.
+    """
+    parts = [(part, count) for block, count in model.blocks for part in block.parts]
+    attention = next(part for part, _ in parts if isinstance(part, Attention | LatentAttention))
+    networks = [(p.expert, p.top_k * n) if isinstance(p, Experts) else (p, n) for p, n in parts]
+    feed_forward = [(p, n) for p, n in networks if isinstance(p, FeedForward)]
+    width = round(sum(p.d_ff * n for p, n in feed_forward) / model.n_layers)
+    tokens = next(part for part in model.front if isinstance(part, TokenEmbedding))
+    if isinstance(attention, Attention):
+        n_kv_heads, d_head = attention.n_kv_heads, attention.d_head
+    else:
+        n_kv_heads, d_head = attention.n_heads, attention.d_nope + attention.d_rope
+    return Dimensions(
+        d_model=attention.d_model,
+        n_layers=model.n_layers,
+        n_heads=attention.n_heads,
+        vocab_size=tokens.vocab_size,
+        d_ff=max(1, width),
+        n_kv_heads=n_kv_heads,
+        d_head=d_head,
+        gated=any(p.gated for p, _ in feed_forward),
+        positions="none",
+        tied_head="head" not in model.components(),
+    )

@@ -12,7 +12,7 @@ from pages.ui.chart import chart
 from pages.ui.figures import memory_bars, memory_curves, share_bars
 from pages.ui.palette import COLOURS, by_component
 from pages.ui.shell import configuration, inside_app
-from pages.ui.show import headlines, working
+from pages.ui.show import headlines, title_of, working
 from pages.ui.words import w
 
 inside_app()
@@ -22,7 +22,7 @@ parameters, training, inference = model.parameters(), config.training, config.in
 device = (config.accelerator.id, config.accelerator.memory)
 names = {component: w(f"components.{component}") for component in COLOURS}
 
-st.header(w("explore.header", name=config.name or w("sidebar.preset.custom")), anchor=False)
+st.header(w("explore.header", name=title_of(config)), anchor=False)
 headlines(
     [
         (w("explore.parameters"), parameters),
@@ -63,7 +63,7 @@ st.markdown(
         phase=w(f"phases.{training.peak_phase}"),
         device=device[0],
         memory=human(device[1], "bytes"),
-        times=f"{training.peak.value / device[1]:.3g}",
+        times=human(training.peak.value / device[1]),
     )
 )
 
@@ -72,7 +72,8 @@ def growth(knob: str) -> None:
     """Memory against one knob, the other held: training peak and inference."""
     stops = np.array(sorted({*INPUTS[knob].scale, values[knob]}), dtype=float)
     sizes = {"batch_size": values["batch_size"], "seq_len": values["seq_len"]} | {knob: stops}
-    peak, serving = config.training_of(**sizes).peak.value, config.inference_of(**sizes).value
+    peak = config.training_of(**sizes).peak.value
+    serving = np.broadcast_to(config.inference_of(**sizes).value, stops.shape)  # an encoder caches nothing: one number
     curves = {
         "training": (w("explore.training_peak"), peak.tolist(), COLOURS["weights"]),
         "inference": (w("phases.inference"), serving.tolist(), COLOURS["kv_cache"]),

@@ -16,7 +16,7 @@ from pages.ui.chart import chart
 from pages.ui.figures import layout, log_ticks
 from pages.ui.palette import COLOURS, MARK
 from pages.ui.shell import configuration, inside_app
-from pages.ui.show import headlines, working
+from pages.ui.show import headlines, title_of, working
 from pages.ui.words import w
 
 inside_app()
@@ -78,7 +78,7 @@ figure = {
             "x": [here],
             "y": [height(here)],
             "marker": {"color": MARK, "size": 13},
-            "text": [f"{config.name or w('scaling.here')}: {height(here):.3g}"],
+            "text": [f"{title_of(config)}: {height(here):.3g}"],
             "textposition": "top right" if curve == "loss" else "top left",
         },
         mark

@@ -229,7 +229,7 @@ def test_four_times_the_model_is_the_steady_state_without_any_batch():
 
 def test_the_models_bytes_are_those_that_inference_loads():
     for weight_format, right in (("fp32", 493_670_400), ("bf16", 246_835_200)):
-        memory = inference_memory(EXAMPLE, batch_size=1, seq_len=1, weight_format=weight_format)
+        memory = inference_memory(EXAMPLE.model(), batch_size=1, seq_len=1, weight_format=weight_format)
         assert memory.inputs["weights"].value == right
 
 

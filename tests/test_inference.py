@@ -10,25 +10,21 @@ from hypothesis import strategies as st
 
 from llmcalc import Dimensions, inference_memory
 from llmcalc.catalog.formats import CACHE_FORMATS, WEIGHT_FORMATS
-from llmcalc.inference import kv_cache_memory, model_memory
+from llmcalc.inference import model_memory
 
 BATCHES = st.integers(1, 4096)
 LENGTHS = st.integers(1, 10**6)
 
 
 def parts(dimensions: Dimensions, **run) -> dict[str, float]:
-    return {part.id: part.value for part in inference_memory(dimensions, **run).parts}
+    return {part.id: part.value for part in inference_memory(dimensions.model(), **run).parts}
 
 
 @pytest.mark.parametrize("row", csv_rows("kv_cache_per_token.csv"), ids=lambda row: row["model"])
 @pytest.mark.parametrize(("cache_format", "column"), [("bf16", "bytes_bf16"), ("fp8", "bytes_fp8")])
 def test_a_published_model_caches_so_many_bytes_a_token(row, cache_format, column):
     shape = {name: int(row[name]) for name in ("n_layers", "n_kv_heads", "d_head")}
-    one_token = kv_cache_memory(
-        batch_size=1, seq_len=1, **shape, bytes_per_element=CACHE_FORMATS[cache_format].bits / 8
-    )
-    assert one_token.value == int(row[column])
-    # and so in a whole model: however many query heads there are, key/value heads are what is cached
+    # however many query heads there are, key/value heads are what is cached
     dimensions = Dimensions(**shape, n_heads=4 * shape["n_kv_heads"])
     cache = parts(dimensions, batch_size=3, seq_len=1000, cache_format=cache_format)["kv_cache"]
     assert cache == 3 * 1000 * int(row[column])
@@ -54,7 +50,7 @@ def test_weights_in_gguf_take_whole_blocks(row):
 def test_inference_is_weights_and_cache_and_grows_with_both(batch, length, weights, cache):
     def needs(batch=batch, length=length):
         return inference_memory(
-            Dimensions(), batch_size=batch, seq_len=length, weight_format=weights, cache_format=cache
+            Dimensions().model(), batch_size=batch, seq_len=length, weight_format=weights, cache_format=cache
         )
 
     memory = needs()
@@ -67,8 +63,10 @@ def test_inference_is_weights_and_cache_and_grows_with_both(batch, length, weigh
 
 def test_a_sweep_over_batch_and_length_equals_its_points():
     batches, lengths = [1, 8, 4096], [1, 1024, 10**6]
-    swept = inference_memory(Dimensions(), batch_size=np.array(batches)[:, np.newaxis], seq_len=np.array(lengths))
-    points = [[inference_memory(Dimensions(), batch_size=b, seq_len=s).value for s in lengths] for b in batches]
+    swept = inference_memory(
+        Dimensions().model(), batch_size=np.array(batches)[:, np.newaxis], seq_len=np.array(lengths)
+    )
+    points = [[inference_memory(Dimensions().model(), batch_size=b, seq_len=s).value for s in lengths] for b in batches]
     assert swept.value.tolist() == points
 
 

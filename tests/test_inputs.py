@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmcalc.catalog.presets import PRESETS, SHAPE, name_of
+from llmcalc.bases import SHAPE, base, compact
+from llmcalc.catalog.presets import PRESETS
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
-from llmcalc.inputs import DEFAULTS, INPUTS, Choice, Integer, Real, check_link, link_parameters
-from pages.ui.shell import MAY_BE_WRONG
+from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED, Choice, Integer, Real, Text, check_link, link_parameters
 
 EVERY_INPUT = pytest.mark.parametrize("declared", INPUTS.values(), ids=INPUTS)
 
@@ -28,6 +28,8 @@ def a_value_of(declared):
             return st.integers(0, steps).map(lambda n: round(declared.low + n * declared.step, 6))
         case Choice():
             return st.sampled_from(declared.options)
+        case Text():
+            return st.text(alphabet=st.characters(blacklist_categories=["Cs"]), max_size=50)
     return st.booleans()
 
 
@@ -48,7 +50,7 @@ def test_both_ends_and_the_default_are_allowed_in_a_link(declared):
         assert declared.read(text) == value
 
 
-@EVERY_INPUT
+@pytest.mark.parametrize("declared", [i for i in INPUTS.values() if not isinstance(i, Text)], ids=lambda i: i.id)
 @pytest.mark.parametrize("text", ["nonsense", "nan", "inf", "-1", "1e99", "0.5.5", "0x10", "None", "[]"])
 def test_nonsense_in_a_link_is_refused_under_its_own_name(declared, text):
     with pytest.raises(InputError) as refused:
@@ -76,16 +78,63 @@ def test_a_link_says_what_is_unknown_twice_or_of_another_version():
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
 def test_each_preset_lies_on_the_sliders_stops_and_is_named_by_its_dimensions(preset):
-    values = DEFAULTS | preset.values()
+    values = DEFAULTS | dict(base(preset.id).values) | {"model": preset.id}
     for key in ("d_model", "n_layers", "n_heads", "vocab_size"):
         assert values[key] in INPUTS[key].scale, f"{key} = {values[key]} is no stop of its slider"
-    twins = [other.id for other in PRESETS.values() if other.values() == preset.values()]
-    assert name_of(values) == twins[0]
-    assert len(twins) == 1
+    assert Configuration(values).name == preset.id
+    # the same dimensions reached from another start have the same name
+    assert Configuration(values | {"model": "GPT-2 124M"}).name == preset.id
 
 
-def test_a_preset_leaves_batch_and_sequence_alone():
-    assert not {"batch_size", "seq_len"} & set(SHAPE)
+def test_the_defaults_are_the_default_base():
+    assert {id: DEFAULTS[id] for id in SHAPE} == base(DEFAULTS["model"]).values
+
+
+@pytest.mark.parametrize("model", [model for model in MODELS if model != PASTED])
+def test_every_model_of_the_menu_can_be_drawn_and_edited(model):
+    start = base(model)
+    values = DEFAULTS | dict(start.values) | {"model": model}
+    config = Configuration(values)
+    assert config.name == model
+    assert not config.problems or all(p.input_id == "seq_len" for p in config.problems)
+    for id, value in start.values.items():
+        assert value is None or INPUTS[id].read(link_parameters(values)[id]) == value
+    wider = Configuration(values | {"vocab_size": 2 * values["vocab_size"]})
+    assert wider.model.parameters().value > config.model.parameters().value
+    assert wider.name != model
+
+
+def test_a_model_of_the_library_is_counted_by_its_config_and_by_what_was_changed_of_it():
+    values = DEFAULTS | dict(base("Llama 3 8B").values) | {"model": "Llama 3 8B"}
+    assert Configuration(values).model.parameters().value == 8_030_261_248
+    # a layer: attention 2·4096·128·(32 + 8), three matrices of 4096 × 14336, two norms
+    layer = 2 * 4096 * 128 * 40 + 3 * 4096 * 14_336 + 2 * 4096
+    assert Configuration(values | {"n_layers": 33}).model.parameters().value == 8_030_261_248 + layer
+
+
+def test_a_change_that_a_config_cannot_take_is_said_and_the_other_changes_stay():
+    values = DEFAULTS | dict(base("Llama 3 8B").values) | {"model": "Llama 3 8B"}
+    config = Configuration(values | {"n_heads": 30, "n_layers": 16})
+    assert [(p.input_id, p.code) for p in config.problems] == [("n_heads", "config_refuses")]
+    assert config.model.n_layers == 16
+
+
+def test_a_pasted_config_travels_in_the_link_and_is_read_back():
+    text = compact({"model_type": "mixtral", "num_hidden_layers": 4, "torch_dtype": "bfloat16", "bos_token_id": 1})
+    assert "torch_dtype" not in text
+    values = DEFAULTS | {"model": PASTED, "config": text} | dict(base(PASTED, text).values)
+    query = parse_qs(urlencode(link_parameters(values)), keep_blank_values=True)
+    back = {key: INPUTS[key].read(query[key][0]) for key in INPUTS}
+    # Mixtral's own defaults, 4 of its 32 layers
+    assert Configuration(back).model.parameters().value == 46_702_792_704 - 28 * 1_451_270_144
+    assert Configuration(back).name == PASTED
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, '{"model_type": "llama", "hidden_size": -1}', "null"])
+def test_a_pasted_config_that_cannot_be_read_is_refused_and_the_plain_decoder_counted(text):
+    with pytest.raises(InputError):
+        base(PASTED, text)
+    assert Configuration(DEFAULTS | {"model": PASTED, "config": text}).model.parameters().value == 124_439_808
 
 
 @EVERY_INPUT
@@ -105,7 +154,6 @@ def test_every_configuration_has_finite_memory_and_parameters(values):
     assert all(math.isfinite(n) and n > 0 for n in numbers)
     for problem in config.problems:
         assert problem.code
-        assert problem.input_id in MAY_BE_WRONG, "no place beside a control for this"
         assert problem.input_id in INPUTS
         for suggestion in problem.suggestions:
             assert INPUTS[problem.input_id].read(str(suggestion)) == suggestion

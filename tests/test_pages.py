@@ -7,9 +7,10 @@ import json
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from llmcalc.bases import SHAPE, base
 from llmcalc.catalog.presets import PRESETS
 from llmcalc.configuration import Configuration
-from llmcalc.inputs import DEFAULTS, INPUTS, link_parameters
+from llmcalc.inputs import DEFAULTS, INPUTS, PASTED, link_parameters
 from pages.ui.shell import PAGES
 from pages.ui.words import w
 
@@ -41,20 +42,26 @@ def metrics(app: AppTest) -> dict[str, str]:
 def test_every_page_stands_at_both_ends_of_every_input(page, input_id):
     for value in INPUTS[input_id].ends:
         app = opened(page, {input_id: link_parameters(DEFAULTS | {input_id: value})[input_id]})
-        assert app.session_state[input_id] == value
-        assert not app.session_state["link_problems"]
+        if value != PASTED:  # without a config.json in the link there is nothing to start from
+            assert app.session_state[input_id] == value
+            assert not app.session_state["link_problems"]
 
 
 @EVERY_PAGE
 def test_every_page_stands_where_everything_is_at_one_end(page):
     for end in (0, -1):
-        values = {key: declared.ends[end] for key, declared in INPUTS.items()}
+        values = {key: declared.ends[end] for key, declared in INPUTS.items()} | {"model": "GPT-2 124M"}
         app = opened(page, link_parameters(values))
         assert {key: app.session_state[key] for key in INPUTS} == values
 
 
 def test_a_link_sets_every_input_and_a_page_shows_its_numbers():
-    values = DEFAULTS | PRESETS["GPT-3 175B"].values() | {"batch_size": 2, "seq_len": 2048, "alpha": 0.07}
+    values = (
+        DEFAULTS
+        | dict(base("GPT-3 175B").values)
+        | {"model": "GPT-3 175B"}
+        | {"batch_size": 2, "seq_len": 2048, "alpha": 0.07}
+    )
     app = opened(link=link_parameters(values))
     assert {key: app.session_state[key] for key in INPUTS} == values
     assert app.header[0].value == "GPT-3 175B"
@@ -65,14 +72,49 @@ def test_a_link_sets_every_input_and_a_page_shows_its_numbers():
     assert sum(drawn.values()) == 174_604_259_328
 
 
-def test_every_preset_can_be_chosen_and_keeps_batch_and_sequence():
-    app = opened(link={"batch_size": "3", "seq_len": "777"})
-    for preset in PRESETS.values():
-        app.selectbox(key="preset").set_value(preset.id).run()
+@pytest.mark.parametrize("model", [*PRESETS, "Llama 3.1 405B", "DeepSeek-V3 671B", "T5 small", "BERT base (encoder)"])
+def test_a_model_that_is_chosen_sets_the_controls_and_keeps_batch_and_sequence(model):
+    app = opened(link={"model": "Yi 6B", "batch_size": "3", "seq_len": "777", "n_layers": "5"})
+    app.selectbox(key="model").set_value(model).run()
+    assert not app.exception
+    assert app.header[0].value == model
+    assert {key: app.session_state[key] for key in SHAPE} == base(model).values
+    assert (app.session_state["batch_size"], app.session_state["seq_len"]) == (3, 777)
+
+
+def test_a_library_model_is_edited_and_the_changes_can_be_undone():
+    app = opened(link={"model": "Llama 3 8B", "n_layers": "16"})
+    assert app.header[0].value == w("sidebar.custom", base="Llama 3 8B")
+    assert metrics(app)[w("explore.parameters")] == "4.54 B"
+    next(b for b in app.button if b.label == w("sidebar.undo")).click().run()
+    assert app.header[0].value == "Llama 3 8B"
+    assert metrics(app)[w("explore.parameters")] == "8.03 B"
+
+
+def test_a_pasted_config_becomes_the_model_and_a_broken_one_changes_nothing():
+    app = opened(link={"batch_size": "2"})
+    for text, problem in (
+        ('{"model_type": "gpt2", "n_layer": 2}', None),
+        ('{"model_type": ', "JSON"),
+        ("{}", "model_type"),
+    ):
+        app.text_area(key="pasted").set_value(text).run()
+        next(b for b in app.button if b.label == w("config.use")).click().run()
         assert not app.exception
-        assert app.header[0].value == preset.id
-        assert {key: app.session_state[key] for key in preset.values()} == preset.values()
-        assert (app.session_state["batch_size"], app.session_state["seq_len"]) == (3, 777)
+        assert app.header[0].value == PASTED
+        assert app.session_state["n_layers"] == 2
+        assert app.session_state["batch_size"] == 2
+        shown = [error.value for error in app.error]
+        assert not shown if problem is None else problem in shown[0]
+    again = opened(link={"model": PASTED, "config": app.session_state["config"]})
+    assert metrics(again)[w("explore.parameters")] == metrics(app)[w("explore.parameters")]
+
+
+def test_a_link_whose_config_cannot_be_read_says_so_and_keeps_the_rest():
+    app = opened(link={"model": PASTED, "config": "{nonsense", "batch_size": "2"})
+    assert "config=" in app.warning[0].value
+    assert app.header[0].value == DEFAULTS["model"]
+    assert app.session_state["batch_size"] == 2
 
 
 def test_a_slider_moves_its_field_and_a_field_its_slider():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import string
 from pathlib import Path
@@ -9,34 +10,35 @@ from pathlib import Path
 import pytest
 
 from llmcalc.article import article_parameters
+from llmcalc.bases import base
 from llmcalc.configuration import Configuration
-from llmcalc.inputs import DEFAULTS, INPUTS
+from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED
 from llmcalc.reference import formulas
 from llmcalc.training import ACCOUNTS
 from pages.ui.palette import COLOURS
 from pages.ui.shell import PAGES
+from pages.ui.show import name
 from pages.ui.words import dictionary
 
+ARTICLE_SHAPE = {"d_model": 768, "d_ff": 3072, "n_layers": 12, "vocab_size": 50_000}
 ROOT = Path(__file__).parent.parent
 LANGUAGES = [file.stem for file in (ROOT / "llmcalc" / "words").glob("*.toml")]
 DRAWN = "\n".join(file.read_text() for file in [*ROOT.glob("pages/**/*.py"), ROOT / "app.py"])
 
 
+@functools.cache
 def shown_quantities():
-    """Ids of all quantities that a page can open, at the default and with everything switched the other way."""
+    """Ids of all quantities that a page can open: those of every model, in both accounts, and of every formula."""
+    ids = {f.id for found in formulas().values() for f in found} | {article_parameters(**ARTICLE_SHAPE).id}
     other = {"gated": True, "tied_head": False, "norm": "RMSNorm", "attention": "eager", "n_kv_heads": 4}
-    ids = {f.id for found in formulas().values() for f in found}
-    for values in (DEFAULTS, DEFAULTS | other):
+    models = [DEFAULTS | {"model": model} | dict(base(model).values) for model in MODELS if model != PASTED]
+    for values in (*models, DEFAULTS | other):
         config = Configuration(values)
-        roots = [
-            config.model.parameters(),
-            config.model.non_embedding_parameters(),
-            config.inference,
-        ]
-        shape = {key: values[key] for key in ("d_model", "n_layers", "vocab_size")}
-        roots += [*config.model.components().values(), article_parameters(d_ff=1, **shape)]
+        model = config.model
+        roots = [model.parameters(), model.active_parameters(), model.non_embedding_parameters(), config.inference]
+        roots += [*model.components().values(), model.kv_elements_per_token()]
         for count in ACCOUNTS.values():
-            memory = count(config.dimensions, config.run)
+            memory = count(config.dimensions, config.run, model)
             roots += [memory.peak, memory.activations, memory.steady_state, *memory.phases.values()]
         ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}
     return ids
@@ -47,7 +49,6 @@ def test_every_id_has_words(language):
     words = dictionary(language)
     wanted = {f"inputs.{i}.{part}" for i in INPUTS for part in ("label", "help")}
     wanted |= {f"components.{c}" for c in COLOURS} | {f"pages.{p}.title" for p in PAGES}
-    wanted |= {f"quantities.{q}" for q in shown_quantities()}
     wanted |= {f"modules.{m.removeprefix('llmcalc.').replace('.', '_')}" for m in formulas()}
     memory = [count(Configuration(DEFAULTS).dimensions, Configuration(DEFAULTS).run) for count in ACCOUNTS.values()]
     wanted |= {f"phases.{phase}" for m in memory for phase in m.phases}
@@ -55,6 +56,7 @@ def test_every_id_has_words(language):
     wanted |= {f"problems.{c}" for c in re.findall(r"code=\"(\w+)\"", code)}
     wanted |= {key for key in re.findall(r"\bw\(\s*\"([\w.]+)\"", DRAWN)}
     assert wanted - set(words) == set()
+    assert all(name(quantity) for quantity in shown_quantities())
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -65,11 +67,16 @@ def test_no_words_are_left_over(language):
             pieces = re.split(r"({[^}]*})", template)
             patterns.append("".join(r"[\w.]+" if "{" in piece else re.escape(piece) for piece in pieces))
     used = re.compile("|".join(f"(?:{p})" for p in patterns))
-    ids = {f"quantities.{q}" for q in shown_quantities()}
     left_over = {key for key in dictionary(language) if not used.fullmatch(key)}
     assert left_over == set()
-    quantities = {key for key in dictionary(language) if key.startswith("quantities.")}
-    assert quantities - ids == set()
+    pieces = {piece for id in shown_quantities() for piece in suffixes(id)}
+    assert {key for key in dictionary(language) if key.startswith("quantities.")} - pieces == set()
+
+
+def suffixes(id: str) -> set[str]:
+    """An id and what it can be put together from: x_block_attention_cache has attention in it."""
+    words = id.removesuffix("_cache").split("_")
+    return {f"quantities.{'_'.join(words[start:])}" for start in range(len(words))} | {f"quantities.{id}"}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -2,56 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
 
-from llmcalc.inputs import INPUTS, Choice, Input, Integer, Real, Switch, in_group
+from llmcalc.bases import Base, base
+from llmcalc.errors import InputError
+from llmcalc.inputs import DEFAULTS, INPUTS, Choice, Input, Integer, Real, Switch, Text
 from llmcalc.symbols import SYMBOLS
 from pages.ui.words import w
 
 
-def ask(input_id: str, placeholder: str | None = None) -> Any:
-    """The control of one input, and its value."""
-    declared = INPUTS[input_id]
+def ask(input_id: str, *, placeholder: str | None = None, on_change: Callable[[], None] | None = None) -> Any:
+    """The control of one input, and its value. What the base does not let change is shown, but not moved."""
+    declared, start = INPUTS[input_id], starting_point()
+    default = start.values.get(input_id, declared.default)
     common: dict[str, Any] = {
         "label": label(declared),
         "key": input_id,
         "help": w(f"inputs.{input_id}.help"),
         "bind": "query-params",
+        "disabled": input_id in start.fixed,
     }
     match declared:
         case Integer(scale=()):
-            return st.number_input(
-                min_value=declared.low,
-                max_value=declared.high,
-                value=declared.default,
-                placeholder=placeholder,
-                **common,
-            )
+            bounds = {"min_value": declared.low, "max_value": declared.high}
+            return st.number_input(value=default, placeholder=placeholder, **bounds, **common)
         case Integer():
-            return _slider_and_number(declared, common)
+            return _slider_and_number(declared, default, common)
         case Real():
-            return st.slider(
-                min_value=declared.low,
-                max_value=declared.high,
-                value=declared.default,
-                step=declared.step,
-                format="%g",
-                **common,
-            )
+            bounds = {"min_value": declared.low, "max_value": declared.high, "step": declared.step}
+            return st.slider(value=default, format="%g", **bounds, **common)
         case Choice() if len(declared.options) <= 3:
-            return st.segmented_control(
-                options=declared.options,
-                default=declared.default,
-                required=True,
-                format_func=None,
-                **common,
-            )
+            return st.segmented_control(options=declared.options, default=default, required=True, **common)
         case Choice():
-            return st.selectbox(options=declared.options, index=declared.options.index(declared.default), **common)
+            return st.selectbox(
+                options=declared.options, index=declared.options.index(default), on_change=on_change, **common
+            )
         case Switch():
-            return st.toggle(value=declared.default, **common)
+            return st.toggle(value=default, **common)
+        case Text():
+            return st.text_input(value=default, max_chars=declared.longest, **common)
+
+
+def starting_point() -> Base:
+    """The base that the reader chose; where a config.json cannot be read, the plain decoder."""
+    try:
+        return base(_set("model", DEFAULTS["model"]), _set("config", DEFAULTS["config"]))
+    except InputError:
+        return base(DEFAULTS["model"])
+
+
+def _set(input_id: str, default: Any) -> Any:
+    """What an input was set to: on this page or before, else by the link, else its default."""
+    if input_id in st.session_state:
+        return st.session_state[input_id]
+    if input_id in st.query_params:
+        return INPUTS[input_id].read(st.query_params[input_id])
+    return default
+
+
+def values() -> dict[str, Any]:
+    """The value of every input."""
+    defaults = DEFAULTS | dict(starting_point().values)
+    return {input_id: _set(input_id, defaults[input_id]) for input_id in INPUTS}
 
 
 def label(declared: Input) -> str:
@@ -60,26 +75,7 @@ def label(declared: Input) -> str:
     return f"{name} ${SYMBOLS[declared.id].tex}$" if declared.id in SYMBOLS else name
 
 
-def values() -> dict[str, Any]:
-    """The value of every input: as set on this page or before, else as the link says, else its default."""
-    found = {}
-    for input_id, declared in INPUTS.items():
-        if input_id in st.session_state:
-            found[input_id] = st.session_state[input_id]
-        elif input_id in st.query_params:
-            found[input_id] = declared.read(st.query_params[input_id])
-        else:
-            found[input_id] = declared.default
-    return found
-
-
-def ask_group(group: str) -> None:
-    """All controls of one group, in order."""
-    for declared in in_group(group):
-        ask(declared.id)
-
-
-def _slider_and_number(declared: Integer, common: dict[str, Any]) -> int:
+def _slider_and_number(declared: Integer, default: int, common: dict[str, Any]) -> int:
     """A slider over round stops beside a field for any exact value: the field is the input, the slider moves it."""
     slider_key = f"{declared.id}_slider"
     slider, field = st.columns([3, 2], vertical_alignment="bottom", gap="small")
@@ -87,7 +83,7 @@ def _slider_and_number(declared: Integer, common: dict[str, Any]) -> int:
         value = st.number_input(
             min_value=declared.low,
             max_value=declared.high,
-            value=declared.default,
+            value=default,
             label_visibility="collapsed",
             **{**common, "help": None},
         )
@@ -99,6 +95,7 @@ def _slider_and_number(declared: Integer, common: dict[str, Any]) -> int:
             key=slider_key,
             help=common["help"],
             format_func=lambda stop: f"{stop:,}",
+            disabled=common["disabled"],
             on_change=_move,
             args=(declared.id, slider_key),
         )

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llmcalc.units import GiB, KiB, MiB, PiB, TiB, human
+from llmcalc.units import EiB, GiB, KiB, MiB, PiB, TiB, human
 from pages.ui.palette import COLOURS, MARK, MUTED
 
 Figure = dict[str, Any]
@@ -28,7 +28,7 @@ def layout(title: str, **more: Any) -> dict[str, Any]:
 
 def byte_unit(largest: float) -> tuple[int, str]:
     """Divisor and name of the binary unit in which ``largest`` bytes is a handy number."""
-    for factor, unit in ((PiB, "PiB"), (TiB, "TiB"), (GiB, "GiB"), (MiB, "MiB")):
+    for factor, unit in ((EiB, "EiB"), (PiB, "PiB"), (TiB, "TiB"), (GiB, "GiB"), (MiB, "MiB")):
         if largest >= factor:
             return factor, unit
     return KiB, "KiB"

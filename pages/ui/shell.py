@@ -9,17 +9,17 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from llmcalc.catalog.presets import PRESETS
+from llmcalc.bases import base
 from llmcalc.configuration import Configuration
-from llmcalc.inputs import LINK_VERSION, check_link, in_group, link_parameters
-from pages.ui.ask import ask, values
+from llmcalc.errors import InputError
+from llmcalc.inputs import DEFAULTS, LINK_VERSION, PASTED, LinkProblem, check_link, in_group, link_parameters
+from pages.ui.ask import ask, starting_point, values
+from pages.ui.choose import config_reader, model_menu
 from pages.ui.words import w
 
 PAGES = ("explore", "training", "scaling", "method")
 OPEN_GROUP = {"training": "run", "scaling": "scaling"}
-MAY_BE_WRONG = ("n_heads", "n_kv_heads", "batch_size", "seq_len")
 HOST_KEYS = ("embed", "embed_options")
-CUSTOM = "custom"
 
 
 def pages() -> list:
@@ -56,11 +56,27 @@ def read_link() -> None:
     if "link_problems" in st.session_state:
         return
     given = {key: st.query_params.get_all(key) for key in st.query_params}
-    st.session_state["link_problems"] = check_link(given, HOST_KEYS)
-    for problem in st.session_state["link_problems"]:
-        del st.query_params[problem.key]
+    problems = check_link({key: values for key, values in given.items() if key in ("model", "config")})
+    _take_out(problems)
+    if st.query_params.get("model") == PASTED:
+        try:
+            base(PASTED, st.query_params.get("config", ""))
+        except InputError as error:
+            code, details = error.code or "config_refused", {"reason": str(error), **error.details}
+            problems.append(LinkProblem("config", given.get("config", [""])[0][:200], code, "", details))
+            del st.query_params["model"]
+    rest = {key: values for key, values in given.items() if key not in ("model", "config")}
+    problems += check_link(rest, HOST_KEYS, DEFAULTS | dict(starting_point().values))
+    _take_out(problems)
     if "v" in st.query_params:
         del st.query_params["v"]
+    st.session_state["link_problems"] = problems
+
+
+def _take_out(problems: list[LinkProblem]) -> None:
+    for problem in problems:
+        if problem.key in st.query_params:
+            del st.query_params[problem.key]
 
 
 def link_messages() -> None:
@@ -68,7 +84,7 @@ def link_messages() -> None:
     problems = st.session_state.get("link_problems")
     if not problems:
         return
-    with st.container(border=True, key="link_problems"):
+    with st.container(key="link_problems"):
         lines = [w("link.problems")]
         for p in problems:
             reason = w(f"problems.{p.code}", given=p.given, **{**p.details, "version": LINK_VERSION})
@@ -90,8 +106,8 @@ def sidebar(page: str) -> None:
     """
     config = configuration()
     with st.sidebar:
-        _preset_menu(config)
-        for declared in in_group("main"):
+        model_menu(config)
+        for declared in (*in_group("shape"), *in_group("size")):
             ask(declared.id)
             _problems_beside(declared.id, config)
         for group in ("architecture", "run", "scaling"):
@@ -99,6 +115,7 @@ def sidebar(page: str) -> None:
                 for declared in in_group(group):
                     ask(declared.id, placeholder=_derived(declared.id, config))
                     _problems_beside(declared.id, config)
+        config_reader()
         with st.expander(w("link.copy")):
             st.markdown(w("link.explained"))
             st.code(link(), language=None, wrap_lines=True)
@@ -120,39 +137,17 @@ def _configuration(items: tuple[tuple[str, Any], ...]) -> Configuration:
     return Configuration(dict(items))
 
 
-def _preset_menu(config: Configuration) -> None:
-    """A preset is an action: it sets the dimensions. The name shown is derived from them."""
-    st.session_state["preset"] = config.name or CUSTOM
-    st.selectbox(
-        w("sidebar.preset.label"),
-        (CUSTOM, *PRESETS),
-        key="preset",
-        help=w("sidebar.preset.help"),
-        format_func=lambda option: w("sidebar.preset.custom") if option == CUSTOM else option,
-        on_change=_apply_preset,
-    )
-    preset = PRESETS.get(st.session_state["preset"])
-    with st.container():
-        if preset and preset.note:
-            st.caption(w(f"presets.{preset.note}"))
-
-
-def _apply_preset() -> None:
-    if st.session_state["preset"] != CUSTOM:
-        st.session_state.update(PRESETS[st.session_state["preset"]].values())
-
-
 def _derived(input_id: str, config: Configuration) -> str | None:
     """What an empty field stands for at present."""
     d = config.dimensions
+    if config.base.config is not None:
+        return None
     derived = {"d_ff": d.ffn_width, "n_kv_heads": d.kv_heads, "d_head": d.head_width}
     return f"{derived[input_id]():,}" if input_id in derived else None
 
 
 def _problems_beside(input_id: str, config: Configuration) -> None:
     """What is wrong with this input, what is counted meanwhile, and a button for each value that would do."""
-    if input_id not in MAY_BE_WRONG:
-        return
     with st.container():
         for problem in config.problems:
             if problem.input_id == input_id:

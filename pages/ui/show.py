@@ -6,15 +6,42 @@ from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
+from llmcalc.configuration import Configuration
 from llmcalc.quantity import Quantity
 from llmcalc.sources import Citation
 from llmcalc.units import exact, human
 from pages.ui.words import dictionary, w
 
 
+def title_of(config: Configuration) -> str:
+    """What the configuration is called: a published shape, or one with changes."""
+    return config.name or w("sidebar.custom", base=config.base.id)
+
+
 def name(quantity_id: str) -> str:
-    """What a quantity is called."""
-    return w(f"quantities.{quantity_id}")
+    """What a quantity is called.
+
+    Names of kinds of layers are put together: local_sparse_block_attention is "Attention, local sparse layers". Raises
+    KeyError where there are no words.
+    """
+    words = dictionary()
+    if (key := f"quantities.{quantity_id}") in words:
+        return words[key]
+    if quantity_id.endswith("_cache"):
+        return w("kinds.cache", part=name(quantity_id.removesuffix("_cache")))
+    kinds, rest = [], quantity_id
+    while (first := rest.split("_")[0]) not in ("block", "blocks") and f"kinds.{first}" in words:
+        kinds.append(w(f"kinds.{first}"))
+        rest = rest.removeprefix(f"{first}_")
+    kind = " ".join(kinds)
+    if rest in ("block", "blocks"):
+        return w(f"kinds.the_{rest}", kind=kind)
+    if rest.startswith("block_"):
+        part = name(rest.removeprefix("block_"))
+        return w("kinds.part_of_kind", part=part, kind=kind) if kind else w("kinds.part", part=part)
+    if kind and rest != quantity_id:
+        return w("kinds.part_of_stack", part=name(rest), kind=kind)
+    raise KeyError(f"no words for the quantity {quantity_id}")
 
 
 def headline(quantity: Quantity, *, label: str = "", help: str = "") -> None:
@@ -45,7 +72,7 @@ def citation(source: Citation) -> str:
 
 def _lines(quantity: Quantity, depth: int) -> list[str]:
     shown = quantity.working
-    lines = [f"**{_title(quantity)}**"]
+    lines = [f"**{name(quantity.id)}**"]
     if quantity.meaning and not quantity.is_total:
         lines.append(f":small[{quantity.meaning}]")
     if not quantity.is_given:
@@ -58,10 +85,6 @@ def _lines(quantity: Quantity, depth: int) -> list[str]:
         if depth > 0 and not part.is_given:
             lines += ["---", *_lines(part, depth - 1)]
     return lines
-
-
-def _title(quantity: Quantity) -> str:
-    return dictionary().get(f"quantities.{quantity.id}", quantity.id)
 
 
 def _rounded(quantity: Quantity) -> str:
@@ -77,5 +100,5 @@ def term_table(quantities: Sequence[Quantity], whole: Quantity) -> str:
     ]
     for q in sorted(quantities, key=lambda part: -part.value):
         share = q.value / whole.value if whole.value else 0
-        rows.append(f"| {_title(q)} | ${q.working.symbols}$ | {human(q.value, q.unit)} | {share:.1%} |")
+        rows.append(f"| {name(q.id)} | ${q.working.symbols}$ | {human(q.value, q.unit)} | {share:.1%} |")
     return "\n".join(rows)

@@ -19,7 +19,7 @@ def dictionary(language: str = LANGUAGE) -> dict[str, str]:
     return dict(_flat("", tomllib.loads(file.read_text(encoding="utf-8"))))
 
 
-def w(key: str, **values: Any) -> str:
+def w(key: str, /, **values: Any) -> str:
     """The words under a key, with values put in. Raises KeyError for a key without words."""
     text = dictionary()[key]
     return text.format(**values) if values else text

@@ -1,0 +1,132 @@
+"""What a configuration starts from: a shape of the plain decoder, a model of the library, a config.json.
+
+A base decides the values that its inputs have unless the reader changes them; a link carries the base by name and what
+was changed. A config.json travels in the link itself, cut down to the keys that shape the model.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from llmcalc.catalog.models import models
+from llmcalc.catalog.presets import PRESETS
+from llmcalc.errors import InputError
+from llmcalc.huggingface import Notice, Reading, override, parse_config, read_config
+from llmcalc.inputs import INPUTS, MODELS, PASTED, Integer, in_group
+from llmcalc.transformer.attention import Attention
+from llmcalc.transformer.dimensions import Dimensions
+from llmcalc.transformer.embedding import LearnedPositions
+from llmcalc.transformer.feedforward import FeedForward
+from llmcalc.transformer.model import Model
+from llmcalc.transformer.norm import NORMS, RMSNorm
+
+# The inputs that a base decides: all that shape a model
+SHAPE = tuple(i.id for group in ("shape", "architecture") for i in in_group(group))
+_PLAIN_DECODER = tuple(f.name for f in fields(Dimensions))
+
+
+@dataclass(frozen=True)
+class Base:
+    """``values`` are those of every input in `SHAPE`; ``fixed`` are the inputs that this base does not let change.
+
+    ``config`` is None for a plain decoder, which `Dimensions` describe. ``year`` and ``source`` say where it is from.
+    """
+
+    id: str
+    values: Mapping[str, Any]
+    fixed: frozenset[str]
+    config: Mapping[str, Any] | None = None
+    group: str = ""
+    year: int | None = None
+    source: str = ""
+    url: str = ""
+    note: str = ""
+    notices: tuple[Notice, ...] = field(default=())
+
+    def changed(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The inputs that may change and differ from this base."""
+        return {id: values[id] for id in SHAPE if id not in self.fixed and values[id] != self.values[id]}
+
+    def model(self, values: Mapping[str, Any]) -> Model:
+        """The model that the base and the changes describe.
+
+        Raises InputError, naming the input, for changes that contradict the rest.
+        """
+        if self.config is None:
+            return Dimensions(**{id: values[id] for id in _PLAIN_DECODER}).model()
+        sizes = {id: value for id, value in self.changed(values).items() if value is not None}
+        return read_config(override(self.config, **sizes)).model
+
+
+@functools.lru_cache(maxsize=512)
+def base(model: str, config: str = "") -> Base:
+    """The base of that name; ``config`` is the text of the config.json where the name is that of a pasted one.
+
+    Raises InputError for a config.json that cannot be read, and for sizes beyond the dashboard's controls.
+    """
+    if model in PRESETS:
+        preset = PRESETS[model]
+        values = {id: getattr(preset.dimensions, id, None) for id in SHAPE}
+        fixed = frozenset(SHAPE) - set(_PLAIN_DECODER)
+        work = preset.source.work
+        return Base(model, values, fixed, None, preset.group, work.year, str(preset.source), work.url, preset.note)
+    if model == PASTED:
+        reading = read_config(parse_config(config))
+        return _of_reading(model, reading, group=reading.model_type)
+    row = LIBRARY[model]
+    return _of_reading(model, read_config(row.config), row.group, row.year, row.source)
+
+
+def compact(config: Mapping[str, Any]) -> str:
+    """A config.json cut down to the keys that shape the model, as short text for a link.
+
+    Raises InputError where it cannot be read.
+    """
+    text = json.dumps(read_config(config).used, separators=(",", ":"))
+    base(PASTED, INPUTS["config"].read(text))
+    return text
+
+
+LIBRARY = {row.name: row for row in models().values() if row.name in MODELS and row.name not in PRESETS}
+
+
+def _of_reading(id: str, reading: Reading, group: str = "", year: int | None = None, source: str = "") -> Base:
+    sizes = reading.dimensions
+    for name, value in sizes.items():
+        declared = INPUTS.get(name)
+        if isinstance(declared, Integer) and not declared.low <= value <= declared.high:
+            raise InputError(
+                "config",
+                f"{name} = {value:,}, but the controls go from {declared.low:,} to {declared.high:,}",
+                code="config_out_of_range",
+                name=name,
+                value=value,
+                low=declared.low,
+                high=declared.high,
+            )
+    values = {input_id: sizes.get(input_id) for input_id in SHAPE} | _traits(reading.model)
+    fixed = frozenset(SHAPE) - set(sizes)
+    notices = (*reading.warnings, *reading.notes)
+    return Base(id, values, fixed, reading.used, group, year, source, source, notices=notices)
+
+
+def _traits(model: Model) -> dict[str, Any]:
+    """What the switches say of a model that has its own build: shown, not changed."""
+    parts = [part for block, _ in model.blocks for part in block.parts]
+    attention = [part for part in parts if isinstance(part, Attention)]
+    networks = [part for part in parts if isinstance(part, FeedForward)]
+    tables = [part for part in model.front if isinstance(part, LearnedPositions)]
+    norms = [part for part in parts if isinstance(part, tuple(NORMS.values()))]
+    return {
+        "gated": any(part.gated for part in networks),
+        "attention_bias": any(part.qkv_bias for part in attention),
+        "ffn_bias": any(part.bias for part in networks),
+        "norm": "RMSNorm" if any(isinstance(part, RMSNorm) for part in norms) else "LayerNorm",
+        "final_norm": any(part.component == "norm" for part in model.back),
+        "positions": "learned" if tables else "none",
+        "tied_head": "head" not in model.components(),
+    }

@@ -1,0 +1,91 @@
+"""Choose what to start from: a model of the library, or a config.json that is pasted, uploaded or fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import streamlit as st
+
+from llmcalc.bases import base, compact
+from llmcalc.configuration import Configuration
+from llmcalc.errors import InputError
+from llmcalc.hub import fetch_config
+from llmcalc.huggingface import parse_config
+from llmcalc.inputs import PASTED
+from pages.ui.ask import ask, starting_point
+from pages.ui.words import dictionary, w
+
+
+def model_menu(config: Configuration) -> None:
+    """The library; where the present model is from, what was noticed in its config, and what was changed of it."""
+    ask("model", on_change=start_over)
+    with st.container():
+        start = config.base
+        about = [text for text in (start.group, str(start.year or "")) if text]
+        if start.source:
+            about.append(f"[{w('working.source')}]({start.url})" if start.url else start.source)
+        lines = [" · ".join(about)] if about else []
+        if start.note:
+            lines.append(w(f"presets.{start.note}"))
+        lines += [notice_words(notice.id, notice.text, notice.details) for notice in start.notices]
+        st.caption("\n\n".join(lines))
+    with st.container():
+        if changed := start.changed(config.values):
+            was = ", ".join(f"{id} {_plain(start.values[id])} → {_plain(value)}" for id, value in changed.items())
+            st.caption(w("sidebar.changed", changes=was))
+            st.button(w("sidebar.undo"), on_click=start_over)
+
+
+def config_reader() -> None:
+    """Paste, upload or fetch a config.json. It ends up in the link, cut down to what shapes the model."""
+    with st.expander(w("config.title")):
+        with st.container():
+            if problem := st.session_state.get("config_problem"):
+                st.error(problem)
+        ask("config")
+        pasted = st.text_area(w("config.paste"), key="pasted", height=120, placeholder='{"model_type": "llama", …}')
+        st.button(w("config.use"), on_click=use_config, args=(parse_config, pasted), disabled=not pasted.strip())
+        file = st.file_uploader(w("config.upload"), type="json", key="uploaded")
+        if file is not None and st.session_state.get("uploaded_id") != file.file_id:
+            st.session_state["uploaded_id"] = file.file_id
+            use_config(parse_config, file.getvalue())
+            st.rerun()
+        repository = st.text_input(
+            w("config.hub"), key="hub_id", placeholder="Qwen/Qwen3-8B", help=w("config.hub_help")
+        )
+        st.button(w("config.fetch"), on_click=use_config, args=(fetch_config, repository), disabled=not repository)
+
+
+def use_config(read: Callable[[Any], Mapping[str, Any]], given: str | bytes) -> None:
+    """Start from the config that ``read`` makes of what was given. Where that cannot be used, say why; all stays."""
+    try:
+        short = compact(read(given))
+        values = base(PASTED, short).values
+    except InputError as error:
+        st.session_state["config_problem"] = problem_words(error)
+        return
+    st.session_state.update({"config_problem": None, "config": short, "model": PASTED, **values})
+
+
+def start_over() -> None:
+    """Set every input that the base decides to what it is there."""
+    st.session_state.update(starting_point().values)
+
+
+def problem_words(error: InputError) -> str:
+    """What is wrong, in the reader's words where the error has a code."""
+    key = f"problems.{error.code}"
+    if key in dictionary():
+        return w(key, **{"reason": str(error), "key": error.input_id, **error.details})
+    return w("problems.config_refused", reason=str(error))
+
+
+def notice_words(id: str, text: str, details: Mapping[str, Any]) -> str:
+    """What was noticed in a config, in the reader's words where there are any."""
+    key = f"notices.{id}"
+    return w(key, **details) if key in dictionary() else text
+
+
+def _plain(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
