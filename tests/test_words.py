@@ -10,6 +10,7 @@ import pytest
 
 from llmcalc.article import article_parameters
 from llmcalc.configuration import Configuration
+from llmcalc.errata import ERRATA, EXAMPLE_STEPS, LAYER_TERMS, complete_parameters
 from llmcalc.inputs import DEFAULTS, INPUTS
 from llmcalc.reference import formulas
 from llmcalc.training import ACCOUNTS
@@ -20,6 +21,8 @@ from pages.ui.words import dictionary
 ROOT = Path(__file__).parent.parent
 LANGUAGES = [file.stem for file in (ROOT / "llmcalc" / "words").glob("*.toml")]
 DRAWN = "\n".join(file.read_text() for file in [*ROOT.glob("pages/**/*.py"), ROOT / "app.py"])
+
+FIGURES = (*ERRATA.values(), *EXAMPLE_STEPS, *LAYER_TERMS)
 
 
 def shown_quantities():
@@ -39,7 +42,9 @@ def shown_quantities():
             memory = count(config.dimensions, config.run)
             roots += [memory.peak, memory.activations, memory.steady_state, *memory.phases.values()]
         ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}
-    return ids
+    errata = [figure.right() for figure in FIGURES]
+    ids |= {q.id for root in (*errata, complete_parameters(tied_head=False)) for _, q in root.walk() if not q.is_given}
+    return ids | {q.id for q in errata}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
