@@ -52,6 +52,7 @@ def test_every_id_has_words(language):
     words = dictionary(language)
     wanted = {f"inputs.{i}.{part}" for i in INPUTS for part in ("label", "help")}
     wanted |= {f"components.{c}" for c in COLOURS} | {f"pages.{p}.title" for p in PAGES}
+    wanted |= {f"figures.{figure.id}" for figure in FIGURES} | {f"errata.{erratum}.why" for erratum in ERRATA}
     wanted |= {f"quantities.{q}" for q in shown_quantities()}
     wanted |= {f"modules.{m.removeprefix('llmcalc.').replace('.', '_')}" for m in formulas()}
     memory = [count(Configuration(DEFAULTS).dimensions, Configuration(DEFAULTS).run) for count in ACCOUNTS.values()]
@@ -73,8 +74,9 @@ def test_no_words_are_left_over(language):
     ids = {f"quantities.{q}" for q in shown_quantities()}
     left_over = {key for key in dictionary(language) if not used.fullmatch(key)}
     assert left_over == set()
-    quantities = {key for key in dictionary(language) if key.startswith("quantities.")}
-    assert quantities - ids == set()
+    ids |= {f"figures.{figure.id}" for figure in FIGURES} | {f"errata.{erratum}.why" for erratum in ERRATA}
+    listed = {key for key in dictionary(language) if key.startswith(("quantities.", "figures.", "errata."))}
+    assert listed - ids == set()
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

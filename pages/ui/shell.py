@@ -15,7 +15,7 @@ from llmcalc.inputs import LINK_VERSION, check_link, in_group, link_parameters
 from pages.ui.ask import ask, values
 from pages.ui.words import w
 
-PAGES = ("explore", "training", "scaling", "method")
+PAGES = ("explore", "training", "scaling", "article", "method")
 OPEN_GROUP = {"training": "run", "scaling": "scaling"}
 MAY_BE_WRONG = ("n_heads", "n_kv_heads", "batch_size", "seq_len")
 HOST_KEYS = ("embed", "embed_options")
@@ -129,7 +129,7 @@ def _preset_menu(config: Configuration) -> None:
         key="preset",
         help=w("sidebar.preset.help"),
         format_func=lambda option: w("sidebar.preset.custom") if option == CUSTOM else option,
-        on_change=_apply_preset,
+        on_change=_apply_chosen_preset,
     )
     preset = PRESETS.get(st.session_state["preset"])
     with st.container():
@@ -137,9 +137,14 @@ def _preset_menu(config: Configuration) -> None:
             st.caption(w(f"presets.{preset.note}"))
 
 
-def _apply_preset() -> None:
+def _apply_chosen_preset() -> None:
     if st.session_state["preset"] != CUSTOM:
-        st.session_state.update(PRESETS[st.session_state["preset"]].values())
+        apply_preset(st.session_state["preset"])
+
+
+def apply_preset(preset_id: str) -> None:
+    """Set every dimension to a published shape; batch and sequence stay. For a control's callback."""
+    st.session_state.update(PRESETS[preset_id].values())
 
 
 def _derived(input_id: str, config: Configuration) -> str | None:
