@@ -15,6 +15,12 @@ def loss_from_parameters(*, critical_parameters, parameters, alpha):
     return (critical_parameters / parameters) ** alpha
 
 
+@formula(r"L(nN) / L(N)", "", KAPLAN_2020.at("eq. 1.1, as a ratio"))
+def loss_of_larger_model(*, count, alpha):
+    """Loss of a model of n times the parameters, as a part of the smaller one's."""
+    return count**-alpha
+
+
 @formula("P(N)", "", ARTICLE.at("G"))
 def performance_from_parameters(*, parameters, alpha):
     """The article's reading: performance proportional to a power of the parameters (in units of a model of one)."""

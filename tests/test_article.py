@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from golden_files import csv_rows
 
-from llmcalc import Dimensions, TrainingRun, inference_memory, training_memory
+from llmcalc import Dimensions, TrainingRun, article_training_memory, errata, inference_memory, training_memory
 from llmcalc.article import (
     article_activations,
     article_attention,
@@ -28,6 +28,7 @@ from llmcalc.article import (
     inference_rule_of_thumb,
     training_rule_of_thumb,
 )
+from llmcalc.errata import ERRATA, EXAMPLE_STEPS, LAYER_TERMS, PEAK_MODEL, PEAK_RUN, complete_parameters
 from llmcalc.inference import model_memory
 from llmcalc.quantity import Quantity
 from llmcalc.scaling import (
@@ -39,7 +40,7 @@ from llmcalc.scaling import (
     performance_from_parameters,
 )
 
-ERRATA = {row["id"]: row for row in csv_rows("errata.csv")}
+GOLDEN = {row["id"]: row for row in csv_rows("errata.csv")}
 D, LAYERS, VOCABULARY, D_FF, HEADS = 768, 12, 50_000, 3072, 12
 # what the article's worked example describes: no biases in the attention, no positions, no final norm, the head tied
 EXAMPLE = Dimensions(
@@ -93,29 +94,30 @@ def loss(parameters: float) -> float:
     ).value
 
 
-RIGHT = {
+# The same figures from the parts of a model and from the account of a training step
+COUNTED_ON_A_MODEL = {
     "feed_forward": lambda: in_a_layer("feed_forward"),
     "layer": lambda: block(EXAMPLE),
     "layers": lambda: 12 * block(EXAMPLE),
     "model": lambda: EXAMPLE.model().parameters().value,
     "model_fp32": lambda: model_bytes(32),
     "model_fp16": lambda: model_bytes(16),
-    "inference_rule": lambda: inference_rule_of_thumb(model_bytes=model_bytes(32)).value,
-    "training_rule": lambda: training_rule_of_thumb(model_bytes=model_bytes(32)).value,
     "input_per_token": lambda: (
         training_memory(EXAMPLE, TrainingRun(batch_size=1, seq_len=1)).steady_state.inputs["inputs"].value
     ),
     # two norms in the layer; the statistics, 8 bytes a token each, are no part of E
     "norms": lambda: (kept("norm_activations") - 2 * 8 * BATCH * LENGTH) / E,
+    "attention_input": lambda: kept("attention_input") / E,
     "query_key_value": lambda: kept("query_key_value") / E,
-    # the causal mask, a byte for each pair of positions, is shared by the batch
-    "attention_matrix": lambda: (kept("attention_matrix") - LENGTH**2) / (BATCH * LENGTH**2),
-    # the half of the wide tensors that is the second linear's input
+    "attention_output": lambda: kept("attention_output") / E,
+    "first_linear": lambda: kept("feed_forward_input") / E,
+    # the two wide tensors, half each
+    "gelu": lambda: kept("feed_forward_hidden") / 2 / E,
     "second_linear": lambda: kept("feed_forward_hidden") / 2 / E,
     "layer_activations": layer_activations,
+    # the causal mask, a byte for each pair of positions, is shared by the batch
+    "attention_matrix": lambda: (kept("attention_matrix") - LENGTH**2) / (BATCH * LENGTH**2),
     "doubling": lambda: loss(2e9) / loss(1e9),
-    "alpha": lambda: KAPLAN_ALPHA,
-    "ten_per_cent": lambda: parameters_for_better_metric(improvement=10, alpha=0.07).value,
     "gpt3_layer": lambda: block(GPT3),
     "gpt3_layers": lambda: 96 * block(GPT3),
     "gpt3_rest": lambda: GPT3.model().parameters().value - 96 * block(GPT3),
@@ -142,31 +144,58 @@ PRINTED = {
     "gpt3_layers": lambda: article_layers(n_layers=96, block_parameters=1.1e9).value,
     "gpt3_rest": lambda: 175e9 - 105.6e9,
 }
-# a term of its list that no formula sums, a figure it took from elsewhere, and one that its formula does not give
-NOT_COMPUTED = {"norms", "query_key_value", "second_linear", "alpha", "gpt3_layer"}
+# terms of its list, whose sum is tested below, a figure it took from elsewhere, and one that its formula does not give
+NOT_COMPUTED = {"norms", "attention_input", "query_key_value", "second_linear", "alpha", "gpt3_layer"}
+UNITS = {
+    "parameters": "parameters",
+    "bytes": "bytes",
+    "bytes per token": "bytes",
+    "E per layer": "E",
+    "bytes per B S S at 12 heads": "B·S²",
+    "ratio": "",
+    "exponent": "",
+}
 
 
-def test_every_erratum_is_computed():
-    assert RIGHT.keys() == ERRATA.keys()
+def test_the_errata_are_those_of_the_golden_file():
+    assert ERRATA.keys() == GOLDEN.keys()
     assert PRINTED.keys() | NOT_COMPUTED == ERRATA.keys()
     assert not PRINTED.keys() & NOT_COMPUTED
 
 
-@pytest.mark.parametrize("id", ERRATA)
+@pytest.mark.parametrize("id", GOLDEN)
+def test_an_erratum_is_printed_in_its_section_and_is_one(id):
+    erratum, golden = ERRATA[id], GOLDEN[id]
+    assert (erratum.section, erratum.printed) == (golden["place"][0], float(golden["printed"]))
+    assert erratum.right().unit == UNITS[golden["unit"]]
+    assert erratum.printed != erratum.right().value
+
+
+@pytest.mark.parametrize("id", GOLDEN)
 def test_the_right_figure_is_what_llmcalc_computes(id):
-    assert _as_printed(RIGHT[id](), ERRATA[id]["right"]) == float(ERRATA[id]["right"])
+    assert _as_printed(ERRATA[id].right().value, GOLDEN[id]["right"]) == float(GOLDEN[id]["right"])
+
+
+@pytest.mark.parametrize("figure", {f.id: f for f in (*ERRATA.values(), *EXAMPLE_STEPS, *LAYER_TERMS)}.values())
+def test_the_right_figure_has_a_working_or_a_source(figure):
+    right = figure.right()
+    assert right.source or right.is_total
+
+
+@pytest.mark.parametrize("figure", [f for f in (*EXAMPLE_STEPS, *LAYER_TERMS) if f.id not in ERRATA])
+def test_what_is_no_erratum_is_printed_rightly(figure):
+    assert figure.printed == figure.right().value
+
+
+@pytest.mark.parametrize("id", COUNTED_ON_A_MODEL)
+def test_a_model_and_a_training_step_have_the_same_figure(id):
+    figures = ERRATA | {figure.id: figure for figure in LAYER_TERMS}
+    assert figures[id].right().value == pytest.approx(COUNTED_ON_A_MODEL[id](), rel=1e-12)
 
 
 @pytest.mark.parametrize("id", PRINTED)
 def test_the_printed_figure_is_what_its_own_formula_and_slip_give(id):
-    assert _as_printed(PRINTED[id](), ERRATA[id]["printed"]) == float(ERRATA[id]["printed"])
-
-
-@pytest.mark.parametrize("row", ERRATA.values(), ids=ERRATA)
-def test_an_erratum_names_its_place_and_a_reason_and_is_one(row):
-    assert float(row["printed"]) != float(row["right"])
-    assert row["place"][0] in "ABCDEFGHI"
-    assert row["why"].endswith(".")
+    assert _as_printed(PRINTED[id](), GOLDEN[id]["printed"]) == float(GOLDEN[id]["printed"])
 
 
 def _as_printed(value: float, printed: str) -> float:
@@ -178,6 +207,10 @@ def _as_printed(value: float, printed: str) -> float:
 
 
 # B. Parameters
+
+
+def test_the_worked_example_is_the_preset():
+    assert (errata.EXAMPLE, errata.GPT3) == (EXAMPLE, GPT3)
 
 
 def test_the_worked_example_adds_up_to_its_right_total():
@@ -205,6 +238,10 @@ def test_what_gpt2_has_more_than_the_article_counts_is_named():
     same_vocabulary = dataclasses.replace(gpt2, vocab_size=VOCABULARY)
     assert same_vocabulary.model().parameters().value == 124_242_432
     assert dataclasses.replace(same_vocabulary, tied_head=False).model().parameters().value == 162_642_432
+    assert complete_parameters(tied_head=True).value == 124_242_432
+    assert complete_parameters(tied_head=False).value == 162_642_432
+    left_out = {part.id: part.value for part in complete_parameters(tied_head=True).parts[1:]}
+    assert left_out == {"attention_biases": attention_biases, "positions": positions, "final_norm": final_norm}
 
     articles, real = article_components(same_vocabulary), components(same_vocabulary)
     difference = {id: real[id].value - articles.get(id, 0) for id in real}
@@ -234,9 +271,20 @@ def test_the_models_bytes_are_those_that_inference_loads():
 
 
 def test_the_articles_own_list_sums_to_more_than_it_prints():
-    terms = {"norms": 4 + 4, "qkv": 2, "attention output": 2, "first linear": 2, "GELU": 8, "second linear": 2}
-    assert article_listed_activations(batch_size=1, seq_len=1, d_model=1).value == sum(terms.values()) == 24
+    # layer norm 4, twice; queries, keys and values 2; attention output 2; first linear 2; GELU 8; second linear 2
+    listed = sum(term.printed for term in LAYER_TERMS) + ERRATA["norms"].printed
+    assert listed == 4 + 4 + 2 + 2 + 2 + 8 + 2 == 24
+    assert article_listed_activations(batch_size=1, seq_len=1, d_model=1).value == listed
     assert article_layer_activations(n_layers=1, batch_size=1, seq_len=1, d_model=1).value == 14
+
+
+def test_the_articles_peak_is_set_beside_ours_at_its_own_setting():
+    # 9.65 GiB by its formula, with the 124,475,904 parameters of this vocabulary
+    articles = article_training_memory(PEAK_MODEL, PEAK_RUN).peak
+    elements, pairs, logits = 12 * 1024 * 768, 12 * 1024**2, 12 * 1024 * 50_304
+    assert articles.value == 16 * 124_475_904 + 8 * 12 * 1024 + 12 * (14 * elements + 4 * pairs) + 10 * logits
+    assert articles.value / 2**30 == pytest.approx(9.65, abs=0.005)
+    assert training_memory(PEAK_MODEL, PEAK_RUN).peak.value > 2 * articles.value
 
 
 def test_the_articles_activations_are_its_formula():

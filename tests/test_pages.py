@@ -8,8 +8,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from llmcalc.bases import SHAPE, base
-from llmcalc.catalog.presets import PRESETS
+from llmcalc.catalog.presets import ARTICLE_EXAMPLE, PRESETS
 from llmcalc.configuration import Configuration
+from llmcalc.errata import ERRATA
 from llmcalc.inputs import DEFAULTS, INPUTS, PASTED, link_parameters
 from pages.ui.shell import PAGES
 from pages.ui.words import w
@@ -174,6 +175,36 @@ def test_the_scaling_page_answers_what_ten_per_cent_better_costs():
     shown = metrics(opened("scaling", {"alpha": "0.07"}))
     assert shown[w("scaling.metric_better", percent="10")] == "3.90"
     assert shown[w("scaling.loss_lower", percent="10")] == "4.50"
+
+
+def test_the_article_page_shows_every_erratum_with_its_reason_whatever_the_sliders_say():
+    shown = "\n".join(element.value for element in opened("article", {"d_model": "1600"}).markdown)
+    for id, erratum in ERRATA.items():
+        (row,) = [line for line in shown.splitlines() if w(f"errata.{id}.why") in line and w(f"figures.{id}") in line]
+        right = erratum.right()
+        if right.unit in ("parameters", "bytes"):
+            assert f"| {erratum.printed:,} | **{int(right.value):,}** |" in row
+    for complete in ("124,242,432", "162,642,432", "174,604,259,328"):
+        assert f"**{complete}**" in shown
+
+
+@pytest.mark.parametrize("letter", "bcdefgi")
+def test_every_section_of_the_article_that_computes_opens_its_working(letter):
+    app = opened("article")
+    before = len(app.markdown)
+    app.session_state[f"working_{letter}"] = True
+    app.run()
+    assert not app.exception
+    assert len(app.markdown) > before
+
+
+def test_the_article_page_sets_the_sliders_to_its_example_and_keeps_batch_and_sequence():
+    app = opened("article", {"d_model": "1600", "batch_size": "3"})
+    app.button(key="use_example").click().run()
+    assert not app.exception
+    assert app.selectbox(key="model").value == ARTICLE_EXAMPLE
+    assert app.session_state["batch_size"] == 3
+    assert app.button(key="use_example").disabled
 
 
 def test_every_chart_says_in_words_what_it_shows():

@@ -12,6 +12,7 @@ import pytest
 from llmcalc.article import article_parameters
 from llmcalc.bases import base
 from llmcalc.configuration import Configuration
+from llmcalc.errata import ERRATA, EXAMPLE_STEPS, LAYER_TERMS, complete_parameters
 from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED
 from llmcalc.reference import formulas
 from llmcalc.training import ACCOUNTS
@@ -24,6 +25,8 @@ ARTICLE_SHAPE = {"d_model": 768, "d_ff": 3072, "n_layers": 12, "vocab_size": 50_
 ROOT = Path(__file__).parent.parent
 LANGUAGES = [file.stem for file in (ROOT / "llmcalc" / "words").glob("*.toml")]
 DRAWN = "\n".join(file.read_text() for file in [*ROOT.glob("pages/**/*.py"), ROOT / "app.py"])
+
+FIGURES = (*ERRATA.values(), *EXAMPLE_STEPS, *LAYER_TERMS)
 
 
 @functools.cache
@@ -41,7 +44,9 @@ def shown_quantities():
             memory = count(config.dimensions, config.run, model)
             roots += [memory.peak, memory.activations, memory.steady_state, *memory.phases.values()]
         ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}
-    return ids
+    errata = [figure.right() for figure in FIGURES]
+    ids |= {q.id for root in (*errata, complete_parameters(tied_head=False)) for _, q in root.walk() if not q.is_given}
+    return ids | {q.id for q in errata}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -49,6 +54,7 @@ def test_every_id_has_words(language):
     words = dictionary(language)
     wanted = {f"inputs.{i}.{part}" for i in INPUTS for part in ("label", "help")}
     wanted |= {f"components.{c}" for c in COLOURS} | {f"pages.{p}.title" for p in PAGES}
+    wanted |= {f"figures.{figure.id}" for figure in FIGURES} | {f"errata.{erratum}.why" for erratum in ERRATA}
     wanted |= {f"modules.{m.removeprefix('llmcalc.').replace('.', '_')}" for m in formulas()}
     memory = [count(Configuration(DEFAULTS).dimensions, Configuration(DEFAULTS).run) for count in ACCOUNTS.values()]
     wanted |= {f"phases.{phase}" for m in memory for phase in m.phases}
@@ -69,6 +75,8 @@ def test_no_words_are_left_over(language):
     used = re.compile("|".join(f"(?:{p})" for p in patterns))
     left_over = {key for key in dictionary(language) if not used.fullmatch(key)}
     assert left_over == set()
+    figures = {f"figures.{figure.id}" for figure in FIGURES} | {f"errata.{erratum}.why" for erratum in ERRATA}
+    assert {key for key in dictionary(language) if key.startswith(("figures.", "errata."))} - figures == set()
     pieces = {piece for id in shown_quantities() for piece in suffixes(id)}
     assert {key for key in dictionary(language) if key.startswith("quantities.")} - pieces == set()
 

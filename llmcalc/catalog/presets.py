@@ -29,8 +29,9 @@ def _gpt3(id: str, d_model: int, n_layers: int, n_heads: int, note: str = "") ->
     return Preset(id, "GPT-3", BROWN_2020.at("table 2.1"), shape, note)
 
 
+ARTICLE_EXAMPLE = "Article's example"
 PRESETS = {row.id: row for row in (
-    Preset("Article's example", "Article", ARTICLE.at("B, worked example"),
+    Preset(ARTICLE_EXAMPLE, "Article", ARTICLE.at("B, worked example"),
            Dimensions(vocab_size=50_000, attention_bias=False, final_norm=False, positions="none")),
     _gpt2("GPT-2 124M", 768, 12, 12),
     _gpt2("GPT-2 Medium 355M", 1024, 24, 16),

@@ -68,6 +68,12 @@ def use_config(read: Callable[[Any], Mapping[str, Any]], given: str | bytes) -> 
     st.session_state.update({"config_problem": None, "config": short, "model": PASTED, **values})
 
 
+def start_from(model: str) -> None:
+    """Start from another model: its name, and every input that it decides. For a control's callback."""
+    st.session_state["model"] = model
+    start_over()
+
+
 def start_over() -> None:
     """Set every input that the base decides to what it is there."""
     st.session_state.update(starting_point().values)

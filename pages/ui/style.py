@@ -13,6 +13,8 @@ _CSS = """
 .katex { font-size: 1.05em; }
 .stMarkdown table { display: block; max-width: 100%; overflow-x: auto; }
 .stMarkdown :is(td, th) { white-space: nowrap; }
+/* printed / right / why: the reason wraps, and on a phone it has a line of its own under its figures */
+[class*="st-key-printed_"] :is(td, th):last-child { white-space: normal; }
 /* headline numbers: as many to a row as there is room for, two on a phone */
 .st-key-headlines { display: grid; gap: 0.8rem;
   grid-template-columns: repeat(auto-fit, minmax(min(11rem, 46%), 1fr)); }
@@ -23,6 +25,14 @@ _CSS = """
 [data-testid="stSidebar"] [data-testid="stColumn"] { min-width: 0; }
 @media (max-width: 767px) {
   [data-testid="stMainBlockContainer"] { padding-left: 0.9rem; padding-right: 0.9rem; }
+  .stMarkdown :is(td, th) { padding: 0.4rem 0.5rem; }
+  [class*="st-key-printed_"] :is(table, thead, tbody) { display: block; }
+  [class*="st-key-printed_"] tr { display: grid; grid-template-columns: minmax(0, 1fr) repeat(2, 8.4em);
+    font-size: 0.9em; border-bottom: 1px solid rgba(128, 128, 128, 0.3); }
+  .st-key-printed_b tr { grid-template-columns: minmax(0, 1fr) repeat(2, 6.6em) 5.4em; }
+  [class*="st-key-printed_"] :is(td, th) { border: none; padding: 0.4rem 0.2rem; white-space: normal; }
+  [class*="st-key-printed_"] td:last-child { grid-column: 1 / -1; padding-top: 0; opacity: 0.85; }
+  [class*="st-key-printed_"] :is(td:last-child:empty, th:last-child) { display: none; }
   [data-testid="stExpandSidebarButton"] { width: auto; }
   [data-testid="stExpandSidebarButton"]::after { content: OPEN_LABEL; padding-left: 0.4rem; }
   /* open, it takes the lower half, and the chart that a knob moves stays in sight above it */
