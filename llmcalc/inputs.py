@@ -208,8 +208,8 @@ _ALL: tuple[Input, ...] = (
     Text(id="config", group="base", longest=20_000),
     # the main knobs
     Integer(id="d_model", group="shape", low=1, high=65_536, default=768, scale=_stops(64, 32_768, 16, 64)),
-    Integer(id="n_layers", group="shape", low=1, high=1_000, default=12, scale=_stops(1, 256, 16)),
-    Integer(id="n_heads", group="shape", low=1, high=1_024, default=12, scale=_stops(1, 256, 16)),
+    Integer(id="n_layers", group="shape", low=1, high=1_000, default=12, scale=_stops(1, 256, 64)),
+    Integer(id="n_heads", group="shape", low=1, high=1_024, default=12, scale=_stops(1, 256, 64)),
     Integer(id="vocab_size", group="shape", low=1, high=2_000_000, default=50_257, scale=_VOCABULARIES),
     Integer(id="batch_size", group="size", low=1, high=65_536, default=8, scale=_stops(1, 65_536, 2)),
     Integer(id="seq_len", group="size", low=1, high=1_048_576, default=1_024, scale=_stops(16, 1_048_576, 2)),

@@ -67,6 +67,9 @@ st.markdown(
     )
 )
 
+if config.is_estimate:
+    st.caption(w("training.estimate"))
+
 
 def growth(knob: str) -> None:
     """Memory against one knob, the other held: training peak and inference."""

@@ -45,6 +45,9 @@ totals = ", ".join(f"{row} {human(sum(parts.values()), 'bytes')}" for row, parts
 figure = memory_bars(title, rows, names, device, w("axes.memory"))
 chart(figure, key="memory_by_phase", alt=f"{title}: {totals}", height=320)
 
+if config.is_estimate:
+    st.caption(w("training.estimate"))
+
 st.subheader(w("training.terms", phase=w(f"phases.{training.peak_phase}")), anchor=False)
 at_peak = training.phases[training.peak_phase]
 st.markdown(term_table([q for q in at_peak.parts if q.value], at_peak))

@@ -87,14 +87,14 @@ def _slider_and_number(declared: Integer, default: int, common: dict[str, Any]) 
             label_visibility="collapsed",
             **{**common, "help": None},
         )
-    st.session_state[slider_key] = declared.nearest_stop(value)
+    nearest = st.session_state[slider_key] = declared.nearest_stop(value)
     with slider:
         st.select_slider(
             common["label"],
             declared.scale,
             key=slider_key,
             help=common["help"],
-            format_func=lambda stop: f"{stop:,}",
+            format_func=lambda stop: f"{value if stop == nearest else stop:,}",
             disabled=common["disabled"],
             on_change=_move,
             args=(declared.id, slider_key),

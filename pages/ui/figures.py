@@ -44,12 +44,13 @@ def share_bars(title: str, values: Mapping[str, float], names: Mapping[str, str]
             "type": "bar", "orientation": "h",
             "y": [names[c] for c in order], "x": [values[c] for c in order],
             "marker": {"color": [COLOURS[c] for c in order]},
-            "text": text, "textposition": "auto", "cliponaxis": False, "insidetextanchor": "end",
+            "text": text, "cliponaxis": False, "insidetextanchor": "end",
+            "textposition": ["inside" if values[c] > 0.6 * values[order[-1]] else "outside" for c in order],
             "customdata": text, "hovertemplate": "%{y}<br>%{customdata}<extra></extra>",
         }],
         "layout": layout(
             title, showlegend=False, bargap=0.25,
-            xaxis={"title": {"text": axis}, "rangemode": "tozero", "tickformat": "~s", "nticks": 6},
+            xaxis={"title": {"text": axis}, "rangemode": "tozero", **linear_ticks(values[order[-1]], unit)},
             yaxis={"automargin": True, "ticksuffix": " "},
         ),
     }  # fmt: skip
@@ -163,6 +164,19 @@ def log10(value: float) -> float:
     return math.log10(value)
 
 
+def linear_ticks(largest: float, unit: str, most: int = 5) -> dict[str, Any]:
+    """Ticks from zero in steps of 1, 2 or 5 times a power of ten, written as people write them."""
+    magnitude = 10.0 ** math.floor(log10(max(largest, 1) / most))
+    step = next(magnitude * n for n in (1, 2, 5, 10) if largest <= most * magnitude * n)
+    values = [step * n for n in range(most + 1)]
+    return {"tickvals": values, "ticktext": ["0", *(_plain(human(value, unit)) for value in values[1:])]}
+
+
+def _plain(text: str) -> str:
+    """A round number without its zeros after the point: 20.0 M is 20 M."""
+    return text.replace(".00", "").replace(".0", "")
+
+
 def log_ticks(low: float, high: float, most: int = 7) -> dict[str, Any]:
     """Tick positions on a log axis: powers of ten, thinned, written as people write them."""
     first, last = int(log10(low) // 1), int(-(-log10(high) // 1))
@@ -175,4 +189,4 @@ def tick(value: float) -> str:
     """A power of ten for an axis: 1, 10, 1 k, 1 M; below one, 0.01; beyond 10¹⁵, 10¹⁸."""
     if value < 1:
         return f"{value:g}"
-    return f"{value:g}" if value < 1000 else human(value, "tokens").replace(".00", "").replace(".0", "")
+    return f"{value:g}" if value < 1000 else _plain(human(value, "tokens"))
