@@ -223,3 +223,22 @@ def test_the_method_page_finds_formulas_and_says_when_there_are_none():
     assert 0 < len(app.expander) < everything
     app.text_input(key="method_search").set_value("no such formula").run()
     assert [info.value for info in app.info] == [w("method.nothing", wanted="no such formula")]
+
+
+def test_an_uploaded_config_becomes_the_model():
+    app = opened()
+    app.file_uploader(key="uploaded").upload("config.json", b'{"model_type": "gpt2", "n_layer": 3}')
+    app.run()
+    assert not app.exception
+    assert app.header[0].value == PASTED
+    assert app.session_state["n_layers"] == 3
+
+
+def test_a_hub_that_cannot_be_reached_is_said_and_the_app_stays_as_it_was(monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    app = opened(link={"model": "Yi 6B"})
+    app.text_input(key="hub_id").set_value("owner/name").run()
+    next(b for b in app.button if b.label == w("config.fetch")).click().run()
+    assert not app.exception
+    assert "No connection" in app.error[0].value
+    assert app.header[0].value == "Yi 6B"

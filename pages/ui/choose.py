@@ -46,15 +46,11 @@ def config_reader() -> None:
         ask("config")
         pasted = st.text_area(w("config.paste"), key="pasted", height=120, placeholder='{"model_type": "llama", …}')
         st.button(w("config.use"), on_click=use_config, args=(parse_config, pasted), disabled=not pasted.strip())
-        file = st.file_uploader(w("config.upload"), type="json", key="uploaded")
-        if file is not None and st.session_state.get("uploaded_id") != file.file_id:
-            st.session_state["uploaded_id"] = file.file_id
-            use_config(parse_config, file.getvalue())
-            st.rerun()
+        st.file_uploader(w("config.upload"), type="json", key="uploaded", on_change=use_upload)
         repository = st.text_input(
             w("config.hub"), key="hub_id", placeholder="Qwen/Qwen3-8B", help=w("config.hub_help")
         )
-        st.button(w("config.fetch"), on_click=use_config, args=(fetch_config, repository), disabled=not repository)
+        st.button(w("config.fetch"), on_click=fetch_and_use, args=(repository,), disabled=not repository)
 
 
 def use_config(read: Callable[[Any], Mapping[str, Any]], given: str | bytes) -> None:
@@ -66,6 +62,18 @@ def use_config(read: Callable[[Any], Mapping[str, Any]], given: str | bytes) -> 
         st.session_state["config_problem"] = problem_words(error)
         return
     st.session_state.update({"config_problem": None, "config": short, "model": PASTED, **values})
+
+
+def use_upload() -> None:
+    """Start from the file that was uploaded, if it was not just taken away."""
+    if file := st.session_state["uploaded"]:
+        use_config(parse_config, file.getvalue())
+
+
+def fetch_and_use(repository: str) -> None:
+    """Start from a repository's config.json."""
+    with st.spinner(w("config.fetching", repository=repository)):
+        use_config(fetch_config, repository)
 
 
 def start_from(model: str) -> None:
