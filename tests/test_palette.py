@@ -1,0 +1,61 @@
+"""Colours can be told apart by everyone, on white and on black."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from pages.ui.palette import COLOURS
+
+# What stands side by side in one chart, bar against bar
+TOGETHER = {
+    "a dense model": ("embedding", "positions", "attention", "feed_forward", "norm", "head"),
+    "a mixture of experts": ("embedding", "attention", "feed_forward", "router", "experts", "shared_experts", "head"),
+    "memory": (
+        *("weights", "optimizer_state", "gradients", "weight_casts", "attention", "feed_forward", "norm", "logits"),
+        "kv_cache",
+    ),
+    "the article's memory": ("weights", "optimizer_state", "gradients", "layer_activations", "attention", "logits"),
+}
+# Machado, Oliveira, Fernandes 2009, "A Physiologically-based Model for Simulation of Color Vision Deficiency", table 1,
+# severity 1.0: linear RGB seen without red-, green- or blue-sensitive cones
+SIGHT = {
+    "normal": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+BACKGROUND = {"light": "#ffffff", "dark": "#11151a"}
+
+
+def linear(colour: str) -> np.ndarray:
+    """Linear RGB of #rrggbb (sRGB, IEC 61966-2-1)."""
+    srgb = np.array([int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)])
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+
+
+def lab(colour: str, sight: str) -> np.ndarray:
+    """CIE Lab (D65) of a colour as an eye sees it."""
+    seen = np.clip(np.array(SIGHT[sight]) @ linear(colour), 0, 1)
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    x, y, z = np.cbrt(to_xyz @ seen / [0.9505, 1.0, 1.089])
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+@pytest.mark.parametrize("theme", BACKGROUND)
+@pytest.mark.parametrize("chart", TOGETHER)
+def test_colours_of_one_chart_differ_clearly(chart, theme, sight):
+    shade = {c: COLOURS[c].split("|")[theme == "dark"] for c in TOGETHER[chart]}
+    distance = {(a, b): np.linalg.norm(lab(shade[a], sight) - lab(shade[b], sight)) for a, b in combinations(shade, 2)}
+    # 2.3 is a just noticeable difference between two fields side by side; a legend needs several
+    assert {pair: round(d, 1) for pair, d in distance.items() if d < 10} == {}
+
+
+@pytest.mark.parametrize("theme", BACKGROUND)
+def test_every_colour_stands_out_from_the_background(theme):
+    ground = lab(BACKGROUND[theme], "normal")
+    faint = {c for c, pair in COLOURS.items() if abs(lab(pair.split("|")[theme == "dark"], "normal") - ground)[0] < 12}
+    assert faint == set()
