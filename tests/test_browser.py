@@ -161,6 +161,20 @@ def test_a_number_opens_to_show_its_working(page, address):
     expect(opened.locator(".katex").first).to_be_visible()
 
 
+def test_a_tile_that_was_opened_stays_open_when_a_slider_moves(page, address):
+    page.goto(f"{address}/parameters?n_layers=24")
+    chart = "document.querySelector('.js-plotly-plot')"
+    heading = page.locator(".treemaplayer").get_by_text("Attention", exact=True)
+    heading.click(force=True)
+    page.wait_for_function(f"{chart}._fullData[0].level === 'parameters/attention'")
+    before = page.evaluate(f"{chart}.data[0].values[0]")
+    slider = page.get_by_role("slider", name="Width")
+    slider.focus()
+    slider.press("ArrowRight")
+    page.wait_for_function(f"{chart}.data[0].values[0] !== {before}")
+    assert page.evaluate(f"{chart}._fullData[0].level") == "parameters/attention"
+
+
 def test_on_a_phone_the_knobs_open_below_the_chart_that_they_move(browser, address):
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     phone = context.new_page()

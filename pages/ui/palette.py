@@ -52,6 +52,9 @@ COMPONENT_OF = {
 
 MARK = "#C1272D|#FF6B6B"  # what belongs to the reader: the device's memory, the present configuration
 TEXT, MUTED = "theme:text", "theme:muted"
+# Kinds of layers in one model, in its order: without hue, since hues are components
+KINDS = ("#D5DAE0|#39424D", "#6B7480|#A9B2BD", "#A3ABB5|#6A7482", "#2F3640|#E3E7EC")
+_BACKGROUNDS = ("#ffffff", "#11151a")  # those of .streamlit/config.toml, light and dark
 
 
 def component_of(term: Quantity) -> str:
@@ -65,3 +68,26 @@ def by_component(terms: Iterable[Quantity]) -> dict[str, float]:
     for term in terms:
         sums[component_of(term)] = sums.get(component_of(term), 0) + term.value
     return {component: sums[component] for component in COLOURS if component in sums}
+
+
+def paler(colour: str, share: float) -> str:
+    """A colour of the palette with a share of the page's background mixed in."""
+    sides = zip(colour.split("|"), _BACKGROUNDS, strict=True)
+    return "|".join(_mixed(ink, paper, share) for ink, paper in sides)
+
+
+def ink_on(colour: str) -> str:
+    """Black or white, whichever reads better on a colour of the palette."""
+    return "|".join("#14181D" if _luminance(side) > 0.18 else "#FFFFFF" for side in colour.split("|"))
+
+
+def _luminance(colour: str) -> float:
+    """Relative luminance as WCAG 2 defines it."""
+    channels = [value / 255 for value in bytes.fromhex(colour[1:])]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _mixed(ink: str, paper: str, share: float) -> str:
+    channels = zip(bytes.fromhex(ink[1:]), bytes.fromhex(paper[1:]), strict=True)
+    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in channels)

@@ -17,7 +17,7 @@ from pages.ui.ask import ask, starting_point, values
 from pages.ui.choose import config_reader, model_menu
 from pages.ui.words import w
 
-PAGES = ("explore", "training", "scaling", "article", "method")
+PAGES = ("explore", "parameters", "training", "scaling", "article", "method")
 OPEN_GROUP = {"training": "run", "scaling": "scaling"}
 HOST_KEYS = ("embed", "embed_options")
 

@@ -29,19 +29,28 @@ def name(quantity_id: str) -> str:
         return words[key]
     if quantity_id.endswith("_cache"):
         return w("kinds.cache", part=name(quantity_id.removesuffix("_cache")))
-    kinds, rest = [], quantity_id
+    of_kind, rest = _kind_and_rest(quantity_id)
+    if rest in ("block", "blocks"):
+        return w(f"kinds.the_{rest}", kind=of_kind)
+    if rest.startswith("block_"):
+        part = name(rest.removeprefix("block_"))
+        return w("kinds.part_of_kind", part=part, kind=of_kind) if of_kind else w("kinds.part", part=part)
+    if of_kind and rest != quantity_id:
+        return w("kinds.part_of_stack", part=name(rest), kind=of_kind)
+    raise KeyError(f"no words for the quantity {quantity_id}")
+
+
+def kind(block_name: str) -> str:
+    """What kind of layers these are ("local mixture-of-experts"); nothing where a model has one kind only."""
+    return _kind_and_rest(block_name)[0]
+
+
+def _kind_and_rest(quantity_id: str) -> tuple[str, str]:
+    words, kinds, rest = dictionary(), [], quantity_id
     while (first := rest.split("_")[0]) not in ("block", "blocks") and f"kinds.{first}" in words:
         kinds.append(w(f"kinds.{first}"))
         rest = rest.removeprefix(f"{first}_")
-    kind = " ".join(kinds)
-    if rest in ("block", "blocks"):
-        return w(f"kinds.the_{rest}", kind=kind)
-    if rest.startswith("block_"):
-        part = name(rest.removeprefix("block_"))
-        return w("kinds.part_of_kind", part=part, kind=kind) if kind else w("kinds.part", part=part)
-    if kind and rest != quantity_id:
-        return w("kinds.part_of_stack", part=name(rest), kind=kind)
-    raise KeyError(f"no words for the quantity {quantity_id}")
+    return " ".join(kinds), rest
 
 
 def headline(quantity: Quantity, *, label: str = "", help: str = "") -> None:

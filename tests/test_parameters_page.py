@@ -1,0 +1,85 @@
+"""The parameters page: what the models' own classes were counted to have, on tiles, in bars and in the table."""
+
+from __future__ import annotations
+
+import pytest
+from golden_files import json_rows
+from test_pages import charts, metrics, opened
+
+from llmcalc import from_config
+from llmcalc.catalog.models import model, models
+from llmcalc.transformer.breakdown import breakdown, invoice
+from pages.ui.model_figures import parameter_map, plain
+from pages.ui.palette import COLOURS
+from pages.ui.show import name
+from pages.ui.words import w
+
+GOLDEN = {row["id"]: row for row in json_rows("parameters.jsonl")}
+
+
+@pytest.mark.parametrize(
+    ("id", "menu", "total", "active"),
+    [
+        ("gpt2", "GPT-2 124M", 124_439_808, 124_439_808),
+        ("mixtral-8x7b", model("mixtral-8x7b").name, 46_702_792_704, 12_879_925_248),
+        ("deepseek-v3", model("deepseek-v3").name, 671_026_404_352, 37_552_282_624),
+    ],
+)
+def test_the_page_shows_the_total_and_what_is_active(id, menu, total, active):
+    assert (GOLDEN[id]["total"], GOLDEN[id]["active"]) == (total, active)
+    app = opened("parameters", {"model": menu})
+    (table,) = [text.value for text in app.markdown if w("parameters.column_formula") in text.value]
+    *rows, last = table.splitlines()
+    assert f"{total:,}" in last
+    assert f"{active:,}" in last
+    for component, count in GOLDEN[id]["components"].items():
+        (row,) = [row for row in rows if row.startswith(f"| **{w(f'components.{component}')}** |")]
+        assert f"| {count:,} |" in row
+
+    tiles, bars = (figure["data"] for figure in charts(app))
+    assert tiles[0]["values"][0] == total
+    outside = sum(GOLDEN[id]["components"].get(name, 0) for name in ("embedding", "positions", "head"))
+    in_layers = sum(sum(trace["y"]) for trace in bars if trace.get("yaxis") != "y2")
+    width = app.session_state["d_model"]
+    final_norm = 2 * width if id == "gpt2" else width  # LayerNorm has a bias, RMSNorm has none
+    assert in_layers == total - outside - final_norm
+
+
+def test_active_parameters_are_shown_only_where_they_differ():
+    assert w("parameters.active") not in metrics(opened("parameters"))
+    shown = metrics(opened("parameters", {"model": model("mixtral-8x7b").name}))
+    assert shown[w("parameters.active")] == "12.9 B"
+
+
+def test_the_working_opens_on_demand():
+    app = opened("parameters", {"model": "T5 small"})
+    closed = len(app.markdown)
+    app.session_state["parameters_working"] = True
+    app.run()
+    assert not app.exception
+    assert len(app.markdown) > closed
+
+
+@pytest.mark.parametrize("menu", ["T5 small", "Switch base 8", "Llama 4 Maverick 400B (text)"])
+def test_kinds_of_layers_are_told_apart_under_the_bars(menu):
+    app = opened("parameters", {"model": menu})
+    strip = [trace for trace in charts(app)[1]["data"] if trace.get("yaxis") == "y2"]
+    layers = sorted(at for trace in strip for at in trace["x"])
+    assert len(strip) > 1
+    assert layers == list(range(len(layers)))
+    assert len({trace["name"] for trace in strip}) == len(strip)
+
+
+@pytest.mark.parametrize("id", list(models()))
+def test_every_piece_of_every_model_has_a_name_and_a_formula_that_a_label_can_write(id):
+    counted = from_config(model(id).config)
+    (tiles,) = parameter_map("title", breakdown(counted), id, dict.fromkeys(COLOURS, "component"))["data"]
+    assert all(tiles["labels"])
+    assert not [text for text in tiles["customdata"] if set(text) & set("\\{}_^$")]
+    assert all(name(line.id) for line in invoice(counted))
+
+
+def test_a_label_writes_subscripts_and_powers():
+    assert plain(r"2 \cdot d_\text{ff} + r_q \cdot \left(d_n + 1\right) + d^{2}") == (
+        "2 · d<sub>ff</sub> + r<sub>q</sub> · (d<sub>n</sub> + 1) + d<sup>2</sup>"
+    )
