@@ -12,7 +12,17 @@ import streamlit as st
 from llmcalc.bases import base
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
-from llmcalc.inputs import DEFAULTS, LINK_VERSION, PASTED, LinkProblem, check_link, in_group, link_parameters
+from llmcalc.inputs import (
+    DEFAULTS,
+    INPUTS,
+    LINK_VERSION,
+    PASTED,
+    LinkProblem,
+    Text,
+    check_link,
+    in_group,
+    link_parameters,
+)
 from pages.ui.ask import ask, starting_point, values
 from pages.ui.choose import config_reader, model_menu
 from pages.ui.words import w
@@ -54,8 +64,10 @@ def tame_garbage_collector() -> None:
 def read_link() -> None:
     """Once a session, before any control is drawn: find what the link says that cannot be used, and take it out."""
     if "link_problems" in st.session_state:
+        _repair()
         return
     given = {key: st.query_params.get_all(key) for key in st.query_params}
+    repairs: dict[str, Any] = {}
     problems = check_link({key: values for key, values in given.items() if key in ("model", "config")})
     _take_out(problems)
     if st.query_params.get("model") == PASTED:
@@ -65,18 +77,27 @@ def read_link() -> None:
             code, details = error.code or "config_refused", {"reason": str(error), **error.details}
             problems.append(LinkProblem("config", given.get("config", [""])[0][:200], code, "", details))
             del st.query_params["model"]
+            repairs["model"] = DEFAULTS["model"]
     rest = {key: values for key, values in given.items() if key not in ("model", "config")}
     problems += check_link(rest, HOST_KEYS, DEFAULTS | dict(starting_point().values))
     _take_out(problems)
     if "v" in st.query_params:
         del st.query_params["v"]
     st.session_state["link_problems"] = problems
+    repairs |= {p.key: p.used for p in problems if isinstance(INPUTS.get(p.key), Text)}
+    st.session_state["link_repairs"] = repairs
 
 
 def _take_out(problems: list[LinkProblem]) -> None:
     for problem in problems:
         if problem.key in st.query_params:
             del st.query_params[problem.key]
+
+
+def _repair() -> None:
+    """A control takes from the link what Streamlit finds nothing wrong with, such as any text, though it is taken out;
+    only once it has been drawn does it take another value."""
+    st.session_state.update(st.session_state.pop("link_repairs", {}))
 
 
 def link_messages() -> None:
@@ -95,7 +116,7 @@ def link_messages() -> None:
 
 
 def _shown(value: object) -> str:
-    return w("link.empty") if value is None else f"`{value}`"
+    return w("link.empty") if value is None else w("link.nothing") if value == "" else f"`{value}`"
 
 
 def sidebar(page: str) -> None:
@@ -119,6 +140,8 @@ def sidebar(page: str) -> None:
         with st.expander(w("link.copy")):
             st.markdown(w("link.explained"))
             st.code(link(), language=None, wrap_lines=True)
+    if st.session_state.get("link_repairs"):
+        st.rerun()
 
 
 def link() -> str:
