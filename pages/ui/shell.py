@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import gc
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlencode
 
 import streamlit as st
 
 from llmcalc.bases import base
+from llmcalc.comparison import read_pinned
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
 from llmcalc.inputs import (
@@ -24,10 +26,11 @@ from llmcalc.inputs import (
     link_parameters,
 )
 from pages.ui.ask import ask, starting_point, values
-from pages.ui.choose import config_reader, model_menu
+from pages.ui.choose import coded_problem, config_reader, model_menu, problem_words
+from pages.ui.pins import pin_problems
 from pages.ui.words import w
 
-PAGES = ("explore", "training", "scaling", "method")
+PAGES = ("explore", "training", "compare", "scaling", "method")
 OPEN_GROUP = {"training": "run", "scaling": "scaling"}
 HOST_KEYS = ("embed", "embed_options")
 
@@ -81,6 +84,11 @@ def read_link() -> None:
     rest = {key: values for key, values in given.items() if key not in ("model", "config")}
     problems += check_link(rest, HOST_KEYS, DEFAULTS | dict(starting_point().values))
     _take_out(problems)
+    try:
+        read_pinned(pinned := st.query_params.get("compare", ""))
+    except InputError as error:
+        problems.append(LinkProblem("compare", pinned[:200], error.code, "", error.details))
+        _take_out(problems)
     if "v" in st.query_params:
         del st.query_params["v"]
     st.session_state["link_problems"] = problems
@@ -108,7 +116,7 @@ def link_messages() -> None:
     with st.container(key="link_problems"):
         lines = [w("link.problems")]
         for p in problems:
-            reason = w(f"problems.{p.code}", given=p.given, **{**p.details, "version": LINK_VERSION})
+            reason = coded_problem(p.code, given=p.given, **{**p.details, "version": LINK_VERSION})
             used = w("link.left_out") if p.code == "unknown_key" else w("link.used", value=_shown(p.used))
             lines.append(f"- `{p.key}={p.given}`: {reason} {used}")
         st.warning("\n".join(lines), icon=":material/link_off:")
@@ -126,16 +134,17 @@ def sidebar(page: str) -> None:
     anew by the browser, and its value drops out of the address. So what comes and goes has a container of its own.
     """
     config = configuration()
+    problems = (*config.problems, *pin_problems())
     with st.sidebar:
         model_menu(config)
         for declared in (*in_group("shape"), *in_group("size")):
             ask(declared.id)
-            _problems_beside(declared.id, config)
-        for group in ("architecture", "run", "scaling"):
+            _problems_beside(declared.id, problems)
+        for group in ("architecture", "run", "scaling", "comparison"):
             with st.expander(w(f"sidebar.{group}"), expanded=group == OPEN_GROUP.get(page)):
                 for declared in in_group(group):
                     ask(declared.id, placeholder=_derived(declared.id, config))
-                    _problems_beside(declared.id, config)
+                    _problems_beside(declared.id, problems)
         config_reader()
         with st.expander(w("link.copy")):
             st.markdown(w("link.explained"))
@@ -169,12 +178,12 @@ def _derived(input_id: str, config: Configuration) -> str | None:
     return f"{derived[input_id]():,}" if input_id in derived else None
 
 
-def _problems_beside(input_id: str, config: Configuration) -> None:
+def _problems_beside(input_id: str, problems: Iterable[InputError]) -> None:
     """What is wrong with this input, what is counted meanwhile, and a button for each value that would do."""
     with st.container():
-        for problem in config.problems:
+        for problem in problems:
             if problem.input_id == input_id:
-                st.warning(w(f"problems.{problem.code}", **problem.details))
+                st.warning(problem_words(problem))
                 with st.container(horizontal=True):
                     for value in problem.suggestions:
                         st.button(
