@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.ui.shell import link_messages, pages, read_link, run_page, sidebar, tame_garbage_collector
+from pages.ui.shell import draw, link_messages, pages, read_link, tame_garbage_collector
 from pages.ui.style import style
 from pages.ui.words import w
 
@@ -12,8 +12,4 @@ style()
 page = st.navigation(pages(), position="top")
 read_link()
 link_messages()
-# The page before the controls: their values are known, and so the charts set out for the browser first
-try:
-    run_page(page)
-finally:
-    sidebar(page.url_path)
+draw(page)

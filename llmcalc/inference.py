@@ -36,3 +36,13 @@ def inference_memory(
         bytes_per_element=CACHE_FORMATS[cache_format].bits / 8,
     )
     return total("inference", r"M_\text{inference}", weights.named("weights"), cache.named("kv_cache"))
+
+
+def cache_per_token(model: Model, *, cache_format: str = "bf16") -> Quantity:
+    """What one more token of one sequence adds to the KV cache, while no window is full. An encoder's is 0."""
+    per_token = kv_cache_memory(
+        batch_size=1,
+        cache_elements=model.kv_elements_per_token(),
+        bytes_per_element=CACHE_FORMATS[cache_format].bits / 8,
+    )
+    return per_token.named("cache_per_token")

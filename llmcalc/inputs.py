@@ -241,6 +241,8 @@ _ALL: tuple[Input, ...] = (
     Choice(id="curve", group="scaling", options=("loss", "performance"), default="loss"),
     Real(id="alpha", group="scaling", low=0.01, high=1.0, default=0.076, step=0.001),
     Real(id="improvement", group="scaling", low=1.0, high=90.0, default=10.0, step=1.0),
+    # what the present model is compared with
+    Text(id="compare", group="comparison", longest=20_000),
 )
 
 INPUTS: dict[str, Input] = {declared.id: declared for declared in _ALL}
@@ -294,10 +296,11 @@ def check_link(
 
 def link_parameters(values: Mapping[str, Any]) -> dict[str, str]:
     """Every input as a link writes it, defaults included, with the version: such a link keeps its meaning for good."""
-    return {"v": str(LINK_VERSION)} | {key: _written(values[key]) for key in INPUTS}
+    return {"v": str(LINK_VERSION)} | {key: written(values[key]) for key in INPUTS}
 
 
-def _written(value: Any) -> str:
+def written(value: Any) -> str:
+    """An input's value as a link writes it and `read` reads it back."""
     match value:
         case None:
             return ""

@@ -39,6 +39,7 @@ SYMBOLS: dict[str, Symbol] = {
     "top_k": Symbol("k"),
     "window": Symbol("w"),
     "kept_tokens": Symbol(r"S_\text{kept}"),
+    "seen_tokens": Symbol(r"S_\text{seen}"),
     "count": Symbol("n"),
     "width": Symbol("w"),
     # a run
@@ -56,6 +57,7 @@ SYMBOLS: dict[str, Symbol] = {
     "feed_forward_parameters": Symbol(r"N_\text{ffn}", "parameters"),
     "norm_parameters": Symbol(r"N_\text{norm}", "parameters"),
     "embedding_parameters": Symbol(r"N_\text{emb}", "parameters"),
+    "flops": Symbol("C", "FLOP"),
     "loss_backward_memory": Symbol(r"M_\text{loss}", "bytes"),
     "backward_end_memory": Symbol(r"M_\text{end}", "bytes"),
     "optimizer_step_memory": Symbol(r"M_\text{step}", "bytes"),
@@ -79,6 +81,7 @@ SYMBOLS: dict[str, Symbol] = {
     "n_norms": Symbol(r"n_\text{norm}"),
     "n_products": Symbol(r"n_\text{ff}"),
     # scaling
+    "tokens": Symbol("D", "tokens"),
     "alpha": Symbol(r"\alpha"),
     "improvement": Symbol("x"),
     "critical_parameters": Symbol("N_c", "parameters"),

@@ -10,6 +10,7 @@ GB = 10**9
 INT64_BYTES = 8
 
 _DECIMAL = [(10**12, " T"), (10**9, " B"), (10**6, " M"), (10**3, " k")]
+_FLOP = [(10**15, " PFLOP"), (10**12, " TFLOP"), (10**9, " GFLOP"), (10**6, " MFLOP"), (10**3, " kFLOP")]
 _BINARY = [(EiB, " EiB"), (PiB, " PiB"), (TiB, " TiB"), (GiB, " GiB"), (MiB, " MiB"), (KiB, " KiB")]
 _DECIMAL_BYTES = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _BINARY_BYTES = {"kib": KiB, "mib": MiB, "gib": GiB, "tib": TiB, "pib": PiB, "eib": EiB}
@@ -27,6 +28,8 @@ def human(value: float, unit: str = "") -> str:
         return _scaled(value, _BINARY, " B")
     if unit in ("parameters", "tokens"):
         return _scaled(value, _DECIMAL, "")
+    if unit == "FLOP" and abs(value) < 1e18:
+        return _scaled(value, _FLOP, " FLOP")
     if abs(value) >= 1e7 or 0 < abs(value) < 1e-4:
         mantissa, exponent = f"{value:.2e}".split("e")
         return f"{mantissa} × 10{_superscript(int(exponent))}"

@@ -28,6 +28,7 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
 ]
+expect.set_options(timeout=30_000)
 # One server and one browser at a time: on a small machine several would wait for each other
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -128,13 +129,14 @@ def is_elsewhere(url: str, address: str) -> bool:
 
 
 def test_inputs_stay_in_the_address_from_page_to_page(page, address):
+    expected = {"d_model": ["1600"], "n_heads": ["25"], "alpha": ["0.05"], "account": ["article"]}
     page.goto(f"{address}/?d_model=1600&n_heads=25&alpha=0.05&account=article")
-    expect(metric(page, "Parameters")).to_be_visible()
+    expect(page.get_by_role("slider", name="Width")).to_be_visible()
     for title, path in (("Scaling law", "/scaling"), ("Training memory", "/training"), ("Method", "/method")):
         page.get_by_test_id("stTopNavLink").filter(has_text=title).click()
         page.wait_for_url(f"**{path}?**")
-        expected = {"d_model": ["1600"], "n_heads": ["25"], "alpha": ["0.05"], "account": ["article"]}
-        page.wait_for_function("location.search.includes('alpha')")
+        every = " && ".join(f"location.search.includes('{key}=')" for key in expected)
+        page.wait_for_function(every)
         assert query(page) == expected
 
 

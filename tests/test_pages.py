@@ -115,6 +115,7 @@ def test_a_link_whose_config_cannot_be_read_says_so_and_keeps_the_rest():
     app = opened(link={"model": PASTED, "config": "{nonsense", "batch_size": "2"})
     assert "config=" in app.warning[0].value
     assert app.header[0].value == DEFAULTS["model"]
+    assert (app.session_state["model"], app.session_state["config"]) == (DEFAULTS["model"], "")
     assert app.session_state["batch_size"] == 2
 
 

@@ -35,6 +35,7 @@ from llmcalc.units import EiB, GiB, KiB, MiB, PiB, TiB, exact, human, parse_byte
         (-2 * TiB, "bytes", "-2.00 TiB"),
         (3 * PiB, "bytes", "3.00 PiB"),
         (5000 * EiB, "bytes", "5,000 EiB"),
+        (16_060_514_304, "FLOP", "16.1 GFLOP"),
         (3.14e23, "FLOP", "3.14 × 10²³"),
         (1.93e14, "", "1.93 × 10¹⁴"),
         (-2.5e-7, "", "-2.50 × 10⁻⁷"),

@@ -11,8 +11,10 @@ import pytest
 
 from llmcalc.article import article_parameters
 from llmcalc.bases import base
+from llmcalc.compute import forward_flops
 from llmcalc.configuration import Configuration
 from llmcalc.errata import ERRATA, EXAMPLE_STEPS, LAYER_TERMS, complete_parameters
+from llmcalc.inference import cache_per_token
 from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED
 from llmcalc.reference import formulas
 from llmcalc.training import ACCOUNTS
@@ -39,7 +41,8 @@ def shown_quantities():
         config = Configuration(values)
         model = config.model
         roots = [model.parameters(), model.active_parameters(), model.non_embedding_parameters(), config.inference]
-        roots += [*model.components().values(), model.kv_elements_per_token()]
+        roots += [*model.components().values(), model.kv_elements_per_token(), cache_per_token(model)]
+        roots += [flops] if (flops := forward_flops(model, seq_len=1024)) else []
         for count in ACCOUNTS.values():
             memory = count(config.dimensions, config.run, model)
             roots += [memory.peak, memory.activations, memory.steady_state, *memory.phases.values()]

@@ -8,6 +8,7 @@ from typing import Any
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import AGARWAL_2025, AINSLIE_2023, BELTAGY_2020, HE_2020, QIU_2025, RADFORD_2019, VASWANI_2017
 from llmcalc.transformer.cache import cache_elements, key_value_elements
+from llmcalc.transformer.flops import score_flops, seen_tokens
 
 
 @formula("W_Q", "parameters", VASWANI_2017.at("sec. 3.2.2"))
@@ -146,3 +147,7 @@ class Attention:
 
     def kv_cache_elements(self, *, seq_len: Any) -> Quantity:
         return cache_elements(self.kv_elements_per_token(), seq_len=seq_len, window=self.window)
+
+    def attention_flops(self, *, seq_len: Any) -> Quantity:
+        seen = seen_tokens(seq_len=seq_len, window=self.window)
+        return score_flops(seen_tokens=seen, n_heads=self.n_heads, d_head=self.d_head)

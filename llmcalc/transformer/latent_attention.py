@@ -8,6 +8,7 @@ from typing import Any
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import DEEPSEEK_V2
 from llmcalc.transformer.cache import cache_elements, latent_elements
+from llmcalc.transformer.flops import latent_score_flops, seen_tokens
 
 
 @formula("W_Q", "parameters", DEEPSEEK_V2.at("sec. 2.1.3"))
@@ -111,3 +112,8 @@ class LatentAttention:
 
     def kv_cache_elements(self, *, seq_len: Any) -> Quantity:
         return cache_elements(self.kv_elements_per_token(), seq_len=seq_len, window=self.window)
+
+    def attention_flops(self, *, seq_len: Any) -> Quantity:
+        seen = seen_tokens(seq_len=seq_len, window=self.window)
+        widths = {"d_nope": self.d_nope, "d_rope": self.d_rope, "d_value": self.d_value}
+        return latent_score_flops(seen_tokens=seen, n_heads=self.n_heads, **widths)

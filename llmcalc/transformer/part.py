@@ -56,6 +56,21 @@ class Caching(Part, Protocol):
         ...
 
 
+@runtime_checkable
+class Attending(Part, Protocol):
+    """A part in which a token looks at others: work that grows with the sequence, over and above its weights.
+
+    ``sees`` is as in `Caching`.
+    """
+
+    @property
+    def sees(self) -> str: ...
+
+    def attention_flops(self, *, seq_len: Any) -> Quantity:
+        """Operations for one token in one layer, averaged over a sequence of ``seq_len`` in which it sees the past."""
+        ...
+
+
 def active_parameters(part: Part) -> Quantity:
     """The parameters of ``part`` that one token goes through: all, but for the experts not chosen."""
     return part.active_parameters() if isinstance(part, Sparse) else part.parameters()

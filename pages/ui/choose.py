@@ -31,9 +31,8 @@ def model_menu(config: Configuration) -> None:
         lines += [notice_words(notice.id, notice.text, notice.details) for notice in start.notices]
         st.caption("\n\n".join(lines))
     with st.container():
-        if changed := start.changed(config.values):
-            was = ", ".join(f"{id} {_plain(start.values[id])} → {_plain(value)}" for id, value in changed.items())
-            st.caption(w("sidebar.changed", changes=was))
+        if start.changed(config.values):
+            st.caption(changes_in_words(config))
             st.button(w("sidebar.undo"), on_click=start_over)
 
 
@@ -87,12 +86,24 @@ def start_over() -> None:
     st.session_state.update(starting_point().values)
 
 
+def changes_in_words(config: Configuration) -> str:
+    """What was changed of the base, and from what."""
+    start = config.base
+    changed = start.changed(config.values).items()
+    was = ", ".join(f"{id} {_plain(start.values[id])} → {_plain(value)}" for id, value in changed)
+    return w("sidebar.changed", changes=was)
+
+
 def problem_words(error: InputError) -> str:
     """What is wrong, in the reader's words where the error has a code."""
-    key = f"problems.{error.code}"
-    if key in dictionary():
-        return w(key, **{"reason": str(error), "key": error.input_id, **error.details})
-    return w("problems.config_refused", reason=str(error))
+    code = error.code if f"problems.{error.code}" in dictionary() else "config_refused"
+    return coded_problem(code, **{"reason": str(error), "key": error.input_id, **error.details})
+
+
+def coded_problem(code: str, **details: Any) -> str:
+    """What is wrong, by its code; where it is a piece of a longer text, with that piece."""
+    text = w(f"problems.{code}", **details)
+    return w("problems.in_piece", piece=details["piece"], problem=text) if "piece" in details else text
 
 
 def notice_words(id: str, text: str, details: Mapping[str, Any]) -> str:

@@ -6,11 +6,12 @@ Memory axes are in the binary unit that suits the largest value; a device's memo
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmcalc.units import EiB, GiB, KiB, MiB, PiB, TiB, human
-from pages.ui.palette import COLOURS, MARK, MUTED
+from pages.ui.palette import COLOURS, MARK, MUTED, TEXT
 
 Figure = dict[str, Any]
 _MARGIN = {"l": 8, "r": 16, "t": 48, "b": 8}
@@ -32,6 +33,14 @@ def byte_unit(largest: float) -> tuple[int, str]:
         if largest >= factor:
             return factor, unit
     return KiB, "KiB"
+
+
+def handy_unit(largest: float, unit: str) -> tuple[int, str]:
+    """Divisor and prefix with which ``largest`` bytes or parameters are a handy number."""
+    if unit == "bytes":
+        return byte_unit(largest)
+    prefixes = ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k"))
+    return next(((factor, prefix) for factor, prefix in prefixes if largest >= factor), (1, ""))
 
 
 def share_bars(title: str, values: Mapping[str, float], names: Mapping[str, str], unit: str, axis: str) -> Figure:
@@ -56,6 +65,91 @@ def share_bars(title: str, values: Mapping[str, float], names: Mapping[str, str]
     }  # fmt: skip
 
 
+def stacked_bars(
+    title: str,
+    rows: Mapping[str, Mapping[str, float]],
+    names: Mapping[str, str],
+    unit: str,
+    axis: str,
+    *,
+    reach: float = 0,
+    marks: tuple[str, Mapping[str, float]] = ("", {}),
+) -> Figure:
+    """One stacked horizontal bar for each row, by component, with its sum at its end.
+
+    ``rows`` maps a row's name to bytes or parameters (``unit``) by component, the first on top; ``axis`` is the axis
+    title, with ``{unit}``. The axis goes at least as far as ``reach``. ``marks`` are a name and where each row that has
+    one gets a line across.
+    """
+    totals = {row: sum(parts.values()) for row, parts in rows.items()}
+    largest = max(totals.values())
+    factor, prefix = handy_unit(largest, unit)
+    bottom_up = list(reversed(rows))
+    data = _stack(rows, names, unit, factor)
+    name, at = marks
+    if at:
+        data.append({
+            "type": "scatter", "mode": "markers", "name": name,
+            "y": [wrapped(row) for row in at], "x": [value / factor for value in at.values()],
+            "marker": {"symbol": "line-ns-open", "size": 28, "color": TEXT, "line": {"width": 3}},
+            "customdata": [human(value, unit) for value in at.values()],
+            "hovertemplate": f"{name}<br>%{{y}}: %{{customdata}}<extra></extra>",
+        })  # fmt: skip
+    data.append({
+        "type": "scatter", "mode": "text", "y": [wrapped(row) for row in bottom_up],
+        "x": [totals[row] / factor for row in bottom_up],
+        "text": [f" {human(totals[row], unit)}" for row in bottom_up], "textposition": "middle right",
+        "showlegend": False, "hoverinfo": "skip", "cliponaxis": False,
+    })  # fmt: skip
+    return {
+        "data": data,
+        "layout": layout(
+            title, barmode="stack", bargap=0.35,
+            xaxis={"title": {"text": axis.format(unit=prefix)}, "rangemode": "tozero", "nticks": 6,
+                   "range": [0, 1.22 * max(largest, reach) / factor]},
+            yaxis={"automargin": True, "ticksuffix": " "},
+        ),
+    }  # fmt: skip
+
+
+def stacked_shares(
+    title: str, rows: Mapping[str, Mapping[str, float]], names: Mapping[str, str], unit: str, axis: str
+) -> Figure:
+    """The same bars, each as long as the others, to stand beside them: how a row's sum is shared out."""
+    return {
+        "data": _stack(rows, names, unit, 1),
+        "layout": layout(
+            title, barmode="stack", barnorm="percent", bargap=0.35, showlegend=False,
+            xaxis={"title": {"text": axis}, "range": [0, 100], "ticksuffix": " %", "nticks": 6},
+            yaxis={"automargin": True, "ticksuffix": " "},
+        ),
+    }  # fmt: skip
+
+
+def _stack(
+    rows: Mapping[str, Mapping[str, float]], names: Mapping[str, str], unit: str, factor: float
+) -> list[dict[str, Any]]:
+    """A trace for each component that any row has, in the palette's order."""
+    bottom_up = list(reversed(rows))
+    return [{
+        "type": "bar", "orientation": "h", "name": names[c], "y": [wrapped(row) for row in bottom_up],
+        "x": [rows[row].get(c, 0) / factor for row in bottom_up],
+        "marker": {"color": COLOURS[c]},
+        "customdata": [_amount(c, rows[row], unit) for row in bottom_up],
+        "hovertemplate": f"{names[c]}<br>%{{y}}: %{{customdata}}<extra></extra>",
+    } for c in COLOURS if any(c in parts for parts in rows.values())]  # fmt: skip
+
+
+def _amount(component: str, parts: Mapping[str, float], unit: str) -> str:
+    value, whole = parts.get(component, 0), sum(parts.values())
+    return f"{human(value, unit)} · {value / whole:.1%}" if whole else human(value, unit)
+
+
+def wrapped(label: str, width: int = 22) -> str:
+    """A row's name in lines that leave room for its bar on a phone."""
+    return "<br>".join(textwrap.wrap(label, width))
+
+
 def memory_bars(
     title: str,
     rows: Mapping[str, Mapping[str, float]],
@@ -63,36 +157,10 @@ def memory_bars(
     device: tuple[str, float],
     axis: str,
 ) -> Figure:
-    """One stacked horizontal bar for each row (a moment of a step, say), by component; a device's memory as a line.
-
-    ``rows`` maps a row's name to bytes by component, the first on top; ``axis`` is the axis title, with ``{unit}``.
-    """
-    totals = {row: sum(parts.values()) for row, parts in rows.items()}
-    factor, unit = byte_unit(max(totals.values()))
-    components = [c for c in COLOURS if any(c in parts for parts in rows.values())]
-    bottom_up = list(reversed(rows))
-    data: list[dict[str, Any]] = [{
-        "type": "bar", "orientation": "h", "name": names[c], "y": bottom_up,
-        "x": [rows[row].get(c, 0) / factor for row in bottom_up],
-        "marker": {"color": COLOURS[c]},
-        "customdata": [human(rows[row].get(c, 0), "bytes") for row in bottom_up],
-        "hovertemplate": f"{names[c]}<br>%{{y}}: %{{customdata}}<extra></extra>",
-    } for c in components]  # fmt: skip
-    data.append({
-        "type": "scatter", "mode": "text", "y": bottom_up, "x": [totals[row] / factor for row in bottom_up],
-        "text": [f" {human(totals[row], 'bytes')}" for row in bottom_up], "textposition": "middle right",
-        "showlegend": False, "hoverinfo": "skip", "cliponaxis": False,
-    })  # fmt: skip
-    figure = {
-        "data": data,
-        "layout": layout(
-            title, barmode="stack", bargap=0.35,
-            xaxis={"title": {"text": axis.format(unit=unit)}, "rangemode": "tozero", "nticks": 6,
-                   "range": [0, 1.22 * _axis_end(max(totals.values()), device[1]) / factor]},
-            yaxis={"automargin": True, "ticksuffix": " "},
-        ),
-    }  # fmt: skip
-    _mark_capacity(figure, device, factor, max(totals.values()))
+    """Stacked bars in bytes, one for each row (a moment of a step, say), and a device's memory as a line."""
+    largest = max(sum(parts.values()) for parts in rows.values())
+    figure = stacked_bars(title, rows, names, "bytes", axis, reach=_axis_end(largest, device[1]))
+    _mark_capacity(figure, device, byte_unit(largest)[0], largest)
     return figure
 
 
@@ -112,7 +180,7 @@ def _mark_capacity(figure: Figure, device: tuple[str, float], factor: float, lar
         return
     layout_["shapes"] = [{
         "type": "line", "xref": "x", "yref": "paper", "x0": memory / factor, "x1": memory / factor, "y0": 0, "y1": 1,
-        "line": {"color": MARK, "width": 2, "dash": "dash"},
+        "line": {"color": MARK, "width": 2, "dash": "dash"}, "layer": "below",
     }]  # fmt: skip
     layout_["annotations"] = [{
         "text": f"{name}: {human(memory, 'bytes')}", "xref": "x", "yref": "paper", "x": memory / factor, "y": 1.02,

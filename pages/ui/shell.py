@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import functools
 import gc
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlencode
 
 import streamlit as st
 
 from llmcalc.bases import base
+from llmcalc.comparison import read_pinned
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
-from llmcalc.inputs import DEFAULTS, LINK_VERSION, PASTED, LinkProblem, check_link, in_group, link_parameters
+from llmcalc.inputs import (
+    DEFAULTS,
+    INPUTS,
+    LINK_VERSION,
+    PASTED,
+    LinkProblem,
+    Text,
+    check_link,
+    in_group,
+    link_parameters,
+)
 from pages.ui.ask import ask, starting_point, values
-from pages.ui.choose import config_reader, model_menu
+from pages.ui.choose import coded_problem, config_reader, model_menu, problem_words
+from pages.ui.pins import pin_problems
 from pages.ui.words import w
 
-PAGES = ("explore", "parameters", "training", "scaling", "article", "method")
+PAGES = ("explore", "parameters", "training", "compare", "scaling", "article", "method")
 OPEN_GROUP = {"training": "run", "scaling": "scaling"}
 HOST_KEYS = ("embed", "embed_options")
 
@@ -30,10 +43,20 @@ def pages() -> list:
     ]
 
 
-def run_page(page: Any) -> None:
-    """Run a page from app.py, and let it know that it is."""
+def draw(page: Any) -> None:
+    """The page and the controls. On a session's first run the controls come first, so that they take up what the link
+    says before anybody can leave the page; later their values are known, and the charts set out for the browser first.
+    """
     st.session_state["in_app"] = True
-    page.run()
+    if st.session_state.setdefault("first_run", True):
+        sidebar(page.url_path)
+        st.session_state["first_run"] = False
+        page.run()
+    else:
+        try:
+            page.run()
+        finally:
+            sidebar(page.url_path)
 
 
 def inside_app() -> None:
@@ -54,8 +77,10 @@ def tame_garbage_collector() -> None:
 def read_link() -> None:
     """Once a session, before any control is drawn: find what the link says that cannot be used, and take it out."""
     if "link_problems" in st.session_state:
+        _repair()
         return
     given = {key: st.query_params.get_all(key) for key in st.query_params}
+    repairs: dict[str, Any] = {}
     problems = check_link({key: values for key, values in given.items() if key in ("model", "config")})
     _take_out(problems)
     if st.query_params.get("model") == PASTED:
@@ -65,18 +90,32 @@ def read_link() -> None:
             code, details = error.code or "config_refused", {"reason": str(error), **error.details}
             problems.append(LinkProblem("config", given.get("config", [""])[0][:200], code, "", details))
             del st.query_params["model"]
+            repairs["model"] = DEFAULTS["model"]
     rest = {key: values for key, values in given.items() if key not in ("model", "config")}
     problems += check_link(rest, HOST_KEYS, DEFAULTS | dict(starting_point().values))
     _take_out(problems)
+    try:
+        read_pinned(pinned := st.query_params.get("compare", ""))
+    except InputError as error:
+        problems.append(LinkProblem("compare", pinned[:200], error.code, "", error.details))
+        _take_out(problems)
     if "v" in st.query_params:
         del st.query_params["v"]
     st.session_state["link_problems"] = problems
+    repairs |= {p.key: p.used for p in problems if isinstance(INPUTS.get(p.key), Text)}
+    st.session_state["link_repairs"] = repairs
 
 
 def _take_out(problems: list[LinkProblem]) -> None:
     for problem in problems:
         if problem.key in st.query_params:
             del st.query_params[problem.key]
+
+
+def _repair() -> None:
+    """A control takes from the link what Streamlit finds nothing wrong with, such as any text, though it is taken out;
+    only once it has been drawn does it take another value."""
+    st.session_state.update(st.session_state.pop("link_repairs", {}))
 
 
 def link_messages() -> None:
@@ -87,7 +126,7 @@ def link_messages() -> None:
     with st.container(key="link_problems"):
         lines = [w("link.problems")]
         for p in problems:
-            reason = w(f"problems.{p.code}", given=p.given, **{**p.details, "version": LINK_VERSION})
+            reason = coded_problem(p.code, given=p.given, **{**p.details, "version": LINK_VERSION})
             used = w("link.left_out") if p.code == "unknown_key" else w("link.used", value=_shown(p.used))
             lines.append(f"- `{p.key}={p.given}`: {reason} {used}")
         st.warning("\n".join(lines), icon=":material/link_off:")
@@ -95,7 +134,7 @@ def link_messages() -> None:
 
 
 def _shown(value: object) -> str:
-    return w("link.empty") if value is None else f"`{value}`"
+    return w("link.empty") if value is None else w("link.nothing") if value == "" else f"`{value}`"
 
 
 def sidebar(page: str) -> None:
@@ -105,20 +144,23 @@ def sidebar(page: str) -> None:
     anew by the browser, and its value drops out of the address. So what comes and goes has a container of its own.
     """
     config = configuration()
+    problems = (*config.problems, *pin_problems())
     with st.sidebar:
         model_menu(config)
         for declared in (*in_group("shape"), *in_group("size")):
             ask(declared.id)
-            _problems_beside(declared.id, config)
-        for group in ("architecture", "run", "scaling"):
+            _problems_beside(declared.id, problems)
+        for group in ("architecture", "run", "scaling", "comparison"):
             with st.expander(w(f"sidebar.{group}"), expanded=group == OPEN_GROUP.get(page)):
                 for declared in in_group(group):
                     ask(declared.id, placeholder=_derived(declared.id, config))
-                    _problems_beside(declared.id, config)
+                    _problems_beside(declared.id, problems)
         config_reader()
         with st.expander(w("link.copy")):
             st.markdown(w("link.explained"))
             st.code(link(), language=None, wrap_lines=True)
+    if st.session_state.get("link_repairs"):
+        st.rerun()
 
 
 def link() -> str:
@@ -146,12 +188,12 @@ def _derived(input_id: str, config: Configuration) -> str | None:
     return f"{derived[input_id]():,}" if input_id in derived else None
 
 
-def _problems_beside(input_id: str, config: Configuration) -> None:
+def _problems_beside(input_id: str, problems: Iterable[InputError]) -> None:
     """What is wrong with this input, what is counted meanwhile, and a button for each value that would do."""
     with st.container():
-        for problem in config.problems:
+        for problem in problems:
             if problem.input_id == input_id:
-                st.warning(w(f"problems.{problem.code}", **problem.details))
+                st.warning(problem_words(problem))
                 with st.container(horizontal=True):
                     for value in problem.suggestions:
                         st.button(

@@ -15,11 +15,17 @@ _CSS = """
 .stMarkdown :is(td, th) { white-space: nowrap; }
 /* printed / right / why: the reason wraps, and on a phone it has a line of its own under its figures */
 [class*="st-key-printed_"] :is(td, th):last-child { white-space: normal; }
-/* headline numbers: as many to a row as there is room for, two on a phone */
-.st-key-headlines { display: grid; gap: 0.8rem;
+/* headline numbers and models: as many to a row as there is room for, two on a phone */
+:is(.st-key-headlines, .st-key-compared) { display: grid; gap: 0.8rem;
   grid-template-columns: repeat(auto-fit, minmax(min(11rem, 46%), 1fr)); }
 .st-key-headlines [data-testid="stVerticalBlock"] { gap: 0; padding-bottom: 0.25rem; }
 .st-key-headlines [data-testid="stPopoverButton"] { justify-content: flex-start; padding: 0.1rem 0; opacity: 0.85; }
+.st-key-compared { grid-template-columns: repeat(auto-fill, minmax(min(11rem, 46%), 1fr)); }
+.st-key-compared [data-testid="stVerticalBlock"] { gap: 0.4rem; }
+/* what a row is about stays in sight while its models scroll by */
+.st-key-comparison_table :is(td, th):first-child { position: sticky; left: 0; z-index: 1;
+  background: light-dark(#ffffff, #11151a); white-space: normal; min-width: 8.5rem; }
+.st-key-comparison_table th { white-space: normal; min-width: 6.5rem; }
 /* the slider and its exact value stay side by side at every width */
 [data-testid="stSidebar"] [data-testid="stHorizontalBlock"] { flex-wrap: nowrap; }
 [data-testid="stSidebar"] [data-testid="stColumn"] { min-width: 0; }

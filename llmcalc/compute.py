@@ -1,0 +1,64 @@
+"""Floating-point operations: of one token through a model, and of a whole training run.
+
+A multiplication and an addition are two operations. Norms, nonlinearities and softmax are left out, as everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmcalc.quantity import Quantity, formula, total
+from llmcalc.sources import KAPLAN_2020
+from llmcalc.transformer.embedding import TokenEmbedding
+from llmcalc.transformer.model import Model
+from llmcalc.transformer.part import Attending
+
+
+@formula(r"C_\text{weights}", "FLOP", KAPLAN_2020.at("sec. 2.1, eq. 2.2"))
+def weight_flops(*, parameters):
+    """Each active non-embedding parameter multiplies once and adds once for a token."""
+    return 2 * parameters
+
+
+@formula(r"C_\text{logits}", "FLOP", KAPLAN_2020.at("sec. 2.1, table 1, de-embed"))
+def logits_flops(*, vocab_size, d_model):
+    """Matrix product with the output projection, tied or not, which Kaplan's N leaves out."""
+    return 2 * vocab_size * d_model
+
+
+@formula(r"n \cdot C", "FLOP", KAPLAN_2020.at("sec. 2.1, table 1"))
+def repeated_flops(*, count, flops):
+    """Operations of all layers alike: so many times those of one."""
+    return count * flops
+
+
+@formula(r"C_\text{training}", "FLOP", KAPLAN_2020.at("sec. 2.1"))
+def training_flops(*, parameters, tokens):
+    """Forward and backward pass over all training tokens: two operations a parameter forward, four backward."""
+    return 6 * parameters * tokens
+
+
+def forward_flops(model: Model, *, seq_len: Any) -> Quantity | None:
+    """Operations of the forward pass for one token, averaged over a sequence of ``seq_len``.
+
+    Kaplan et al.'s 2N + 2 n_layer n_ctx d_attn with the active parameters for N, each layer's own window and kind of
+    attention, and the logits. None for an encoder, with or without a decoder: there a token does not go through all
+    layers, or the layers share their weights. ``seq_len`` may be an array.
+    """
+    attention = [
+        (count, f"{block.name}_{part.id}", part)
+        for block, count in model.blocks
+        for part in block.parts
+        if isinstance(part, Attending)
+    ]
+    tables = [part for part in model.front if isinstance(part, TokenEmbedding)]
+    if not tables or any(part.sees != "past" for _, _, part in attention):
+        return None
+    products = weight_flops(parameters=model.active_non_embedding_parameters())
+    logits = logits_flops(vocab_size=tables[0].vocab_size, d_model=tables[0].d_model)
+    seen = [
+        repeated_flops(count=count, flops=part.attention_flops(seq_len=seq_len)).named(id)
+        for count, id, part in attention
+    ]
+    scores = [total("all_attention_flops", r"C_\text{attn}", *seen)] if seen else []
+    return total("forward_flops", r"C_\text{forward}", products, logits, *scores)
