@@ -140,6 +140,21 @@ def test_inputs_stay_in_the_address_from_page_to_page(page, address):
         assert query(page) == expected
 
 
+def test_pinned_models_stay_in_the_address_from_page_to_page_and_one_can_be_loaded(page, address):
+    page.goto(f"{address}/compare")
+    page.get_by_role("button", name="Show an example").click()
+    page.wait_for_function("location.search.includes('compare=')")
+    pinned = query(page)["compare"]
+    assert pinned == ["Llama 3 8B|Mixtral 8x7B|DeepSeek-V3 671B"]
+    page.get_by_role("button", name="Load").nth(1).click()
+    page.wait_for_function("location.search.includes('model=')")
+    page.get_by_test_id("stTopNavLink").filter(has_text="Explore").click()
+    expect(metric(page, "Parameters")).to_have_text("46.7 B")
+    page.wait_for_function("location.search.includes('compare=')")
+    assert query(page)["compare"] == pinned
+    assert query(page)["model"] == ["Mixtral 8x7B"]
+
+
 def test_the_copied_link_opens_the_same_configuration_in_another_browser(browser, page, address):
     values = DEFAULTS | {"d_model": 4096, "n_heads": 32, "n_kv_heads": 8, "d_ff": 14_336, "gated": True}
     parameters = "&".join(f"{key}={value}" for key, value in link_parameters(values).items())
