@@ -87,7 +87,7 @@ figure = {
             "x": [target],
             "y": [height(target)],
             "marker": {"color": MARK, "size": 13, "symbol": "circle-open"},
-            "text": [f"{aim}: {w('scaling.times', times=human(times.value))}"],
+            "text": [w("scaling.times", times=human(times.value))],
             "textposition": "bottom left" if curve == "loss" else "bottom right",
         },
     ],

@@ -19,6 +19,7 @@ _CSS = """
 :is(.st-key-headlines, .st-key-compared) { display: grid; gap: 0.8rem;
   grid-template-columns: repeat(auto-fit, minmax(min(11rem, 46%), 1fr)); }
 .st-key-headlines [data-testid="stVerticalBlock"] { gap: 0; padding-bottom: 0.25rem; }
+.st-key-headlines [data-testid="stMetricLabel"] * { white-space: normal; overflow: visible; }
 .st-key-headlines [data-testid="stPopoverButton"] { justify-content: flex-start; padding: 0.1rem 0; opacity: 0.85; }
 .st-key-compared { grid-template-columns: repeat(auto-fill, minmax(min(11rem, 46%), 1fr)); }
 .st-key-compared [data-testid="stVerticalBlock"] { gap: 0.4rem; }

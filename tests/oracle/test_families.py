@@ -7,7 +7,7 @@ from importlib import resources
 
 import pytest
 from count import count
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
@@ -127,8 +127,8 @@ def test_a_random_model_of_each_family_has_as_many_parameters_as_the_real_one(mo
             real = count(config, task)
         except LookupError as error:
             pytest.skip(str(error))
-        except (ValueError, TypeError, AttributeError, NotImplementedError, ZeroDivisionError, AssertionError) as error:
-            assume(not type(error))
+        except (ValueError, TypeError, AttributeError, NotImplementedError, ZeroDivisionError, AssertionError):
+            reject()  # transformers itself refuses this combination
         config["architectures"] = [real["class"]]
         ours = read_config(config)
         assume(not any(notice.id == "other_head" for notice in ours.warnings))
