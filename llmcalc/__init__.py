@@ -9,9 +9,8 @@
 
 from llmcalc.errors import InputError
 from llmcalc.huggingface import Reading, dimensions, from_config, override, read_config
-from llmcalc.inference import inference_memory
 from llmcalc.quantity import Quantity, formula, total
-from llmcalc.training import TrainingMemory, TrainingRun, article_training_memory, training_memory
+from llmcalc.step.run import TrainingRun
 from llmcalc.transformer.dimensions import Dimensions
 from llmcalc.transformer.model import Block, Model
 
@@ -22,15 +21,11 @@ __all__ = [
     "Model",
     "Quantity",
     "Reading",
-    "TrainingMemory",
     "TrainingRun",
-    "article_training_memory",
     "dimensions",
     "formula",
     "from_config",
-    "inference_memory",
     "override",
     "read_config",
     "total",
-    "training_memory",
 ]

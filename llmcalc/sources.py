@@ -37,6 +37,7 @@ def _arxiv(authors: str, year: int, title: str, number: str) -> Work:
 VASWANI_2017 = _arxiv("Vaswani et al.", 2017, "Attention Is All You Need", "1706.03762")
 BA_2016 = _arxiv("Ba, Kiros, Hinton", 2016, "Layer Normalization", "1607.06450")
 ZHANG_2019 = _arxiv("Zhang, Sennrich", 2019, "Root Mean Square Layer Normalization", "1910.07467")
+SHAZEER_2018 = _arxiv("Shazeer, Stern", 2018, "Adafactor: Adaptive Learning Rates with Sublinear Memory", "1804.04235")
 SHAZEER_2019 = _arxiv("Shazeer", 2019, "Fast Transformer Decoding: One Write-Head is All You Need", "1911.02150")
 SHAZEER_2020 = _arxiv("Shazeer", 2020, "GLU Variants Improve Transformer", "2002.05202")
 AINSLIE_2023 = _arxiv("Ainslie et al.", 2023, "GQA: Training Generalized Multi-Query Transformer Models", "2305.13245")
@@ -75,6 +76,15 @@ RAJBHANDARI_2020 = _arxiv(
 )
 KINGMA_2015 = _arxiv("Kingma, Ba", 2015, "Adam: A Method for Stochastic Optimization", "1412.6980")
 LOSHCHILOV_2019 = _arxiv("Loshchilov, Hutter", 2019, "Decoupled Weight Decay Regularization", "1711.05101")
+JORDAN_2024 = Work(
+    "Jordan et al.",
+    2024,
+    "Muon: An optimizer for hidden layers in neural networks",
+    "https://kellerjordan.github.io/posts/muon/",
+)
+CHEN_2016 = _arxiv("Chen et al.", 2016, "Training Deep Nets with Sublinear Memory Cost", "1604.06174")
+HU_2021 = _arxiv("Hu et al.", 2021, "LoRA: Low-Rank Adaptation of Large Language Models", "2106.09685")
+HSU_2024 = _arxiv("Hsu et al.", 2024, "Liger Kernel: Efficient Triton Kernels for LLM Training", "2410.10989")
 CHEN_2023 = _arxiv("Chen et al.", 2023, "Symbolic Discovery of Optimization Algorithms", "2302.06675")
 DETTMERS_2022 = _arxiv("Dettmers et al.", 2022, "8-bit Optimizers via Block-wise Quantization", "2110.02861")
 DETTMERS_LLM_INT8 = _arxiv(

@@ -1,4 +1,4 @@
-"""How a training step stores its tensors: bytes per element of each kind."""
+"""How a training step stores its numbers: formats of weights, products, gradients and optimizer states."""
 
 from __future__ import annotations
 
@@ -6,45 +6,53 @@ from dataclasses import dataclass
 
 from llmcalc.sources import KORTHIKANTI_2022, MICIKEVICIUS_2018, PYTORCH, RAJBHANDARI_2020, Citation
 
+BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "fp8": 1, "bool": 1, "int64": 8, "int32": 4}
+
 
 @dataclass(frozen=True)
-class TrainingPrecision:
-    """Bytes per element of each kind of tensor.
-
-    ``master_bytes`` is an fp32 copy of the weights that the optimizer keeps. ``cast_bytes`` is autocast's copy of each
-    matrix that is multiplied, alive until its backward. ``activation_bytes`` is a matrix product's output,
-    ``residual_bytes`` the residual stream, ``score_bytes`` what an unfused attention keeps for each score.
-    For each logit the cross-entropy keeps ``saved_loss_bytes``, the training loop holds ``logit_bytes`` (its outputs),
-    and the backward pass starts by allocating ``loss_gradient_bytes``. Where the head is tied, the backward pass ends
-    with ``tied_gradient_copies`` more gradients of the token table, which are then added up.
-    """
+class Precision:
+    """``weights``, ``gradients`` and ``states`` are formats. ``autocast`` is the format that matrix products run in
+    while the weights stay in theirs, None without autocast. ``master`` is the format of a second copy of the weights
+    that the optimizer keeps, None without one. ``measured`` tells what was checked against PyTorch from estimates."""
 
     id: str
-    weight_bytes: int
-    gradient_bytes: int
-    master_bytes: int
-    state_bytes: int
-    cast_bytes: int
-    activation_bytes: int
-    residual_bytes: int
-    score_bytes: int
-    saved_loss_bytes: int
-    logit_bytes: int
-    loss_gradient_bytes: int
-    tied_gradient_copies: int
+    weights: str
+    autocast: str | None
+    gradients: str
+    states: str
+    master: str | None
     source: Citation
+    measured: bool = True
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of a weight as the forward pass finds it."""
+        return BYTES[self.weights]
+
+    @property
+    def gradient_bytes(self) -> int:
+        """Bytes of a gradient as the optimizer finds it."""
+        return BYTES[self.gradients]
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of one number of an optimizer's state."""
+        return BYTES[self.states]
+
+    @property
+    def master_bytes(self) -> int:
+        """Bytes of a weight's second copy."""
+        return BYTES[self.master] if self.master else 0
 
 
 PRECISIONS = {
     row.id: row
     for row in (
-        TrainingPrecision("fp32", 4, 4, 0, 4, 0, 4, 4, 4, 4, 4, 8, 2, PYTORCH.at("torch.float32 throughout")),
-        TrainingPrecision("bf16 autocast", 4, 4, 0, 4, 2, 2, 4, 6, 6, 2, 4, 1, PYTORCH.at("torch.autocast")),
-        TrainingPrecision("fp16 autocast", 4, 4, 0, 4, 2, 2, 4, 6, 6, 2, 4, 1, MICIKEVICIUS_2018.at("sec. 3")),
-        TrainingPrecision("bf16 pure", 2, 2, 0, 2, 0, 2, 2, 2, 2, 2, 4, 2, PYTORCH.at("torch.bfloat16 throughout")),
-        TrainingPrecision(
-            "mixed, 16-bit gradients", 2, 2, 4, 4, 0, 2, 2, 2, 2, 2, 4, 2, RAJBHANDARI_2020.at("sec. 3.1")
-        ),
-        TrainingPrecision("mixed, fp32 gradients", 2, 4, 4, 4, 0, 2, 2, 2, 2, 2, 4, 2, KORTHIKANTI_2022.at("fig. 1")),
+        Precision("fp32", "fp32", None, "fp32", "fp32", None, PYTORCH.at("torch.float32 throughout")),
+        Precision("amp_bf16", "fp32", "bf16", "fp32", "fp32", None, PYTORCH.at("torch.autocast")),
+        Precision("amp_fp16", "fp32", "fp16", "fp32", "fp32", None, MICIKEVICIUS_2018.at("sec. 3")),
+        Precision("bf16", "bf16", None, "bf16", "bf16", None, PYTORCH.at("torch.bfloat16 throughout")),
+        Precision("mixed_bf16", "bf16", None, "bf16", "fp32", "fp32", RAJBHANDARI_2020.at("sec. 3.1"), measured=False),
+        Precision("mixed_fp32", "bf16", None, "fp32", "fp32", "fp32", KORTHIKANTI_2022.at("fig. 1"), measured=False),
     )
 }

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from llmcalc.errors import InputError
 from llmcalc.huggingface import layers
+from llmcalc.huggingface.code import GEMMA_CODE, GPT2_CODE, LLAMA_CODE, NEOX_CODE, OLMO2_CODE, OPT_CODE, PHI_CODE
 from llmcalc.huggingface.family import GPT, SAME_KV, Family, stack
 from llmcalc.huggingface.keys import Keys
 from llmcalc.huggingface.layers import from_layer, periodic
@@ -32,6 +33,7 @@ GPT2 = Recipe(
     ffn_bias=True,
     d_ff=4,
     cross="add_cross_attention",
+    code=GPT2_CODE,
 )
 GPTJ = replace(GPT2, layout=PARALLEL, positions=None, qkv_bias=False, output_bias=False, head_bias=True, cross=False)
 NEOX = Recipe(
@@ -40,18 +42,20 @@ NEOX = Recipe(
     output_bias="attention_bias",
     gated=False,
     ffn_bias=True,
+    code=NEOX_CODE,
 )
-LLAMA = Recipe(qkv_bias="attention_bias", output_bias="attention_bias", ffn_bias="mlp_bias")
-MISTRAL = Recipe(windows=layers.everywhere)
-_QWEN2 = Recipe(qkv_bias=True, windows=from_layer("max_window_layers"))
+LLAMA = Recipe(code=LLAMA_CODE, qkv_bias="attention_bias", output_bias="attention_bias", ffn_bias="mlp_bias")
+MISTRAL = Recipe(code=LLAMA_CODE, windows=layers.everywhere)
+_QWEN2 = Recipe(code=LLAMA_CODE, qkv_bias=True, windows=from_layer("max_window_layers"))
 QWEN3 = Recipe(
+    code=LLAMA_CODE,
     qkv_bias="attention_bias",
     output_bias="attention_bias",
     qk_norm=QKNorm(),
     windows=from_layer("max_window_layers"),
 )
-GEMMA = Recipe(qkv_bias="attention_bias", output_bias="attention_bias")
-OLMO2 = replace(GEMMA, layout=POST, qk_norm=QKNorm(width="all"))
+GEMMA = Recipe(code=GEMMA_CODE, qkv_bias="attention_bias", output_bias="attention_bias")
+OLMO2 = replace(GEMMA, code=OLMO2_CODE, layout=POST, qk_norm=QKNorm(width="all"))
 LOCAL_GLOBAL = periodic(2)
 
 
@@ -68,6 +72,7 @@ def _opt(keys: Keys) -> Recipe:
         output_bias="enable_bias",
         gated=False,
         ffn_bias="enable_bias",
+        code=OPT_CODE,
     )
 
 
@@ -112,7 +117,8 @@ def _helium(keys: Keys) -> Recipe:
 
 def _gemma3(keys: Keys) -> Recipe:
     every = keys.optional("sliding_window_pattern") or keys.optional("_sliding_window_pattern") or 6
-    return replace(GEMMA, layout=SANDWICH, qk_norm=QKNorm(), windows=periodic(every))
+    code = replace(GEMMA_CODE, rotary_tables=2)
+    return replace(GEMMA, code=code, layout=SANDWICH, qk_norm=QKNorm(), windows=periodic(every))
 
 
 def _hyperclovax(keys: Keys) -> Recipe:
@@ -206,6 +212,7 @@ DECODERS: Mapping[str, Family] = {
             ffn_bias=True,
             qk_norm=QKNorm(norm=LayerNorm, when="qk_layernorm"),
             head_bias=True,
+            code=PHI_CODE,
         )
     ),
     "phi3": stack(MISTRAL),

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from llmcalc.errors import InputError
+from llmcalc.huggingface.code import filled_in
 from llmcalc.huggingface.keys import Keys
 from llmcalc.huggingface.layers import SparseRule, WindowRule, all_sparse
 from llmcalc.transformer.attention import Attention
+from llmcalc.transformer.code import Code
 from llmcalc.transformer.embedding import (
     EmbeddingProjection,
     LearnedPositions,
@@ -103,6 +105,8 @@ class Recipe:
 
     Feed-forward: ``d_ff`` is the multiple of d_model that an omitted width means, None where it must be given.
 
+    ``code`` says how the class runs its layers, None where that has not been read.
+
     At the end: ``head`` is BERT's with a transform, None a plain one; ``pooler`` comes with the class without a head
     (``pooler_always``: with every class), ``pretraining`` with the class for pre-training.
     """
@@ -149,6 +153,7 @@ class Recipe:
     pooler_always: bool = False
     pretraining: Callable[[int], Classifier] | None = None
     causal: bool = True
+    code: Code | None = None
 
 
 def build(keys: Keys, recipe: Recipe, task: str) -> Model:
@@ -165,7 +170,18 @@ def build(keys: Keys, recipe: Recipe, task: str) -> Model:
         (i == 0 and not recipe.first_attention_norm, w, s) for i, (w, s) in enumerate(zip(windows, sparse, strict=True))
     ]
     blocks = {kind: layer(*kind) for kind in dict.fromkeys(kinds)}
-    return assemble(front, [(_adjectives(kind), blocks[kind]) for kind in kinds], _back(keys, recipe, task))
+    model = assemble(front, [(_adjectives(kind), blocks[kind]) for kind in kinds], _back(keys, recipe, task))
+    return replace(model, code=_code(keys, recipe, model))
+
+
+def _code(keys: Keys, recipe: Recipe, model: Model) -> Code | None:
+    if recipe.code is None:
+        return None
+    attention = next((part for part in model.layers()[0].parts if isinstance(part, Attention)), None)
+    parallel = recipe.layout in (PARALLEL, PARALLEL_TWO_NORMS)
+    after = "branch" if recipe.layout == POST and recipe.norm is not LayerNorm else ""
+    code = replace(recipe.code, parallel=parallel, norm_after=recipe.code.norm_after or after)
+    return filled_in(keys, code, attention.d_head if attention else None)
 
 
 def assemble(

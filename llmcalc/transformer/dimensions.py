@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 
 from llmcalc.errors import InputError
 from llmcalc.transformer.attention import Attention
+from llmcalc.transformer.code import PLAIN
 from llmcalc.transformer.embedding import LearnedPositions, TokenEmbedding
 from llmcalc.transformer.feedforward import FeedForward
 from llmcalc.transformer.head import Head
@@ -133,6 +134,7 @@ class Dimensions:
                 *((norm(d, "final_norm"),) if self.final_norm else ()),
                 *(() if self.tied_head else (Head(self.vocab_size, d),)),
             ),
+            code=replace(PLAIN, norm="layer_norm" if self.norm == "LayerNorm" else "fused_rms"),
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import FEDUS_2021, KAPLAN_2020, SHAZEER_2019, VASWANI_2017
+from llmcalc.transformer.code import Code
 from llmcalc.transformer.part import Caching, Part, active_parameters
 
 _TABLES = ("embedding", "positions", "head")
@@ -75,12 +76,15 @@ class Model:
     ``front`` (embeddings), then ``blocks`` as (block, how many), then ``back`` (final norm, head). Parts of one block,
     and of front and back together, have different ids, and blocks have different names. ``order`` names the block of
     every layer from first to last where kinds alternate; empty means that they run in the order of ``blocks``.
+    ``code`` says how an implementation runs them, which decides what a training step keeps; None where
+    that is not known.
     """
 
     front: tuple[Part, ...]
     blocks: tuple[tuple[Block, int], ...]
     back: tuple[Part, ...]
     order: tuple[str, ...] = ()
+    code: Code | None = None
 
     @property
     def n_layers(self) -> int:

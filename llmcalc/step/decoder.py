@@ -1,0 +1,236 @@
+"""A decoder as its code runs it: embedding, layers, final norm, head and loss, operation by operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from llmcalc.errors import InputError
+from llmcalc.step import operations as op
+from llmcalc.step.attention import Rotary, SelfAttention
+from llmcalc.step.feedforward import Mixture, Network
+from llmcalc.step.norms import NORMS
+from llmcalc.step.setting import Setting
+from llmcalc.step.tape import Dim, Dims, Tensor
+from llmcalc.transformer.attention import Attention
+from llmcalc.transformer.embedding import LearnedPositions, TokenEmbedding
+from llmcalc.transformer.experts import Experts, Router, SharedGate
+from llmcalc.transformer.feedforward import FeedForward
+from llmcalc.transformer.head import Head
+from llmcalc.transformer.model import Block, Model
+from llmcalc.transformer.norm import LayerNorm, RMSNorm
+from llmcalc.transformer.part import Part
+
+PARALLEL = "parallel"
+
+
+class NormLayer:
+    """A norm of the residual stream."""
+
+    def __init__(self, s: Setting, channels: Dim, n_weights: int) -> None:
+        self.s, self.channels = s, channels
+        self.weights: list[Tensor] = [s.weight(channels) for _ in range(n_weights)]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        with self.s.tape.serving("norm"):
+            return NORMS[self.s.code.norm](x, self.weights, self.channels)
+
+
+def _norm(s: Setting, part: Part) -> NormLayer:
+    assert isinstance(part, LayerNorm | RMSNorm)
+    n_weights = 2 if isinstance(part, LayerNorm) and part.bias else 1
+    return NormLayer(s, s.dim("d_model", part.width), n_weights)
+
+
+class Layer:
+    """One layer: its parts in the order in which its code runs them."""
+
+    def __init__(self, s: Setting, block: Block) -> None:
+        self.s = s
+        parts = {part.id: part for part in block.parts}
+        self.norms = {id: _norm(s, part) for id, part in parts.items() if id.endswith("_norm") and part.component == "norm"}
+        qk_norms = [part for part in block.parts if part.component == "qk_norm"]
+        attention = parts["attention"]
+        assert isinstance(attention, Attention)
+        with s.tape.serving("attention"):
+            self.attention = SelfAttention(s, attention, qk_norms)
+        self.window = attention.window
+        self.feed_forward = self._network(parts)
+
+    def _network(self, parts: dict[str, Part]) -> Callable[[Tensor], Tensor]:
+        experts = parts.get("experts")
+        if isinstance(experts, Experts):
+            router, shared, gate = parts["router"], parts.get("shared_experts"), parts.get("shared_gate")
+            assert isinstance(router, Router)
+            with self.s.tape.serving("experts"):
+                self.component = "experts"
+                return Mixture(
+                    self.s,
+                    router,
+                    experts,
+                    shared if isinstance(shared, FeedForward) else None,
+                    gate if isinstance(gate, SharedGate) else None,
+                )
+        feed_forward = parts["feed_forward"]
+        assert isinstance(feed_forward, FeedForward)
+        self.component = "feed_forward"
+        with self.s.tape.serving("feed_forward"):
+            return Network(self.s, feed_forward)
+
+    def __call__(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None) -> Tensor:
+        if self.s.code.parallel:
+            return self._parallel(x, rotary, mask)
+        residual = x
+        x = self._before("attention", x)
+        with self.s.tape.serving("attention"):
+            x = self.attention(x, rotary, mask)
+        x = self._after("attention", x, residual)
+        residual = x
+        x = self._before("feed_forward", x)
+        with self.s.tape.serving(self.component):
+            x = self.feed_forward(x)
+        return self._after("feed_forward", x, residual)
+
+    def _before(self, branch: str, x: Tensor) -> Tensor:
+        norm = self.norms.get(f"{branch}_norm")
+        return x if norm is None or self.s.code.norm_after else norm(x)
+
+    def _after(self, branch: str, x: Tensor, residual: Tensor) -> Tensor:
+        code = self.s.code
+        norm = self.norms.get(f"{branch}_post_norm")
+        if code.norm_after == "branch":
+            norm = self.norms.get(f"{branch}_norm")
+        if norm is not None:
+            x = norm(x)
+        with self.s.tape.serving("residual"):
+            if code.branch_scaled:
+                x = op.scale(x)
+            x = op.add(residual, x, "residual")
+        if code.norm_after == "sum":
+            x = self.norms[f"{branch}_norm"](x)
+        return x
+
+    def _parallel(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None) -> Tensor:
+        residual = x
+        first = self.norms["attention_norm"](x)
+        second = self.norms["feed_forward_norm"](x) if "feed_forward_norm" in self.norms else first
+        del x
+        with self.s.tape.serving("attention"):
+            attended = self.attention(first, rotary, mask)
+        del first
+        with self.s.tape.serving(self.component):
+            out = self.feed_forward(second)
+        del second
+        with self.s.tape.serving("residual"):
+            return op.add(op.add(attended, out), residual, "residual")
+
+
+class Decoder:
+    """Embedding, layers, final norm and head; ``layers`` are the blocks to run, from first to last."""
+
+    def __init__(self, s: Setting, model: Model, layers: Sequence[Block]) -> None:
+        self.s = s
+        front = {type(part): part for part in model.front}
+        tokens = front.get(TokenEmbedding)
+        unknown = [
+            part.id
+            for part in (*model.front, *model.back)
+            if not isinstance(part, TokenEmbedding | LearnedPositions | LayerNorm | RMSNorm | Head)
+        ]
+        if unknown or not isinstance(tokens, TokenEmbedding):
+            raise InputError("model", f"a training step of a model with {', '.join(unknown)} is not simulated")
+        self.channels = s.dim("d_model", tokens.d_model)
+        self.vocabulary = s.dim("vocab_size", tokens.vocab_size)
+        self.table = s.weight(self.vocabulary, self.channels)
+        positions = front.get(LearnedPositions)
+        self.positions = None
+        if isinstance(positions, LearnedPositions):
+            self.positions = s.weight(s.dim("n_positions", positions.n_positions), self.channels)
+        self.embedding_norm = next((_norm(s, part) for part in model.front if part.id == "embedding_norm"), None)
+        self.final_norm = next((_norm(s, part) for part in model.back if part.id == "final_norm"), None)
+        head = next((part for part in model.back if isinstance(part, Head)), None)
+        self.head = None if head is None or not head.matrix else s.weight(self.channels, self.vocabulary)
+        self.head_bias = s.weight(self.vocabulary) if head is not None and head.bias else None
+        self.layers = [Layer(s, block) for block in layers]
+
+    def hidden(self, ids: Tensor) -> Tensor:
+        """The last hidden state."""
+        s = self.s
+        with s.tape.at("forward", "front"):
+            with s.tape.serving("embedding"):
+                embedded = x = self._embed(ids)
+            rotary, masks = self._rotary(x), self._masks(x)
+        for i, layer in enumerate(self.layers):
+            with s.tape.at("forward", i):
+                mask = masks.get(self._local(layer.window))
+                if s.run.recompute == "full":
+                    x = s.tape.checkpoint(lambda x, layer=layer, mask=mask: layer(x, rotary, mask), x)
+                else:
+                    x = layer(x, rotary, mask)
+        with s.tape.at("forward", "back"):
+            if self.final_norm is not None:
+                x = self.final_norm(x)
+        del embedded
+        return x
+
+    def _embed(self, ids: Tensor) -> Tensor:
+        s = self.s
+        x = op.lookup(self.table, ids, s.rows(self.channels))
+        if s.code.embedding_scaled:
+            x = op.scale(x)
+        if self.positions is not None:
+            with s.tape.serving("positions"):
+                which = s.constant((s.tokens,), "int64", "positions")
+                x = op.add(x, op.lookup(self.positions, which, (s.tokens, self.channels)))
+        if self.embedding_norm is not None:
+            x = self.embedding_norm(x)
+        return op.dropout(x, s.run.dropout if "embedding" in s.code.dropout_at else 0)
+
+    def _rotary(self, x: Tensor) -> Rotary | None:
+        code = self.s.code
+        if code.rotary == "none" or not self.layers:
+            return None
+        return Rotary(self.s, code.rotary_width or self.layers[0].attention.part.d_head, x.dtype)
+
+    def _local(self, window: int | None) -> bool:
+        return window is not None and _all(self.s.run.seq_len >= window)
+
+    def _masks(self, x: Tensor) -> dict[bool, Tensor]:
+        """The mask of global and of local layers, where they need one."""
+        s = self.s
+        if s.code.causal_buffer:
+            return {}
+        eager = s.run.attention == "eager" or not s.code.sdpa
+        wanted = {self._local(layer.window) for layer in self.layers}
+        with s.tape.serving("attention"):
+            return {
+                local: s.constant((s.batch, s.tokens, s.keys), x.dtype if eager else "bool", "attention_mask")
+                for local in sorted(wanted)
+                if eager or local
+            }
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits of all tokens."""
+        return self.head_product(x, self.s.rows(self.vocabulary))
+
+    def head_product(self, x: Tensor, dims: Dims) -> Tensor:
+        """The head's product, scaled and capped where the code does so."""
+        code = self.s.code
+        weight = self.table if self.head is None else self.head
+        out = op.linear(x, weight, dims, self.head_bias, "logits")
+        if code.logits_scaled:
+            out = op.scale(out, "logits")
+        if code.logits_capped:
+            out = op.scale(op.tanh(op.scale(out, "logits")), "logits")
+        return out
+
+    def hold_gradients(self) -> None:
+        """Give every weight the gradient of a step before, which is counted elsewhere."""
+        for weight in self.s.weights:
+            weight.grad = weight.detach()
+
+
+def _all(condition: object) -> bool:
+    """One answer for a whole sweep: local layers are masked where the longest sequence is."""
+    return bool(np.all(condition))

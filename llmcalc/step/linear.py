@@ -1,0 +1,39 @@
+"""A linear layer, with LoRA's adapter beside it where the run asks for one."""
+
+from __future__ import annotations
+
+from llmcalc.step import operations as op
+from llmcalc.step.setting import Setting
+from llmcalc.step.tape import Dim, Dims, Tensor
+
+
+class Linear:
+    """``inputs`` to ``outputs``; ``adapted`` says whether LoRA trains it."""
+
+    def __init__(
+        self, s: Setting, inputs: Dims, outputs: Dims, bias: bool = False, role: str = "linear", adapted: bool = False
+    ) -> None:
+        self.s, self.outputs, self.role = s, outputs, role
+        self.weight = s.weight(*inputs, *outputs)
+        self.bias = s.weight(*outputs) if bias else None
+        self.adapter = None
+        if adapted and s.run.lora_rank:
+            rank = s.dim("lora_rank", s.run.lora_rank)
+            self.adapter = rank, s.adapter(*inputs, rank), s.adapter(rank, *outputs)
+
+    def __call__(self, x: Tensor, dims: Dims) -> Tensor:
+        s = self.s
+        weight = s.dequantized(self.weight)
+        out = op.linear(x, weight, dims, self.bias, self.role)
+        del weight
+        if self.adapter is None:
+            return out
+        rank, down, up = self.adapter
+        x = s.tape.cast(x, down.dtype)
+        low = op.linear(op.dropout(x, s.run.dropout), down, (*_rows(x, s), rank), None, "lora")
+        added = op.scale(op.linear(low, up, dims, None, "lora"), "lora")
+        return op.add(out, added, self.role)
+
+
+def _rows(x: Tensor, s: Setting) -> tuple[Dim, ...]:
+    return tuple(dim for dim in x.dims if dim is s.batch or dim is s.tokens)

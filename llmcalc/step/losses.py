@@ -1,0 +1,71 @@
+"""The loss as implementations compute it: on all logits at once, in pieces, or with its gradient made on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from llmcalc.step import operations as op
+from llmcalc.step.decoder import Decoder
+from llmcalc.step.tape import Dim, Grads, Tape, Tensor
+
+# Each returns the loss, and the logits where the caller gets them too.
+Loss = Callable[[Decoder, Tensor], tuple[Tensor, Tensor | None]]
+
+
+def hugging_face(decoder: Decoder, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Logits, an fp32 copy of them, cross-entropy on that; the outputs hold the logits."""
+    s = decoder.s
+    logits = decoder.logits(hidden)
+    wide = s.tape.cast(logits, "fp32", "logits")
+    labels = s.constant(s.rows(), "int64", "labels")
+    return op.cross_entropy(wide, labels), logits
+
+
+def plain(decoder: Decoder, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Logits, and cross-entropy on them as they are."""
+    s = decoder.s
+    logits = decoder.logits(hidden)
+    labels = s.constant((), "int64", "labels")
+    return op.cross_entropy(logits, labels), logits
+
+
+def chunked(decoder: Decoder, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Logits and loss of one piece of the tokens at a time, which the backward pass computes again."""
+    s, chunks = decoder.s, decoder.s.run.chunks
+    piece = Dim("chunk_tokens", s.run.batch_size * s.run.seq_len / chunks)
+    summed: Tensor | None = None
+    for _ in range(chunks):
+        part = op.take(hidden, piece, decoder.channels)
+
+        def loss_of(x: Tensor) -> Tensor:
+            wide = s.tape.cast(decoder.head_product(x, (piece, decoder.vocabulary)), "fp32", "logits")
+            return op.cross_entropy(wide, s.constant((), "int64", "labels"))
+
+        loss = s.tape.checkpoint(loss_of, part)
+        summed = loss if summed is None else op.add(summed, loss)
+    assert summed is not None
+    return summed, None
+
+
+def fused(decoder: Decoder, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Logits, loss and their gradient of one piece at a time, in the forward pass (Liger's): no logits are kept."""
+    s, tape = decoder.s, decoder.s.tape
+    weight = decoder.table if decoder.head is None else decoder.head
+    x, matrix = (tape.cast(hidden, tape.autocast), tape.cast_weight(weight)) if tape.autocast else (hidden, weight)
+    of_x = tape.new(x.dims, x.dtype, "hidden_gradient")
+    of_matrix = tape.new(matrix.dims, matrix.dtype, "head_gradient")
+    piece = Dim("chunk_tokens", s.run.batch_size * s.run.seq_len / s.run.chunks)
+    logits = tape.new((piece, decoder.vocabulary), matrix.dtype, "logits")
+    wide = tape.cast(logits.detach(), "fp32", "logits")
+    probabilities = tape.new(wide.dims, "fp32", "softmax")
+    del wide, probabilities, logits
+    loss = tape.new((), "fp32", "loss")
+    made = [of_x, of_matrix]
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        return [made.pop(0), made.pop(0)]  # scaled in place
+
+    return tape.operation(loss, [x, matrix], [], rule), None
+
+
+LOSSES: dict[str, Loss] = {"hf": hugging_face, "plain": plain, "chunked": chunked, "fused": fused}

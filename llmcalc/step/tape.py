@@ -1,0 +1,388 @@
+"""Tensors that have a size and no numbers, and an autograd that runs on them.
+
+The model's code of `llmcalc.step.modules` runs on these tensors operation by operation, as PyTorch would run it on real
+ones. A tensor's memory is freed when the last reference to it goes, which here too is Python's own reference counting:
+a local variable of the model's code keeps a tensor alive exactly as long as it does in PyTorch. Every allocation and
+every free is an `Event`.
+"""
+
+from __future__ import annotations
+
+import heapq
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any, NamedTuple
+
+from llmcalc.catalog.precisions import BYTES
+
+ALLOCATION_STEP = 512  # the CUDA caching allocator hands out multiples of it
+
+Size = Any  # int, or a float64 array in a sweep
+
+
+@dataclass(frozen=True, eq=False)
+class Dim:
+    """One side of a tensor: a name of the nomenclature and how long it is. Two sides are the same if they are one object."""
+
+    name: str
+    value: Size
+
+    def __repr__(self) -> str:
+        return f"{self.name}={self.value}"
+
+
+Dims = tuple[Dim, ...]
+
+
+class Place(NamedTuple):
+    """Where in the step something happens: forward, loss, backward; in front of the layers, in one, or behind them."""
+
+    phase: str
+    layer: int | str  # a layer's number, or "front", "back"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a piece of memory is for. ``category`` groups the total, ``component`` is the part of the model it serves,
+    ``role`` the operation whose result it is."""
+
+    category: str
+    component: str
+    role: str
+    dims: Dims
+    dtype: str
+
+    @property
+    def elements(self) -> Size:
+        """How many numbers it holds."""
+        return prod(dim.value for dim in self.dims)
+
+    @property
+    def bytes(self) -> Size:
+        """What it takes, rounded up to what the allocator hands out."""
+        return -(-self.elements * BYTES[self.dtype] // ALLOCATION_STEP) * ALLOCATION_STEP
+
+
+class Event(NamedTuple):
+    """An allocation (sign 1) or a free (-1) of ``kind``, with the place where it happens and where the memory is from."""
+
+    place: Place
+    sign: int
+    kind: Kind
+    born: Place
+
+
+class Storage:
+    """One piece of memory; the event of its end is written when nothing refers to it any more."""
+
+    __slots__ = ("born", "kind", "tape")
+
+    def __init__(self, tape: Tape, kind: Kind) -> None:
+        self.tape, self.kind, self.born = tape, kind, tape.place
+        tape.events.append(Event(tape.place, 1, kind, tape.place))
+
+    def __del__(self) -> None:
+        self.tape.events.append(Event(self.tape.place, -1, self.kind, self.born))
+
+    def becomes(self, category: str) -> None:
+        """From here on it counts as ``category``: a weight's gradient, once it has arrived."""
+        tape, old = self.tape, self.kind
+        if old.category != category:
+            self.kind = Kind(category, old.component, old.role, old.dims, old.dtype)
+            tape.events.append(Event(tape.place, -1, old, self.born))
+            tape.events.append(Event(tape.place, 1, self.kind, self.born))
+
+
+class Tensor:
+    """A view of a storage: its sides, its number format, and the operation that made it (None: needs no gradient)."""
+
+    __slots__ = ("dims", "dtype", "has_base", "heads_first", "index", "node", "storage")
+
+    def __init__(self, storage: Storage, dims: Dims, dtype: str, node: Node | None = None, index: int = 0) -> None:
+        self.storage, self.dims, self.dtype, self.node, self.index = storage, dims, dtype, node, index
+        self.heads_first = False  # laid out in memory as (batch, head, token, channel)
+        self.has_base = False  # a gradient that is a view: nothing is added to it in place
+
+    @property
+    def tape(self) -> Tape:
+        return self.storage.tape
+
+    def view(self, *dims: Dim) -> Tensor:
+        """The same memory with other sides: view, transpose, unsqueeze. Nothing is allocated, here or in the backward."""
+        seen = Tensor(self.storage, dims or self.dims, self.dtype, self.node, self.index)
+        seen.heads_first = self.heads_first
+        return seen
+
+    def laid_out_as(self, other: Tensor) -> Tensor:
+        """Itself, marked as laid out like ``other``."""
+        self.heads_first = other.heads_first
+        return self
+
+    def detach(self) -> Tensor:
+        """The same memory without a history."""
+        return Tensor(self.storage, self.dims, self.dtype)
+
+
+class Parameter(Tensor):
+    """A weight. ``grad`` is its gradient once the backward pass has made it; ``uses`` counts where it enters."""
+
+    __slots__ = ("grad", "trains", "uses")
+
+    def __init__(self, storage: Storage, dims: Dims, dtype: str, trains: bool) -> None:
+        super().__init__(storage, dims, dtype)
+        self.grad: Tensor | None = None
+        self.uses = 0
+        self.trains = trains
+
+
+Grads = list[Tensor | None]
+Rule = Callable[["Tape", Grads], Sequence[Tensor | None]]
+
+
+class Node:
+    """An operation in the graph: what it keeps for its backward, and what that does."""
+
+    __slots__ = ("component", "edges", "frame", "place", "rule", "saved", "sequence")
+
+    saved: list[Storage] | int  # the number of them, where they are to be computed again
+
+    def __init__(self, tape: Tape, edges: list[Tensor], saved: list[Storage], rule: Rule) -> None:
+        self.edges: list[tuple[Node | Parameter | None, int]] = [_edge(t) for t in edges]
+        self.saved, self.rule = (saved if tape.frame is None else len(saved)), rule
+        self.sequence = tape.next_sequence()
+        self.place, self.component = tape.place, tape.component
+        self.frame = tape.frame
+        if self.frame is not None:
+            self.frame.nodes.append(self)
+
+
+def _edge(tensor: Tensor) -> tuple[Node | Parameter | None, int]:
+    if isinstance(tensor, Parameter):
+        if not tensor.trains:
+            return None, 0
+        tensor.uses += 1
+        return tensor, 0
+    return tensor.node, tensor.index
+
+
+@dataclass
+class Frame:
+    """A checkpointed stretch of the forward pass: its nodes keep nothing, and ``run`` computes them again.
+
+    ``keeps`` are the tensors that went in.
+    """
+
+    run: Callable[[], None]
+    nodes: list[Node] = field(default_factory=list)
+
+
+class _Recomputed(Exception):  # noqa: N818
+    """All that was wanted has been computed again."""
+
+
+class Tape:
+    """One device's memory through a step. ``autocast`` is the format that matrix products run in, None without autocast."""
+
+    def __init__(self, autocast: str | None = None) -> None:
+        self.events: list[Event] = []
+        self.place = Place("forward", "front")
+        self.component = "embedding"
+        self.autocast = autocast
+        self.casts: dict[int, Tensor] = {}
+        self.records = True
+        self.frame: Frame | None = None
+        self._sequence = 0
+        self._wanted = 0
+        self._found: list[Storage] | None = None
+
+    def next_sequence(self) -> int:
+        self._sequence += 1
+        return self._sequence
+
+    @contextmanager
+    def at(self, phase: str, layer: int | str) -> Iterator[None]:
+        """What happens inside happens in this phase and place."""
+        before, self.place = self.place, Place(phase, layer)
+        yield
+        self.place = before
+
+    @contextmanager
+    def serving(self, component: str) -> Iterator[None]:
+        """What is allocated inside serves this component."""
+        before, self.component = self.component, component
+        yield
+        self.component = before
+
+    def new(self, dims: Dims, dtype: str, role: str, category: str | None = None) -> Tensor:
+        """Allocate a tensor. In the backward pass it is a gradient of activations, unless told otherwise."""
+        if category is None:
+            category = "activation_gradients" if self.place.phase == "backward" and self.records is False else "activations"
+        return Tensor(Storage(self, Kind(category, self.component, role, dims, dtype)), dims, dtype)
+
+    def operation(self, out: Tensor, inputs: Sequence[Tensor], saved: Sequence[Tensor], rule: Rule) -> Tensor:
+        """Write ``out`` down as made from ``inputs`` by an operation that keeps ``saved`` and goes back by ``rule``."""
+        if not self.records or not any(needs_gradient(t) for t in inputs):
+            return out
+        storages = [t.storage for t in saved]
+        if self._found is None:
+            out.node = Node(self, list(inputs), storages, rule)
+            return out
+        out.node = _SOURCE
+        self._found += storages
+        if storages and len(self._found) >= self._wanted:
+            raise _Recomputed
+        return out
+
+    # Autocast
+
+    def cast_weight(self, weight: Tensor) -> Tensor:
+        """Autocast's copy of a weight, made once a forward pass."""
+        if self.autocast is None or weight.dtype == self.autocast:
+            return weight
+        cached = self.casts.get(id(weight))
+        if cached is None:
+            cached = self.cast(weight, self.autocast, "weight_cast", "weight_casts")
+            if isinstance(weight, Parameter) and weight.trains:
+                self.casts[id(weight)] = cached
+        return cached
+
+    def leave_autocast(self) -> None:
+        """Forget the copies: those that the graph keeps stay until their backward."""
+        self.casts.clear()
+
+    def cast(self, tensor: Tensor, dtype: str, role: str = "cast", category: str | None = None) -> Tensor:
+        """``tensor`` in another format: itself if it has it, else a copy."""
+        if tensor.dtype == dtype:
+            return tensor
+        out = self.new(tensor.dims, dtype, role, category)
+        out.heads_first = tensor.heads_first
+        before = tensor.dtype
+
+        def rule(tape: Tape, grads: Grads) -> Grads:
+            return [tape.cast(given(grads), before, "gradient")]
+
+        return self.operation(out, [tensor], [], rule)
+
+    # Recomputation
+
+    def checkpoint(self, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        """Run ``function`` and keep only its inputs; the backward pass runs it again."""
+        kept = [(x.detach().laid_out_as(x), needs_gradient(x)) for x in inputs]
+
+        def again() -> None:
+            function(*[_source(x) if needed else x for x, needed in kept])
+
+        before, self.frame = self.frame, Frame(again)
+        out = function(*inputs)
+        self.frame = before
+        return out
+
+    def _recompute(self, frame: Frame) -> None:
+        """Compute again what the nodes of ``frame`` would have kept, and give it to them."""
+        before = self.records, self.place
+        wanted = [node.saved for node in frame.nodes if isinstance(node.saved, int)]
+        self.records, self._found, self._wanted = True, [], sum(wanted)
+        self.place = Place("recompute", self.place.layer)
+        try:
+            frame.run()
+        except _Recomputed as stop:
+            stop.__traceback__ = None
+        finally:
+            found, self._found = self._found, None
+            self.records, self.place = before
+            self.leave_autocast()
+        assert found is not None
+        at = 0
+        for node in frame.nodes:
+            if isinstance(node.saved, int):  # else it kept nothing and has gone back already
+                at, node.saved = at + node.saved, found[at : at + node.saved]
+        frame.nodes.clear()
+
+    # Backward
+
+    def backward(self, loss: Tensor) -> None:
+        """Run the graph back from ``loss``: the latest operation first, as PyTorch's engine does."""
+        assert loss.node is not None
+        self.records = False
+        root, loss.node = loss.node, None
+        waiting: dict[Node, Grads] = {root: [self.new(loss.dims, loss.dtype, "gradient")]}
+        arrived: dict[int, tuple[Tensor, int]] = {}
+        queue = [(-root.sequence, root)]
+        del root
+        while queue:
+            _, node = heapq.heappop(queue)
+            self.place, self.component = Place("backward", node.place.layer), node.component
+            if node.frame is not None and isinstance(node.saved, int) and node.saved:
+                self._recompute(node.frame)
+            produced = list(node.rule(self, waiting.pop(node)))
+            node.saved = []
+            edges, node.edges, node.rule = node.edges, [], _nothing
+            del node
+            for i, (target, index) in enumerate(edges):
+                gradient, produced[i] = produced[i], None
+                if target is None or target is _SOURCE or gradient is None:
+                    continue
+                if isinstance(target, Parameter):
+                    self._arrive(target, gradient, arrived)
+                    continue
+                slots = waiting.get(target)
+                if slots is None:
+                    slots = waiting[target] = []
+                    heapq.heappush(queue, (-target.sequence, target))
+                slots.extend([None] * (index + 1 - len(slots)))
+                present, slots[index] = slots[index], None
+                slots[index] = self._add(present, gradient)
+                del present, gradient, slots
+            del edges, target
+        self.records = True
+
+    def _arrive(self, weight: Parameter, gradient: Tensor, arrived: dict[int, tuple[Tensor, int]]) -> None:
+        """A gradient of ``weight``: it waits for those of its other uses, then becomes, or is added to, ``grad``."""
+        present, count = arrived.pop(id(weight), (None, 0))
+        summed = self._add(present, gradient)
+        del present, gradient
+        if count + 1 < weight.uses:
+            summed.storage.becomes("gradients")
+            arrived[id(weight)] = summed, count + 1
+            return
+        weight.uses = 0
+        if weight.grad is None:
+            weight.grad = summed
+            summed.storage.becomes("gradients")
+
+    def _add(self, present: Tensor | None, gradient: Tensor) -> Tensor:
+        """The sum of two gradients, in place where nothing else refers to the first."""
+        if present is None:
+            return gradient
+        if sys.getrefcount(present.storage) <= 2 and not present.has_base:
+            return present
+        return self.new(present.dims, present.dtype, "gradient")
+
+
+def given(grads: Grads) -> Tensor:
+    """The gradient of an operation with one result."""
+    (grad,) = grads
+    assert grad is not None
+    return grad
+
+
+def needs_gradient(tensor: Tensor) -> bool:
+    """Does a gradient go back through it?"""
+    return tensor.trains if isinstance(tensor, Parameter) else tensor.node is not None
+
+
+def _source(tensor: Tensor) -> Tensor:
+    """``tensor`` as the beginning of a recomputed stretch: something before it needs a gradient."""
+    source = tensor.view()
+    source.node = _SOURCE
+    return source
+
+
+def _nothing(*_: Any) -> Any:
+    return []
+
+
+_SOURCE: Any = Node.__new__(Node)  # what a recomputed stretch's input pretends to be made by
