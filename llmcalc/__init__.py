@@ -10,7 +10,9 @@
 from llmcalc.errors import InputError
 from llmcalc.huggingface import Reading, dimensions, from_config, override, read_config
 from llmcalc.quantity import Quantity, formula, total
+from llmcalc.inference import inference_memory
 from llmcalc.step.run import TrainingRun
+from llmcalc.step.step import Step, peak_sweep, training_step
 from llmcalc.transformer.dimensions import Dimensions
 from llmcalc.transformer.model import Block, Model
 
@@ -21,11 +23,15 @@ __all__ = [
     "Model",
     "Quantity",
     "Reading",
+    "Step",
     "TrainingRun",
     "dimensions",
     "formula",
     "from_config",
+    "inference_memory",
     "override",
+    "peak_sweep",
     "read_config",
     "total",
+    "training_step",
 ]

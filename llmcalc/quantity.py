@@ -17,6 +17,7 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import math
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -204,6 +205,22 @@ def total(id: str, symbol: str, *parts: Quantity) -> Quantity:
     expression = functools.reduce(lambda a, b: ast.BinOp(a, ast.Add(), b), names)
     value = sum((_calculable(p.value) for p in parts[1:]), start=_calculable(parts[0].value))
     return Quantity(id, value, parts[0].unit, symbol, None, expression, inputs, "The sum of its parts.")
+
+
+def product(id: str, symbol: str, unit: str, source: Citation, *factors: Quantity, meaning: str = "") -> Quantity:
+    """A product of ``factors``, under their own symbols. Two factors of one id are told apart by a number.
+
+    Raises ValueError for no factors.
+    """
+    if not factors:
+        raise ValueError(f"product {id}: nothing to multiply")
+    inputs: dict[str, Quantity] = {}
+    for factor in factors:
+        inputs[factor.id if factor.id not in inputs else f"{factor.id}_{len(inputs)}"] = factor
+    names: list[ast.expr] = [ast.Name(name) for name in inputs]
+    expression = functools.reduce(lambda a, b: ast.BinOp(a, ast.Mult(), b), names)
+    value = math.prod(_calculable(factor.value) for factor in factors)
+    return Quantity(id, value, unit, symbol, source, expression, inputs, meaning)
 
 
 def given_quantity(name: str, value: Value) -> Quantity:

@@ -42,6 +42,10 @@ SYMBOLS: dict[str, Symbol] = {
     "seen_tokens": Symbol(r"S_\text{seen}"),
     "count": Symbol("n"),
     "width": Symbol("w"),
+    "n_qkv_heads": Symbol(r"(h + 2 h_\text{kv})"),
+    "d_ff_pair": Symbol(r"2 d_\text{ff}"),
+    "chunk_tokens": Symbol(r"T_\text{chunk}", "tokens"),
+    "lora_rank": Symbol("r"),
     # a run
     "batch_size": Symbol("B"),
     "seq_len": Symbol("S"),
@@ -49,6 +53,7 @@ SYMBOLS: dict[str, Symbol] = {
     "parameters": Symbol("N", "parameters"),
     "matmul_parameters": Symbol(r"N_\text{matmul}", "parameters"),
     "block_parameters": Symbol(r"N_\text{layer}", "parameters"),
+    "largest_parameters": Symbol(r"N_\text{largest}", "parameters"),
     "model_bytes": Symbol(r"M_\text{model}", "bytes"),
     "expert_parameters": Symbol(r"N_\text{expert}", "parameters"),
     "kv_elements": Symbol(r"E_\text{token}", "elements"),
@@ -64,6 +69,7 @@ SYMBOLS: dict[str, Symbol] = {
     # number formats, in bytes of one element
     "bits_per_weight": Symbol("b", "bits"),
     "bytes_per_element": Symbol("c", "bytes"),
+    "element_bytes": Symbol("c", "bytes"),
     "weight_bytes": Symbol("w", "bytes"),
     "gradient_bytes": Symbol("g", "bytes"),
     "master_bytes": Symbol("m", "bytes"),

@@ -152,7 +152,10 @@ class Decoder:
         head = next((part for part in model.back if isinstance(part, Head)), None)
         self.head = None if head is None or not head.matrix else s.weight(self.channels, self.vocabulary)
         self.head_bias = s.weight(self.vocabulary) if head is not None and head.bias else None
-        self.layers = [Layer(s, block) for block in layers]
+        self.layers = []
+        for i, block in enumerate(layers):
+            with s.tape.at("forward", i):
+                self.layers.append(Layer(s, block))
 
     def hidden(self, ids: Tensor) -> Tensor:
         """The last hidden state."""
@@ -168,8 +171,8 @@ class Decoder:
                     x = s.tape.checkpoint(lambda x, layer=layer, mask=mask: layer(x, rotary, mask), x)
                 else:
                     x = layer(x, rotary, mask)
-        with s.tape.at("forward", "back"):
-            if self.final_norm is not None:
+        if self.final_norm is not None:
+            with s.tape.at("loss", "back"):
                 x = self.final_norm(x)
         del embedded
         return x

@@ -14,7 +14,7 @@ class Linear:
         self, s: Setting, inputs: Dims, outputs: Dims, bias: bool = False, role: str = "linear", adapted: bool = False
     ) -> None:
         self.s, self.outputs, self.role = s, outputs, role
-        self.weight = s.weight(*inputs, *outputs)
+        self.weight = s.weight(*inputs, *outputs, role="matrix")
         self.bias = s.weight(*outputs) if bias else None
         self.adapter = None
         if adapted and s.run.lora_rank:

@@ -18,7 +18,7 @@ ATTENTIONS = ("sdpa", "eager")
 RECOMPUTATIONS = ("none", "selective", "full")
 LOSSES = ("hf", "plain", "chunked", "fused")
 LORA_TARGETS = ("attention", "all")
-LORA_BASES = ("same", "nf4", "int8")
+LORA_BASES = ("same", "NF4", "int8")
 _OPTIONS: Mapping[str, Any] = {
     "precision": PRECISIONS,
     "optimizer": OPTIMIZERS,

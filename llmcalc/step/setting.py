@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from llmcalc.step.run import TrainingRun
-from llmcalc.step.tape import Dim, Dims, Kind, Parameter, Place, Storage, Tape, Tensor
+from llmcalc.step.tape import Dim, Dims, Kind, Parameter, Storage, Tape, Tensor
 from llmcalc.transformer.code import Code
 
 
@@ -40,10 +40,10 @@ class Setting:
         """The sides of a tensor with so many numbers for each token."""
         return (self.batch, self.tokens, *channels)
 
-    def weight(self, *dims: Dim, trains: bool = True) -> Parameter:
+    def weight(self, *dims: Dim, role: str = "weight") -> Parameter:
         """A weight. Its own memory is counted as the model's parameters, not here."""
-        trains = trains and not self.run.lora_rank
-        kind = Kind("weights", self.tape.component, "weight", tuple(dims), self.weight_dtype)
+        trains = not self.run.lora_rank
+        kind = Kind("weights", self.tape.component, role, tuple(dims), self.weight_dtype)
         self.weights.append(Parameter(_Uncounted(self.tape, kind), tuple(dims), self.weight_dtype, trains))
         return self.weights[-1]
 
@@ -70,7 +70,7 @@ class _Uncounted(Storage):
     __slots__ = ()
 
     def __init__(self, tape: Tape, kind: Kind) -> None:
-        self.tape, self.kind, self.born = tape, kind, Place("steady", "front")
+        self.tape, self.kind, self.born = tape, kind, tape.place
 
     def __del__(self) -> None:
         pass

@@ -5,38 +5,47 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from llmcalc.errors import InputError
 from llmcalc.step.decoder import Decoder
 from llmcalc.step.losses import LOSSES
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.setting import Setting
-from llmcalc.step.tape import Event, Tape, Tensor
+from llmcalc.step.tape import Event, Parameter, Place, Tape, Tensor
 from llmcalc.transformer.model import Block, Model
 
 
 @dataclass(frozen=True)
 class Trace:
-    """The events of a forward and a backward pass; ``forward`` is how many of them the forward pass has."""
+    """The events of a forward and a backward pass, and the weights that they ran on, each with the layer it is in."""
 
     events: list[Event]
-    forward: int
+    weights: list[tuple[int | str, Parameter]]
 
 
 def trace(model: Model, run: TrainingRun, layers: Sequence[Block]) -> Trace:
-    """Run a forward and a backward pass of ``model`` with these layers."""
+    """Run a forward and a backward pass of ``model`` with these layers.
+
+    Raises InputError for a model whose code has not been read.
+    """
+    if model.code is None:
+        raise InputError("model", "how this family's code runs its layers is not known", code="no_code")
     tape = Tape(run.numbers.autocast)
     s = Setting(tape, run, model.code)
     decoder = Decoder(s, model, layers)
     if run.gradients_stay:
         decoder.hold_gradients()
-    tape.events.clear()
+    tape.place = Place("forward", "front")
     ids = tape.new(s.rows(), "int64", "ids", "inputs")
+    tape.place = Place("loss", "back")
     loss, logits = _forward(decoder, ids)
+    tape.place = Place("forward_end", "back")
     if logits is not None:
         logits.storage.becomes("held_logits")
+    del logits
     tape.leave_autocast()
-    forward = len(tape.events)
     tape.backward(loss)
-    return Trace(tape.events, forward)
+    events = list(tape.events)
+    return Trace(events, [(weight.storage.born.layer, weight) for weight in s.weights])
 
 
 def _forward(decoder: Decoder, ids: Tensor) -> tuple[Tensor, Tensor | None]:

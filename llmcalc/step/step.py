@@ -1,0 +1,372 @@
+"""One training step: its peak, what the peak is made of, and the memory of every moment.
+
+>>> import llmcalc
+>>> step = llmcalc.training_step(llmcalc.from_config({"model_type": "gpt2"}), llmcalc.TrainingRun(batch_size=8))
+>>> step.peak_phase
+'loss_backward'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llmcalc.catalog.formats import WEIGHT_FORMATS
+from llmcalc.catalog.precisions import BYTES
+from llmcalc.errors import InputError
+from llmcalc.quantity import Quantity, given_quantity, product, total
+from llmcalc.sources import PYTORCH
+from llmcalc.step.run import TrainingRun
+from llmcalc.step.state import (
+    adapter_parameters,
+    factored_optimizer_memory,
+    frozen_weights_memory,
+    gradients_memory,
+    input_memory,
+    largest_temporary_memory,
+    optimizer_memory,
+    optimizer_temporary_memory,
+    weights_memory,
+)
+from llmcalc.step.tape import Kind
+from llmcalc.step.timeline import Change, Moment, Timeline, larger, piece, timeline, weights_of
+from llmcalc.transformer.model import Model
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Size = Any  # int, or a float64 array in a sweep
+
+# The moments of a step that may be its peak, in order, each as the phase and region of the timeline where it lies
+MOMENTS: Mapping[str, tuple[str, str]] = {
+    "forward": ("forward", "layers"),
+    "loss_forward": ("loss", "back"),
+    "loss_backward": ("backward", "back"),
+    "layers_backward": ("backward", "layers"),
+    "backward_end": ("backward", "front"),
+    "optimizer_step": ("optimizer", "back"),
+}
+_SAVED = PYTORCH.at("autograd: tensors saved for backward")
+_ALLOCATED = PYTORCH.at("torch.cuda.max_memory_allocated")
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A training step of ``model`` run as ``run`` says. All memory is in bytes, as the allocator counts what is
+    allocated; what the process takes beside it is in `llmcalc.step.overhead`."""
+
+    model: Model
+    run: TrainingRun
+
+    # What stays
+
+    @cached_property
+    def _weights(self) -> tuple[int, int, int, int]:
+        return weights_of(self.model, self.run)
+
+    @cached_property
+    def trainable(self) -> Quantity:
+        """Parameters that train: all, or those of LoRA's adapters."""
+        if not self.run.lora_rank:
+            return self.model.parameters()
+        return adapter_parameters(parameters=self._weights[0])
+
+    @cached_property
+    def weights(self) -> Quantity:
+        """Weights as the forward pass finds them; frozen ones in the format of their base."""
+        run, bytes_each = self.run, self.run.numbers.weight_bytes
+        if not run.lora_rank:
+            return weights_memory(parameters=self.model.parameters(), weight_bytes=bytes_each).named("weights")
+        bits = 8 * bytes_each if run.lora_base == "same" else WEIGHT_FORMATS[run.lora_base].bits
+        quantised = self._weights[3]
+        rest = self.model.parameters().value - quantised
+        return total(
+            "weights",
+            r"M_\text{weights}",
+            frozen_weights_memory(parameters=quantised, bits_per_weight=bits).named("frozen_weights"),
+            weights_memory(parameters=rest, weight_bytes=bytes_each).named("other_weights"),
+            weights_memory(parameters=self.trainable, weight_bytes=bytes_each).named("adapters"),
+        )
+
+    @cached_property
+    def gradients(self) -> Quantity:
+        """Gradients once the backward pass is through."""
+        q = gradients_memory(parameters=self.trainable, gradient_bytes=self.run.numbers.gradient_bytes)
+        return q.named("gradients")
+
+    @cached_property
+    def optimizer_state(self) -> Quantity:
+        """What the optimizer keeps from step to step."""
+        numbers, optimizer = self.run.numbers, self.run.updates
+        n = {"parameters": self.trainable, "master_bytes": numbers.master_bytes}
+        if optimizer.factored:
+            states = factored_optimizer_memory(**n, d_model=self._width, state_bytes=numbers.state_bytes)
+        else:
+            state_bytes = optimizer.quantized_state_bytes or numbers.state_bytes
+            states = optimizer_memory(**n, n_states=optimizer.n_states, state_bytes=state_bytes)
+        return states.named("optimizer_state")
+
+    @property
+    def _width(self) -> int:
+        return self.model.front[0].d_model  # type: ignore[attr-defined,no-any-return]
+
+    @cached_property
+    def optimizer_temporary(self) -> Quantity:
+        """What the optimizer allocates while it steps."""
+        optimizer, state_bytes = self.run.updates, self.run.numbers.state_bytes
+        if optimizer.temporary_largest:
+            found = largest_temporary_memory(
+                largest_parameters=self._weights[1],
+                temporary_states=optimizer.temporary_largest,
+                state_bytes=state_bytes,
+            )
+        else:
+            found = optimizer_temporary_memory(
+                parameters=self.trainable, temporary_states=optimizer.temporary_states, state_bytes=state_bytes
+            )
+        return found.named("optimizer_temporary")
+
+    @cached_property
+    def inputs(self) -> Quantity:
+        """The batch of token ids."""
+        return input_memory(batch_size=self.run.batch_size, seq_len=self.run.seq_len).named("inputs")
+
+    @cached_property
+    def steady_state(self) -> Quantity:
+        """What is there between steps: weights, optimizer states, and the next batch."""
+        stays = [self.weights, self.optimizer_state, self.inputs]
+        if self.run.gradients_stay:
+            stays.insert(1, self.gradients)
+        return total("between_steps", r"M_\text{steady}", *stays)
+
+    # The timeline
+
+    @cached_property
+    def _timeline(self) -> Timeline:
+        base = self.steady_state.value - self.inputs.value
+        scratch = self.optimizer_temporary.value
+        changes = [Change(sign, piece("optimizer_temporary", "optimizer", scratch, "fp8")) for sign in (1, -1)]
+        return timeline(self.model, self.run, base, changes)
+
+    @cached_property
+    def peak_by_moment(self) -> dict[str, Size]:
+        """The most that is held in each of the `MOMENTS`, in bytes."""
+        most = self._timeline.most_by_phase()
+        return {moment: most[place] for moment, place in MOMENTS.items() if place in most}
+
+    @cached_property
+    def peak(self) -> Quantity:
+        """The most that is allocated at once, as a sum of what is alive then; in a sweep the largest of the moments."""
+        if self._is_sweep:
+            value: Size = 0
+            for size in self.peak_by_moment.values():
+                value = larger(value, size)
+            return Quantity("peak", value, "bytes", r"M_\text{peak}", meaning="The largest of the step's moments.")
+        return self.moment(self.peak_phase).named("peak", r"M_\text{peak}")
+
+    @cached_property
+    def peak_phase(self) -> str:
+        """The moment with the largest memory, a key of `MOMENTS`. Raises InputError for a sweep."""
+        self._one_run()
+        return max(self.peak_by_moment, key=lambda moment: self.peak_by_moment[moment])
+
+    @cached_property
+    def moments(self) -> dict[str, Quantity]:
+        """The memory between steps and at the highest point of each moment, each a sum of what is alive then."""
+        return {"between_steps": self.steady_state} | {name: self.moment(name) for name in self.peak_by_moment}
+
+    def moment(self, name: str) -> Quantity:
+        """The highest point of one of the `MOMENTS`, as a sum of what is alive then. Raises InputError for a sweep."""
+        self._one_run()
+        return self._at(name, self._timeline.moment_of_most(*MOMENTS[name]))
+
+    @cached_property
+    def _kept(self) -> Mapping[Kind, int]:
+        """What is alive when the forward pass is through."""
+        return self._timeline.end_of("forward_end").alive
+
+    @cached_property
+    def saved_activations(self) -> Quantity:
+        """What autograd keeps for the backward pass, by component; autocast's copies of weights are `weight_casts`."""
+        self._one_run()
+        parts = _by_component(self._kept, "activations")
+        if not parts:
+            return Quantity("saved_activations", 0, "bytes", r"M_\text{act}", meaning="Nothing is kept.")
+        return total("saved_activations", r"M_\text{act}", *parts)
+
+    @cached_property
+    def weight_casts(self) -> Quantity:
+        """Autocast's copies of weights that are alive when the forward pass is through."""
+        self._one_run()
+        return _of_category(self._kept, "weight_casts") or _none("weight_casts", r"M_\text{casts}")
+
+    @cached_property
+    def logits(self) -> Quantity:
+        """All that is as large as the logits at the peak: themselves, what the loss keeps of them, their gradients."""
+        alive = self._timeline.moment_of_most().alive
+        as_large = {
+            kind: n
+            for kind, n in alive.items()
+            if any(d.name == "vocab_size" for d in kind.dims)
+            and any(d.name in ("seq_len", "chunk_tokens") for d in kind.dims)
+        }
+        return _sum("logits", r"M_\text{logits}", as_large) or _none("logits", r"M_\text{logits}")
+
+    @cached_property
+    def timeline(self) -> pd.DataFrame:
+        """Every change of memory in order: phase, layer, category, component, role, bytes, and bytes alive after it, in
+        all and in each category."""
+        import pandas as pd
+
+        self._one_run()
+        rows, live = [], dict(self._steady_by_category)
+        for phase, layer, segment in self._timeline.stretches:
+            for weight, kind in segment.changes:
+                size = int(weight * kind.bytes)
+                live[_drawn(kind)] = live.get(_drawn(kind), 0) + size
+                rows.append((phase, layer, kind.category, kind.component, kind.role, size, dict(live)))
+        frame = pd.DataFrame(
+            [row[:6] for row in rows], columns=["phase", "layer", "category", "component", "role", "change"]
+        )
+        alive = pd.DataFrame([row[6] for row in rows]).fillna(0).astype("int64")
+        frame["live"] = alive.sum(axis=1)
+        return pd.concat([frame, alive.add_prefix("live_")], axis=1)
+
+    @property
+    def _steady_by_category(self) -> dict[str, int]:
+        found = {"weights": int(self.weights.value), "optimizer_state": int(self.optimizer_state.value)}
+        return found | ({"gradients": int(self.gradients.value)} if self.run.gradients_stay else {})
+
+    def _at(self, id: str, moment: Moment) -> Quantity:
+        """A moment as a sum of what is alive then."""
+        alive = moment.alive
+        parts = [self.weights]
+        if self.run.gradients_stay or id == "optimizer_step":
+            parts.append(self.gradients)
+        elif gradients := _of_category(alive, "gradients"):
+            parts.append(gradients)
+        parts += [self.optimizer_state, self.inputs]
+        for category in ("weight_casts", "held_logits"):
+            if found := _of_category(alive, category):
+                parts.append(found)
+        parts += _by_component(alive, "activations")
+        if found := _of_category(alive, "activation_gradients"):
+            parts.append(found)
+        if id == "optimizer_step":
+            parts.append(self.optimizer_temporary)
+        parts = [part for part in parts if part.value]
+        rest = moment.bytes - sum(part.value for part in parts)
+        if rest > 0:
+            parts.append(
+                Quantity("rounding", rest, "bytes", r"\epsilon", meaning="The allocator hands out multiples of 512 bytes.")
+            )
+        return total(id, r"M_\text{" + id.replace("_", " ") + "}", *parts)
+
+    @property
+    def _is_sweep(self) -> bool:
+        return any(isinstance(size, np.ndarray) for size in (self.run.batch_size, self.run.seq_len))
+
+    def _one_run(self) -> None:
+        if self._is_sweep:
+            raise InputError("batch_size", "a sweep has peaks but no composition: ask one run at a time")
+
+
+def training_step(model: Model, run: TrainingRun) -> Step:
+    """Simulate one optimizer step of ``model``: every allocation and every free of forward, backward and optimizer.
+
+    ``batch_size`` and ``seq_len`` of the run may be arrays: then `Step.peak` and `Step.peak_by_moment` hold arrays.
+
+    Raises InputError for a model whose family's code has not been read.
+    """
+    return Step(model, run)
+
+
+def peak_sweep(model: Model, run: TrainingRun) -> Size:
+    """Peak memory in bytes over arrays of batch size and sequence length, shaped as they broadcast.
+
+    A layer that sees a window runs other kernels once the sequence reaches it, so lengths on either side of a window
+    are swept apart.
+    """
+    batch, length = np.broadcast_arrays(np.asarray(run.batch_size, float), np.asarray(run.seq_len, float))
+    windows = sorted({w for block, _ in model.blocks for p in block.parts if (w := getattr(p, "window", None))})
+    side = np.digitize(length, windows)
+    peaks = np.empty(batch.shape)
+    for group in np.unique(side):
+        here = side == group
+        part = replace(run, batch_size=batch[here], seq_len=length[here])
+        peaks[here] = training_step(model, part).peak.value
+    return peaks
+
+
+# Sums of pieces of memory
+
+
+def _drawn(kind: Kind) -> str:
+    """The category that a piece is drawn as: activations by the component that they serve."""
+    if any(d.name == "vocab_size" for d in kind.dims) and kind.category in ("activations", "activation_gradients"):
+        return "logits"
+    return kind.component if kind.category == "activations" else kind.category
+
+
+def _by_component(alive: Mapping[Kind, int], category: str) -> list[Quantity]:
+    groups: dict[str, dict[Kind, int]] = {}
+    for kind, n in alive.items():
+        if kind.category == category:
+            groups.setdefault(_drawn(kind), {})[kind] = n
+    made = (
+        _sum(f"activations_{component}", rf"M_\text{{{component.replace('_', ' ')}}}", kinds)
+        for component, kinds in groups.items()
+    )
+    return [quantity for quantity in made if quantity]
+
+
+def _of_category(alive: Mapping[Kind, int], category: str) -> Quantity | None:
+    return _sum(
+        category,
+        rf"M_\text{{{category.replace('_', ' ')}}}",
+        {kind: n for kind, n in alive.items() if kind.category == category},
+    )
+
+
+def _sum(id: str, symbol: str, kinds: Mapping[Kind, int]) -> Quantity | None:
+    """The sum of so many pieces of each kind, alike ones together, and what rounding adds to them."""
+    merged: dict[tuple[Any, ...], tuple[Kind, int]] = {}
+    for kind, n in kinds.items():
+        key = kind.component, kind.role, kind.dims, kind.dtype
+        merged[key] = kind, merged.get(key, (kind, 0))[1] + n
+    terms = [_term(kind, n) for kind, n in merged.values() if n]
+    if not terms:
+        return None
+    exact = sum(kind.bytes * n for kind, n in kinds.items())
+    rounding = exact - sum(term.value for term in terms)
+    named = _unlike(sorted(terms, key=lambda term: -term.value))
+    if rounding:
+        named.append(
+            Quantity("rounding", rounding, "bytes", r"\epsilon", meaning="The allocator hands out multiples of 512 bytes.")
+        )
+    return total(id, symbol, *named)
+
+
+def _term(kind: Kind, n: int) -> Quantity:
+    factors = [given_quantity("count", n)] if n != 1 else []
+    factors += [given_quantity(dim.name, dim.value) for dim in kind.dims]
+    factors.append(given_quantity("element_bytes", BYTES[kind.dtype]))
+    return product(kind.role, r"M_\text{" + kind.role.replace("_", " ") + "}", "bytes", _SAVED, *factors)
+
+
+def _unlike(terms: Iterable[Quantity]) -> list[Quantity]:
+    """The terms with ids that differ: the second of a name is its second."""
+    seen: dict[str, int] = {}
+    result = []
+    for term in terms:
+        seen[term.id] = seen.get(term.id, 0) + 1
+        result.append(term if seen[term.id] == 1 else term.named(f"{term.id}_{seen[term.id]}"))
+    return result
+
+
+def _none(id: str, symbol: str) -> Quantity:
+    return Quantity(id, 0, "bytes", symbol, meaning="There is none.")
