@@ -5,9 +5,16 @@ E is the article's batch × sequence × width, the number of elements in one lay
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import ARTICLE
 from llmcalc.transformer.dimensions import Dimensions
+from llmcalc.transformer.model import Model
 
 # B. Parameters
 
@@ -184,6 +191,56 @@ def article_peak(
 def article_listed_activations(*, batch_size, seq_len, d_model):
     """The sum of the article's own list for one layer, with both norms: 4+4+2+2+2+8+2 = 24E."""
     return 24 * batch_size * seq_len * d_model
+
+
+@dataclass(frozen=True)
+class ArticleStep:
+    """The article's memory of a training step, under the names that `llmcalc.step.step.Step` has for its own."""
+
+    steady_state: Quantity
+    saved_activations: Quantity
+    peak: Quantity
+    moments: dict[str, Quantity]
+
+    @cached_property
+    def peak_phase(self) -> str:
+        """The moment whose total is the largest (first of equals)."""
+        return max(self.moments, key=lambda moment: float(np.max(self.moments[moment].value)))
+
+
+def article_step(model: Model, dimensions: Dimensions, *, batch_size: Any, seq_len: Any) -> ArticleStep:
+    """M_steady, M_act and M_peak of ``model``, whose layers have ``dimensions``: fp32 and Adam, no heads.
+
+    ``batch_size`` and ``seq_len`` may be arrays: then every quantity is a sweep.
+    """
+    n = model.parameters()
+    tokens = {"batch_size": batch_size, "seq_len": seq_len}
+    logits = {**tokens, "vocab_size": dimensions.vocab_size}
+    layers = {**tokens, "n_layers": dimensions.n_layers}
+    steady = article_steady_state(parameters=n, **tokens)
+    activations = article_activations(**layers, d_model=dimensions.d_model, vocab_size=dimensions.vocab_size)
+    fixed = (
+        article_weights(parameters=n).named("weights"),
+        article_optimizer(parameters=n).named("optimizer_state"),
+        article_gradients(parameters=n).named("gradients"),
+        article_input(**tokens).named("inputs"),
+    )
+    kept = (
+        article_layer_activations(**layers, d_model=dimensions.d_model).named("layer_activations"),
+        article_attention_matrix(**layers).named("attention_matrix"),
+        article_logits(**logits).named("saved_logits"),
+    )
+    gradient = article_logits_gradient(**logits).named("logits_gradient")
+    return ArticleStep(
+        steady_state=steady,
+        saved_activations=activations,
+        peak=article_peak(steady_state=steady, activations=activations, **logits),
+        moments={
+            "between_steps": total("between_steps", r"M_\text{steady}", *fixed),
+            "loss_forward": total("loss_forward", r"M_\text{forward}", *fixed, *kept),
+            "loss_backward": total("loss_backward", r"M_\text{peak}", *fixed, *kept, gradient),
+        },
+    )
 
 
 # I. GPT-3

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
+from llmcalc.article import ArticleStep, article_step
 from llmcalc.bases import SHAPE, Base, base
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
 from llmcalc.catalog.presets import PRESETS
@@ -14,8 +15,10 @@ from llmcalc.errors import InputError
 from llmcalc.inference import inference_memory
 from llmcalc.inputs import DEFAULTS, INPUTS, Integer
 from llmcalc.quantity import Quantity
-from llmcalc.training import ACCOUNTS, TrainingMemory, TrainingRun, activation_sizes
-from llmcalc.transformer.dimensions import Dimensions
+from llmcalc.step.run import TrainingRun
+from llmcalc.step.simulation import is_simulated
+from llmcalc.step.step import Step, peak_sweep, training_step
+from llmcalc.transformer.dimensions import Dimensions, plain_sizes
 from llmcalc.transformer.model import Model
 from llmcalc.units import human
 
@@ -54,7 +57,7 @@ class Configuration:
         for _ in range(len(self.base.changed(self.values)) + 1):
             try:
                 model = self.base.model(values)
-                return model, activation_sizes(model), tuple(problems)
+                return model, plain_sizes(model), tuple(problems)
             except InputError as error:
                 place = self._place_of(error, values)
                 problem = InputError(place, str(error), code="config_refuses", reason=str(error), name=self.base.id)
@@ -80,19 +83,44 @@ class Configuration:
 
     @property
     def is_estimate(self) -> bool:
-        """True where the activations of such layers have not been measured: all but GPT-2's kind."""
-        d = self.dimensions
-        return self.base.config is not None or d.gated or d.norm != "LayerNorm" or d.kv_heads() != d.n_heads
+        """True where such a step was never measured: layers whose code has not been read, or a way to run them."""
+        numbers, updates = self.run.numbers, self.run.updates
+        return self._run_as is not self.model or self.run.lora_rank > 0 or not (numbers.measured and updates.measured)
 
     @cached_property
     def run(self) -> TrainingRun:
         """How the training step is run."""
-        return TrainingRun(**{f.name: self.values[f.name] for f in fields(TrainingRun)})
+        return self._run()
+
+    def _run(self, **changes: Any) -> TrainingRun:
+        known = {f.name: self.values[f.name] for f in fields(TrainingRun) if f.name in self.values}
+        return TrainingRun(**known | changes)
 
     @cached_property
-    def training(self) -> TrainingMemory:
-        """Memory of a training step in the account that the reader chose."""
-        return ACCOUNTS[self.values["account"]](self.dimensions, self.run, self.model)
+    def step(self) -> Step:
+        """A training step as PyTorch allocates it. Layers whose code has not been read run as plain ones of their size."""
+        return self._step(self.run)
+
+    def _step(self, run: TrainingRun) -> Step:
+        return training_step(self._run_as, run, counted=self.model)
+
+    @cached_property
+    def _run_as(self) -> Model:
+        """The model whose layers run: this one, or a plain decoder of its sizes where its code has not been read."""
+        return self.model if is_simulated(self.model) else self.dimensions.model()
+
+    @cached_property
+    def article(self) -> ArticleStep:
+        """The same step in the article's account."""
+        return self._article(self.run)
+
+    def _article(self, run: TrainingRun) -> ArticleStep:
+        return article_step(self.model, self.dimensions, batch_size=run.batch_size, seq_len=run.seq_len)
+
+    @property
+    def training(self) -> Step | ArticleStep:
+        """The training step in the account that the reader chose."""
+        return self.article if self.values["account"] == "article" else self.step
 
     @cached_property
     def inference(self) -> Quantity:
@@ -113,13 +141,12 @@ class Configuration:
             return next((p.id for p in PRESETS.values() if p.dimensions == self.dimensions), None)
         return None
 
-    def training_of(self, batch_size: Any, seq_len: Any) -> TrainingMemory:
-        """The training step with another batch or length; arrays make a sweep."""
-        run = TrainingRun(
-            **{f.name: self.values[f.name] for f in fields(TrainingRun)}
-            | {"batch_size": batch_size, "seq_len": seq_len}
-        )
-        return ACCOUNTS[self.values["account"]](self.dimensions, run, self.model)
+    def training_peak_of(self, batch_size: Any, seq_len: Any) -> Any:
+        """The training peak in bytes with another batch or length; arrays make a sweep."""
+        run = self._run(batch_size=batch_size, seq_len=seq_len)
+        if self.values["account"] == "article":
+            return self._article(run).peak.value
+        return peak_sweep(self._run_as, run, counted=self.model)
 
     def inference_of(self, batch_size: Any, seq_len: Any) -> Quantity:
         """Inference with another batch or length; arrays make a sweep."""

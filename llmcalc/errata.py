@@ -2,7 +2,7 @@
 
 A figure's name and, where it is wrong, the reason are words: ``figures.<id>`` and ``errata.<id>.why``. What a layer
 keeps for the backward pass is in the article's own unit, bytes for each of the E = batch × sequence × width elements
-of its output, as a step under 16-bit autocast keeps it; `llmcalc.training` has the same in bytes.
+of its output, as a step under 16-bit autocast keeps it; `llmcalc.step` has the same in bytes.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from llmcalc.article import (
     inference_rule_of_thumb,
     training_rule_of_thumb,
 )
-from llmcalc.catalog.precisions import PRECISIONS
+from llmcalc.catalog.precisions import BYTES
 from llmcalc.catalog.presets import ARTICLE_EXAMPLE, PRESETS
 from llmcalc.inference import model_memory
 from llmcalc.quantity import Quantity, formula, given_quantity, total
 from llmcalc.scaling import KAPLAN_ALPHA, loss_of_larger_model, parameters_for_better_metric
 from llmcalc.sources import KAPLAN_2020, KORTHIKANTI_2022, PYTORCH
-from llmcalc.training import TrainingRun, input_memory
+from llmcalc.step.run import TrainingRun
+from llmcalc.step.state import input_memory
 from llmcalc.transformer.dimensions import Dimensions
 from llmcalc.transformer.embedding import position_embedding_parameters
 from llmcalc.transformer.head import head_parameters
@@ -36,9 +37,12 @@ EXAMPLE = PRESETS[ARTICLE_EXAMPLE].dimensions
 GPT3 = PRESETS["GPT-3 175B"].dimensions
 # Where the article's peak is set beside ours: GPT-2 small with nanoGPT's padded vocabulary, attention matrix stored
 PEAK_MODEL = Dimensions(vocab_size=50_304)
-PEAK_RUN = TrainingRun(batch_size=12, seq_len=1024, precision="bf16 autocast", attention="eager")
-
-_AUTOCAST = PRECISIONS[PEAK_RUN.precision]
+PEAK_RUN = TrainingRun(
+    batch_size=12, seq_len=1024, precision="amp_bf16", attention="eager", loss="plain", keep_logits=True
+)
+# Under autocast the residual stream stays in fp32 and products are in 16 bits; the softmax is kept in both
+RESIDUAL_BYTES, ACTIVATION_BYTES = BYTES["fp32"], BYTES["bf16"]
+SCORE_BYTES = RESIDUAL_BYTES + ACTIVATION_BYTES
 _ALPHA_AS_PRINTED = 0.07
 
 
@@ -124,18 +128,18 @@ def scores_per_pair(*, n_heads, score_bytes):
 
 
 def _norms() -> Quantity:
-    kept = norm_inputs_per_element(n_norms=2, residual_bytes=_AUTOCAST.residual_bytes)
+    kept = norm_inputs_per_element(n_norms=2, residual_bytes=RESIDUAL_BYTES)
     return kept.named("norm_activations")
 
 
 def _tensors(id: str, count: int = 1) -> Quantity:
-    kept = tensors_per_element(count=count, activation_bytes=_AUTOCAST.activation_bytes)
+    kept = tensors_per_element(count=count, activation_bytes=ACTIVATION_BYTES)
     return kept.named(id, rf"m_\text{{{id.replace('_', ' ')}}}")
 
 
 def _wide(id: str) -> Quantity:
     kept = wide_tensor_per_element(
-        d_ff=EXAMPLE.ffn_width(), d_model=EXAMPLE.d_model, activation_bytes=_AUTOCAST.activation_bytes
+        d_ff=EXAMPLE.ffn_width(), d_model=EXAMPLE.d_model, activation_bytes=ACTIVATION_BYTES
     )
     return kept.named(id, rf"m_\text{{{id.replace('_', ' ')}}}")
 
@@ -192,7 +196,7 @@ ERRATA = {
             "attention_matrix",
             "F",
             4,
-            lambda: scores_per_pair(n_heads=EXAMPLE.n_heads, score_bytes=_AUTOCAST.score_bytes),
+            lambda: scores_per_pair(n_heads=EXAMPLE.n_heads, score_bytes=SCORE_BYTES),
         ),
         PrintedFigure("doubling", "G", 1.0497, lambda: loss_of_larger_model(count=2, alpha=KAPLAN_ALPHA)),
         PrintedFigure(

@@ -18,11 +18,12 @@ from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.catalog.precisions import PRECISIONS
 from llmcalc.catalog.presets import PRESETS
 from llmcalc.errors import InputError
-from llmcalc.training import ACCOUNTS, ATTENTION_KERNELS
+from llmcalc.step.run import ATTENTIONS, LORA_BASES, LORA_TARGETS, LOSSES, RECOMPUTATIONS
 from llmcalc.transformer.dimensions import POSITIONS
 from llmcalc.transformer.norm import NORMS
 
-LINK_VERSION = 1
+LINK_VERSION = 2
+ACCOUNTS = ("corrected", "article")  # whose formulas the memory of a step is computed with
 PASTED = "config.json"
 # Every model that one can start from: shapes of the plain decoder, the library (presets cover GPT-2 and GPT-3), a paste
 _COVERED = {preset.group for preset in PRESETS.values()}
@@ -230,10 +231,18 @@ _ALL: tuple[Input, ...] = (
     Integer(id="d_expert", group="architecture", low=1, high=1_000_000, default=None),
     Integer(id="n_decoder_layers", group="architecture", low=1, high=1_000, default=None),
     # how it is run
-    Choice(id="precision", group="run", options=tuple(PRECISIONS), default="bf16 autocast"),
-    Choice(id="optimizer", group="run", options=tuple(OPTIMIZERS), default="AdamW"),
-    Choice(id="attention", group="run", options=ATTENTION_KERNELS, default="fused"),
-    Choice(id="account", group="run", options=tuple(ACCOUNTS), default="corrected"),
+    Choice(id="precision", group="run", options=tuple(PRECISIONS), default="amp_bf16"),
+    Choice(id="optimizer", group="run", options=tuple(OPTIMIZERS), default="adamw_foreach"),
+    Choice(id="attention", group="run", options=ATTENTIONS, default="sdpa"),
+    Choice(id="recompute", group="run", options=RECOMPUTATIONS, default="none"),
+    Choice(id="loss", group="run", options=LOSSES, default="hf"),
+    Switch(id="keep_logits", group="run", default=False),
+    Real(id="dropout", group="run", low=0.0, high=0.5, default=0.0, step=0.05),
+    Integer(id="gradient_accumulation", group="run", low=1, high=65_536, default=1),
+    Integer(id="lora_rank", group="run", low=0, high=4_096, default=0),
+    Choice(id="lora_targets", group="run", options=LORA_TARGETS, default="attention"),
+    Choice(id="lora_base", group="run", options=LORA_BASES, default="same"),
+    Choice(id="account", group="run", options=ACCOUNTS, default="corrected"),
     Choice(id="weight_format", group="run", options=tuple(WEIGHT_FORMATS), default="bf16"),
     Choice(id="cache_format", group="run", options=tuple(CACHE_FORMATS), default="bf16"),
     Choice(id="accelerator", group="run", options=tuple(ACCELERATORS), default="H100 SXM"),

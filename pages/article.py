@@ -19,7 +19,7 @@ from llmcalc.errata import (
     gpt3_parameters,
 )
 from llmcalc.quantity import Quantity
-from llmcalc.training import ACCOUNTS
+from llmcalc.step.step import training_step
 from llmcalc.units import exact, human
 from pages.ui.choose import start_from
 from pages.ui.shell import configuration, inside_app
@@ -119,9 +119,12 @@ section("f")
 layer, matrix = ERRATA["layer_activations"], ERRATA["attention_matrix"]
 printed_and_right("f", (*LAYER_TERMS, layer, matrix))
 st.markdown(w("article.f.peak", **setting, vocabulary=f"{PEAK_MODEL.vocab_size:,}"))
-memory = {account: count(PEAK_MODEL, PEAK_RUN) for account, count in ACCOUNTS.items()}
+memory = {
+    "article": article_step(PEAK_MODEL.model(), PEAK_MODEL, **run),
+    "corrected": training_step(PEAK_MODEL.model(), PEAK_RUN),
+}
 lines = [f"| | {w('explore.article')} | {w('article.right')} |", "|:--|--:|--:|"]
-for term in ("steady_state", "activations", "peak"):
+for term in ("steady_state", "saved_activations", "peak"):
     theirs, ours = (getattr(memory[account], term) for account in ("article", "corrected"))
     lines.append(f"| {w(f'training.{term}')} | {human(theirs.value, 'bytes')} | {human(ours.value, 'bytes')} |")
 st.markdown("\n".join(lines))

@@ -15,6 +15,8 @@ from pages.ui.shell import configuration, inside_app
 from pages.ui.show import headlines, title_of, working
 from pages.ui.words import w
 
+MOMENTS_SHOWN = ("between_steps", "loss_backward", "backward_end", "optimizer_step")
+
 inside_app()
 config = configuration()
 values, dimensions, model = config.values, config.dimensions, config.model
@@ -44,7 +46,7 @@ with by_parameters:
         height=340,
     )
 with by_memory:
-    rows = {w(f"phases.{phase}"): by_component(q.parts) for phase, q in training.phases.items()}
+    rows = {w(f"phases.{m}"): by_component(q.parts) for m, q in training.moments.items() if m in MOMENTS_SHOWN}
     rows[w("phases.inference")] = by_component(inference.parts)
     totals = ", ".join(f"{row} {human(sum(parts.values()), 'bytes')}" for row, parts in rows.items())
     title = w("explore.memory_chart", batch=f"{values['batch_size']:,}", length=f"{values['seq_len']:,}")
@@ -75,7 +77,7 @@ def growth(knob: str) -> None:
     """Memory against one knob, the other held: training peak and inference."""
     stops = np.array(sorted({*INPUTS[knob].scale, values[knob]}), dtype=float)
     sizes = {"batch_size": values["batch_size"], "seq_len": values["seq_len"]} | {knob: stops}
-    peak = config.training_of(**sizes).peak.value
+    peak = config.training_peak_of(**sizes)
     serving = np.broadcast_to(config.inference_of(**sizes).value, stops.shape)  # an encoder caches nothing: one number
     curves = {
         "training": (w("explore.training_peak"), peak.tolist(), COLOURS["weights"]),

@@ -4,7 +4,6 @@ import streamlit as st
 
 from llmcalc.article import training_rule_of_thumb
 from llmcalc.inference import model_memory
-from llmcalc.training import ACCOUNTS
 from llmcalc.units import human
 from pages.ui.chart import chart
 from pages.ui.figures import memory_bars
@@ -15,7 +14,7 @@ from pages.ui.words import w
 
 inside_app()
 config = configuration()
-training, dimensions = config.training, config.dimensions
+training = config.training
 device = (config.accelerator.id, config.accelerator.memory)
 names = {component: w(f"components.{component}") for component in COLOURS}
 
@@ -34,12 +33,12 @@ st.markdown(
 headlines(
     [
         (w("training.steady_state"), training.steady_state),
-        (w("training.activations"), training.activations),
+        (w("training.saved_activations"), training.saved_activations),
         (w("training.peak"), training.peak),
     ]
 )
 
-rows = {w(f"phases.{phase}"): by_component(q.parts) for phase, q in training.phases.items()}
+rows = {w(f"phases.{phase}"): by_component(q.parts) for phase, q in training.moments.items()}
 title = w("training.chart")
 totals = ", ".join(f"{row} {human(sum(parts.values()), 'bytes')}" for row, parts in rows.items())
 figure = memory_bars(title, rows, names, device, w("axes.memory"))
@@ -49,7 +48,7 @@ if config.is_estimate:
     st.caption(w("training.estimate"))
 
 st.subheader(w("training.terms", phase=w(f"phases.{training.peak_phase}")), anchor=False)
-at_peak = training.phases[training.peak_phase]
+at_peak = training.moments[training.peak_phase]
 st.markdown(term_table([q for q in at_peak.parts if q.value], at_peak))
 with st.expander(w("working.open"), key="peak_working", on_change="rerun") as opened:
     if opened.open:
@@ -57,12 +56,12 @@ with st.expander(w("working.open"), key="peak_working", on_change="rerun") as op
 
 st.subheader(w("training.article_header"), anchor=False)
 st.markdown(w("training.article_text"))
-both = {account: count(dimensions, config.run) for account, count in ACCOUNTS.items()}
+both = {"article": config.article, "corrected": config.step}
 heads = (w("accounts.article"), w("accounts.corrected"), w("training.ratio"))
 lines = [f"| | {' | '.join(heads)} |", "|:--|--:|--:|--:|"]
 ours = both["corrected"]
 fp32 = model_memory(parameters=config.model.parameters(), bits_per_weight=32)
-terms = ("steady_state", "activations", "peak")
+terms = ("steady_state", "saved_activations", "peak")
 compared = [(w(f"training.{term}"), getattr(both["article"], term), getattr(ours, term)) for term in terms]
 compared.append((w("quantities.training_rule_of_thumb"), training_rule_of_thumb(model_bytes=fp32), ours.peak))
 for label, theirs, right in compared:

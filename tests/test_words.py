@@ -17,7 +17,8 @@ from llmcalc.errata import ERRATA, EXAMPLE_STEPS, LAYER_TERMS, complete_paramete
 from llmcalc.inference import cache_per_token
 from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED
 from llmcalc.reference import formulas
-from llmcalc.training import ACCOUNTS
+from llmcalc.step.run import ATTENTIONS, LOSSES, RECOMPUTATIONS
+from llmcalc.step.step import MOMENTS
 from pages.ui.palette import COLOURS
 from pages.ui.shell import PAGES
 from pages.ui.show import name
@@ -28,6 +29,18 @@ ROOT = Path(__file__).parent.parent
 LANGUAGES = [file.stem for file in (ROOT / "llmcalc" / "words").glob("*.toml")]
 DRAWN = "\n".join(file.read_text() for file in [*ROOT.glob("pages/**/*.py"), ROOT / "app.py"])
 
+WAYS_TO_RUN = [
+    {"recompute": recompute, "loss": loss, "attention": attention, **changes}
+    for recompute in RECOMPUTATIONS
+    for loss in LOSSES
+    for attention in ATTENTIONS
+    for changes in (
+        {"dropout": 0.1, "keep_logits": True, "gradient_accumulation": 2},
+        {"lora_rank": 8, "lora_targets": "all", "lora_base": "NF4", "precision": "bf16"},
+        {"optimizer": "adafactor"},
+        {"optimizer": "adamw_for_loop"},
+    )
+]
 FIGURES = (*ERRATA.values(), *EXAMPLE_STEPS, *LAYER_TERMS)
 
 
@@ -43,13 +56,16 @@ def shown_quantities():
         roots = [model.parameters(), model.active_parameters(), model.non_embedding_parameters(), config.inference]
         roots += [*model.components().values(), model.kv_elements_per_token(), cache_per_token(model)]
         roots += [flops] if (flops := forward_flops(model, seq_len=1024)) else []
-        for count in ACCOUNTS.values():
-            memory = count(config.dimensions, config.run, model)
-            roots += [memory.peak, memory.activations, memory.steady_state, *memory.phases.values()]
+        for memory in (config.step, config.article):
+            roots += [memory.peak, memory.saved_activations, memory.steady_state, *memory.moments.values()]
+        ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}
+    for changes in WAYS_TO_RUN:
+        step = Configuration(models[0] | changes).step
+        roots = [step.saved_activations, step.logits, step.weight_casts, *step.moments.values()]
         ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}
     errata = [figure.right() for figure in FIGURES]
     ids |= {q.id for root in (*errata, complete_parameters(tied_head=False)) for _, q in root.walk() if not q.is_given}
-    return ids | {q.id for q in errata}
+    return ids | {q.id for q in errata} | {"rounding"}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -59,8 +75,7 @@ def test_every_id_has_words(language):
     wanted |= {f"components.{c}" for c in COLOURS} | {f"pages.{p}.title" for p in PAGES}
     wanted |= {f"figures.{figure.id}" for figure in FIGURES} | {f"errata.{erratum}.why" for erratum in ERRATA}
     wanted |= {f"modules.{m.removeprefix('llmcalc.').replace('.', '_')}" for m in formulas()}
-    memory = [count(Configuration(DEFAULTS).dimensions, Configuration(DEFAULTS).run) for count in ACCOUNTS.values()]
-    wanted |= {f"phases.{phase}" for m in memory for phase in m.phases}
+    wanted |= {f"phases.{moment}" for moment in MOMENTS}
     code = "".join(file.read_text() for file in ROOT.glob("llmcalc/**/*.py"))
     wanted |= {f"problems.{c}" for c in re.findall(r"code=\"(\w+)\"", code)}
     wanted |= {key for key in re.findall(r"\bw\(\s*\"([\w.]+)\"", DRAWN)}
@@ -80,6 +95,8 @@ def test_no_words_are_left_over(language):
     assert left_over == set()
     figures = {f"figures.{figure.id}" for figure in FIGURES} | {f"errata.{erratum}.why" for erratum in ERRATA}
     assert {key for key in dictionary(language) if key.startswith(("figures.", "errata."))} - figures == set()
+    roles = {f"roles.{word}" for f in ROOT.glob("llmcalc/step/*.py") for word in re.findall(r'"(\w+)"', f.read_text())}
+    assert {key for key in dictionary(language) if key.startswith("roles.")} - roles == set()
     pieces = {piece for id in shown_quantities() for piece in suffixes(id)}
     assert {key for key in dictionary(language) if key.startswith("quantities.")} - pieces == set()
 

@@ -32,7 +32,7 @@ def plain(decoder: Decoder, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
 def chunked(decoder: Decoder, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
     """Logits and loss of one piece of the tokens at a time, which the backward pass computes again."""
     s, chunks = decoder.s, decoder.s.run.chunks
-    piece = Dim("chunk_tokens", s.run.batch_size * s.run.seq_len / chunks)
+    piece = Dim("chunk_tokens", -(-s.run.batch_size * s.run.seq_len // chunks))
     summed: Tensor | None = None
     for _ in range(chunks):
         part = op.take(hidden, piece, decoder.channels)
@@ -54,7 +54,7 @@ def fused(decoder: Decoder, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
     x, matrix = (tape.cast(hidden, tape.autocast), tape.cast_weight(weight)) if tape.autocast else (hidden, weight)
     of_x = tape.new(x.dims, x.dtype, "hidden_gradient")
     of_matrix = tape.new(matrix.dims, matrix.dtype, "head_gradient")
-    piece = Dim("chunk_tokens", s.run.batch_size * s.run.seq_len / s.run.chunks)
+    piece = Dim("chunk_tokens", -(-s.run.batch_size * s.run.seq_len // s.run.chunks))
     logits = tape.new((piece, decoder.vocabulary), matrix.dtype, "logits")
     wide = tape.cast(logits.detach(), "fp32", "logits")
     probabilities = tape.new(wide.dims, "fp32", "softmax")

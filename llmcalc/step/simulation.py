@@ -41,11 +41,19 @@ def trace(model: Model, run: TrainingRun, layers: Sequence[Block]) -> Trace:
     tape.place = Place("forward_end", "back")
     if logits is not None:
         logits.storage.becomes("held_logits")
-    del logits
     tape.leave_autocast()
     tape.backward(loss)
-    events = list(tape.events)
+    events = list(tape.events)  # what the caller still holds now, it holds during the optimizer's step
     return Trace(events, [(weight.storage.born.layer, weight) for weight in s.weights])
+
+
+def is_simulated(model: Model) -> bool:
+    """Whether the code of this model's family has been read, and all its parts are known to run."""
+    try:
+        trace(model, TrainingRun(batch_size=1, seq_len=1), [block for block, _ in model.blocks])
+    except InputError:
+        return False
+    return True
 
 
 def _forward(decoder: Decoder, ids: Tensor) -> tuple[Tensor, Tensor | None]:

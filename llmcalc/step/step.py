@@ -57,10 +57,14 @@ _ALLOCATED = PYTORCH.at("torch.cuda.max_memory_allocated")
 @dataclass(frozen=True, eq=False)
 class Step:
     """A training step of ``model`` run as ``run`` says. All memory is in bytes, as the allocator counts what is
-    allocated; what the process takes beside it is in `llmcalc.step.overhead`."""
+    allocated.
+
+    ``counted`` is the model whose parameters are counted, where ``model`` only stands in for its layers.
+    """
 
     model: Model
     run: TrainingRun
+    counted: Model
 
     # What stays
 
@@ -72,7 +76,7 @@ class Step:
     def trainable(self) -> Quantity:
         """Parameters that train: all, or those of LoRA's adapters."""
         if not self.run.lora_rank:
-            return self.model.parameters()
+            return self.counted.parameters()
         return adapter_parameters(parameters=self._weights[0])
 
     @cached_property
@@ -80,10 +84,10 @@ class Step:
         """Weights as the forward pass finds them; frozen ones in the format of their base."""
         run, bytes_each = self.run, self.run.numbers.weight_bytes
         if not run.lora_rank:
-            return weights_memory(parameters=self.model.parameters(), weight_bytes=bytes_each).named("weights")
+            return weights_memory(parameters=self.counted.parameters(), weight_bytes=bytes_each).named("weights")
         bits = 8 * bytes_each if run.lora_base == "same" else WEIGHT_FORMATS[run.lora_base].bits
         quantised = self._weights[3]
-        rest = self.model.parameters().value - quantised
+        rest = self.counted.parameters().value - quantised
         return total(
             "weights",
             r"M_\text{weights}",
@@ -275,17 +279,18 @@ class Step:
             raise InputError("batch_size", "a sweep has peaks but no composition: ask one run at a time")
 
 
-def training_step(model: Model, run: TrainingRun) -> Step:
+def training_step(model: Model, run: TrainingRun, *, counted: Model | None = None) -> Step:
     """Simulate one optimizer step of ``model``: every allocation and every free of forward, backward and optimizer.
 
+    ``counted`` is the model whose parameters are counted, where ``model`` only stands in for its layers.
     ``batch_size`` and ``seq_len`` of the run may be arrays: then `Step.peak` and `Step.peak_by_moment` hold arrays.
 
     Raises InputError for a model whose family's code has not been read.
     """
-    return Step(model, run)
+    return Step(model, run, counted or model)
 
 
-def peak_sweep(model: Model, run: TrainingRun) -> Size:
+def peak_sweep(model: Model, run: TrainingRun, *, counted: Model | None = None) -> Size:
     """Peak memory in bytes over arrays of batch size and sequence length, shaped as they broadcast.
 
     A layer that sees a window runs other kernels once the sequence reaches it, so lengths on either side of a window
@@ -298,7 +303,7 @@ def peak_sweep(model: Model, run: TrainingRun) -> Size:
     for group in np.unique(side):
         here = side == group
         part = replace(run, batch_size=batch[here], seq_len=length[here])
-        peaks[here] = training_step(model, part).peak.value
+        peaks[here] = training_step(model, part, counted=counted).peak.value
     return peaks
 
 
@@ -308,6 +313,8 @@ def peak_sweep(model: Model, run: TrainingRun) -> Size:
 def _drawn(kind: Kind) -> str:
     """The category that a piece is drawn as: activations by the component that they serve."""
     if any(d.name == "vocab_size" for d in kind.dims) and kind.category in ("activations", "activation_gradients"):
+        return "logits"
+    if kind.role == "loss":
         return "logits"
     return kind.component if kind.category == "activations" else kind.category
 

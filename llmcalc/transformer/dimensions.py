@@ -8,8 +8,10 @@ from llmcalc.errors import InputError
 from llmcalc.transformer.attention import Attention
 from llmcalc.transformer.code import PLAIN
 from llmcalc.transformer.embedding import LearnedPositions, TokenEmbedding
+from llmcalc.transformer.experts import Experts
 from llmcalc.transformer.feedforward import FeedForward
 from llmcalc.transformer.head import Head
+from llmcalc.transformer.latent_attention import LatentAttention
 from llmcalc.transformer.model import Block, Model
 from llmcalc.transformer.norm import NORMS
 
@@ -136,6 +138,36 @@ class Dimensions:
             ),
             code=replace(PLAIN, norm="layer_norm" if self.norm == "LayerNorm" else "fused_rms"),
         )
+
+
+def plain_sizes(model: Model) -> Dimensions:
+    """Dimensions of the plain decoder whose layers are about as large as this model's.
+
+    Heads are those of the first layer that has any; the feed-forward width is the mean over layers of what one token
+    goes through, shared and chosen experts added up.
+    """
+    parts = [(part, count) for block, count in model.blocks for part in block.parts]
+    attention = next(part for part, _ in parts if isinstance(part, Attention | LatentAttention))
+    networks = [(p.expert, p.top_k * n) if isinstance(p, Experts) else (p, n) for p, n in parts]
+    feed_forward = [(p, n) for p, n in networks if isinstance(p, FeedForward)]
+    width = round(sum(p.d_ff * n for p, n in feed_forward) / model.n_layers)
+    tokens = next(part for part in model.front if isinstance(part, TokenEmbedding))
+    if isinstance(attention, Attention):
+        n_kv_heads, d_head = attention.n_kv_heads, attention.d_head
+    else:
+        n_kv_heads, d_head = attention.n_heads, attention.d_nope + attention.d_rope
+    return Dimensions(
+        d_model=attention.d_model,
+        n_layers=model.n_layers,
+        n_heads=attention.n_heads,
+        vocab_size=tokens.vocab_size,
+        d_ff=max(1, width),
+        n_kv_heads=n_kv_heads,
+        d_head=d_head,
+        gated=any(p.gated for p, _ in feed_forward),
+        positions="none",
+        tied_head="head" not in model.components(),
+    )
 
 
 def nearest_divisors(number: int, near: int) -> tuple[int, ...]:

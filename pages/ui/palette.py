@@ -29,25 +29,19 @@ COLOURS = {
     "pooler": "#8E4585|#C77FBE",
     "logits": "#CC79A7|#E08FBC",
     "layer_activations": "#B5A642|#D6C75A",
+    "residual": "#8A6642|#C39B72",
+    "activation_gradients": "#A3281E|#E0685B",
     "kv_cache": "#D55E00|#F07F2E",
 }
 
 # Terms of the memory of a step, by the component that is drawn for them; a term not named here is its own component.
 COMPONENT_OF = {
     "optimizer_temporary": "optimizer_state",
-    "embedding_gradient": "gradients",
-    "tied_gradient": "gradients",
-    "norm_activations": "norm",
-    "attention_input": "attention",
-    "query_key_value": "attention",
     "attention_matrix": "attention",
-    "attention_output": "attention",
-    "feed_forward_input": "feed_forward",
-    "feed_forward_hidden": "feed_forward",
-    "head_input": "logits",
     "saved_logits": "logits",
     "held_logits": "logits",
     "logits_gradient": "logits",
+    "rounding": "inputs",
 }
 
 MARK = "#C1272D|#FF6B6B"  # what belongs to the reader: the device's memory, the present configuration
@@ -59,7 +53,8 @@ _BACKGROUNDS = ("#ffffff", "#11151a")  # those of .streamlit/config.toml, light 
 
 def component_of(term: Quantity) -> str:
     """The component that a term is drawn as."""
-    return COMPONENT_OF.get(term.id, term.id)
+    id = term.id.removeprefix("activations_")
+    return COMPONENT_OF.get(id, id)
 
 
 def by_component(terms: Iterable[Quantity]) -> dict[str, float]:

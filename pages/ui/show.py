@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 import streamlit as st
@@ -27,6 +28,11 @@ def name(quantity_id: str) -> str:
     words = dictionary()
     if (key := f"quantities.{quantity_id}") in words:
         return words[key]
+    role = re.sub(r"_\d+$", "", quantity_id)  # the second term of one role is role_2
+    if (key := f"roles.{role}") in words:
+        return words[key]
+    if quantity_id.startswith("activations_"):
+        return w(f"components.{quantity_id.removeprefix('activations_')}")
     if quantity_id.endswith("_cache"):
         return w("kinds.cache", part=name(quantity_id.removesuffix("_cache")))
     of_kind, rest = _kind_and_rest(quantity_id)
