@@ -9,8 +9,8 @@
 
 from llmcalc.errors import InputError
 from llmcalc.huggingface import Reading, dimensions, from_config, override, read_config
-from llmcalc.quantity import Quantity, formula, total
 from llmcalc.inference import inference_memory
+from llmcalc.quantity import Quantity, formula, total
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.step import Step, peak_sweep, training_step
 from llmcalc.transformer.dimensions import Dimensions

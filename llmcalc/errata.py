@@ -138,9 +138,7 @@ def _tensors(id: str, count: int = 1) -> Quantity:
 
 
 def _wide(id: str) -> Quantity:
-    kept = wide_tensor_per_element(
-        d_ff=EXAMPLE.ffn_width(), d_model=EXAMPLE.d_model, activation_bytes=ACTIVATION_BYTES
-    )
+    kept = wide_tensor_per_element(d_ff=EXAMPLE.ffn_width(), d_model=EXAMPLE.d_model, activation_bytes=ACTIVATION_BYTES)
     return kept.named(id, rf"m_\text{{{id.replace('_', ' ')}}}")
 
 

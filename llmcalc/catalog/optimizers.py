@@ -42,9 +42,7 @@ OPTIMIZERS = {
         Optimizer("adamw_foreach", 2, PYTORCH.at("torch.optim.AdamW, foreach (the default)"), temporary_states=1),
         Optimizer("adamw_for_loop", 2, LOSHCHILOV_2019.at("algorithm 2"), temporary_largest=2),
         Optimizer("adamw_fused", 2, PYTORCH.at("torch.optim.AdamW, fused=True")),
-        Optimizer(
-            "adamw_8bit", 2, DETTMERS_2022.at("sec. 2"), quantized_state_bytes=_BLOCKWISE_8_BIT, measured=False
-        ),
+        Optimizer("adamw_8bit", 2, DETTMERS_2022.at("sec. 2"), quantized_state_bytes=_BLOCKWISE_8_BIT, measured=False),
         Optimizer("sgd", 0, PYTORCH.at("torch.optim.SGD")),
         Optimizer("sgd_momentum", 1, PYTORCH.at("torch.optim.SGD, momentum")),
         Optimizer("adafactor", 0, SHAZEER_2018.at("algorithm 4"), factored=True, temporary_largest=2, measured=False),

@@ -49,7 +49,9 @@ class Layer:
     def __init__(self, s: Setting, block: Block) -> None:
         self.s = s
         parts = {part.id: part for part in block.parts}
-        self.norms = {id: _norm(s, part) for id, part in parts.items() if id.endswith("_norm") and part.component == "norm"}
+        self.norms = {
+            id: _norm(s, part) for id, part in parts.items() if id.endswith("_norm") and part.component == "norm"
+        }
         qk_norms = [part for part in block.parts if part.component == "qk_norm"]
         attention = parts["attention"]
         assert isinstance(attention, Attention)

@@ -116,7 +116,7 @@ class Step:
 
     @property
     def _width(self) -> int:
-        return self.model.front[0].d_model  # type: ignore[attr-defined,no-any-return]
+        return self.model.front[0].d_model  # type: ignore[attr-defined]
 
     @cached_property
     def optimizer_temporary(self) -> Quantity:
@@ -266,7 +266,9 @@ class Step:
         rest = moment.bytes - sum(part.value for part in parts)
         if rest > 0:
             parts.append(
-                Quantity("rounding", rest, "bytes", r"\epsilon", meaning="The allocator hands out multiples of 512 bytes.")
+                Quantity(
+                    "rounding", rest, "bytes", r"\epsilon", meaning="The allocator hands out multiples of 512 bytes."
+                )
             )
         return total(id, r"M_\text{" + id.replace("_", " ") + "}", *parts)
 
@@ -353,7 +355,9 @@ def _sum(id: str, symbol: str, kinds: Mapping[Kind, int]) -> Quantity | None:
     named = _unlike(sorted(terms, key=lambda term: -term.value))
     if rounding:
         named.append(
-            Quantity("rounding", rounding, "bytes", r"\epsilon", meaning="The allocator hands out multiples of 512 bytes.")
+            Quantity(
+                "rounding", rounding, "bytes", r"\epsilon", meaning="The allocator hands out multiples of 512 bytes."
+            )
         )
     return total(id, symbol, *named)
 

@@ -219,7 +219,9 @@ class Tape:
     def new(self, dims: Dims, dtype: str, role: str, category: str | None = None) -> Tensor:
         """Allocate a tensor. In the backward pass it is a gradient of activations, unless told otherwise."""
         if category is None:
-            category = "activation_gradients" if self.place.phase == "backward" and self.records is False else "activations"
+            category = (
+                "activation_gradients" if self.place.phase == "backward" and self.records is False else "activations"
+            )
         return Tensor(Storage(self, Kind(category, self.component, role, dims, dtype)), dims, dtype)
 
     def operation(self, out: Tensor, inputs: Sequence[Tensor], saved: Sequence[Tensor], rule: Rule) -> Tensor:

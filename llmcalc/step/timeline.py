@@ -116,7 +116,9 @@ class Timeline:
         """When most is held: in the whole step, or in a phase and region. Not for sweeps."""
         best = (-1, 0, -1)
         for i, (stretch, start) in enumerate(self.starts()):
-            if (phase or stretch.phase) != stretch.phase or (region or _region(stretch.layer)) != _region(stretch.layer):
+            if (phase or stretch.phase) != stretch.phase or (region or _region(stretch.layer)) != _region(
+                stretch.layer
+            ):
                 continue
             height = start + stretch.segment.most
             if height > best[0]:
@@ -192,16 +194,14 @@ def _composed(traced: Trace, order: tuple[Block, ...], stands_for: list[list[int
             inside.setdefault((phase, place.layer), []).append(Change(sign, kind))
         else:
             # what leaves autocast's cache leaves it for all layers; else it is the last layer's output
-            cached = kind.category == "weight_casts" and isinstance(born.layer, int)
-            times = len(stands_for[born.layer]) if cached else 1
+            cached = kind.category == "weight_casts"
+            times = len(stands_for[born.layer]) if cached and isinstance(born.layer, int) else 1
             outside.setdefault((phase, place.layer), []).append(Change(sign * times, kind))
     segments = {key: Segment(changes) for key, changes in inside.items()}
     layers = range(len(order))
 
     def in_layers(phase: str, numbers: Any) -> list[Stretch]:
-        return [
-            Stretch(phase, i, segments[phase, place_of[i]]) for i in numbers if (phase, place_of[i]) in segments
-        ]
+        return [Stretch(phase, i, segments[phase, place_of[i]]) for i in numbers if (phase, place_of[i]) in segments]
 
     def at(phase: str, place: str) -> list[Stretch]:
         changes = outside.get((phase, place))
