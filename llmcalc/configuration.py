@@ -15,6 +15,8 @@ from llmcalc.errors import InputError
 from llmcalc.inference import inference_memory
 from llmcalc.inputs import DEFAULTS, INPUTS, Integer
 from llmcalc.quantity import Quantity
+from llmcalc.step.advice import Advice, single_changes, smallest_changes
+from llmcalc.step.overhead import Overhead
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.simulation import is_simulated
 from llmcalc.step.step import Step, peak_sweep, training_step
@@ -98,7 +100,7 @@ class Configuration:
 
     @cached_property
     def step(self) -> Step:
-        """A training step as PyTorch allocates it. Layers whose code has not been read run as plain ones of their size."""
+        """A training step as PyTorch allocates it; layers whose code has not been read run as plain ones."""
         return self._step(self.run)
 
     def _step(self, run: TrainingRun) -> Step:
@@ -116,6 +118,28 @@ class Configuration:
 
     def _article(self, run: TrainingRun) -> ArticleStep:
         return article_step(self.model, self.dimensions, batch_size=run.batch_size, seq_len=run.seq_len)
+
+    @property
+    def overhead(self) -> Overhead:
+        """What the process takes beside its tensors."""
+        return Overhead(
+            context=self.values["cuda_context"],
+            workspaces=self.values["workspaces"],
+            fragmentation=self.values["fragmentation"],
+        )
+
+    @property
+    def budget(self) -> Quantity:
+        """What tensors may take of the accelerator, in bytes."""
+        return self.overhead.budget(self.accelerator.memory)
+
+    def advice(self) -> list[Advice]:
+        """The smallest changes to the run after which the step fits the accelerator; nothing where it does."""
+        return smallest_changes(self._run_as, self.run, self.budget.value, counted=self.model)
+
+    def savings(self) -> list[Advice]:
+        """Every change to the run that would save memory, alone."""
+        return single_changes(self._run_as, self.run, counted=self.model)
 
     @property
     def training(self) -> Step | ArticleStep:

@@ -245,6 +245,9 @@ _ALL: tuple[Input, ...] = (
     Choice(id="account", group="run", options=ACCOUNTS, default="corrected"),
     Choice(id="weight_format", group="run", options=tuple(WEIGHT_FORMATS), default="bf16"),
     Choice(id="cache_format", group="run", options=tuple(CACHE_FORMATS), default="bf16"),
+    Real(id="cuda_context", group="run", low=0.0, high=2_000.0, default=450.0, step=10.0),
+    Real(id="workspaces", group="run", low=0.0, high=500.0, default=17.0, step=1.0),
+    Real(id="fragmentation", group="run", low=0.0, high=50.0, default=14.0, step=1.0),
     Choice(id="accelerator", group="run", options=tuple(ACCELERATORS), default="H100 SXM"),
     # scaling
     Choice(id="curve", group="scaling", options=("loss", "performance"), default="loss"),

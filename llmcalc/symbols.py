@@ -66,6 +66,12 @@ SYMBOLS: dict[str, Symbol] = {
     "loss_backward_memory": Symbol(r"M_\text{loss}", "bytes"),
     "backward_end_memory": Symbol(r"M_\text{end}", "bytes"),
     "optimizer_step_memory": Symbol(r"M_\text{step}", "bytes"),
+    "allocated_bytes": Symbol(r"M_\text{allocated}", "bytes"),
+    "reserved_bytes": Symbol(r"M_\text{reserved}", "bytes"),
+    "workspace_bytes": Symbol(r"M_\text{workspaces}", "bytes"),
+    "context_bytes": Symbol(r"M_\text{context}", "bytes"),
+    "device_bytes": Symbol(r"M_\text{device}", "bytes"),
+    "fragmentation": Symbol("f", "%"),
     # number formats, in bytes of one element
     "bits_per_weight": Symbol("b", "bits"),
     "bytes_per_element": Symbol("c", "bytes"),

@@ -33,7 +33,7 @@ from llmcalc.step.state import (
     weights_memory,
 )
 from llmcalc.step.tape import Kind
-from llmcalc.step.timeline import Change, Moment, Timeline, larger, piece, timeline, weights_of
+from llmcalc.step.timeline import Change, Moment, Segment, Timeline, larger, piece, timeline, weights_of
 from llmcalc.transformer.model import Model
 
 if TYPE_CHECKING:
@@ -223,22 +223,48 @@ class Step:
     @cached_property
     def timeline(self) -> pd.DataFrame:
         """Every change of memory in order: phase, layer, category, component, role, bytes, and bytes alive after it, in
-        all and in each category."""
+        all and in each category (``live``, ``live_weights``, …)."""
+        self._one_run()
+        rows = [
+            (phase, layer, kind.category, kind.component, kind.role, int(weight * kind.bytes), _drawn(kind))
+            for phase, layer, segment in self._timeline.stretches
+            for weight, kind in segment.changes
+        ]
+        names = ["phase", "layer", "category", "component", "role", "change", "drawn"]
+        return self._with_alive(rows, names).drop(columns="drawn")
+
+    @cached_property
+    def profile(self) -> pd.DataFrame:
+        """The same at fewer points, for a chart: the highest point and the end of every stretch of the step.
+
+        Columns: phase, layer, ``live``, and ``live_…`` for each category.
+        """
+        self._one_run()
+        rows = []
+        shapes: dict[int, tuple[dict[str, int], dict[str, int]]] = {}
+        for phase, layer, segment in self._timeline.stretches:
+            if id(segment) not in shapes:
+                shapes[id(segment)] = _rises(segment)
+            for rise in shapes[id(segment)]:
+                rows += [(phase, layer, change, drawn) for drawn, change in rise.items()]
+                rows.append((phase, layer, 0, ""))
+        frame = self._with_alive(rows, ["phase", "layer", "change", "drawn"])
+        points = frame[frame["drawn"] == ""].drop(columns=["change", "drawn"])
+        return points.reset_index(drop=True)
+
+    def _with_alive(self, rows: list[tuple[Any, ...]], names: list[str]) -> pd.DataFrame:
+        """Changes with what is alive after each, in all and as it is ``drawn``."""
         import pandas as pd
 
-        self._one_run()
-        rows, live = [], dict(self._steady_by_category)
-        for phase, layer, segment in self._timeline.stretches:
-            for weight, kind in segment.changes:
-                size = int(weight * kind.bytes)
-                live[_drawn(kind)] = live.get(_drawn(kind), 0) + size
-                rows.append((phase, layer, kind.category, kind.component, kind.role, size, dict(live)))
-        frame = pd.DataFrame(
-            [row[:6] for row in rows], columns=["phase", "layer", "category", "component", "role", "change"]
-        )
-        alive = pd.DataFrame([row[6] for row in rows]).fillna(0).astype("int64")
-        frame["live"] = alive.sum(axis=1)
-        return pd.concat([frame, alive.add_prefix("live_")], axis=1)
+        frame = pd.DataFrame(rows, columns=names)
+        start = self._steady_by_category
+        drawn = [name for name in dict.fromkeys([*start, *frame["drawn"]]) if name]
+        alive = {
+            f"live_{name}": start.get(name, 0) + frame["change"].where(frame["drawn"] == name, 0).cumsum()
+            for name in drawn
+        }
+        live = sum(alive.values())
+        return pd.concat([frame, pd.DataFrame({"live": live, **alive})], axis=1)
 
     @property
     def _steady_by_category(self) -> dict[str, int]:
@@ -310,6 +336,21 @@ def peak_sweep(model: Model, run: TrainingRun, *, counted: Model | None = None) 
 
 
 # Sums of pieces of memory
+
+
+def _rises(segment: Segment) -> tuple[dict[str, int], dict[str, int]]:
+    """What a segment adds to each category up to its highest point, and from there to its end."""
+    heights = [0, *segment.heights]
+    highest = heights.index(max(heights))
+    up, down = segment.changes[:highest], segment.changes[highest:]
+    return _added(up), _added(down)
+
+
+def _added(changes: Iterable[Change]) -> dict[str, int]:
+    added: dict[str, int] = {}
+    for weight, kind in changes:
+        added[_drawn(kind)] = added.get(_drawn(kind), 0) + int(weight * kind.bytes)
+    return added
 
 
 def _drawn(kind: Kind) -> str:
