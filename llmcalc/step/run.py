@@ -92,5 +92,7 @@ class TrainingRun:
 
     @property
     def gradients_stay(self) -> bool:
-        """Gradients of before are there during the forward pass: accumulated, or zeroed but not freed."""
-        return self.gradient_accumulation > 1 or not self.set_to_none
+        """Gradients of before are there during the forward pass: accumulated, zeroed but not freed, or added up in a
+        buffer of another format than the weights'."""
+        numbers = self.numbers
+        return self.gradient_accumulation > 1 or not self.set_to_none or numbers.gradients != numbers.weights

@@ -212,12 +212,7 @@ class Step:
     def logits(self) -> Quantity:
         """All that is as large as the logits at the peak: themselves, what the loss keeps of them, their gradients."""
         alive = self._timeline.moment_of_most().alive
-        as_large = {
-            kind: n
-            for kind, n in alive.items()
-            if any(d.name == "vocab_size" for d in kind.dims)
-            and any(d.name in ("seq_len", "chunk_tokens") for d in kind.dims)
-        }
+        as_large = {kind: n for kind, n in alive.items() if _as_large_as_logits(kind)}
         return _sum("logits", r"M_\text{logits}", as_large) or _none("logits", r"M_\text{logits}")
 
     @cached_property
@@ -283,9 +278,7 @@ class Step:
         for category in ("weight_casts", "held_logits"):
             if found := _of_category(alive, category):
                 parts.append(found)
-        parts += _by_component(alive, "activations")
-        if found := _of_category(alive, "activation_gradients"):
-            parts.append(found)
+        parts += _by_component(alive, "activations", "activation_gradients")
         if id == "optimizer_step":
             parts.append(self.optimizer_temporary)
         parts = [part for part in parts if part.value]
@@ -353,22 +346,29 @@ def _added(changes: Iterable[Change]) -> dict[str, int]:
     return added
 
 
+def _as_large_as_logits(kind: Kind) -> bool:
+    names = {dim.name for dim in kind.dims}
+    return "vocab_size" in names and bool(names & {"seq_len", "chunk_tokens"})
+
+
 def _drawn(kind: Kind) -> str:
     """The category that a piece is drawn as: activations by the component that they serve."""
-    if any(d.name == "vocab_size" for d in kind.dims) and kind.category in ("activations", "activation_gradients"):
-        return "logits"
-    if kind.role == "loss":
+    if kind.category in ("activations", "activation_gradients") and (_as_large_as_logits(kind) or kind.role == "loss"):
         return "logits"
     return kind.component if kind.category == "activations" else kind.category
 
 
-def _by_component(alive: Mapping[Kind, int], category: str) -> list[Quantity]:
+def _by_component(alive: Mapping[Kind, int], *categories: str) -> list[Quantity]:
     groups: dict[str, dict[Kind, int]] = {}
     for kind, n in alive.items():
-        if kind.category == category:
+        if kind.category in categories:
             groups.setdefault(_drawn(kind), {})[kind] = n
     made = (
-        _sum(f"activations_{component}", rf"M_\text{{{component.replace('_', ' ')}}}", kinds)
+        _sum(
+            component if component in categories else f"activations_{component}",
+            rf"M_\text{{{component.replace('_', ' ')}}}",
+            kinds,
+        )
         for component, kinds in groups.items()
     )
     return [quantity for quantity in made if quantity]

@@ -169,18 +169,12 @@ def weights_of(model: Model, run: TrainingRun) -> tuple[int, int, int, int]:
 
 
 def _representatives(order: tuple[Block, ...]) -> tuple[list[Block], list[list[int]]]:
-    """The first layer and one of each kind of the others, and the layers that each stands for."""
-    if not order:
-        return [], []
-    shown, stands_for = [order[0]], [[0]]
-    place: dict[Block, int] = {}
-    for i, block in enumerate(order[1:], start=1):
-        if block not in place:
-            place[block] = len(shown)
-            shown.append(block)
-            stands_for.append([])
-        stands_for[place[block]].append(i)
-    return shown, stands_for
+    """The first layer, one of each kind of those between, the last layer; and the layers that each stands for."""
+    stands_for: dict[tuple[str, int], list[int]] = {}
+    for i, block in enumerate(order):
+        place = "first" if i == 0 else "last" if i == len(order) - 1 else "between"
+        stands_for.setdefault((place, id(block)), []).append(i)
+    return [order[layers[0]] for layers in stands_for.values()], list(stands_for.values())
 
 
 def _composed(traced: Trace, order: tuple[Block, ...], stands_for: list[list[int]]) -> list[Stretch]:

@@ -51,9 +51,9 @@ KINDS = ("#D5DAE0|#39424D", "#6B7480|#A9B2BD", "#A3ABB5|#6A7482", "#2F3640|#E3E7
 _BACKGROUNDS = ("#ffffff", "#11151a")  # those of .streamlit/config.toml, light and dark
 
 
-def component_of(term: Quantity) -> str:
+def component_of(term_id: str) -> str:
     """The component that a term is drawn as."""
-    id = term.id.removeprefix("activations_")
+    id = term_id.removeprefix("activations_")
     return COMPONENT_OF.get(id, id)
 
 
@@ -61,7 +61,7 @@ def by_component(terms: Iterable[Quantity]) -> dict[str, float]:
     """Values of terms added up by component, in the order of the palette."""
     sums: dict[str, float] = {}
     for term in terms:
-        sums[component_of(term)] = sums.get(component_of(term), 0) + term.value
+        sums[component_of(term.id)] = sums.get(component_of(term.id), 0) + term.value
     return {component: sums[component] for component in COLOURS if component in sums}
 
 

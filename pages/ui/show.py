@@ -110,10 +110,10 @@ def _rounded(quantity: Quantity) -> str:
 def term_table(quantities: Sequence[Quantity], whole: Quantity) -> str:
     """A markdown table of a sum's terms: name, formula, value, share."""
     rows = [
-        f"| {w('working.term')} | {w('working.formula')} | {w('working.amount')} | {w('working.share')} |",
-        "|:--|:--|--:|--:|",
+        f"| {w('working.term')} | {w('working.amount')} | {w('working.share')} | {w('working.formula')} |",
+        "|:--|--:|--:|:--|",
     ]
     for q in sorted(quantities, key=lambda part: -part.value):
         share = q.value / whole.value if whole.value else 0
-        rows.append(f"| {name(q.id)} | ${q.working.symbols}$ | {human(q.value, q.unit)} | {share:.1%} |")
+        rows.append(f"| {name(q.id)} | {human(q.value, q.unit)} | {share:.1%} | ${q.working.symbols}$ |")
     return "\n".join(rows)
