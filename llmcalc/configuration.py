@@ -142,8 +142,9 @@ class Configuration:
                     "batch_size",
                     f"a step needs {human(peak, 'bytes')}, more than any cluster has",
                     code="beyond_any_machine",
-                    peak=human(peak, "bytes"),
-                    devices=f"{peak / device.memory:,.0f} × {device.id}",
+                    peak=peak,
+                    devices=peak / device.memory,
+                    device=device.id,
                 )
             )
         limit = self.dimensions.n_positions

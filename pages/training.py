@@ -5,9 +5,9 @@ import streamlit as st
 from llmcalc.article import training_rule_of_thumb
 from llmcalc.inference import model_memory
 from llmcalc.training import ACCOUNTS
-from llmcalc.units import human
 from pages.ui.chart import chart
 from pages.ui.figures import memory_bars
+from pages.ui.numbers import exact, human, marked
 from pages.ui.palette import COLOURS, by_component
 from pages.ui.shell import configuration, inside_app
 from pages.ui.show import headlines, term_table, working
@@ -23,8 +23,8 @@ st.header(w("training.header"), anchor=False)
 st.markdown(
     w(
         "training.sentence",
-        batch=f"{config.values['batch_size']:,}",
-        length=f"{config.values['seq_len']:,}",
+        batch=exact(config.values["batch_size"]),
+        length=exact(config.values["seq_len"]),
         steady=human(training.steady_state.value, "bytes"),
         peak=human(training.peak.value, "bytes"),
         phase=w(f"phases.{training.peak_phase}"),
@@ -66,6 +66,7 @@ terms = ("steady_state", "activations", "peak")
 compared = [(w(f"training.{term}"), getattr(both["article"], term), getattr(ours, term)) for term in terms]
 compared.append((w("quantities.training_rule_of_thumb"), training_rule_of_thumb(model_bytes=fp32), ours.peak))
 for label, theirs, right in compared:
-    amounts = f"{human(theirs.value, 'bytes')} | {human(right.value, 'bytes')} | {theirs.value / right.value:.2f}"
+    ratio = marked(f"{theirs.value / right.value:.2f}")
+    amounts = f"{human(theirs.value, 'bytes')} | {human(right.value, 'bytes')} | {ratio}"
     lines.append(f"| {label} | {amounts} |")
 st.markdown("\n".join(lines))
