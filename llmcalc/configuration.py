@@ -57,7 +57,7 @@ class Configuration:
                 return model, activation_sizes(model), tuple(problems)
             except InputError as error:
                 place = self._place_of(error, values)
-                problem = InputError(place, str(error), code="config_refuses", reason=str(error), name=self.base.id)
+                problem = InputError(place, str(error), code="config_refuses", reason=error, name=self.base.id)
                 problems.append(problem)
                 values[place] = self.base.values[place]
         raise AssertionError("a base without changes is a sound model")

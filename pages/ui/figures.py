@@ -87,6 +87,8 @@ def stacked_bars(
     largest = max(totals.values())
     factor, prefix = handy_unit(largest, unit)
     bottom_up = list(reversed(rows))
+    sums = [f" {human(totals[row], unit)}" for row in bottom_up]
+    room = 1.22 + 0.03 * max(0, max(map(len, sums)) - 9)  # for the sum behind the longest bar
     data = _stack(rows, names, unit, factor)
     name, at = marks
     if at:
@@ -100,7 +102,7 @@ def stacked_bars(
     data.append({
         "type": "scatter", "mode": "text", "y": [wrapped(row) for row in bottom_up],
         "x": [totals[row] / factor for row in bottom_up],
-        "text": [f" {human(totals[row], unit)}" for row in bottom_up], "textposition": "middle right",
+        "text": sums, "textposition": "middle right",
         "showlegend": False, "hoverinfo": "skip", "cliponaxis": False,
     })  # fmt: skip
     return {
@@ -108,7 +110,7 @@ def stacked_bars(
         "layout": layout(
             title, barmode="stack", bargap=0.35,
             xaxis={"title": {"text": axis.format(unit=prefix)}, "rangemode": "tozero", "nticks": 6,
-                   "range": [0, 1.22 * max(largest, reach) / factor]},
+                   "range": [0, room * max(largest, reach) / factor]},
             yaxis={"automargin": True, "ticksuffix": " "},
         ),
     }  # fmt: skip

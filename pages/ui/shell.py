@@ -93,7 +93,7 @@ def read_link() -> None:
         try:
             base(PASTED, st.query_params.get("config", ""))
         except InputError as error:
-            code, details = error.code or "config_refused", {"reason": str(error), **error.details}
+            code, details = error.code or "config_refused", {"reason": error, **error.details}
             problems.append(LinkProblem("config", given.get("config", [""])[0][:200], code, "", details))
             del st.query_params["model"]
             repairs["model"] = DEFAULTS["model"]
