@@ -62,7 +62,7 @@ class Configuration:
                 return model, plain_sizes(model), tuple(problems)
             except InputError as error:
                 place = self._place_of(error, values)
-                problem = InputError(place, str(error), code="config_refuses", reason=str(error), name=self.base.id)
+                problem = InputError(place, str(error), code="config_refuses", reason=error, name=self.base.id)
                 problems.append(problem)
                 values[place] = self.base.values[place]
         raise AssertionError("a base without changes is a sound model")
@@ -193,8 +193,9 @@ class Configuration:
                     "batch_size",
                     f"a step needs {human(peak, 'bytes')}, more than any cluster has",
                     code="beyond_any_machine",
-                    peak=human(peak, "bytes"),
-                    devices=f"{peak / device.memory:,.0f} × {device.id}",
+                    peak=peak,
+                    devices=peak / device.memory,
+                    device=device.id,
                 )
             )
         limit = self.dimensions.n_positions

@@ -204,6 +204,8 @@ _VOCABULARIES = (
 )
 
 _ALL: tuple[Input, ...] = (
+    # the language of the words; where neither link nor reader says, the browser's
+    Choice(id="lang", group="language", options=("en", "id"), default="en"),
     # what it starts from
     Choice(id="model", group="base", options=MODELS, default="GPT-2 124M"),
     Text(id="config", group="base", longest=20_000),

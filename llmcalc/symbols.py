@@ -71,7 +71,7 @@ SYMBOLS: dict[str, Symbol] = {
     "workspace_bytes": Symbol(r"M_\text{workspaces}", "bytes"),
     "context_bytes": Symbol(r"M_\text{context}", "bytes"),
     "device_bytes": Symbol(r"M_\text{device}", "bytes"),
-    "fragmentation": Symbol("f", "%"),
+    "fragmentation": Symbol("f"),
     # number formats, in bytes of one element
     "bits_per_weight": Symbol("b", "bits"),
     "bytes_per_element": Symbol("c", "bytes"),

@@ -10,9 +10,9 @@ from llmcalc.inference import model_memory
 from llmcalc.quantity import Quantity
 from llmcalc.step.advice import Advice
 from llmcalc.step.step import Step
-from llmcalc.units import human
 from pages.ui.chart import chart
 from pages.ui.figures import memory_bars
+from pages.ui.numbers import exact, human, marked
 from pages.ui.palette import COLOURS, by_component
 from pages.ui.shell import configuration, inside_app
 from pages.ui.show import headlines, name, term_table, working
@@ -144,7 +144,7 @@ def beside_the_article() -> None:
 
 
 def _compared(label: str, theirs: float, ours: float) -> str:
-    ratio = f"{theirs / ours:.2f}" if ours else "–"
+    ratio = marked(f"{theirs / ours:.2f}") if ours else "–"
     return f"| {label} | {human(theirs, 'bytes')} | {human(ours, 'bytes')} | {ratio} |"
 
 
@@ -152,8 +152,8 @@ st.header(w("training.header"), anchor=False)
 st.markdown(
     w(
         "training.sentence",
-        batch=f"{config.values['batch_size']:,}",
-        length=f"{config.values['seq_len']:,}",
+        batch=exact(config.values["batch_size"]),
+        length=exact(config.values["seq_len"]),
         steady=human(training.steady_state.value, "bytes"),
         peak=human(training.peak.value, "bytes"),
         phase=w(f"phases.{training.peak_phase}"),

@@ -183,7 +183,8 @@ def test_the_training_page_draws_the_step_up_to_its_peak():
 
 
 def test_a_step_that_does_not_fit_is_told_the_smallest_change_and_a_button_makes_it():
-    app = opened("training", {"model": "Llama 3 8B", "batch_size": "2", "precision": "bf16", "accelerator": "A100 80GB"})
+    link = {"model": "Llama 3 8B", "batch_size": "2", "precision": "bf16", "accelerator": "A100 80GB SXM"}
+    app = opened("training", link)
     advice = [button for button in app.button if button.key and button.key.startswith("advice_")]
     assert advice
     advice[0].click().run()

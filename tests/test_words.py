@@ -19,6 +19,7 @@ from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED
 from llmcalc.reference import formulas
 from llmcalc.step.run import ATTENTIONS, LOSSES, RECOMPUTATIONS
 from llmcalc.step.step import MOMENTS
+from llmcalc.symbols import SYMBOLS
 from pages.ui.palette import COLOURS
 from pages.ui.shell import PAGES
 from pages.ui.show import name
@@ -42,6 +43,11 @@ WAYS_TO_RUN = [
     )
 ]
 FIGURES = (*ERRATA.values(), *EXAMPLE_STEPS, *LAYER_TERMS)
+
+
+def units() -> set[str]:
+    """The units of all formulas and symbols."""
+    return ({f.unit for found in formulas().values() for f in found} | {s.unit for s in SYMBOLS.values()}) - {""}
 
 
 @functools.cache
@@ -77,9 +83,14 @@ def test_every_id_has_words(language):
     wanted |= {f"modules.{m.removeprefix('llmcalc.').replace('.', '_')}" for m in formulas()}
     wanted |= {f"phases.{moment}" for moment in MOMENTS}
     code = "".join(file.read_text() for file in ROOT.glob("llmcalc/**/*.py"))
-    wanted |= {f"problems.{c}" for c in re.findall(r"code=\"(\w+)\"", code)}
+    codes = {c for c in re.findall(r"code=\"(\w+)\"", code) if f"reasons.{c}" not in words}
+    wanted |= {f"problems.{c}" for c in codes}
+    wanted |= {f"notices.{n}" for n in re.findall(r"(?:Notice|\.note|\.warn)\(\s*\"(\w+)\"", code)}
+    wanted |= {f"options.lang.{option}" for option in INPUTS["lang"].options}
+    wanted |= {f"formulas.{f.id}" for found in formulas().values() for f in found}
+    wanted |= {f"units.{u.replace('/', '_per_')}" for u in units() if u != "FLOP" and not re.match(r"E|B·", u)}
     wanted |= {key for key in re.findall(r"\bw\(\s*\"([\w.]+)\"", DRAWN)}
-    assert wanted - set(words) == set()
+    assert wanted - set(words) == set(), f"llmcalc/words/{language}.toml lacks these keys"
     assert all(name(quantity) for quantity in shown_quantities())
 
 
@@ -91,8 +102,9 @@ def test_no_words_are_left_over(language):
             pieces = re.split(r"({[^}]*})", template)
             patterns.append("".join(r"[\w.]+" if "{" in piece else re.escape(piece) for piece in pieces))
     used = re.compile("|".join(f"(?:{p})" for p in patterns))
-    left_over = {key for key in dictionary(language) if not used.fullmatch(key)}
+    left_over = {key for key in dictionary(language) if not key.startswith("phrases.") and not used.fullmatch(key)}
     assert left_over == set()
+    assert set(dictionary(language)) == set(dictionary("en")), "the same keys in every language"
     figures = {f"figures.{figure.id}" for figure in FIGURES} | {f"errata.{erratum}.why" for erratum in ERRATA}
     assert {key for key in dictionary(language) if key.startswith(("figures.", "errata."))} - figures == set()
     roles = {f"roles.{word}" for f in ROOT.glob("llmcalc/step/*.py") for word in re.findall(r'"(\w+)"', f.read_text())}
@@ -110,6 +122,9 @@ def suffixes(id: str) -> set[str]:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_language_fills_in_the_same_values(language):
     for key, text in dictionary(language).items():
-        fields = {field for _, field, *_ in string.Formatter().parse(text) if field}
-        english = {field for _, field, *_ in string.Formatter().parse(dictionary("en")[key]) if field}
-        assert fields == english, key
+        assert fields(text) == fields(dictionary("en")[key]), f"{key} in {language}.toml"
+
+
+def fields(text: str) -> set[str]:
+    """What is filled in by the page, and by Plotly; not the braces of LaTeX."""
+    return {field for _, field, *_ in string.Formatter().parse(text) if field and field.isidentifier()}

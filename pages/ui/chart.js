@@ -141,7 +141,7 @@ function template({ colours, colorway, font, hover, axis }) {
 function config(chart) {
   const save = (format) => ({
     name: format,
-    title: `Download as ${format.toUpperCase()}`,
+    title: chart.words[format],
     icon: window.Plotly.Icons[format === "png" ? "camera" : "disk"],
     click: () => chart.save(format),
   });
@@ -153,6 +153,7 @@ function config(chart) {
     displayNotifier: false,
     showAxisRangeEntryBoxes: false,
     locale: "en",
+    locales: { en: { dictionary: { "Reset axes": chart.words.reset } } },
   };
 }
 
@@ -184,7 +185,10 @@ class Chart {
     addEventListener("beforeprint", () => this.draw(true));
   }
 
-  show(text, { alt, height, library }) {
+  show(text, { alt, height, library, words }) {
+    // The buttons of a chart are made with it: in another language they are made anew.
+    this.renamed ||= this.words !== undefined && this.words.reset !== words.reset;
+    this.words = words;
     this.text = text;
     this.height = height;
     this.library = library;
@@ -207,6 +211,8 @@ class Chart {
       const state = this.text + JSON.stringify(this.theme);
       if (state === this.state) return;
       const first = this.state === undefined;
+      const anew = first || this.renamed;
+      this.renamed = false;
       if (first) this.node.textContent = "";
       this.state = state;
       const { data, layout = {} } = this.figure();
@@ -218,7 +224,7 @@ class Chart {
       await turn();
       const full = { uirevision: "kept", ...layout, showlegend: false, template: template(this.theme), ...size };
       // A config given again holds new functions, counts as changed and draws the chart from scratch.
-      await Plotly.react(this.node, data, full, first ? config(this) : undefined);
+      await Plotly.react(this.node, data, full, anew ? config(this) : undefined);
     } catch (error) {
       console.error(error);
       window.Plotly?.purge(this.node);

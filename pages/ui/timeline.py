@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from llmcalc.units import human
 from pages.ui.figures import Figure, byte_unit, layout
+from pages.ui.numbers import human
 from pages.ui.palette import COLOURS, MARK, MUTED, TEXT, component_of
 from pages.ui.words import w
 
