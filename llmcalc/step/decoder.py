@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from llmcalc.errors import InputError
 from llmcalc.step import operations as op
-from llmcalc.step.attention import Rotary, SelfAttention
+from llmcalc.step.attention import SelfAttention
 from llmcalc.step.feedforward import Mixture, Network
-from llmcalc.step.norms import NORMS
+from llmcalc.step.norms import NormLayer, weights_of
+from llmcalc.step.rotary import Rotary
 from llmcalc.step.setting import Setting
 from llmcalc.step.tape import Dim, Dims, Tensor
 from llmcalc.transformer.attention import Attention
@@ -22,25 +24,14 @@ from llmcalc.transformer.model import Block, Model
 from llmcalc.transformer.norm import LayerNorm, RMSNorm
 from llmcalc.transformer.part import Part
 
-PARALLEL = "parallel"
-
-
-class NormLayer:
-    """A norm of the residual stream."""
-
-    def __init__(self, s: Setting, channels: Dim, n_weights: int) -> None:
-        self.s, self.channels = s, channels
-        self.weights: list[Tensor] = [s.weight(channels) for _ in range(n_weights)]
-
-    def __call__(self, x: Tensor) -> Tensor:
-        with self.s.tape.serving("norm"):
-            return NORMS[self.s.code.norm](x, self.weights, self.channels)
-
 
 def _norm(s: Setting, part: Part) -> NormLayer:
-    assert isinstance(part, LayerNorm | RMSNorm)
-    n_weights = 2 if isinstance(part, LayerNorm) and part.bias else 1
-    return NormLayer(s, s.dim("d_model", part.width), n_weights)
+    return NormLayer(s, s.code.norm, s.dim("d_model", part.width), weights_of(part))
+
+
+def _weightless(s: Setting, id: str, channels: Dim) -> NormLayer | None:
+    """The norm of this id, where it has no weights."""
+    return NormLayer(s, s.code.norm, channels, 0) if id in s.code.weightless_norms else None
 
 
 class Layer:
@@ -52,11 +43,15 @@ class Layer:
         self.norms = {
             id: _norm(s, part) for id, part in parts.items() if id.endswith("_norm") and part.component == "norm"
         }
-        qk_norms = [part for part in block.parts if part.component == "qk_norm"]
         attention = parts["attention"]
-        assert isinstance(attention, Attention)
+        if not isinstance(attention, Attention) or "cross_attention" in parts:
+            raise InputError("model", "a training step of a model with such attention is not simulated")
+        for id in ("attention_norm", "feed_forward_norm"):
+            if (norm := _weightless(s, id, s.dim("d_model", attention.d_model))) is not None:
+                self.norms[id] = norm
+        qk_norms = {id: part for id, part in parts.items() if part.component == "qk_norm"}
         with s.tape.serving("attention"):
-            self.attention = SelfAttention(s, attention, qk_norms)
+            self.attention = SelfAttention(s, attention, qk_norms, self.norms.get("attention_inner_norm"))
         self.window = attention.window
         self.feed_forward = self._network(parts)
 
@@ -78,7 +73,7 @@ class Layer:
         assert isinstance(feed_forward, FeedForward)
         self.component = "feed_forward"
         with self.s.tape.serving("feed_forward"):
-            return Network(self.s, feed_forward)
+            return Network(self.s, feed_forward, self.norms.get("feed_forward_inner_norm"))
 
     def __call__(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None) -> Tensor:
         if self.s.code.parallel:
@@ -151,6 +146,8 @@ class Decoder:
             self.positions = s.weight(s.dim("n_positions", positions.n_positions), self.channels)
         self.embedding_norm = next((_norm(s, part) for part in model.front if part.id == "embedding_norm"), None)
         self.final_norm = next((_norm(s, part) for part in model.back if part.id == "final_norm"), None)
+        self.embedding_norm = self.embedding_norm or _weightless(s, "embedding_norm", self.channels)
+        self.final_norm = self.final_norm or _weightless(s, "final_norm", self.channels)
         head = next((part for part in model.back if isinstance(part, Head)), None)
         self.head = None if head is None or not head.matrix else s.weight(self.channels, self.vocabulary)
         self.head_bias = s.weight(self.vocabulary) if head is not None and head.bias else None
@@ -196,24 +193,29 @@ class Decoder:
         code = self.s.code
         if code.rotary == "none" or not self.layers:
             return None
-        return Rotary(self.s, code.rotary_width or self.layers[0].attention.part.d_head, x.dtype)
+        return Rotary(self.s, self.layers[0].attention.part.d_head, x.dtype)
 
     def _local(self, window: int | None) -> bool:
         return window is not None and _all(self.s.run.seq_len >= window)
 
     def _masks(self, x: Tensor) -> dict[bool, Tensor]:
         """The mask of global and of local layers, where they need one."""
-        s = self.s
-        if s.code.causal_buffer:
+        s, code = self.s, self.s.code
+        if code.mask == "own":
             return {}
-        eager = s.run.attention == "eager" or not s.code.sdpa
+        eager = s.run.attention == "eager" or not code.sdpa
+        numbers = code.position_bias == "mask" or (eager and code.mask == "added")
+        dims = (s.batch, *([self._heads()] if code.position_bias == "mask" else []), s.tokens, s.keys)
         wanted = {self._local(layer.window) for layer in self.layers}
         with s.tape.serving("attention"):
             return {
-                local: s.constant((s.batch, s.tokens, s.keys), x.dtype if eager else "bool", "attention_mask")
+                local: s.constant(dims, x.dtype if numbers else "bool", "attention_mask")
                 for local in sorted(wanted)
-                if eager or local
+                if eager or local or code.position_bias == "mask"
             }
+
+    def _heads(self) -> Dim:
+        return self.layers[0].attention.heads
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits of all tokens."""
@@ -236,6 +238,6 @@ class Decoder:
             weight.grad = weight.detach()
 
 
-def _all(condition: object) -> bool:
+def _all(condition: Any) -> bool:
     """One answer for a whole sweep: local layers are masked where the longest sequence is."""
     return bool(np.all(condition))
