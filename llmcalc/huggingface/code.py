@@ -12,23 +12,21 @@ LLAMA_CODE = Code(
     norm="rms",
     activation="silu",
     joined_projections="no",
-    rotary="half",
+    rotary=True,
     mask="added",
     softmax_fp32=True,
     dropout_at=("attention",),
 )
 LAYER_NORM_CODE = replace(LLAMA_CODE, norm="layer_norm")
 _OF_GPT2_AGE = replace(
-    LAYER_NORM_CODE, rotary="none", softmax_fp32=False, dropout_at=("embedding", "attention", "residual")
+    LAYER_NORM_CODE, rotary=False, softmax_fp32=False, dropout_at=("embedding", "attention", "residual")
 )
 GPT2_CODE = replace(_OF_GPT2_AGE, joined_projections="split")
 BIGCODE_CODE = replace(GPT2_CODE, softmax_fp32=True)
 GPT1_CODE = replace(GPT2_CODE, activation="gelu_new", norm_after="sum", sdpa=False)
 GPT_NEO_CODE = replace(_OF_GPT2_AGE, scores_fp32=True, scaled="product", sdpa=False)
-GPTJ_CODE = replace(
-    GPT_NEO_CODE, scaled="scores", rotary="interleaved", rotary_spread="tensor", rotary_tables_fp32=False
-)
-CODEGEN_CODE = replace(GPTJ_CODE, joined_projections="split")
+GPTJ_CODE = replace(GPT_NEO_CODE, scaled="scores", rotary=True, rotary_spread="tensor")
+CODEGEN_CODE = replace(GPTJ_CODE, joined_projections="split", rotary_tables_fp32=True)
 CTRL_CODE = replace(_OF_GPT2_AGE, activation="relu", embedding_scaled=True, dropout_at=("embedding", "residual"))
 XGLM_CODE = replace(
     _OF_GPT2_AGE,
@@ -39,8 +37,7 @@ XGLM_CODE = replace(
     dropout_at=("embedding", "attention", "activation", "residual"),
 )
 BIOGPT_CODE = replace(
-    LAYER_NORM_CODE,
-    rotary="none",
+    _OF_GPT2_AGE,
     embedding_scaled=True,
     dropout_at=("embedding", "attention", "activation", "residual"),
 )
@@ -48,7 +45,7 @@ BLOOM_CODE = replace(
     LAYER_NORM_CODE,
     activation="bloom_gelu",
     joined_projections="slices",
-    rotary="none",
+    rotary=False,
     scaled="product",
     sdpa=False,
     dropout_at=("attention", "residual"),
@@ -65,7 +62,7 @@ MPT_CODE = replace(
     LAYER_NORM_CODE,
     activation="gelu",
     joined_projections="split",
-    rotary="none",
+    rotary=False,
     position_bias="added",
     mask="filled",
     sdpa=False,
@@ -93,7 +90,7 @@ STABLELM_CODE = replace(
 )
 STARCODER2_CODE = replace(LAYER_NORM_CODE, dropout_at=("embedding", "attention", "residual"))
 NEMOTRON_CODE = replace(LAYER_NORM_CODE, norm="layer_norm_1p", rotary_fraction=0.5)
-OPT_CODE = replace(LAYER_NORM_CODE, rotary="none", scaled="queries", dropout_at=("attention", "residual"))
+OPT_CODE = replace(LAYER_NORM_CODE, rotary=False, scaled="queries", dropout_at=("attention", "residual"))
 PHI_CODE = replace(
     LAYER_NORM_CODE,
     qk_norm="layer_norm",
@@ -117,16 +114,13 @@ COHERE_CODE = replace(
     norm="layer_norm_in_python",
     qk_norm="layer_norm_in_python",
     qk_norm_by_head=True,
-    rotary="interleaved",
     rotary_inputs_fp32=True,
     logits_scaled=True,
 )
 GRANITE_CODE = replace(LLAMA_CODE, embedding_scaled=True, branch_scaled=True, logits_scaled=True)
-HELIUM_CODE = replace(LLAMA_CODE, norm="rms_cast_last", rotary="interleaved", rotary_spread="layer")
-GLM_CODE = replace(LLAMA_CODE, joined_gate=True, rotary="interleaved", rotary_fraction=0.5, rotary_spread="layer")
-ERNIE_CODE = replace(
-    LLAMA_CODE, rotary="interleaved", rotary_spread="layer", rotary_tables_fp32=True, rotary_inputs_fp32=True
-)
+HELIUM_CODE = replace(LLAMA_CODE, norm="rms_weight_cast", rotary_spread="layer")
+GLM_CODE = replace(LLAMA_CODE, joined_gate=True, rotary_fraction=0.5, rotary_spread="layer")
+ERNIE_CODE = replace(LLAMA_CODE, rotary_spread="layer", rotary_tables_fp32=True, rotary_inputs_fp32=True)
 HUNYUAN_CODE = replace(LLAMA_CODE, qk_norm_last=True)
 NANOCHAT_CODE = replace(
     LLAMA_CODE,
@@ -154,7 +148,7 @@ def filled_in(keys: Keys, code: Code, d_head: int | None) -> Code:
         code = replace(code, softcap=keys.value("attn_logit_softcapping") is not None)
     if keys.has("final_logit_softcapping"):
         code = replace(code, logits_capped=keys.value("final_logit_softcapping") is not None)
-    if code.rotary == "none" or d_head is None:
+    if not code.rotary or d_head is None:
         return code
     fraction = _rotary_fraction(keys)
     if keys.has("rotary_dim") and keys.optional("rotary_dim"):

@@ -150,7 +150,7 @@ def _falcon_code(keys: Keys, new: bool) -> Code:
     return replace(
         FALCON_CODE,
         joined_projections=joined,
-        rotary="none",
+        rotary=False,
         scores_fp32=False,
         position_bias="mask",
         dropout_at=dropped,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from llmcalc.step import operations as op
 from llmcalc.step.linear import Linear
-from llmcalc.step.norms import NormLayer, weights_of
+from llmcalc.step.norms import NormLayer, weights_of, width_of
 from llmcalc.step.rotary import Rotary
 from llmcalc.step.setting import Setting
 from llmcalc.step.tape import Dim, Tensor
@@ -46,7 +46,7 @@ class SelfAttention:
         s, part = self.s, norms.get(id)
         if part is None:
             return NormLayer(s, s.code.qk_norm, self.head, 0) if id in s.code.weightless_norms else None
-        n_weights, width = weights_of(part), part.width
+        n_weights, width = weights_of(part), width_of(part)
         if width == self.part.d_head:
             return NormLayer(s, s.code.qk_norm, self.head, n_weights)
         if s.code.qk_norm_by_head:
@@ -62,7 +62,7 @@ class SelfAttention:
         if not code.qk_norm_last:
             query, key = self._normed(query, key)
         if rotary is not None:
-            query, key = rotary(query, key, self.head)
+            query, key = rotary(query, key, self.head, local=self.part.window is not None)
         if code.qk_norm_last:
             query, key = self._normed(query, key)
         if code.scaled == "queries":

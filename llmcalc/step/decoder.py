@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -11,12 +11,13 @@ from llmcalc.errors import InputError
 from llmcalc.step import operations as op
 from llmcalc.step.attention import SelfAttention
 from llmcalc.step.feedforward import Mixture, Network
-from llmcalc.step.norms import NormLayer, weights_of
+from llmcalc.step.linear import Linear
+from llmcalc.step.norms import NormLayer, weights_of, width_of
 from llmcalc.step.rotary import Rotary
 from llmcalc.step.setting import Setting
 from llmcalc.step.tape import Dim, Dims, Tensor
 from llmcalc.transformer.attention import Attention
-from llmcalc.transformer.embedding import LearnedPositions, TokenEmbedding
+from llmcalc.transformer.embedding import EmbeddingProjection, LearnedPositions, TokenEmbedding
 from llmcalc.transformer.experts import Experts, Router, SharedGate
 from llmcalc.transformer.feedforward import FeedForward
 from llmcalc.transformer.head import Head
@@ -24,9 +25,12 @@ from llmcalc.transformer.model import Block, Model
 from llmcalc.transformer.norm import LayerNorm, RMSNorm
 from llmcalc.transformer.part import Part
 
+P = TypeVar("P")
+_SIDES = {"attention_inner_norm": "width", "feed_forward_inner_norm": "d_ff"}  # what a norm is over, if not d_model
+
 
 def _norm(s: Setting, part: Part) -> NormLayer:
-    return NormLayer(s, s.code.norm, s.dim("d_model", part.width), weights_of(part))
+    return NormLayer(s, s.code.norm, s.dim(_SIDES.get(part.id, "d_model"), width_of(part)), weights_of(part))
 
 
 def _weightless(s: Setting, id: str, channels: Dim) -> NormLayer | None:
@@ -128,28 +132,34 @@ class Decoder:
 
     def __init__(self, s: Setting, model: Model, layers: Sequence[Block]) -> None:
         self.s = s
-        front = {type(part): part for part in model.front}
-        tokens = front.get(TokenEmbedding)
+        tokens = _of_type(model.front, TokenEmbedding)
         unknown = [
             part.id
             for part in (*model.front, *model.back)
-            if not isinstance(part, TokenEmbedding | LearnedPositions | LayerNorm | RMSNorm | Head)
+            if not isinstance(
+                part, TokenEmbedding | LearnedPositions | EmbeddingProjection | LayerNorm | RMSNorm | Head
+            )
         ]
-        if unknown or not isinstance(tokens, TokenEmbedding):
+        if unknown or tokens is None:
             raise InputError("model", f"a training step of a model with {', '.join(unknown)} is not simulated")
-        self.channels = s.dim("d_model", tokens.d_model)
+        self.embedded = s.dim("d_model", tokens.d_model)
         self.vocabulary = s.dim("vocab_size", tokens.vocab_size)
-        self.table = s.weight(self.vocabulary, self.channels)
-        positions = front.get(LearnedPositions)
+        self.table = s.weight(self.vocabulary, self.embedded)
+        inward, outward = (_of_type(parts, EmbeddingProjection) for parts in (model.front, model.back))
+        self.channels = s.dim("d_model", inward.d_model) if inward else self.embedded
+        self.inward = Linear(s, (self.embedded,), (self.channels,), inward.bias) if inward else None
+        self.outward = Linear(s, (self.channels,), (self.embedded,), outward.bias) if outward else None
+        positions = _of_type(model.front, LearnedPositions)
         self.positions = None
-        if isinstance(positions, LearnedPositions):
+        if positions is not None:
             self.positions = s.weight(s.dim("n_positions", positions.n_positions), self.channels)
         self.embedding_norm = next((_norm(s, part) for part in model.front if part.id == "embedding_norm"), None)
         self.final_norm = next((_norm(s, part) for part in model.back if part.id == "final_norm"), None)
         self.embedding_norm = self.embedding_norm or _weightless(s, "embedding_norm", self.channels)
         self.final_norm = self.final_norm or _weightless(s, "final_norm", self.channels)
-        head = next((part for part in model.back if isinstance(part, Head)), None)
-        self.head = None if head is None or not head.matrix else s.weight(self.channels, self.vocabulary)
+        head = _of_type(model.back, Head)
+        self.read = self.embedded if self.outward else self.channels
+        self.head = None if head is None or not head.matrix else s.weight(self.read, self.vocabulary)
         self.head_bias = s.weight(self.vocabulary) if head is not None and head.bias else None
         self.layers = []
         for i, block in enumerate(layers):
@@ -173,14 +183,19 @@ class Decoder:
         if self.final_norm is not None:
             with s.tape.at("loss", "back"):
                 x = self.final_norm(x)
+        if self.outward is not None:
+            with s.tape.at("loss", "back"), s.tape.serving("embedding"):
+                x = self.outward(x, s.rows(self.read))
         del embedded
         return x
 
     def _embed(self, ids: Tensor) -> Tensor:
         s = self.s
-        x = op.lookup(self.table, ids, s.rows(self.channels))
+        x = op.lookup(self.table, ids, s.rows(self.embedded))
         if s.code.embedding_scaled:
             x = op.scale(x)
+        if self.inward is not None:
+            x = self.inward(x, s.rows(self.channels))
         if self.positions is not None:
             with s.tape.serving("positions"):
                 which = s.constant((s.tokens,), "int64", "positions")
@@ -191,7 +206,7 @@ class Decoder:
 
     def _rotary(self, x: Tensor) -> Rotary | None:
         code = self.s.code
-        if code.rotary == "none" or not self.layers:
+        if not code.rotary or not self.layers:
             return None
         return Rotary(self.s, self.layers[0].attention.part.d_head, x.dtype)
 
@@ -236,6 +251,10 @@ class Decoder:
         """Give every weight the gradient of a step before, which is counted elsewhere."""
         for weight in self.s.weights:
             weight.grad = weight.detach()
+
+
+def _of_type(parts: Sequence[Part], kind: type[P]) -> P | None:
+    return next((part for part in parts if isinstance(part, kind)), None)
 
 
 def _all(condition: Any) -> bool:

@@ -54,6 +54,11 @@ def rms_cast_last(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tensor
     return x.tape.cast(x, dtype, "norm_output")
 
 
+def rms_weight_cast(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tensor:
+    """Helium's: as OLMo 2's, with the weight brought to fp32 first."""
+    return rms_cast_last(x, [x.tape.cast(weight, "fp32") for weight in weights], channels)
+
+
 def layer_norm_in_python(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tensor:
     """Cohere's: mean and variance in fp32, times the weight in fp32, then cast back."""
     dtype = x.dtype
@@ -91,6 +96,7 @@ NORMS: dict[str, Norm] = {
     "rms": rms,
     "rms_weight_fp32": rms_weight_fp32,
     "rms_cast_last": rms_cast_last,
+    "rms_weight_cast": rms_weight_cast,
     "layer_norm_in_python": layer_norm_in_python,
     "layer_norm_fp32": layer_norm_fp32,
     "layer_norm_1p": layer_norm_1p,
@@ -112,5 +118,10 @@ class NormLayer:
 
 def weights_of(part: Part) -> int:
     """How many weights a norm has for each channel."""
-    assert isinstance(part, LayerNorm | RMSNorm)
     return 2 if isinstance(part, LayerNorm) and part.bias else 1
+
+
+def width_of(part: Part) -> int:
+    """How many channels a norm has."""
+    assert isinstance(part, LayerNorm | RMSNorm)
+    return part.width

@@ -434,7 +434,7 @@ def grouped_product(x: Tensor, weight: Tensor, dims: Dims, ends: Tensor) -> Tens
 
 
 def layer_norm(x: Tensor, weights: Sequence[Tensor], channels: Dim, dtype: str | None = None) -> Tensor:
-    """Layer normalisation in one kernel: keeps its input, and mean and reciprocal deviation of each row in fp32.
+    """Layer normalisation in one kernel: keeps its input and weight, and of each row mean and deviation in fp32.
 
     It runs in fp32 under autocast, unless the caller has brought all to ``dtype``.
     """
@@ -452,11 +452,11 @@ def layer_norm(x: Tensor, weights: Sequence[Tensor], channels: Dim, dtype: str |
             *(tape.new(dims, dtype, "gradient") for dims, dtype in shapes),
         ]
 
-    return tape.operation(out, [x, *weights], [x, *statistics], rule)
+    return tape.operation(out, [x, *weights], [x, *weights[:1], *statistics], rule)
 
 
 def rms_norm(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tensor:
-    """RMS normalisation in one kernel: keeps its input and one fp32 number a row."""
+    """RMS normalisation in one kernel: keeps its input, its weight and one fp32 number a row."""
     tape = x.tape
     out = new_like(x, "norm_output")
     rows = tape.new(tuple(d for d in x.dims if d is not channels), "fp32", "norm_statistics")
@@ -469,7 +469,7 @@ def rms_norm(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tensor:
             *(tape.new(dims, dtype, "gradient") for dims, dtype in shapes),
         ]
 
-    return tape.operation(out, [x, *weights], [x, rows], rule)
+    return tape.operation(out, [x, *weights], [x, *weights, rows], rule)
 
 
 def lookup(table: Parameter, ids: Tensor, dims: Dims) -> Tensor:

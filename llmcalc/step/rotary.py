@@ -21,10 +21,10 @@ class Rotary:
             with s.tape.serving("positions"):
                 self.tables = [table for _ in range(code.rotary_tables) for table in self._made()]
 
-    def __call__(self, query: Tensor, key: Tensor, head: Dim) -> tuple[Tensor, Tensor]:
-        """Both, rotated."""
+    def __call__(self, query: Tensor, key: Tensor, head: Dim, local: bool) -> tuple[Tensor, Tensor]:
+        """Both, rotated; ``local`` layers take the last set of angles, the others the first."""
         spread = self.s.code.rotary_spread
-        tables = self._made() if spread == "layer" else self.tables[:2]
+        tables = self._made() if spread == "layer" else self.tables[-2:] if local else self.tables[:2]
         query = self._partly(query, head, self._made() if spread == "tensor" else tables)
         key = self._partly(key, head, self._made() if spread == "tensor" else tables)
         return query, key

@@ -184,7 +184,7 @@ class _Recomputed(Exception):  # noqa: N818
 
 
 class Tape:
-    """One device's memory through a step. ``autocast`` is the format that matrix products run in, None without autocast."""
+    """One device's memory through a step. ``autocast`` is the format that matrix products run in, None without it."""
 
     def __init__(self, autocast: str | None = None) -> None:
         self.events: list[Event] = []
@@ -199,6 +199,7 @@ class Tape:
         self._found: list[Storage] | None = None
 
     def next_sequence(self) -> int:
+        """The number of the next operation."""
         self._sequence += 1
         return self._sequence
 

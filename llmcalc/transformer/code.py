@@ -21,17 +21,17 @@ class Code:
     "indexed" keys and values by lists of indices, which copy (Falcon), "spread" copied for every head at once (Falcon's
     new architecture); "no": three products. ``projections_clamped``: they are clamped.
 
-    ``rotary``: "none"; "half" rotates halves of a head, "interleaved" neighbours. ``rotary_width`` channels of a head
-    are rotated (None: its ``rotary_fraction``). ``rotary_tables``: how many sets of angles there are (local and global
-    layers). ``rotary_spread``: the tables are spread out again in each "layer" or for each "tensor" ("": never).
-    ``rotary_tables_fp32``: they are left in fp32; ``rotary_inputs_fp32``: queries and keys are brought to fp32 first.
+    ``rotary``: queries and keys are rotated: ``rotary_width`` channels of a head (None: its ``rotary_fraction``).
+    ``rotary_tables``: how many sets of angles there are (2: local layers have their own). ``rotary_spread``: tables are
+    spread out again in each "layer" or for each "tensor" ("": never). ``rotary_tables_fp32``: they are left in fp32;
+    ``rotary_inputs_fp32``: queries and keys are brought to fp32 first.
 
     Attention without a fused kernel: ``scores_fp32``: queries and keys are brought to fp32 for their product.
     ``scaled`` by 1/√d_h: "scores" or "queries" in a step of their own, or in the "product". ``softcap``: scores go
-    through a tanh (Gemma 2). ``position_bias``: ALiBi is "added" in fp32, or part of the "mask". ``scores_floored``: a maximum with a constant
-    is taken (XGLM). ``mask``: "added", "filled" in, or "own": filled in from a buffer of each layer (nanoGPT).
-    ``softmax_fp32``: the softmax asks for fp32. ``sdpa``: there is a fused kernel; ``sdpa_grouped``: which is told that
-    there are fewer key/value heads (else it does not fit them).
+    through a tanh (Gemma 2). ``position_bias``: ALiBi is "added" in fp32, or part of the "mask". ``scores_floored``:
+    a maximum with a constant is taken (XGLM). ``mask``: "added", "filled" in, or "own": filled in from a buffer of each
+    layer (nanoGPT). ``softmax_fp32``: the softmax asks for fp32.
+    ``sdpa``: there is a fused kernel; ``sdpa_grouped``: it is told that key/value heads are fewer (else it falls back).
 
     ``embedding_scaled``: embeddings are multiplied by a number. ``branch_scaled``: so is what each branch adds
     (Granite). ``logits_scaled``: so are logits; ``logits_capped``: they go through a tanh (Gemma 2).
@@ -51,7 +51,7 @@ class Code:
     joined_gate: bool = False
     joined_projections: str = "split"
     projections_clamped: bool = False
-    rotary: str = "none"
+    rotary: bool = False
     rotary_width: int | None = None
     rotary_fraction: float = 1.0
     rotary_tables: int = 1
