@@ -12,35 +12,127 @@ LLAMA_CODE = Code(
     norm="rms",
     activation="silu",
     joined_projections="no",
-    rotary="half",
+    rotary=True,
+    mask="added",
     softmax_fp32=True,
-    causal_buffer=False,
     dropout_at=("attention",),
-    loss_fp32=True,
 )
 LAYER_NORM_CODE = replace(LLAMA_CODE, norm="layer_norm")
-GPT2_CODE = replace(
+_OF_GPT2_AGE = replace(
+    LAYER_NORM_CODE, rotary=False, softmax_fp32=False, dropout_at=("embedding", "attention", "residual")
+)
+GPT2_CODE = replace(_OF_GPT2_AGE, joined_projections="split")
+BIGCODE_CODE = replace(GPT2_CODE, softmax_fp32=True)
+GPT1_CODE = replace(GPT2_CODE, activation="gelu_new", norm_after="sum", sdpa=False)
+GPT_NEO_CODE = replace(_OF_GPT2_AGE, scores_fp32=True, scaled="product", sdpa=False)
+GPTJ_CODE = replace(GPT_NEO_CODE, scaled="scores", rotary=True, rotary_spread="tensor")
+CODEGEN_CODE = replace(GPTJ_CODE, joined_projections="split", rotary_tables_fp32=True)
+CTRL_CODE = replace(_OF_GPT2_AGE, activation="relu", embedding_scaled=True, dropout_at=("embedding", "residual"))
+XGLM_CODE = replace(
+    _OF_GPT2_AGE,
+    embedding_scaled=True,
+    scaled="queries",
+    scores_floored=True,
+    sdpa=False,
+    dropout_at=("embedding", "attention", "activation", "residual"),
+)
+BIOGPT_CODE = replace(
+    _OF_GPT2_AGE,
+    embedding_scaled=True,
+    dropout_at=("embedding", "attention", "activation", "residual"),
+)
+BLOOM_CODE = replace(
     LAYER_NORM_CODE,
-    joined_projections="split",
-    rotary="none",
+    activation="bloom_gelu",
+    joined_projections="slices",
+    rotary=False,
+    scaled="product",
+    sdpa=False,
+    dropout_at=("attention", "residual"),
+)
+FALCON_CODE = replace(
+    LAYER_NORM_CODE,
+    activation="gelu",
+    scaled="product",
     softmax_fp32=False,
-    dropout_at=("embedding", "attention", "residual"),
+    sdpa_grouped=False,
+    dropout_at=("residual",),
+)
+MPT_CODE = replace(
+    LAYER_NORM_CODE,
+    activation="gelu",
+    joined_projections="split",
+    rotary=False,
+    position_bias="added",
+    mask="filled",
+    sdpa=False,
+    dropout_at=("attention", "residual"),
 )
 NEOX_CODE = replace(
     LAYER_NORM_CODE,
     joined_projections="split",
-    rotary="partial",
-    parallel=True,
+    rotary_fraction=0.25,
     dropout_at=("embedding", "attention", "residual"),
 )
-OPT_CODE = replace(LAYER_NORM_CODE, rotary="none", query_scaled=True, dropout_at=("attention", "residual"))
-PHI_CODE = replace(
-    LAYER_NORM_CODE, rotary="partial", parallel=True, dropout_at=("embedding", "attention", "residual")
+PERSIMMON_CODE = replace(
+    LAYER_NORM_CODE,
+    qk_norm="layer_norm",
+    joined_projections="slices",
+    rotary_fraction=0.5,
+    dropout_at=("attention", "feed_forward"),
 )
+STABLELM_CODE = replace(
+    LAYER_NORM_CODE,
+    qk_norm="layer_norm_by_head",
+    qk_norm_by_head=True,
+    rotary_fraction=0.25,
+    dropout_at=("attention", "feed_forward"),
+)
+STARCODER2_CODE = replace(LAYER_NORM_CODE, dropout_at=("embedding", "attention", "residual"))
+NEMOTRON_CODE = replace(LAYER_NORM_CODE, norm="layer_norm_1p", rotary_fraction=0.5)
+OPT_CODE = replace(LAYER_NORM_CODE, rotary=False, scaled="queries", dropout_at=("attention", "residual"))
+PHI_CODE = replace(
+    LAYER_NORM_CODE,
+    qk_norm="layer_norm",
+    rotary_fraction=0.5,
+    dropout_at=("embedding", "attention", "residual"),
+)
+PHI3_CODE = replace(LLAMA_CODE, joined_projections="slices", joined_gate=True, dropout_at=("attention", "residual"))
 GEMMA_CODE = replace(LLAMA_CODE, norm="rms_weight_fp32", qk_norm="rms_weight_fp32", embedding_scaled=True)
-OLMO2_CODE = replace(LLAMA_CODE, norm="rms_cast_last", qk_norm="rms_cast_last")
+GEMMA2_CODE = replace(GEMMA_CODE, sdpa=False)
+OLMO_CODE = replace(
+    LLAMA_CODE,
+    norm="layer_norm_fp32",
+    weightless_norms=("attention_norm", "feed_forward_norm", "final_norm"),
+    rotary_tables_fp32=True,
+)
+OLMO2_CODE = replace(
+    LLAMA_CODE, norm="rms_cast_last", qk_norm="rms_cast_last", norm_after="branch", rotary_tables_fp32=True
+)
+COHERE_CODE = replace(
+    LLAMA_CODE,
+    norm="layer_norm_in_python",
+    qk_norm="layer_norm_in_python",
+    qk_norm_by_head=True,
+    rotary_inputs_fp32=True,
+    logits_scaled=True,
+)
+GRANITE_CODE = replace(LLAMA_CODE, embedding_scaled=True, branch_scaled=True, logits_scaled=True)
+HELIUM_CODE = replace(LLAMA_CODE, norm="rms_weight_cast", rotary_spread="layer")
+GLM_CODE = replace(LLAMA_CODE, joined_gate=True, rotary_fraction=0.5, rotary_spread="layer")
+ERNIE_CODE = replace(LLAMA_CODE, rotary_spread="layer", rotary_tables_fp32=True, rotary_inputs_fp32=True)
+HUNYUAN_CODE = replace(LLAMA_CODE, qk_norm_last=True)
+NANOCHAT_CODE = replace(
+    LLAMA_CODE,
+    weightless_norms=(
+        *("embedding_norm", "attention_norm", "feed_forward_norm", "final_norm"),
+        *("query_norm", "key_norm"),
+    ),
+    qk_norm_last=True,
+)
+SEED_CODE = replace(LLAMA_CODE, dropout_at=("attention", "residual"))
 
-_ACTIVATION_KEYS = ("hidden_activation", "hidden_act", "activation_function")
+_ACTIVATION_KEYS = ("hidden_activation", "hidden_act", "activation_function", "activation")
 _FRACTION_KEYS = ("partial_rotary_factor", "rotary_pct")
 
 
@@ -50,16 +142,19 @@ def filled_in(keys: Keys, code: Code, d_head: int | None) -> Code:
         if keys.has(key) and isinstance(keys.value(key), str):
             code = replace(code, activation=keys.text(key))
             break
-    if keys.has("use_parallel_residual"):
-        code = replace(code, parallel=keys.flag("use_parallel_residual"))
-    if code.rotary == "none" or d_head is None:
+    if keys.has("clip_qkv") and keys.value("clip_qkv") is not None:
+        code = replace(code, projections_clamped=True)
+    if keys.has("attn_logit_softcapping"):
+        code = replace(code, softcap=keys.value("attn_logit_softcapping") is not None)
+    if keys.has("final_logit_softcapping"):
+        code = replace(code, logits_capped=keys.value("final_logit_softcapping") is not None)
+    if not code.rotary or d_head is None:
         return code
     fraction = _rotary_fraction(keys)
-    width = keys.optional("rotary_dim") if keys.has("rotary_dim") else None
-    if width is None and fraction is not None:
-        width = int(d_head * fraction)
-    if width is not None and 0 < width < d_head:
-        code = replace(code, rotary_width=width)
+    if keys.has("rotary_dim") and keys.optional("rotary_dim"):
+        code = replace(code, rotary_width=min(keys.size("rotary_dim"), d_head))
+    elif fraction is not None:
+        code = replace(code, rotary_fraction=fraction)
     return code
 
 

@@ -7,7 +7,42 @@ from dataclasses import replace
 
 from llmcalc.errors import InputError
 from llmcalc.huggingface import layers
-from llmcalc.huggingface.code import GEMMA_CODE, GPT2_CODE, LLAMA_CODE, NEOX_CODE, OLMO2_CODE, OPT_CODE, PHI_CODE
+from llmcalc.huggingface.code import (
+    BIGCODE_CODE,
+    BIOGPT_CODE,
+    BLOOM_CODE,
+    CODEGEN_CODE,
+    COHERE_CODE,
+    CTRL_CODE,
+    ERNIE_CODE,
+    FALCON_CODE,
+    GEMMA2_CODE,
+    GEMMA_CODE,
+    GLM_CODE,
+    GPT1_CODE,
+    GPT2_CODE,
+    GPT_NEO_CODE,
+    GPTJ_CODE,
+    GRANITE_CODE,
+    HELIUM_CODE,
+    HUNYUAN_CODE,
+    LAYER_NORM_CODE,
+    LLAMA_CODE,
+    MPT_CODE,
+    NANOCHAT_CODE,
+    NEMOTRON_CODE,
+    NEOX_CODE,
+    OLMO2_CODE,
+    OLMO_CODE,
+    OPT_CODE,
+    PERSIMMON_CODE,
+    PHI3_CODE,
+    PHI_CODE,
+    SEED_CODE,
+    STABLELM_CODE,
+    STARCODER2_CODE,
+    XGLM_CODE,
+)
 from llmcalc.huggingface.family import GPT, SAME_KV, Family, stack
 from llmcalc.huggingface.keys import Keys
 from llmcalc.huggingface.layers import from_layer, periodic
@@ -22,6 +57,7 @@ from llmcalc.huggingface.stack import (
     QKNorm,
     Recipe,
 )
+from llmcalc.transformer.code import Code
 from llmcalc.transformer.norm import LayerNorm
 
 GPT2 = Recipe(
@@ -35,14 +71,15 @@ GPT2 = Recipe(
     cross="add_cross_attention",
     code=GPT2_CODE,
 )
-GPTJ = replace(GPT2, layout=PARALLEL, positions=None, qkv_bias=False, output_bias=False, head_bias=True, cross=False)
-NEOX = Recipe(
-    norm=LayerNorm,
-    qkv_bias="attention_bias",
-    output_bias="attention_bias",
-    gated=False,
-    ffn_bias=True,
-    code=NEOX_CODE,
+GPTJ = replace(
+    GPT2,
+    layout=PARALLEL,
+    positions=None,
+    qkv_bias=False,
+    output_bias=False,
+    head_bias=True,
+    cross=False,
+    code=GPTJ_CODE,
 )
 LLAMA = Recipe(code=LLAMA_CODE, qkv_bias="attention_bias", output_bias="attention_bias", ffn_bias="mlp_bias")
 MISTRAL = Recipe(code=LLAMA_CODE, windows=layers.everywhere)
@@ -59,6 +96,17 @@ OLMO2 = replace(GEMMA, code=OLMO2_CODE, layout=POST, qk_norm=QKNorm(width="all")
 LOCAL_GLOBAL = periodic(2)
 
 
+def _neox(keys: Keys) -> Recipe:
+    return Recipe(
+        norm=LayerNorm,
+        qkv_bias="attention_bias",
+        output_bias="attention_bias",
+        gated=False,
+        ffn_bias=True,
+        code=replace(NEOX_CODE, parallel=keys.flag("use_parallel_residual")),
+    )
+
+
 def _opt(keys: Keys) -> Recipe:
     affine = keys.flag("layer_norm_elementwise_affine")
     return Recipe(
@@ -72,7 +120,7 @@ def _opt(keys: Keys) -> Recipe:
         output_bias="enable_bias",
         gated=False,
         ffn_bias="enable_bias",
-        code=OPT_CODE,
+        code=replace(OPT_CODE, norm_after="" if keys.flag("do_layer_norm_before") else "sum"),
     )
 
 
@@ -90,13 +138,29 @@ def _falcon(keys: Keys) -> Recipe:
         gated=False,
         ffn_bias="bias",
         d_ff=4,
+        code=_falcon_code(keys, new),
+    )
+
+
+def _falcon_code(keys: Keys, new: bool) -> Code:
+    joined = "spread" if new else "indexed" if keys.flag("multi_query") else "slices"
+    if not keys.flag("alibi"):
+        return replace(FALCON_CODE, joined_projections=joined)
+    dropped = ("attention", "residual")
+    return replace(
+        FALCON_CODE,
+        joined_projections=joined,
+        rotary=False,
+        scores_fp32=False,
+        position_bias="mask",
+        dropout_at=dropped,
     )
 
 
 def _mpt(keys: Keys) -> Recipe:
     if keys.optional("expansion_ratio") not in (None, 4):
         keys.note("expansion_ratio", "transformers ignores expansion_ratio: d_ff is always 4 × d_model")
-    return Recipe(norm=LAYER_NORM_NO_BIAS, gated=False, d_ff=4)
+    return Recipe(norm=LAYER_NORM_NO_BIAS, gated=False, d_ff=4, code=MPT_CODE)
 
 
 def _stablelm(keys: Keys) -> Recipe:
@@ -105,6 +169,7 @@ def _stablelm(keys: Keys) -> Recipe:
         layout=PARALLEL if keys.flag("use_parallel_residual") else PRE,
         qkv_bias="use_qkv_bias",
         qk_norm=QKNorm(width="all", norm=LAYER_NORM_NO_BIAS, when="qk_layernorm"),
+        code=STABLELM_CODE,
     )
 
 
@@ -112,7 +177,7 @@ def _helium(keys: Keys) -> Recipe:
     width = keys.optional("head_dim")
     if width is not None and width * keys.dimension("n_heads") != keys.dimension("d_model"):
         raise InputError("head_dim", "Helium's heads must be as wide as the model together", code="helium_heads")
-    return Recipe(qkv_bias="attention_bias", ffn_bias="mlp_bias")
+    return Recipe(qkv_bias="attention_bias", ffn_bias="mlp_bias", code=HELIUM_CODE)
 
 
 def _gemma3(keys: Keys) -> Recipe:
@@ -122,12 +187,12 @@ def _gemma3(keys: Keys) -> Recipe:
 
 
 def _hyperclovax(keys: Keys) -> Recipe:
-    return replace(LLAMA, layout=SANDWICH if keys.flag("use_post_norm") else PRE)
+    return replace(LLAMA, code=GRANITE_CODE, layout=SANDWICH if keys.flag("use_post_norm") else PRE)
 
 
 def _cohere2(keys: Keys) -> Recipe:
     every = keys.optional("sliding_window_pattern") or 4
-    return replace(GEMMA, norm=LAYER_NORM_NO_BIAS, layout=PARALLEL, windows=periodic(every))
+    return replace(GEMMA, code=COHERE_CODE, norm=LAYER_NORM_NO_BIAS, layout=PARALLEL, windows=periodic(every))
 
 
 _REFINED_WEB = {
@@ -141,26 +206,27 @@ _REFINED_WEB = {
 DECODERS: Mapping[str, Family] = {
     # decoders with learned positions, or of that age
     "gpt2": stack(GPT2, GPT),
-    "gpt_bigcode": stack(replace(GPT2, multi_query="multi_query"), GPT),
+    "gpt_bigcode": stack(replace(GPT2, multi_query="multi_query", code=BIGCODE_CODE), GPT),
     "openai-gpt": stack(
-        replace(GPT2, layout=POST, final_norm=False, cross=False), {k: v for k, v in GPT.items() if k != "d_ff"}
+        replace(GPT2, layout=POST, final_norm=False, cross=False, code=GPT1_CODE),
+        {k: v for k, v in GPT.items() if k != "d_ff"},
     ),
     "gpt_neo": stack(
-        replace(GPT2, qkv_bias=False, cross=False, windows=layers.gpt_neo_windows),
+        replace(GPT2, qkv_bias=False, cross=False, windows=layers.gpt_neo_windows, code=GPT_NEO_CODE),
         {**SAME_KV, "n_layers": "num_layers", "n_heads": "num_heads"},
     ),
     "gptj": stack(GPTJ, GPT),
-    "codegen": stack(GPTJ, GPT),
-    "gpt_neox": stack(NEOX, SAME_KV),
+    "codegen": stack(replace(GPTJ, code=CODEGEN_CODE), GPT),
+    "gpt_neox": stack(_neox, SAME_KV),
     "opt": stack(_opt, {**SAME_KV, "d_ff": "ffn_dim"}),
-    "ctrl": stack(replace(GPT2, positions=None, head_bias=True, cross=False), {**GPT, "d_ff": "dff"}),
+    "ctrl": stack(replace(GPT2, positions=None, head_bias=True, cross=False, code=CTRL_CODE), {**GPT, "d_ff": "dff"}),
     "xglm": stack(
-        replace(GPT2, positions=None, cross="add_cross_attention"),
+        replace(GPT2, positions=None, cross="add_cross_attention", code=XGLM_CODE),
         {**SAME_KV, "d_model": "d_model", "n_layers": "num_layers", "n_heads": "attention_heads", "d_ff": "ffn_dim"},
     ),
-    "biogpt": stack(replace(GPT2, positions=2, cross=False), SAME_KV),
+    "biogpt": stack(replace(GPT2, positions=2, cross=False, code=BIOGPT_CODE), SAME_KV),
     "bloom": stack(
-        replace(GPT2, positions=None, embedding_norm=True, cross=False),
+        replace(GPT2, positions=None, embedding_norm=True, cross=False, code=BLOOM_CODE),
         {"d_model": "hidden_size", "n_layers": "n_layer", "n_heads": "n_head", "vocab_size": "vocab_size"},
     ),
     "falcon": stack(_falcon, {**SAME_KV, "n_kv_heads": "num_kv_heads", "d_ff": "ffn_hidden_size"}),
@@ -185,6 +251,7 @@ DECODERS: Mapping[str, Family] = {
             gated=False,
             ffn_bias=True,
             qk_norm=QKNorm(norm=LayerNorm, when="qk_layernorm"),
+            code=PERSIMMON_CODE,
         ),
         SAME_KV,
     ),
@@ -199,9 +266,9 @@ DECODERS: Mapping[str, Family] = {
     "qwen3": stack(QWEN3),
     "qwen3_vl_text": stack(QWEN3),
     "gemma": stack(GEMMA),
-    "gemma2": stack(replace(GEMMA, layout=SANDWICH, windows=LOCAL_GLOBAL)),
+    "gemma2": stack(replace(GEMMA, code=GEMMA2_CODE, layout=SANDWICH, windows=LOCAL_GLOBAL)),
     "gemma3_text": stack(_gemma3),
-    "vaultgemma": stack(replace(GEMMA, windows=LOCAL_GLOBAL)),
+    "vaultgemma": stack(replace(GEMMA, code=GEMMA2_CODE, windows=LOCAL_GLOBAL)),
     "phi": stack(
         Recipe(
             norm=LayerNorm,
@@ -215,11 +282,11 @@ DECODERS: Mapping[str, Family] = {
             code=PHI_CODE,
         )
     ),
-    "phi3": stack(MISTRAL),
+    "phi3": stack(replace(MISTRAL, code=PHI3_CODE)),
     "stablelm": stack(_stablelm),
-    "olmo": stack(replace(GEMMA, norm=None)),
+    "olmo": stack(replace(GEMMA, code=OLMO_CODE, norm=None)),
     "olmo2": stack(OLMO2),
-    "olmo3": stack(replace(OLMO2, windows=periodic(4))),
+    "olmo3": stack(replace(OLMO2, code=replace(OLMO2_CODE, rotary_tables=2), windows=periodic(4))),
     "starcoder2": stack(
         Recipe(
             norm=LayerNorm,
@@ -228,36 +295,47 @@ DECODERS: Mapping[str, Family] = {
             gated=False,
             ffn_bias="use_bias",
             windows=layers.everywhere,
+            code=STARCODER2_CODE,
         )
     ),
     "cohere": stack(
         replace(
             GEMMA,
+            code=COHERE_CODE,
             norm=LAYER_NORM_NO_BIAS,
             layout=PARALLEL,
             qk_norm=QKNorm(width="all", norm=LAYER_NORM_NO_BIAS, when="use_qk_norm"),
         )
     ),
     "cohere2": stack(_cohere2),
-    "granite": stack(LLAMA),
-    "nemotron": stack(replace(LLAMA, norm=LayerNorm, gated=False)),
+    "granite": stack(replace(LLAMA, code=GRANITE_CODE)),
+    "nemotron": stack(replace(LLAMA, code=NEMOTRON_CODE, norm=LayerNorm, gated=False)),
     "smollm3": stack(replace(LLAMA, windows=layers.smollm3_windows)),
     "helium": stack(_helium),
     "arcee": stack(replace(LLAMA, gated=False)),
-    "apertus": stack(replace(GEMMA, gated=False, qk_norm=QKNorm(), learned_activation=2)),
-    "seed_oss": stack(Recipe(qkv_bias="attention_bias", output_bias="attention_out_bias", ffn_bias="mlp_bias")),
+    "apertus": stack(replace(LLAMA, gated=False, qk_norm=QKNorm(), learned_activation=2)),
+    "seed_oss": stack(
+        Recipe(qkv_bias="attention_bias", output_bias="attention_out_bias", ffn_bias="mlp_bias", code=SEED_CODE)
+    ),
     "internlm3": stack(LLAMA),
     "iquestcoder": stack(LLAMA),
     "hyperclovax": stack(_hyperclovax),
-    "granite_swa": stack(replace(LLAMA, sinks=True, windows=periodic(4, first_global=True))),
-    "cwm": stack(Recipe(ffn_bias="mlp_bias", windows=periodic(4, first_global=True))),
-    "jais2": stack(replace(LLAMA, norm=LayerNorm, gated=False)),
-    "nanochat": stack(replace(GEMMA, norm=None, gated=False)),
-    "bitnet": stack(replace(GEMMA, layout=INNER)),
-    "glm": stack(Recipe(qkv_bias="attention_bias")),
-    "glm4": stack(Recipe(qkv_bias="attention_bias", layout=SANDWICH)),
+    "granite_swa": stack(replace(LLAMA, code=None, sinks=True, windows=periodic(4, first_global=True))),
+    "cwm": stack(Recipe(code=LLAMA_CODE, ffn_bias="mlp_bias", windows=periodic(4, first_global=True))),
+    "jais2": stack(replace(LLAMA, code=LAYER_NORM_CODE, norm=LayerNorm, gated=False)),
+    "nanochat": stack(replace(GEMMA, code=NANOCHAT_CODE, norm=None, gated=False)),
+    "bitnet": stack(replace(GEMMA, code=LLAMA_CODE, layout=INNER)),
+    "glm": stack(Recipe(code=GLM_CODE, qkv_bias="attention_bias")),
+    "glm4": stack(Recipe(code=GLM_CODE, qkv_bias="attention_bias", layout=SANDWICH)),
     "glm4v_text": stack(Recipe(qkv_bias=True, layout=SANDWICH)),
-    "exaone4": stack(Recipe(layout=POST, qk_norm=QKNorm(), windows=periodic("sliding_window_pattern"))),
-    "ernie4_5": stack(Recipe(qkv_bias="use_bias", output_bias="use_bias", ffn_bias="use_bias")),
-    "hunyuan_v1_dense": stack(replace(GEMMA, qk_norm=QKNorm())),
+    "exaone4": stack(
+        Recipe(
+            code=replace(LLAMA_CODE, norm_after="branch"),
+            layout=POST,
+            qk_norm=QKNorm(),
+            windows=periodic("sliding_window_pattern"),
+        )
+    ),
+    "ernie4_5": stack(Recipe(code=ERNIE_CODE, qkv_bias="use_bias", output_bias="use_bias", ffn_bias="use_bias")),
+    "hunyuan_v1_dense": stack(replace(GEMMA, code=HUNYUAN_CODE, qk_norm=QKNorm())),
 }

@@ -178,10 +178,8 @@ def _code(keys: Keys, recipe: Recipe, model: Model) -> Code | None:
     if recipe.code is None:
         return None
     attention = next((part for part in model.layers()[0].parts if isinstance(part, Attention)), None)
-    parallel = recipe.layout in (PARALLEL, PARALLEL_TWO_NORMS)
-    after = "branch" if recipe.layout == POST and recipe.norm is not LayerNorm else ""
-    code = replace(recipe.code, parallel=parallel, norm_after=recipe.code.norm_after or after)
-    return filled_in(keys, code, attention.d_head if attention else None)
+    parallel = recipe.code.parallel or recipe.layout in (PARALLEL, PARALLEL_TWO_NORMS)
+    return filled_in(keys, replace(recipe.code, parallel=parallel), attention.d_head if attention else None)
 
 
 def assemble(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from llmcalc.errors import InputError
 from llmcalc.step import operations as op
 from llmcalc.step.tape import Tensor
 
@@ -27,16 +28,38 @@ def quick_gelu(x: Tensor) -> Tensor:
     return op.multiply(x, op.sigmoid(op.scale(x)), "activation")
 
 
+def gelu_erf(x: Tensor) -> Tensor:
+    """``x * 0.5 * (1 + erf(x / √2))`` in Python."""
+    return op.multiply(op.scale(x, "half"), op.shift(op.erf(op.scale(x))), "activation")
+
+
+def bloom_gelu(x: Tensor) -> Tensor:
+    """BLOOM's: Python both ways, in a function of its own that keeps only its input."""
+    return op.in_python(x, "activation", forward=3, backward=4)
+
+
+def xielu(x: Tensor, learned: Tensor) -> Tensor:
+    """Apertus's xIELU in Python: both of its branches for every number, then a choice."""
+    positive = op.add(op.multiply(op.multiply(learned, x), x), op.scale(x))
+    bent = op.add(op.expm1(op.bounded(x)), op.negate(x))
+    return op.choose(positive, op.add(op.multiply(bent, learned), op.scale(x)), "activation")
+
+
 def relu_squared(x: Tensor) -> Tensor:
     """``relu(x) ** 2``."""
     return op.power(op.relu(x), "activation")
 
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+Activation = Callable[..., Tensor]  # of its input, and of learned numbers where it has some
+
+ACTIVATIONS: dict[str, Activation] = {
     "gelu": op.gelu,
     "gelu_pytorch_tanh": op.gelu,
     "gelu_python_tanh": gelu_new,
     "gelu_new": gelu_new,
+    "gelu_accurate": gelu_new,
+    "gelu_python": gelu_erf,
+    "bloom_gelu": bloom_gelu,
     "gelu_fast": gelu_fast,
     "quick_gelu": quick_gelu,
     "relu": op.relu,
@@ -45,4 +68,15 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "swish": op.silu,
     "tanh": op.tanh,
     "sigmoid": op.sigmoid,
+    "xielu": xielu,
 }
+
+
+def activation(name: str) -> Activation:
+    """The nonlinearity that configs call ``name``.
+
+    Raises InputError for one that has not been read.
+    """
+    if name not in ACTIVATIONS:
+        raise InputError("hidden_act", f"a training step with the nonlinearity {name!r} is not simulated")
+    return ACTIVATIONS[name]

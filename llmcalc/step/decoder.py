@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
 from llmcalc.errors import InputError
 from llmcalc.step import operations as op
-from llmcalc.step.attention import Rotary, SelfAttention
+from llmcalc.step.attention import SelfAttention
 from llmcalc.step.feedforward import Mixture, Network
-from llmcalc.step.norms import NORMS
+from llmcalc.step.linear import Linear
+from llmcalc.step.norms import NormLayer, weights_of, width_of
+from llmcalc.step.rotary import Rotary
 from llmcalc.step.setting import Setting
 from llmcalc.step.tape import Dim, Dims, Tensor
 from llmcalc.transformer.attention import Attention
-from llmcalc.transformer.embedding import LearnedPositions, TokenEmbedding
+from llmcalc.transformer.embedding import EmbeddingProjection, LearnedPositions, TokenEmbedding
 from llmcalc.transformer.experts import Experts, Router, SharedGate
 from llmcalc.transformer.feedforward import FeedForward
 from llmcalc.transformer.head import Head
@@ -22,25 +25,17 @@ from llmcalc.transformer.model import Block, Model
 from llmcalc.transformer.norm import LayerNorm, RMSNorm
 from llmcalc.transformer.part import Part
 
-PARALLEL = "parallel"
-
-
-class NormLayer:
-    """A norm of the residual stream."""
-
-    def __init__(self, s: Setting, channels: Dim, n_weights: int) -> None:
-        self.s, self.channels = s, channels
-        self.weights: list[Tensor] = [s.weight(channels) for _ in range(n_weights)]
-
-    def __call__(self, x: Tensor) -> Tensor:
-        with self.s.tape.serving("norm"):
-            return NORMS[self.s.code.norm](x, self.weights, self.channels)
+P = TypeVar("P")
+_SIDES = {"attention_inner_norm": "width", "feed_forward_inner_norm": "d_ff"}  # what a norm is over, if not d_model
 
 
 def _norm(s: Setting, part: Part) -> NormLayer:
-    assert isinstance(part, LayerNorm | RMSNorm)
-    n_weights = 2 if isinstance(part, LayerNorm) and part.bias else 1
-    return NormLayer(s, s.dim("d_model", part.width), n_weights)
+    return NormLayer(s, s.code.norm, s.dim(_SIDES.get(part.id, "d_model"), width_of(part)), weights_of(part))
+
+
+def _weightless(s: Setting, id: str, channels: Dim) -> NormLayer | None:
+    """The norm of this id, where it has no weights."""
+    return NormLayer(s, s.code.norm, channels, 0) if id in s.code.weightless_norms else None
 
 
 class Layer:
@@ -52,11 +47,15 @@ class Layer:
         self.norms = {
             id: _norm(s, part) for id, part in parts.items() if id.endswith("_norm") and part.component == "norm"
         }
-        qk_norms = [part for part in block.parts if part.component == "qk_norm"]
         attention = parts["attention"]
-        assert isinstance(attention, Attention)
+        if not isinstance(attention, Attention) or "cross_attention" in parts:
+            raise InputError("model", "a training step of a model with such attention is not simulated")
+        for id in ("attention_norm", "feed_forward_norm"):
+            if (norm := _weightless(s, id, s.dim("d_model", attention.d_model))) is not None:
+                self.norms[id] = norm
+        qk_norms = {id: part for id, part in parts.items() if part.component == "qk_norm"}
         with s.tape.serving("attention"):
-            self.attention = SelfAttention(s, attention, qk_norms)
+            self.attention = SelfAttention(s, attention, qk_norms, self.norms.get("attention_inner_norm"))
         self.window = attention.window
         self.feed_forward = self._network(parts)
 
@@ -78,7 +77,7 @@ class Layer:
         assert isinstance(feed_forward, FeedForward)
         self.component = "feed_forward"
         with self.s.tape.serving("feed_forward"):
-            return Network(self.s, feed_forward)
+            return Network(self.s, feed_forward, self.norms.get("feed_forward_inner_norm"))
 
     def __call__(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None) -> Tensor:
         if self.s.code.parallel:
@@ -133,26 +132,34 @@ class Decoder:
 
     def __init__(self, s: Setting, model: Model, layers: Sequence[Block]) -> None:
         self.s = s
-        front = {type(part): part for part in model.front}
-        tokens = front.get(TokenEmbedding)
+        tokens = _of_type(model.front, TokenEmbedding)
         unknown = [
             part.id
             for part in (*model.front, *model.back)
-            if not isinstance(part, TokenEmbedding | LearnedPositions | LayerNorm | RMSNorm | Head)
+            if not isinstance(
+                part, TokenEmbedding | LearnedPositions | EmbeddingProjection | LayerNorm | RMSNorm | Head
+            )
         ]
-        if unknown or not isinstance(tokens, TokenEmbedding):
+        if unknown or tokens is None:
             raise InputError("model", f"a training step of a model with {', '.join(unknown)} is not simulated")
-        self.channels = s.dim("d_model", tokens.d_model)
+        self.embedded = s.dim("d_model", tokens.d_model)
         self.vocabulary = s.dim("vocab_size", tokens.vocab_size)
-        self.table = s.weight(self.vocabulary, self.channels)
-        positions = front.get(LearnedPositions)
+        self.table = s.weight(self.vocabulary, self.embedded)
+        inward, outward = (_of_type(parts, EmbeddingProjection) for parts in (model.front, model.back))
+        self.channels = s.dim("d_model", inward.d_model) if inward else self.embedded
+        self.inward = Linear(s, (self.embedded,), (self.channels,), inward.bias) if inward else None
+        self.outward = Linear(s, (self.channels,), (self.embedded,), outward.bias) if outward else None
+        positions = _of_type(model.front, LearnedPositions)
         self.positions = None
-        if isinstance(positions, LearnedPositions):
+        if positions is not None:
             self.positions = s.weight(s.dim("n_positions", positions.n_positions), self.channels)
         self.embedding_norm = next((_norm(s, part) for part in model.front if part.id == "embedding_norm"), None)
         self.final_norm = next((_norm(s, part) for part in model.back if part.id == "final_norm"), None)
-        head = next((part for part in model.back if isinstance(part, Head)), None)
-        self.head = None if head is None or not head.matrix else s.weight(self.channels, self.vocabulary)
+        self.embedding_norm = self.embedding_norm or _weightless(s, "embedding_norm", self.channels)
+        self.final_norm = self.final_norm or _weightless(s, "final_norm", self.channels)
+        head = _of_type(model.back, Head)
+        self.read = self.embedded if self.outward else self.channels
+        self.head = None if head is None or not head.matrix else s.weight(self.read, self.vocabulary)
         self.head_bias = s.weight(self.vocabulary) if head is not None and head.bias else None
         self.layers = []
         for i, block in enumerate(layers):
@@ -176,14 +183,19 @@ class Decoder:
         if self.final_norm is not None:
             with s.tape.at("loss", "back"):
                 x = self.final_norm(x)
+        if self.outward is not None:
+            with s.tape.at("loss", "back"), s.tape.serving("embedding"):
+                x = self.outward(x, s.rows(self.read))
         del embedded
         return x
 
     def _embed(self, ids: Tensor) -> Tensor:
         s = self.s
-        x = op.lookup(self.table, ids, s.rows(self.channels))
+        x = op.lookup(self.table, ids, s.rows(self.embedded))
         if s.code.embedding_scaled:
             x = op.scale(x)
+        if self.inward is not None:
+            x = self.inward(x, s.rows(self.channels))
         if self.positions is not None:
             with s.tape.serving("positions"):
                 which = s.constant((s.tokens,), "int64", "positions")
@@ -194,26 +206,31 @@ class Decoder:
 
     def _rotary(self, x: Tensor) -> Rotary | None:
         code = self.s.code
-        if code.rotary == "none" or not self.layers:
+        if not code.rotary or not self.layers:
             return None
-        return Rotary(self.s, code.rotary_width or self.layers[0].attention.part.d_head, x.dtype)
+        return Rotary(self.s, self.layers[0].attention.part.d_head, x.dtype)
 
     def _local(self, window: int | None) -> bool:
         return window is not None and _all(self.s.run.seq_len >= window)
 
     def _masks(self, x: Tensor) -> dict[bool, Tensor]:
         """The mask of global and of local layers, where they need one."""
-        s = self.s
-        if s.code.causal_buffer:
+        s, code = self.s, self.s.code
+        if code.mask == "own":
             return {}
-        eager = s.run.attention == "eager" or not s.code.sdpa
+        eager = s.run.attention == "eager" or not code.sdpa
+        numbers = code.position_bias == "mask" or (eager and code.mask == "added")
+        dims = (s.batch, *([self._heads()] if code.position_bias == "mask" else []), s.tokens, s.keys)
         wanted = {self._local(layer.window) for layer in self.layers}
         with s.tape.serving("attention"):
             return {
-                local: s.constant((s.batch, s.tokens, s.keys), x.dtype if eager else "bool", "attention_mask")
+                local: s.constant(dims, x.dtype if numbers else "bool", "attention_mask")
                 for local in sorted(wanted)
-                if eager or local
+                if eager or local or code.position_bias == "mask"
             }
+
+    def _heads(self) -> Dim:
+        return self.layers[0].attention.heads
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits of all tokens."""
@@ -236,6 +253,10 @@ class Decoder:
             weight.grad = weight.detach()
 
 
-def _all(condition: object) -> bool:
+def _of_type(parts: Sequence[Part], kind: type[P]) -> P | None:
+    return next((part for part in parts if isinstance(part, kind)), None)
+
+
+def _all(condition: Any) -> bool:
     """One answer for a whole sweep: local layers are masked where the longest sequence is."""
     return bool(np.all(condition))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from llmcalc.step import operations as op
-from llmcalc.step.activations import ACTIVATIONS
+from llmcalc.step.activations import activation
 from llmcalc.step.linear import Linear
+from llmcalc.step.norms import NormLayer
 from llmcalc.step.setting import Setting
 from llmcalc.step.tape import Tensor
 from llmcalc.transformer.experts import Experts, Router, SharedGate
@@ -12,10 +15,10 @@ from llmcalc.transformer.feedforward import FeedForward
 
 
 class Network:
-    """Two linear layers with a nonlinearity between, or three of which one gates."""
+    """Two linear layers with a nonlinearity between, or three of which one gates; ``inner_norm`` is before the last."""
 
-    def __init__(self, s: Setting, part: FeedForward) -> None:
-        self.s, self.part = s, part
+    def __init__(self, s: Setting, part: FeedForward, inner_norm: NormLayer | None = None) -> None:
+        self.s, self.part, self.inner_norm = s, part, inner_norm
         model, self.width = s.dim("d_model", part.d_model), s.dim("d_ff", part.d_ff)
         adapted = s.run.lora_targets == "all"
         if part.gated and s.code.joined_gate:
@@ -26,10 +29,12 @@ class Network:
             if part.gated:
                 self.gate = Linear(s, (model,), (self.width,), part.bias, "gate", adapted)
         self.down = Linear(s, (self.width,), (model,), part.bias, "down", adapted)
-        self.learned = s.weight(s.dim("width", part.learned_activation)) if part.learned_activation else None
+        self.activation = activation(s.code.activation)
+        if part.learned_activation:
+            self.activation = partial(self.activation, learned=s.weight(s.dim("width", part.learned_activation)))
 
     def __call__(self, x: Tensor) -> Tensor:
-        s, act = self.s, ACTIVATIONS[self.s.code.activation]
+        s, act = self.s, self.activation
         wide = s.rows(self.width)
         if not self.part.gated:
             hidden = act(self.up(x, wide))
@@ -40,10 +45,13 @@ class Network:
         else:
             hidden = op.multiply(act(self.gate(x, wide)), self.up(x, wide), "gated")
         del x
+        if self.inner_norm is not None:
+            hidden = self.inner_norm(hidden)
         hidden = op.dropout(hidden, s.run.dropout if "activation" in s.code.dropout_at else 0)
         out = self.down(hidden, s.rows(*self.down.outputs))
         del hidden
-        return op.dropout(out, s.run.dropout if "residual" in s.code.dropout_at else 0)
+        dropped = {"residual", "feed_forward"} & set(s.code.dropout_at)
+        return op.dropout(out, s.run.dropout if dropped else 0)
 
 
 class Mixture:
@@ -94,7 +102,7 @@ class Mixture:
 
     def _grouped(self, x: Tensor, scores: Tensor, chosen: Tensor) -> Tensor:
         """Tokens sorted by expert, one product for all experts: not autocast, in the weights' format."""
-        s, act = self.s, ACTIVATIONS[self.s.code.activation]
+        s, act = self.s, activation(self.s.code.activation)
         pairs = s.rows(self.k)
         order = s.constant(pairs, "int64", "expert_order")
         rows = s.constant(pairs, "int64", "expert_order")
@@ -118,5 +126,3 @@ class Mixture:
         out = op.gather(out, back, out.dims)
         out = op.total(out, self.k)
         return s.tape.cast(out, x.dtype)
-
-

@@ -35,7 +35,7 @@ def chunked(decoder: Decoder, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
     piece = Dim("chunk_tokens", -(-s.run.batch_size * s.run.seq_len // chunks))
     summed: Tensor | None = None
     for _ in range(chunks):
-        part = op.take(hidden, piece, decoder.channels)
+        part = op.take(hidden, piece, decoder.read)
 
         def loss_of(x: Tensor) -> Tensor:
             wide = s.tape.cast(decoder.head_product(x, (piece, decoder.vocabulary)), "fp32", "logits")

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from llmcalc.step import operations as op
-from llmcalc.step.tape import Dim, Tensor
+from llmcalc.step.setting import Setting
+from llmcalc.step.tape import Dim, Dims, Tensor
+from llmcalc.transformer.norm import LayerNorm, RMSNorm
+from llmcalc.transformer.part import Part
 
-Norm = Callable[[Tensor, list[Tensor], Dim], Tensor]
+Norm = Callable[[Tensor, Sequence[Tensor], Dim], Tensor]
 
 
-def layer_norm(x: Tensor, weights: list[Tensor], channels: Dim) -> Tensor:
+def layer_norm(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tensor:
     """``torch.nn.LayerNorm``."""
     return op.layer_norm(x, weights, channels)
 
 
-def fused_rms(x: Tensor, weights: list[Tensor], channels: Dim) -> Tensor:
+def fused_rms(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tensor:
     """``torch.nn.functional.rms_norm``."""
     return op.rms_norm(x, weights, channels)
 
@@ -25,15 +28,16 @@ def _normalised(x: Tensor, channels: Dim) -> Tensor:
     return op.multiply(x, op.reciprocal_root(op.shift(variance)), "normalised")
 
 
-def rms(x: Tensor, weights: list[Tensor], channels: Dim) -> Tensor:
-    """LLaMA's: normalised in fp32, cast back, then times the weight."""
+def rms(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tensor:
+    """LLaMA's: normalised in fp32, cast back, then times the weight where there is one."""
     dtype = x.dtype
     x = x.tape.cast(x, "fp32")
     x = _normalised(x, channels)
-    return op.multiply(weights[0], x.tape.cast(x, dtype), "norm_output")
+    x = x.tape.cast(x, dtype)
+    return op.multiply(weights[0], x, "norm_output") if weights else x
 
 
-def rms_weight_fp32(x: Tensor, weights: list[Tensor], channels: Dim) -> Tensor:
+def rms_weight_fp32(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tensor:
     """Gemma's: normalised and times (1 + weight) in fp32, then cast back."""
     dtype = x.dtype
     out = _normalised(x.tape.cast(x, "fp32"), channels)
@@ -41,7 +45,7 @@ def rms_weight_fp32(x: Tensor, weights: list[Tensor], channels: Dim) -> Tensor:
     return out.tape.cast(out, dtype, "norm_output")
 
 
-def rms_cast_last(x: Tensor, weights: list[Tensor], channels: Dim) -> Tensor:
+def rms_cast_last(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tensor:
     """OLMo 2's: normalised in fp32, times the weight, then cast back."""
     dtype = x.dtype
     x = x.tape.cast(x, "fp32")
@@ -50,7 +54,12 @@ def rms_cast_last(x: Tensor, weights: list[Tensor], channels: Dim) -> Tensor:
     return x.tape.cast(x, dtype, "norm_output")
 
 
-def layer_norm_in_python(x: Tensor, weights: list[Tensor], channels: Dim) -> Tensor:
+def rms_weight_cast(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tensor:
+    """Helium's: as OLMo 2's, with the weight brought to fp32 first."""
+    return rms_cast_last(x, [x.tape.cast(weight, "fp32") for weight in weights], channels)
+
+
+def layer_norm_in_python(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tensor:
     """Cohere's: mean and variance in fp32, times the weight in fp32, then cast back."""
     dtype = x.dtype
     x = x.tape.cast(x, "fp32")
@@ -61,10 +70,24 @@ def layer_norm_in_python(x: Tensor, weights: list[Tensor], channels: Dim) -> Ten
     return x.tape.cast(x, dtype, "norm_output")
 
 
-def layer_norm_fp32(x: Tensor, weights: list[Tensor], channels: Dim) -> Tensor:
-    """OLMo's: one kernel on an fp32 copy, then cast back; no weights."""
+def layer_norm_fp32(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tensor:
+    """OLMo's: one kernel on an fp32 copy, then cast back."""
     out = op.layer_norm(x.tape.cast(x, "fp32"), weights, channels)
     return out.tape.cast(out, x.dtype, "norm_output")
+
+
+def layer_norm_1p(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tensor:
+    """Nemotron's: one kernel with 1 + weight, under autocast in its format and not in fp32."""
+    dtype = x.tape.autocast or x.dtype
+    shifted = op.shift(weights[0])
+    cast = [x.tape.cast(t, dtype, "norm_input") for t in (x, shifted, *weights[1:])]
+    return op.layer_norm(cast[0], cast[1:], channels, dtype)
+
+
+def layer_norm_by_head(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tensor:
+    """StableLM's: one kernel for each head on a copy of it, then the heads joined."""
+    out = op.layer_norm(op.contiguous(x, True), weights, channels)
+    return op.join([out], x.dims, "norm_output", heads_first=True)
 
 
 NORMS: dict[str, Norm] = {
@@ -73,6 +96,32 @@ NORMS: dict[str, Norm] = {
     "rms": rms,
     "rms_weight_fp32": rms_weight_fp32,
     "rms_cast_last": rms_cast_last,
+    "rms_weight_cast": rms_weight_cast,
     "layer_norm_in_python": layer_norm_in_python,
     "layer_norm_fp32": layer_norm_fp32,
+    "layer_norm_1p": layer_norm_1p,
+    "layer_norm_by_head": layer_norm_by_head,
 }
+
+
+class NormLayer:
+    """A norm over ``channels``, written as ``name`` says, with so many weights of ``shape``."""
+
+    def __init__(self, s: Setting, name: str, channels: Dim, n_weights: int, shape: Dims | None = None) -> None:
+        self.s, self.channels, self.function = s, channels, NORMS[name]
+        self.weights = [s.weight(*(shape or (channels,))) for _ in range(n_weights)]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        with self.s.tape.serving("norm"):
+            return self.function(x, self.weights, self.channels)
+
+
+def weights_of(part: Part) -> int:
+    """How many weights a norm has for each channel."""
+    return 2 if isinstance(part, LayerNorm) and part.bias else 1
+
+
+def width_of(part: Part) -> int:
+    """How many channels a norm has."""
+    assert isinstance(part, LayerNorm | RMSNorm)
+    return part.width

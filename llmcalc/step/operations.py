@@ -163,6 +163,46 @@ def sigmoid(x: Tensor) -> Tensor:
     return _unary(x, "sigmoid", ["output"])
 
 
+def erf(x: Tensor) -> Tensor:
+    """Error function: keeps its input."""
+    return _unary(x, "erf", ["input"], temporaries=1)
+
+
+def expm1(x: Tensor) -> Tensor:
+    """``exp(x) - 1``: keeps its result."""
+    return _unary(x, "expm1", ["output"])
+
+
+def bounded(x: Tensor, role: str = "bounded") -> Tensor:
+    """``x`` or a constant, whichever is larger or smaller: keeps its input."""
+    return _unary(x, role, ["input"], temporaries=1)
+
+
+def floored(x: Tensor) -> Tensor:
+    """The maximum with a tensor that holds a constant: keeps both."""
+    return bounded(x, "scores")
+
+
+def in_python(x: Tensor, role: str, forward: int, backward: int) -> Tensor:
+    """An autograd function written in Python, with so many temporaries each way: keeps its input."""
+    held = [new_like(x, role) for _ in range(forward)]
+    out = _unary(x, role, ["input"], temporaries=backward)
+    del held
+    return out
+
+
+def choose(a: Tensor, b: Tensor, role: str = "chosen") -> Tensor:
+    """``where``: keeps the condition, a byte an element."""
+    out = new_like(a, role, wider(a.dtype, b.dtype))
+    condition = new_like(a, "condition", "bool")
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        g = given(grads)
+        return [tape.new(g.dims, g.dtype, "gradient") for _ in range(2)]
+
+    return a.tape.operation(out, [a, b], [condition], rule)
+
+
 def softmax(x: Tensor, dtype: str | None = None, role: str = "softmax") -> Tensor:
     """Softmax: keeps its result; in fp32 under autocast, or in ``dtype`` where the code asks for one."""
     x = x.tape.cast(x, dtype) if dtype else _in_fp32(x)
@@ -204,6 +244,18 @@ def contiguous(x: Tensor, heads_first: bool, role: str = "copy") -> Tensor:
     out = x.tape.new(x.dims, x.dtype, role)
     out.heads_first = heads_first
     return x.tape.operation(out, [x], [], lambda tape, grads: [given(grads)])
+
+
+def copy(x: Tensor, dims: Dims | None = None) -> Tensor:
+    """A copy of a view, laid out by tokens; ``dims`` are those that it is spread out to."""
+    before, spread = x.dims, dims is not None and _shape(dims) != _shape(x.dims)
+    out = x.tape.new(dims or before, x.dtype, "copy")
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        g = given(grads)
+        return [tape.new(before, g.dtype, "gradient") if spread else g.view(*before)]
+
+    return x.tape.operation(out, [x], [], rule)
 
 
 def split(x: Tensor, *pieces: Dims) -> list[Tensor]:
@@ -291,9 +343,11 @@ def linear(
         g = given(grads)
         results: Grads = []
         for wanted, dims, dtype in (of_x, of_weight):
-            results.append(tape.new(dims, dtype, "gradient") if wanted else None)
-            if wanted:
-                results[-1].has_base = True
+            made = tape.new(dims, dtype, "gradient") if wanted else None
+            if made is not None:
+                made.has_base = True
+            results.append(made)
+            del made
         return [*results, tape.new(bias_dims, g.dtype, "gradient")] if biased else results
 
     inputs = [x, weight, *([bias] if biased and bias is not None else [])]
@@ -371,9 +425,7 @@ def grouped_product(x: Tensor, weight: Tensor, dims: Dims, ends: Tensor) -> Tens
     of_x, of_weight = _wanted(x), _wanted(weight)
 
     def rule(tape: Tape, grads: Grads) -> Grads:
-        return [
-            tape.new(shape, dtype, "gradient") if wanted else None for wanted, shape, dtype in (of_x, of_weight)
-        ]
+        return [tape.new(shape, dtype, "gradient") if wanted else None for wanted, shape, dtype in (of_x, of_weight)]
 
     return x.tape.operation(out, [x, weight], [x, weight, ends], rule)
 
@@ -382,7 +434,10 @@ def grouped_product(x: Tensor, weight: Tensor, dims: Dims, ends: Tensor) -> Tens
 
 
 def layer_norm(x: Tensor, weights: Sequence[Tensor], channels: Dim, dtype: str | None = None) -> Tensor:
-    """Layer normalisation in one kernel: keeps its input, and mean and reciprocal deviation of each row in fp32."""
+    """Layer normalisation in one kernel: keeps its input and weight, and of each row mean and deviation in fp32.
+
+    It runs in fp32 under autocast, unless the caller has brought all to ``dtype``.
+    """
     x = _in_fp32(x) if dtype is None else x
     tape = x.tape
     out = new_like(x, "norm_output")
@@ -397,11 +452,11 @@ def layer_norm(x: Tensor, weights: Sequence[Tensor], channels: Dim, dtype: str |
             *(tape.new(dims, dtype, "gradient") for dims, dtype in shapes),
         ]
 
-    return tape.operation(out, [x, *weights], [x, *statistics], rule)
+    return tape.operation(out, [x, *weights], [x, *weights[:1], *statistics], rule)
 
 
 def rms_norm(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tensor:
-    """RMS normalisation in one kernel: keeps its input and one fp32 number a row."""
+    """RMS normalisation in one kernel: keeps its input, its weight and one fp32 number a row."""
     tape = x.tape
     out = new_like(x, "norm_output")
     rows = tape.new(tuple(d for d in x.dims if d is not channels), "fp32", "norm_statistics")
@@ -414,7 +469,7 @@ def rms_norm(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tensor:
             *(tape.new(dims, dtype, "gradient") for dims, dtype in shapes),
         ]
 
-    return tape.operation(out, [x, *weights], [x, rows], rule)
+    return tape.operation(out, [x, *weights], [x, *weights, rows], rule)
 
 
 def lookup(table: Parameter, ids: Tensor, dims: Dims) -> Tensor:

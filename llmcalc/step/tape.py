@@ -25,7 +25,7 @@ Size = Any  # int, or a float64 array in a sweep
 
 @dataclass(frozen=True, eq=False)
 class Dim:
-    """One side of a tensor: a name of the nomenclature and how long it is. Two sides are the same if they are one object."""
+    """One side of a tensor: a name of the nomenclature and how long it is. Two are the same if they are one object."""
 
     name: str
     value: Size
@@ -111,7 +111,7 @@ class Tensor:
         return self.storage.tape
 
     def view(self, *dims: Dim) -> Tensor:
-        """The same memory with other sides: view, transpose, unsqueeze. Nothing is allocated, here or in the backward."""
+        """The same memory with other sides: view, transpose, unsqueeze. Nothing is allocated either way."""
         seen = Tensor(self.storage, dims or self.dims, self.dtype, self.node, self.index)
         seen.heads_first = self.heads_first
         return seen
@@ -184,7 +184,7 @@ class _Recomputed(Exception):  # noqa: N818
 
 
 class Tape:
-    """One device's memory through a step. ``autocast`` is the format that matrix products run in, None without autocast."""
+    """One device's memory through a step. ``autocast`` is the format that matrix products run in, None without it."""
 
     def __init__(self, autocast: str | None = None) -> None:
         self.events: list[Event] = []
@@ -199,6 +199,7 @@ class Tape:
         self._found: list[Storage] | None = None
 
     def next_sequence(self) -> int:
+        """The number of the next operation."""
         self._sequence += 1
         return self._sequence
 

@@ -9,54 +9,70 @@ from dataclasses import dataclass
 class Code:
     """One implementation of a decoder. The defaults are a plain one, written with PyTorch's own modules (nanoGPT's).
 
-    ``norm`` and ``qk_norm`` name a norm of `llmcalc.step.norms`, ``activation`` one of `llmcalc.step.activations`.
-    ``parameterless_norms``: norms have no weights, so that they are no parts, but they run.
-    ``parallel``: attention and feed-forward network read the same input. ``norm_after``: where a norm of the layout
-    stands after its branch: "branch" before the sum with the residual stream (OLMo 2), "sum" after it (BERT).
+    Norms: ``norm`` and ``qk_norm`` name norms of `llmcalc.step.norms`; ``norm_after`` says where those of the layout
+    stand after a branch: "branch" before the sum with the residual stream (OLMo 2), "sum" after it (GPT-1).
+    ``weightless_norms`` names those without weights, which are no parts but run. ``qk_norm_by_head``: queries and keys
+    are normalised head by head even where each head has its own weights. ``qk_norm_last``: after the rotation.
 
-    ``joined_projections``: queries, keys and values come out of one product ("split": in three parts; "heads": head by
-    head; "slices": by slicing; "no": three products). ``joined_gate``: gate and input likewise.
-    ``rotary``: "none"; "half" rotates halves of a head, "partial" of a part of it, "interleaved" neighbours.
-    ``rotary_width``: how many of a head's channels are rotated (None: all). ``rotary_tables``: how many angles there are
-    (local and global layers). ``wide_rotary``: it runs in fp32.
-    ``query_scaled``: queries are multiplied by 1/√d_h in a product of their own.
-    ``softmax_fp32``: an unfused softmax asks for fp32. ``causal_buffer``: its mask is a bool of its own in each layer
-    (nanoGPT); else one mask is added to all. ``softcap``: attention scores go through a tanh (Gemma 2).
-    ``position_bias``: ALiBi: a bias for each head is added to the scores.
+    ``parallel``: attention and feed-forward network read the same input. ``activation`` names a nonlinearity of
+    `llmcalc.step.activations`. ``joined_gate``: gate and input come out of one product.
+
+    ``joined_projections``: how queries, keys and values come out of one product: "split" in three, "slices" by slicing,
+    "indexed" keys and values by lists of indices, which copy (Falcon), "spread" copied for every head at once (Falcon's
+    new architecture); "no": three products. ``projections_clamped``: they are clamped.
+
+    ``rotary``: queries and keys are rotated: ``rotary_width`` channels of a head (None: its ``rotary_fraction``).
+    ``rotary_tables``: how many sets of angles there are (2: local layers have their own). ``rotary_spread``: tables are
+    spread out again in each "layer" or for each "tensor" ("": never). ``rotary_tables_fp32``: they are left in fp32;
+    ``rotary_inputs_fp32``: queries and keys are brought to fp32 first.
+
+    Attention without a fused kernel: ``scores_fp32``: queries and keys are brought to fp32 for their product.
+    ``scaled`` by 1/√d_h: "scores" or "queries" in a step of their own, or in the "product". ``softcap``: scores go
+    through a tanh (Gemma 2). ``position_bias``: ALiBi is "added" in fp32, or part of the "mask". ``scores_floored``:
+    a maximum with a constant is taken (XGLM). ``mask``: "added", "filled" in, or "own": filled in from a buffer of each
+    layer (nanoGPT). ``softmax_fp32``: the softmax asks for fp32.
+    ``sdpa``: there is a fused kernel; ``sdpa_grouped``: it is told that key/value heads are fewer (else it falls back).
 
     ``embedding_scaled``: embeddings are multiplied by a number. ``branch_scaled``: so is what each branch adds
     (Granite). ``logits_scaled``: so are logits; ``logits_capped``: they go through a tanh (Gemma 2).
-    ``dropout_at`` names the places that a dropout rate applies to: embedding, attention, residual, activation.
-    ``experts``: "grouped" sorts tokens by expert and runs one product for all. ``router`` names how experts are chosen.
-    ``loss_fp32``: the loss is computed on an fp32 copy of the logits (Hugging Face).
+    ``dropout_at`` names the places that a dropout rate applies to: embedding, attention, activation, and residual or
+    feed_forward (the branches' ends, or only the second's).
+    ``router`` names how experts are chosen, a function of `llmcalc.step.routers`.
     """
 
     norm: str = "layer_norm"
-    qk_norm: str = "rms"
-    parameterless_norms: bool = False
     norm_after: str = ""
+    weightless_norms: tuple[str, ...] = ()
+    qk_norm: str = "rms"
+    qk_norm_by_head: bool = False
+    qk_norm_last: bool = False
     parallel: bool = False
     activation: str = "gelu"
-    joined_projections: str = "split"
     joined_gate: bool = False
-    rotary: str = "none"
+    joined_projections: str = "split"
+    projections_clamped: bool = False
+    rotary: bool = False
     rotary_width: int | None = None
+    rotary_fraction: float = 1.0
     rotary_tables: int = 1
-    wide_rotary: bool = False
-    query_scaled: bool = False
-    softmax_fp32: bool = False
-    causal_buffer: bool = True
+    rotary_spread: str = ""
+    rotary_tables_fp32: bool = False
+    rotary_inputs_fp32: bool = False
+    scores_fp32: bool = False
+    scaled: str = "scores"
     softcap: bool = False
-    position_bias: bool = False
+    position_bias: str = ""
+    scores_floored: bool = False
+    mask: str = "own"
+    softmax_fp32: bool = False
     sdpa: bool = True
+    sdpa_grouped: bool = True
     embedding_scaled: bool = False
     branch_scaled: bool = False
     logits_scaled: bool = False
     logits_capped: bool = False
     dropout_at: tuple[str, ...] = ("embedding", "attention", "residual")
-    experts: str = "grouped"
     router: str = "softmax_topk"
-    loss_fp32: bool = False
 
 
 PLAIN = Code()

@@ -1,0 +1,58 @@
+"""Rotary positions as implementations write them, and the tables of cosines and sines."""
+
+from __future__ import annotations
+
+from llmcalc.step import operations as op
+from llmcalc.step.setting import Setting
+from llmcalc.step.tape import Dim, Tensor
+
+
+class Rotary:
+    """Cosines and sines of every position, made once a forward pass; rotates queries and keys of heads ``d_head``."""
+
+    def __init__(self, s: Setting, d_head: int, dtype: str) -> None:
+        code = s.code
+        self.s, self.dtype = s, "fp32" if code.rotary_tables_fp32 else dtype
+        self.width = code.rotary_width or int(d_head * code.rotary_fraction)
+        self.channels = s.dim("d_head", self.width)
+        self.half = s.dim("d_head", max(1, self.width // 2))
+        self.tables: list[Tensor] = []  # those that are spread out for each tensor are kept by the model itself
+        if code.rotary_spread != "tensor":
+            with s.tape.serving("positions"):
+                self.tables = [table for _ in range(code.rotary_tables) for table in self._made()]
+
+    def __call__(self, query: Tensor, key: Tensor, head: Dim, local: bool) -> tuple[Tensor, Tensor]:
+        """Both, rotated; ``local`` layers take the last set of angles, the others the first."""
+        spread = self.s.code.rotary_spread
+        tables = self._made() if spread == "layer" else self.tables[-2:] if local else self.tables[:2]
+        query = self._partly(query, head, self._made() if spread == "tensor" else tables)
+        key = self._partly(key, head, self._made() if spread == "tensor" else tables)
+        return query, key
+
+    def _made(self) -> list[Tensor]:
+        return [self.s.constant((self.s.tokens, self.channels), self.dtype, "rotary") for _ in range(2)]
+
+    def _partly(self, x: Tensor, head: Dim, tables: list[Tensor]) -> Tensor:
+        """``x`` with the part of each head that turns, turned."""
+        if head is self.channels:
+            return self._rotated(x, tables)
+        rest = self.s.dim("d_head", head.value - self.width)
+        others = tuple(d for d in x.dims if d is not head)
+        turned, kept = op.take(x, *others, self.channels), op.take(x, *others, rest)
+        turned = self._rotated(turned, tables)
+        return op.join([turned, kept], x.dims, "rotated", heads_first=True)
+
+    def _rotated(self, x: Tensor, tables: list[Tensor]) -> Tensor:
+        dtype, (cos, sin) = x.dtype, tables
+        if self.s.code.rotary_inputs_fp32:
+            x = x.tape.cast(x, "fp32")
+        x = op.add(op.multiply(x, cos), op.multiply(self._turned(x), sin), "rotated")
+        if self.s.code.rotary_inputs_fp32 or self.s.code.rotary_tables_fp32:
+            x = x.tape.cast(x, dtype, "rotated")
+        return x
+
+    def _turned(self, x: Tensor) -> Tensor:
+        others = tuple(d for d in x.dims if d is not self.channels)
+        first, second = op.take(x, *others, self.half), op.take(x, *others, self.half)
+        second = op.negate(second)
+        return op.join([second, first], x.dims, heads_first=True)
