@@ -197,10 +197,15 @@ class Step:
     def saved_activations(self) -> Quantity:
         """What autograd keeps for the backward pass, by component; autocast's copies of weights are `weight_casts`."""
         self._one_run()
-        parts = _by_component(self._kept, "activations")
+        kept = {kind: n for kind, n in self._kept.items() if not self._is_argument(kind)}
+        parts = _by_component(kept, "activations")
         if not parts:
             return Quantity("saved_activations", 0, "bytes", r"M_\text{act}", meaning="Nothing is kept.")
         return total("saved_activations", r"M_\text{act}", *parts)
+
+    def _is_argument(self, kind: Kind) -> bool:
+        """What a checkpointed layer is called with again: masks and angles are held, but not kept by autograd."""
+        return self.run.recompute == "full" and kind.role in ("attention_mask", "rotary")
 
     @cached_property
     def weight_casts(self) -> Quantity:
