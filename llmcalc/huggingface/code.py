@@ -21,7 +21,7 @@ LAYER_NORM_CODE = replace(LLAMA_CODE, norm="layer_norm")
 _OF_GPT2_AGE = replace(
     LAYER_NORM_CODE, rotary=False, softmax_fp32=False, dropout_at=("embedding", "attention", "residual")
 )
-GPT2_CODE = replace(_OF_GPT2_AGE, joined_projections="split")
+GPT2_CODE = replace(_OF_GPT2_AGE, joined_projections="split", mask_kept=True)
 BIGCODE_CODE = replace(GPT2_CODE, softmax_fp32=True)
 GPT1_CODE = replace(GPT2_CODE, activation="gelu_new", norm_after="sum", sdpa=False)
 GPT_NEO_CODE = replace(_OF_GPT2_AGE, scores_fp32=True, scaled="product", sdpa=False)

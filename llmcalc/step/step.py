@@ -205,7 +205,9 @@ class Step:
 
     def _is_argument(self, kind: Kind) -> bool:
         """What a checkpointed layer is called with again: masks and angles are held, but not kept by autograd."""
-        return self.run.recompute == "full" and kind.role in ("attention_mask", "rotary")
+        kept = self.model.code is not None and self.model.code.mask_kept
+        arguments = ("rotary",) if kept else ("rotary", "attention_mask")
+        return self.run.recompute == "full" and kind.role in arguments
 
     @cached_property
     def weight_casts(self) -> Quantity:

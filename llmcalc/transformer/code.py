@@ -30,7 +30,8 @@ class Code:
     ``scaled`` by 1/√d_h: "scores" or "queries" in a step of their own, or in the "product". ``softcap``: scores go
     through a tanh (Gemma 2). ``position_bias``: ALiBi is "added" in fp32, or part of the "mask". ``scores_floored``:
     a maximum with a constant is taken (XGLM). ``mask``: "added", "filled" in, or "own": filled in from a buffer of each
-    layer (nanoGPT). ``softmax_fp32``: the softmax asks for fp32.
+    layer (nanoGPT). ``mask_kept``: a checkpointed layer takes it by position, which autograd keeps (by name: the layer's
+    closure holds it). ``softmax_fp32``: the softmax asks for fp32.
     ``sdpa``: there is a fused kernel; ``sdpa_grouped``: it is told that key/value heads are fewer (else it falls back).
 
     ``embedding_scaled``: embeddings are multiplied by a number. ``branch_scaled``: so is what each branch adds
@@ -64,6 +65,7 @@ class Code:
     position_bias: str = ""
     scores_floored: bool = False
     mask: str = "own"
+    mask_kept: bool = False
     softmax_fp32: bool = False
     sdpa: bool = True
     sdpa_grouped: bool = True
