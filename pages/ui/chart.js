@@ -157,12 +157,13 @@ function config(chart) {
   };
 }
 
-let last = Promise.resolve();
+let frame;
 
-function turn() {
-  const mine = last;
-  last = mine.then(() => new Promise((resolve) => setTimeout(resolve)));
-  return mine;
+// The first chart of a change is drawn at once; the others when it is on the screen.
+async function turn() {
+  if (frame) return frame;
+  const shown = new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+  frame = shown.then(() => (frame = undefined));
 }
 
 class Chart {
@@ -220,7 +221,6 @@ class Chart {
       for (const trace of data) if (this.hidden.has(trace.name)) trace.visible = false;
       if (matchMedia("(prefers-reduced-motion: reduce)").matches) delete layout.transition;
       const size = { width, height: this.height };
-      // Charts take turns, so that the first is on the screen while the next is still being drawn.
       await turn();
       const full = { uirevision: "kept", ...layout, showlegend: false, template: template(this.theme), ...size };
       // A config given again holds new functions, counts as changed and draws the chart from scratch.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import time
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlencode
@@ -34,6 +35,9 @@ from pages.ui.words import speak, w
 PAGES = ("explore", "parameters", "training", "compare", "scaling", "article", "method")
 OPEN_GROUP = {"training": "run", "scaling": "scaling"}
 HOST_KEYS = ("embed", "embed_options")
+# Seconds that the page is ahead of the controls, so that it is sent, and its first chart drawn, before they come: a
+# script that goes on keeps Streamlit's sending thread from its turn, and a browser lays out all that waits for it.
+HEAD_START = 0.03
 
 
 def pages() -> list:
@@ -61,6 +65,7 @@ def draw(page: Any) -> None:
     else:
         try:
             page.run()
+            time.sleep(HEAD_START)
         finally:
             sidebar(page.url_path)
 
