@@ -117,6 +117,8 @@ COHERE_CODE = replace(
     rotary_inputs_fp32=True,
     logits_scaled=True,
 )
+COHERE2_CODE = replace(COHERE_CODE, rotary_local=True)
+EXAONE_CODE = replace(LLAMA_CODE, norm_after="branch", rotary_local=True)
 GRANITE_CODE = replace(LLAMA_CODE, embedding_scaled=True, branch_scaled=True, logits_scaled=True)
 HELIUM_CODE = replace(LLAMA_CODE, norm="rms_weight_cast", rotary_spread="layer")
 GLM_CODE = replace(LLAMA_CODE, joined_gate=True, rotary_fraction=0.5, rotary_spread="layer")
@@ -129,6 +131,48 @@ NANOCHAT_CODE = replace(
         *("query_norm", "key_norm"),
     ),
     qk_norm_last=True,
+)
+DEEPSEEK3_CODE = replace(LLAMA_CODE, router="sigmoid", router_fp32=True, router_scaled=True)
+DEEPSEEK2_CODE = replace(
+    LLAMA_CODE,
+    rotary_complex=True,
+    rotary_tables_fp32=True,
+    rotary_inputs_fp32=True,
+    router_fp32=True,
+    router_normalised=False,
+    router_scaled=True,
+)
+QWEN_MOE_CODE = replace(LLAMA_CODE, router_cast=True)
+OLMOE_CODE = QWEN_MOE_CODE
+FLEX_OLMO_CODE = replace(OLMO2_CODE, router_cast=True)
+GRANITE_MOE_CODE = replace(GRANITE_CODE, joined_gate=True, router="chosen_softmax", router_normalised=False)
+GLM4_MOE_CODE = replace(DEEPSEEK3_CODE, rotary_fraction=0.5)
+EXAONE_MOE_CODE = replace(DEEPSEEK3_CODE, rotary_local=True)
+ERNIE_MOE_CODE = replace(ERNIE_CODE, router_fp32=True, router_outside_autocast=True)
+HUNYUAN_MOE_CODE = replace(HUNYUAN_CODE, router_cast=True)
+MINIMAX2_CODE = replace(LLAMA_CODE, router="sigmoid")
+AFMOE_CODE = replace(
+    OLMO2_CODE, norm_after="", rotary_tables_fp32=False, rotary_local=True, router="sigmoid", router_scaled=True
+)
+GPT_OSS_CODE = replace(
+    LLAMA_CODE,
+    norm="rms_cast_last",
+    rotary_tables_half=True,
+    sdpa=False,
+    expert_gate="clamped",
+    router="chosen_softmax",
+    router_normalised=False,
+)
+LLAMA4_CODE = replace(
+    LLAMA_CODE,
+    weightless_norms=("query_norm", "key_norm"),
+    qk_norm_last=True,
+    rotary_complex=True,
+    rotary_tables_fp32=True,
+    rotary_inputs_fp32=True,
+    rotary_local=True,
+    softmax_fp32=False,
+    experts="everywhere",
 )
 SEED_CODE = replace(LLAMA_CODE, dropout_at=("attention", "residual"))
 
@@ -148,6 +192,8 @@ def filled_in(keys: Keys, code: Code, d_head: int | None) -> Code:
         code = replace(code, softcap=keys.value("attn_logit_softcapping") is not None)
     if keys.has("final_logit_softcapping"):
         code = replace(code, logits_capped=keys.value("final_logit_softcapping") is not None)
+    if code.router_normalised and keys.has("norm_topk_prob"):
+        code = replace(code, router_normalised=keys.flag("norm_topk_prob"))
     if not code.rotary or d_head is None:
         return code
     fraction = _rotary_fraction(keys)

@@ -12,9 +12,11 @@ from llmcalc.huggingface.code import (
     BIOGPT_CODE,
     BLOOM_CODE,
     CODEGEN_CODE,
+    COHERE2_CODE,
     COHERE_CODE,
     CTRL_CODE,
     ERNIE_CODE,
+    EXAONE_CODE,
     FALCON_CODE,
     GEMMA2_CODE,
     GEMMA_CODE,
@@ -192,7 +194,7 @@ def _hyperclovax(keys: Keys) -> Recipe:
 
 def _cohere2(keys: Keys) -> Recipe:
     every = keys.optional("sliding_window_pattern") or 4
-    return replace(GEMMA, code=COHERE_CODE, norm=LAYER_NORM_NO_BIAS, layout=PARALLEL, windows=periodic(every))
+    return replace(GEMMA, code=COHERE2_CODE, norm=LAYER_NORM_NO_BIAS, layout=PARALLEL, windows=periodic(every))
 
 
 _REFINED_WEB = {
@@ -330,7 +332,7 @@ DECODERS: Mapping[str, Family] = {
     "glm4v_text": stack(Recipe(qkv_bias=True, layout=SANDWICH)),
     "exaone4": stack(
         Recipe(
-            code=replace(LLAMA_CODE, norm_after="branch"),
+            code=EXAONE_CODE,
             layout=POST,
             qk_norm=QKNorm(),
             windows=periodic("sliding_window_pattern"),

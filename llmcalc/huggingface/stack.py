@@ -179,7 +179,9 @@ def _code(keys: Keys, recipe: Recipe, model: Model) -> Code | None:
         return None
     attention = next((part for part in model.layers()[0].parts if isinstance(part, Attention)), None)
     parallel = recipe.code.parallel or recipe.layout in (PARALLEL, PARALLEL_TWO_NORMS)
-    return filled_in(keys, replace(recipe.code, parallel=parallel), attention.d_head if attention else None)
+    windows = [part.window for block, _ in model.blocks for part in block.parts if isinstance(part, Attention)]
+    code = replace(recipe.code, parallel=parallel, rotary_local=recipe.code.rotary_local and any(windows))
+    return filled_in(keys, code, attention.d_head if attention else None)
 
 
 def assemble(

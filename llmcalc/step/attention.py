@@ -9,7 +9,7 @@ from llmcalc.step.linear import Linear
 from llmcalc.step.norms import NormLayer, weights_of, width_of
 from llmcalc.step.rotary import Rotary
 from llmcalc.step.setting import Setting
-from llmcalc.step.tape import Dim, Tensor
+from llmcalc.step.tape import Dim, Dims, Tensor
 from llmcalc.transformer.attention import Attention
 from llmcalc.transformer.part import Part
 
@@ -17,14 +17,114 @@ FLASH_WIDEST_HEAD = 256
 _SIXTEEN_BIT = ("bf16", "fp16")
 
 
-class SelfAttention:
+class Kernels:
+    """What comes between the projections: fused or step by step. ``heads`` of ``head``, and values of ``value_head``."""
+
+    s: Setting
+    heads: Dim
+    kv_heads: Dim
+    head: Dim
+    value_head: Dim
+    sinks: Tensor | None
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        s, code = self.s, self.s.code
+        if s.run.attention == "eager" or not code.sdpa:
+            return self._unfused(query, key, value, mask)
+        grouped = self.kv_heads is not self.heads
+        if code.sdpa_grouped and grouped and (mask is not None or self.head.value > FLASH_WIDEST_HEAD):
+            key, value = self._repeated(key), self._repeated(value)
+            grouped = False
+        dtype = s.tape.autocast or query.dtype
+        flash = dtype in _SIXTEEN_BIT and mask is None and self.head.value <= FLASH_WIDEST_HEAD
+        flash = flash and self.value_head is self.head
+        if grouped and not (flash and code.sdpa_grouped):
+            return self._math(query, key, value)
+        rows, out = (s.batch, self.heads, s.tokens), self._out()
+        if mask is not None:  # a bool mask becomes numbers to add, which the kernel keeps
+            added = s.constant(mask.dims, dtype, "attention_mask") if mask.dtype != dtype else mask
+            return op.fused_attention(query, key, value, out, rows, flash, [added])
+        return op.fused_attention(query, key, value, out, rows, flash)
+
+    def _repeated(self, x: Tensor) -> Tensor:
+        if self.kv_heads is self.heads:
+            return x
+        return op.repeat_heads(x, (self.s.batch, self.heads, self.s.tokens, x.dims[-1]))
+
+    def _out(self) -> Dims:
+        return (self.s.batch, self.heads, self.s.tokens, self.value_head)
+
+    def _scores(self) -> Dims:
+        return (self.s.batch, self.heads, self.s.tokens, self.s.keys)
+
+    def _unfused(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        """Scores, softmax and product as separate operations."""
+        s, code = self.s, self.s.code
+        dtype, value_dtype = query.dtype, value.dtype
+        key, value = self._repeated(key), self._repeated(value)
+        if code.scores_fp32:
+            query, key = s.tape.cast(query, "fp32"), s.tape.cast(key, "fp32")
+        weights = op.batched_product(query, key, self._scores(), "scores")
+        if code.scaled == "scores":
+            weights = op.scale(weights, "scores")
+        if code.softcap:
+            weights = op.scale(op.tanh(op.scale(weights)), "scores")
+        if code.position_bias == "added":
+            weights = op.add(weights, s.constant((self.heads, s.keys), "fp32", "position_bias"), "scores")
+        weights = self._masked(weights, mask)
+        if self.sinks is not None:
+            return self._with_sinks(weights, self.sinks, value)
+        if code.softmax_fp32:
+            weights = op.softmax(weights, "fp32")
+            weights = s.tape.cast(weights, dtype, "softmax")
+        else:
+            weights = op.softmax(weights)
+            if code.mask != "own":
+                weights = s.tape.cast(weights, value_dtype, "softmax")
+        weights = op.dropout(weights, s.run.dropout if "attention" in code.dropout_at else 0)
+        return op.batched_product(weights, value, self._out(), "attention_output")
+
+    def _with_sinks(self, weights: Tensor, sinks: Tensor, value: Tensor) -> Tensor:
+        """A sink of each head is one more key, whose share of the softmax is dropped (gpt-oss)."""
+        s = self.s
+        wide = s.keys_and_sink
+        dims = (s.batch, self.heads, s.tokens, wide)
+        joined = op.join([weights, sinks.view(self.heads)], dims, "scores", heads_first=True)
+        del weights
+        shares = op.softmax(op.shift(joined, "scores"), joined.dtype)
+        shares = op.take(shares, *self._scores())
+        shares = op.dropout(shares, s.run.dropout if "attention" in s.code.dropout_at else 0)
+        return op.batched_product(s.tape.cast(shares, value.dtype), value, self._out(), "attention_output")
+
+    def _masked(self, weights: Tensor, mask: Tensor | None) -> Tensor:
+        s, code = self.s, self.s.code
+        if code.mask == "own":
+            return op.masked(weights, s.constant((s.tokens, s.keys), "bool", "attention_mask"))
+        if mask is None:
+            return weights
+        weights = op.masked(weights, mask) if code.mask == "filled" else op.add(weights, mask, "scores")
+        return op.floored(weights) if code.scores_floored else weights
+
+    def _math(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """PyTorch's own fallback where no fused kernel fits: heads repeated, the matrix stored."""
+        s = self.s
+        key, value = self._repeated(key), self._repeated(value)
+        query, key = op.scale(query), op.scale(key)
+        weights = op.batched_product(query, key, self._scores(), "scores")
+        del query, key
+        weights = op.softmax(op.shift(weights, "scores"))
+        weights = op.dropout(weights, s.run.dropout if "attention" in s.code.dropout_at else 0)
+        return op.batched_product(weights, value, self._out(), "attention_output")
+
+
+class SelfAttention(Kernels):
     """Attention with any number of key/value heads; ``inner_norm`` stands before the projection back (BitNet)."""
 
     def __init__(
         self, s: Setting, part: Attention, norms: dict[str, Part], inner_norm: NormLayer | None = None
     ) -> None:
-        self.s, self.part, self.inner_norm = s, part, inner_norm
-        self.head = s.dim("d_head", part.d_head)
+        self.s, self.part, self.inner_norm, self.rotated = s, part, inner_norm, part.d_head
+        self.head = self.value_head = s.dim("d_head", part.d_head)
         self.heads, self.kv_heads = s.dim("n_heads", part.n_heads), s.dim("n_kv_heads", part.n_kv_heads)
         if part.n_heads == part.n_kv_heads:
             self.kv_heads = self.heads
@@ -38,6 +138,8 @@ class SelfAttention:
             joined = s.dim("n_qkv_heads", part.n_heads + 2 * part.n_kv_heads)
             self.joined = Linear(s, (model,), (joined, self.head), part.qkv_bias, "query_key_value", targets)
         self.out = Linear(s, (self.heads, self.head), (model,), part.output_bias, "attention_projection", targets)
+        self.gate = Linear(s, (model,), (self.heads, self.head), role="attention_gate") if part.gate else None
+        self.sinks = s.weight(self.heads) if part.sinks else None
         self.query_norm = self._norm("query_norm", norms, self.heads)
         self.key_norm = self._norm("key_norm", norms, self.kv_heads)
 
@@ -58,13 +160,15 @@ class SelfAttention:
     def __call__(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None) -> Tensor:
         s, code = self.s, self.s.code
         query, key, value = self._project(x)
+        gate = self.gate(x, (*s.rows(), self.heads, self.head)) if self.gate is not None else None
         del x
         if not code.qk_norm_last:
             query, key = self._normed(query, key)
-        if rotary is not None:
-            query, key = rotary(query, key, self.head, local=self.part.window is not None)
-        if code.qk_norm_last:
-            query, key = self._normed(query, key)
+        local = self.part.window is not None
+        if rotary is not None and (local or not code.rotary_local):
+            query, key = rotary(query, key, self.head, local=local)
+            if code.qk_norm_last:
+                query, key = self._normed(query, key)
         if code.scaled == "queries":
             query = op.scale(query)
         if s.run.recompute == "selective":
@@ -73,6 +177,8 @@ class SelfAttention:
             out = self._attend(query, key, value, mask)
         del query, key, value
         out = op.contiguous(out, False, "attention_output")
+        if gate is not None:
+            out = op.multiply(out, op.sigmoid(gate), "gated")
         if self.inner_norm is not None:
             out = self.inner_norm(out.view(*s.rows(self.inner_norm.channels))).view(*s.rows(self.heads, self.head))
         out = self.out(out, s.rows(*self.out.outputs))
@@ -102,76 +208,3 @@ class SelfAttention:
         if self.query_norm is None or self.key_norm is None:
             return query, key
         return self.query_norm(query), self.key_norm(key)
-
-    # The kernels
-
-    def _attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-        s, code = self.s, self.s.code
-        if s.run.attention == "eager" or not code.sdpa:
-            return self._unfused(query, key, value, mask)
-        grouped = self.kv_heads is not self.heads
-        if code.sdpa_grouped and grouped and (mask is not None or self.part.d_head > FLASH_WIDEST_HEAD):
-            key, value = self._repeated(key), self._repeated(value)
-            grouped = False
-        dtype = s.tape.autocast or query.dtype
-        flash = dtype in _SIXTEEN_BIT and mask is None and self.part.d_head <= FLASH_WIDEST_HEAD
-        if grouped and not (flash and code.sdpa_grouped):
-            return self._math(query, key, value)
-        rows = (s.batch, self.heads, s.tokens)
-        if mask is not None:  # a bool mask becomes numbers to add, which the kernel keeps
-            added = s.constant(mask.dims, dtype, "attention_mask") if mask.dtype != dtype else mask
-            return op.fused_attention(query, key, value, query.dims, rows, flash, [added])
-        return op.fused_attention(query, key, value, query.dims, rows, flash)
-
-    def _repeated(self, x: Tensor) -> Tensor:
-        if self.kv_heads is self.heads:
-            return x
-        return op.repeat_heads(x, (self.s.batch, self.heads, self.s.tokens, self.head))
-
-    def _scores(self) -> tuple[Dim, ...]:
-        return (self.s.batch, self.heads, self.s.tokens, self.s.keys)
-
-    def _unfused(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-        """Scores, softmax and product as separate operations."""
-        s, code = self.s, self.s.code
-        dtype, value_dtype = query.dtype, value.dtype
-        key, value = self._repeated(key), self._repeated(value)
-        if code.scores_fp32:
-            query, key = s.tape.cast(query, "fp32"), s.tape.cast(key, "fp32")
-        weights = op.batched_product(query, key, self._scores(), "scores")
-        if code.scaled == "scores":
-            weights = op.scale(weights, "scores")
-        if code.softcap:
-            weights = op.scale(op.tanh(op.scale(weights)), "scores")
-        if code.position_bias == "added":
-            weights = op.add(weights, s.constant((self.heads, s.keys), "fp32", "position_bias"), "scores")
-        weights = self._masked(weights, mask)
-        if code.softmax_fp32:
-            weights = op.softmax(weights, "fp32")
-            weights = s.tape.cast(weights, dtype, "softmax")
-        else:
-            weights = op.softmax(weights)
-            if code.mask != "own":
-                weights = s.tape.cast(weights, value_dtype, "softmax")
-        weights = op.dropout(weights, s.run.dropout if "attention" in code.dropout_at else 0)
-        return op.batched_product(weights, value, (s.batch, self.heads, s.tokens, self.head), "attention_output")
-
-    def _masked(self, weights: Tensor, mask: Tensor | None) -> Tensor:
-        s, code = self.s, self.s.code
-        if code.mask == "own":
-            return op.masked(weights, s.constant((s.tokens, s.keys), "bool", "attention_mask"))
-        if mask is None:
-            return weights
-        weights = op.masked(weights, mask) if code.mask == "filled" else op.add(weights, mask, "scores")
-        return op.floored(weights) if code.scores_floored else weights
-
-    def _math(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """PyTorch's own fallback where no fused kernel fits: heads repeated, the matrix stored."""
-        s = self.s
-        key, value = self._repeated(key), self._repeated(value)
-        query, key = op.scale(query), op.scale(key)
-        weights = op.batched_product(query, key, self._scores(), "scores")
-        del query, key
-        weights = op.softmax(op.shift(weights, "scores"))
-        weights = op.dropout(weights, s.run.dropout if "attention" in s.code.dropout_at else 0)
-        return op.batched_product(weights, value, (s.batch, self.heads, s.tokens, self.head), "attention_output")

@@ -10,7 +10,9 @@ import numpy as np
 from llmcalc.errors import InputError
 from llmcalc.step import operations as op
 from llmcalc.step.attention import SelfAttention
-from llmcalc.step.feedforward import Mixture, Network
+from llmcalc.step.experts import Mixture
+from llmcalc.step.feedforward import Network
+from llmcalc.step.latent_attention import LatentSelfAttention
 from llmcalc.step.linear import Linear
 from llmcalc.step.norms import NormLayer, weights_of, width_of
 from llmcalc.step.rotary import Rotary
@@ -21,6 +23,7 @@ from llmcalc.transformer.embedding import EmbeddingProjection, LearnedPositions,
 from llmcalc.transformer.experts import Experts, Router, SharedGate
 from llmcalc.transformer.feedforward import FeedForward
 from llmcalc.transformer.head import Head
+from llmcalc.transformer.latent_attention import LatentAttention
 from llmcalc.transformer.model import Block, Model
 from llmcalc.transformer.norm import LayerNorm, RMSNorm
 from llmcalc.transformer.part import Part
@@ -48,14 +51,18 @@ class Layer:
             id: _norm(s, part) for id, part in parts.items() if id.endswith("_norm") and part.component == "norm"
         }
         attention = parts["attention"]
-        if not isinstance(attention, Attention) or "cross_attention" in parts:
+        if not isinstance(attention, Attention | LatentAttention) or "cross_attention" in parts:
             raise InputError("model", "a training step of a model with such attention is not simulated")
         for id in ("attention_norm", "feed_forward_norm"):
             if (norm := _weightless(s, id, s.dim("d_model", attention.d_model))) is not None:
                 self.norms[id] = norm
         qk_norms = {id: part for id, part in parts.items() if part.component == "qk_norm"}
+        self.attention: SelfAttention | LatentSelfAttention
         with s.tape.serving("attention"):
-            self.attention = SelfAttention(s, attention, qk_norms, self.norms.get("attention_inner_norm"))
+            if isinstance(attention, LatentAttention):
+                self.attention = LatentSelfAttention(s, attention, qk_norms)
+            else:
+                self.attention = SelfAttention(s, attention, qk_norms, self.norms.get("attention_inner_norm"))
         self.window = attention.window
         self.feed_forward = self._network(parts)
 
@@ -208,7 +215,7 @@ class Decoder:
         code = self.s.code
         if not code.rotary or not self.layers:
             return None
-        return Rotary(self.s, self.layers[0].attention.part.d_head, x.dtype)
+        return Rotary(self.s, self.layers[0].attention.rotated, x.dtype)
 
     def _local(self, window: int | None) -> bool:
         return window is not None and _all(self.s.run.seq_len >= window)

@@ -302,6 +302,18 @@ def join(pieces: Sequence[Tensor], dims: Dims, role: str = "joined", heads_first
     return out.tape.operation(out, list(pieces), [], rule)
 
 
+def filled(pieces: Sequence[Tensor], dims: Dims, dtype: str) -> Tensor:
+    """Pieces copied into an empty tensor, laid out by heads; their gradients are copies of parts of its gradient."""
+    out = pieces[0].tape.new(dims, dtype, "key")
+    out.heads_first = True
+    wanted = [(piece.dims, piece.dtype) for piece in pieces]
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        return [tape.new(dims, dtype, "gradient") for dims, dtype in wanted]
+
+    return out.tape.operation(out, list(pieces), [], rule)
+
+
 def repeat_heads(x: Tensor, dims: Dims, role: str = "repeated") -> Tensor:
     """Key or value heads repeated for every query head, in a new tensor laid out by heads; a single head is only seen
     many times."""
@@ -409,6 +421,33 @@ def gather(x: Tensor, rows: Tensor, dims: Dims, role: str = "gathered") -> Tenso
         return [tape.new(before, given(grads).dtype, "gradient")]
 
     return x.tape.operation(out, [x], [rows], rule)
+
+
+def scatter(x: Tensor, places: Tensor, dims: Dims) -> Tensor:
+    """``x`` put into a constant tensor at ``places``, which it keeps."""
+    out = x.tape.new(dims, x.dtype, "scattered")
+    before = x.dims
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        return [tape.new(before, given(grads).dtype, "gradient")]
+
+    return x.tape.operation(out, [x], [places], rule)
+
+
+def repeat(x: Tensor, dims: Dims) -> Tensor:
+    """``x`` several times over, in a new tensor."""
+    return copy(x, dims)
+
+
+def biased(x: Tensor, bias: Tensor) -> Tensor:
+    """``x`` with a bias added in place."""
+    out = x.detach()
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        g = given(grads)
+        return [g.detach(), g.detach()]
+
+    return x.tape.operation(out, [x, bias], [], rule)
 
 
 def total(x: Tensor, over: Dim) -> Tensor:

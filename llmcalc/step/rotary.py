@@ -24,13 +24,17 @@ class Rotary:
     def __call__(self, query: Tensor, key: Tensor, head: Dim, local: bool) -> tuple[Tensor, Tensor]:
         """Both, rotated; ``local`` layers take the last set of angles, the others the first."""
         spread = self.s.code.rotary_spread
-        tables = self._made() if spread == "layer" else self.tables[-2:] if local else self.tables[:2]
+        n = len(self.tables) // self.s.code.rotary_tables
+        tables = self._made() if spread == "layer" else self.tables[-n:] if local else self.tables[:n]
         query = self._partly(query, head, self._made() if spread == "tensor" else tables)
         key = self._partly(key, head, self._made() if spread == "tensor" else tables)
         return query, key
 
     def _made(self) -> list[Tensor]:
-        return [self.s.constant((self.s.tokens, self.channels), self.dtype, "rotary") for _ in range(2)]
+        code = self.s.code
+        wide = self.half if code.rotary_tables_half else self.channels
+        n_tables = 1 if code.rotary_complex else 2
+        return [self.s.constant((self.s.tokens, wide), self.dtype, "rotary") for _ in range(n_tables)]
 
     def _partly(self, x: Tensor, head: Dim, tables: list[Tensor]) -> Tensor:
         """``x`` with the part of each head that turns, turned."""
@@ -43,7 +47,7 @@ class Rotary:
         return op.join([turned, kept], x.dims, "rotated", heads_first=True)
 
     def _rotated(self, x: Tensor, tables: list[Tensor]) -> Tensor:
-        dtype, (cos, sin) = x.dtype, tables
+        dtype, cos, sin = x.dtype, tables[0], tables[-1]
         if self.s.code.rotary_inputs_fp32:
             x = x.tape.cast(x, "fp32")
         x = op.add(op.multiply(x, cos), op.multiply(self._turned(x), sin), "rotated")

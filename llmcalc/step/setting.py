@@ -20,6 +20,7 @@ class Setting:
     batch: Dim = field(init=False)
     tokens: Dim = field(init=False)
     keys: Dim = field(init=False)
+    keys_and_sink: Dim = field(init=False)
     weights: list[Parameter] = field(default_factory=list)
     _dims: dict[tuple[str, int], Dim] = field(default_factory=dict)
 
@@ -27,9 +28,11 @@ class Setting:
         self.batch = Dim("batch_size", self.run.batch_size)
         self.tokens = Dim("seq_len", self.run.seq_len)
         self.keys = Dim("seq_len", self.run.seq_len)
+        self.keys_and_sink = Dim("keys", self.run.seq_len + 1)
 
     @property
     def weight_dtype(self) -> str:
+        """The format of the weights."""
         return self.run.numbers.weights
 
     def dim(self, name: str, value: int) -> Dim:

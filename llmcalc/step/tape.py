@@ -252,6 +252,13 @@ class Tape:
                 self.casts[id(weight)] = cached
         return cached
 
+    @contextmanager
+    def without_autocast(self) -> Iterator[None]:
+        """What happens inside is not autocast."""
+        before, self.autocast = self.autocast, None
+        yield
+        self.autocast = before
+
     def leave_autocast(self) -> None:
         """Forget the copies: those that the graph keeps stay until their backward."""
         self.casts.clear()

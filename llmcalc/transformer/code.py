@@ -24,7 +24,9 @@ class Code:
     ``rotary``: queries and keys are rotated: ``rotary_width`` channels of a head (None: its ``rotary_fraction``).
     ``rotary_tables``: how many sets of angles there are (2: local layers have their own). ``rotary_spread``: tables are
     spread out again in each "layer" or for each "tensor" ("": never). ``rotary_tables_fp32``: they are left in fp32;
-    ``rotary_inputs_fp32``: queries and keys are brought to fp32 first.
+    ``rotary_inputs_fp32``: queries and keys are brought to fp32 first; ``rotary_tables_half``: as wide as half of what
+    turns; ``rotary_complex``: cosine and sine are one table; ``rotary_local``: only local layers, where there are any,
+    are rotated.
 
     Attention without a fused kernel: ``scores_fp32``: queries and keys are brought to fp32 for their product.
     ``scaled`` by 1/√d_h: "scores" or "queries" in a step of their own, or in the "product". ``softcap``: scores go
@@ -38,7 +40,12 @@ class Code:
     (Granite). ``logits_scaled``: so are logits; ``logits_capped``: they go through a tanh (Gemma 2).
     ``dropout_at`` names the places that a dropout rate applies to: embedding, attention, activation, and residual or
     feed_forward (the branches' ends, or only the second's).
-    ``router`` names how experts are chosen, a function of `llmcalc.step.routers`.
+
+    ``experts``: "grouped": tokens sorted by expert, one product for all; "everywhere": every expert on every token
+    (Llama 4). ``expert_gate``: "" as in a feed-forward network; "clamped" (gpt-oss). ``router``: the weights of the
+    chosen are a "softmax" or "sigmoid" of all logits, or the "chosen_softmax" of theirs; ``router_fp32``: logits are
+    computed in fp32, also under autocast if ``router_outside_autocast``; ``router_normalised``: weights are divided by
+    their sum; ``router_scaled``: multiplied by a number; ``router_cast``: brought to the format of their input.
     """
 
     norm: str = "layer_norm"
@@ -59,6 +66,9 @@ class Code:
     rotary_spread: str = ""
     rotary_tables_fp32: bool = False
     rotary_inputs_fp32: bool = False
+    rotary_tables_half: bool = False
+    rotary_complex: bool = False
+    rotary_local: bool = False
     scores_fp32: bool = False
     scaled: str = "scores"
     softcap: bool = False
@@ -74,7 +84,14 @@ class Code:
     logits_scaled: bool = False
     logits_capped: bool = False
     dropout_at: tuple[str, ...] = ("embedding", "attention", "residual")
-    router: str = "softmax_topk"
+    experts: str = "grouped"
+    expert_gate: str = ""
+    router: str = "softmax"
+    router_fp32: bool = False
+    router_outside_autocast: bool = False
+    router_normalised: bool = True
+    router_scaled: bool = False
+    router_cast: bool = False
 
 
 PLAIN = Code()

@@ -1,0 +1,156 @@
+"""Mixtures of experts as implementations run them: the router, the experts, and shared experts beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from llmcalc.step import operations as op
+from llmcalc.step.activations import activation
+from llmcalc.step.feedforward import Network
+from llmcalc.step.linear import Linear
+from llmcalc.step.setting import Setting
+from llmcalc.step.tape import Tensor
+from llmcalc.transformer.experts import Experts, Router, SharedGate
+from llmcalc.transformer.feedforward import FeedForward
+
+
+class TokenRouter:
+    """Scores every expert for every token, and chooses."""
+
+    def __init__(self, s: Setting, part: Router, top_k: int) -> None:
+        self.s = s
+        self.choices, self.k = s.dim("n_experts", part.n_experts), s.dim("top_k", top_k)
+        self.linear = Linear(s, (s.dim("d_model", part.d_model),), (self.choices,), part.bias, "router")
+        self.selection = s.weight(self.choices) if part.selection else None
+
+    def logits(self, x: Tensor) -> Tensor:
+        """One number for each expert."""
+        s, dims = self.s, self.s.rows(self.choices)
+        if not s.code.router_fp32:
+            return self.linear(x, dims)
+        with s.tape.without_autocast() if s.code.router_outside_autocast else s.tape.serving("router"):
+            x, weight = s.tape.cast(x, "fp32"), s.tape.cast(self.linear.weight, "fp32")
+            return op.linear(x, weight, dims, self.linear.bias, "router")
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The weight of each chosen expert."""
+        s, code, tape = self.s, self.s.code, self.s.tape
+        logits = self.logits(x)
+        dtype = x.dtype
+        scores = logits if code.router_fp32 else tape.cast(logits, "fp32")
+        if code.router == "softmax":
+            scores = op.softmax(scores, "fp32")
+        if code.router == "sigmoid":
+            scores = op.sigmoid(scores)
+        del logits
+        scores = op.gather(scores, s.constant(s.rows(self.k), "int64", "router_choice"), s.rows(self.k))
+        if code.router == "chosen_softmax":
+            scores = op.softmax(scores)
+        if code.router_normalised:
+            scores = op.multiply(scores, op.total(scores, self.k))
+        if code.router_scaled:
+            scores = op.scale(scores)
+        return tape.cast(scores, dtype) if code.router_cast else scores
+
+
+class Mixture:
+    """Router, experts, and shared experts where there are any."""
+
+    def __init__(
+        self, s: Setting, router: Router, experts: Experts, shared: FeedForward | None, gate: SharedGate | None
+    ) -> None:
+        self.s, self.gated = s, experts.expert.gated
+        part = experts.expert
+        self.model = s.dim("d_model", part.d_model)
+        self.choices, self.k = s.dim("n_experts", experts.n_experts), s.dim("top_k", experts.top_k)
+        self.width = s.dim("d_ff", part.d_ff)
+        self.inner = s.dim("d_ff_pair", 2 * part.d_ff) if part.gated else self.width
+        with s.tape.serving("router"):
+            self.router = TokenRouter(s, router, experts.top_k)
+        self.first = s.weight(self.choices, self.model, self.inner)
+        self.second = s.weight(self.choices, self.width, self.model)
+        self.first_bias = s.weight(self.choices, self.inner) if part.bias else None
+        self.second_bias = s.weight(self.choices, self.model) if part.bias else None
+        with s.tape.serving("shared_experts"):
+            self.shared = Network(s, shared) if shared else None
+            self.shared_gate = Linear(s, (self.model,), (s.dim("width", 1),)) if gate else None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Each token's experts, and the shared ones."""
+        out = EXPERTS[self.s.code.experts](self, x)
+        if self.shared is None:
+            return out
+        with self.s.tape.serving("shared_experts"):
+            common = self.shared(x)
+            if self.shared_gate is not None:
+                one = self.s.dim("width", 1)
+                common = op.multiply(op.sigmoid(self.shared_gate(x, self.s.rows(one))), common)
+        return op.add(out, common)
+
+
+def grouped(mixture: Mixture, x: Tensor) -> Tensor:
+    """Tokens sorted by expert, one product for all experts: not autocast, in the weights' format."""
+    s = mixture.s
+    with s.tape.serving("router"):
+        scores = mixture.router(x)
+    pairs = s.rows(mixture.k)
+    order = s.constant(pairs, "int64", "expert_order")
+    rows = s.constant(pairs, "int64", "expert_order")
+    selected = op.gather(x, rows, (*pairs, mixture.model), "expert_input")
+    picked = op.gather(scores, order, pairs)
+    del order, rows, scores
+    ends = s.constant((mixture.choices,), "int32", "expert_order")
+    experts = s.constant(pairs, "int64", "expert_order")
+    hidden = op.grouped_product(selected, mixture.first, (*pairs, mixture.inner), ends)
+    del selected
+    if mixture.first_bias is not None:
+        hidden = op.biased(hidden, op.gather(mixture.first_bias, experts, hidden.dims))
+    hidden = _activated(mixture, hidden, (*pairs, mixture.width))
+    out = op.grouped_product(hidden, mixture.second, (*pairs, mixture.model), ends)
+    del hidden
+    if mixture.second_bias is not None:
+        out = op.biased(out, op.gather(mixture.second_bias, experts, out.dims))
+    out = op.multiply(out, picked, "expert_output")
+    back = s.constant(pairs, "int64", "expert_order")
+    out = op.gather(out, back, out.dims)
+    out = op.total(out, mixture.k)
+    return s.tape.cast(out, x.dtype)
+
+
+def everywhere(mixture: Mixture, x: Tensor) -> Tensor:
+    """Every expert on every token, those not chosen on zeros (Llama 4)."""
+    s, tape = mixture.s, mixture.s.tape
+    copies = s.rows(mixture.choices)
+    with tape.serving("router"):
+        logits = mixture.router.logits(x)
+        chosen = s.constant(s.rows(mixture.k), "int64", "router_choice")
+        scores = op.scatter(op.gather(logits, chosen, chosen.dims), chosen, copies)
+        scores = tape.cast(op.sigmoid(tape.cast(scores, "fp32")), logits.dtype)
+        del logits
+    selected = op.repeat(x, (*copies, mixture.model))
+    selected = op.multiply(selected, op.copy(scores), "expert_input")
+    hidden = op.linear(selected, mixture.first, (*copies, mixture.inner), None, "expert_product")
+    hidden = _activated(mixture, hidden, (*copies, mixture.width))
+    out = op.linear(hidden, mixture.second, (*copies, mixture.model), None, "expert_product")
+    del selected, hidden
+    return op.total(out, mixture.choices)
+
+
+def _activated(mixture: Mixture, hidden: Tensor, wide: tuple) -> Tensor:  # type: ignore[type-arg]
+    act = activation(mixture.s.code.activation)
+    if not mixture.gated:
+        return act(hidden)
+    if mixture.s.code.expert_gate == "clamped":
+        return _clamped(op.take(hidden, *wide), op.take(hidden, *wide))
+    gate, up = op.split(hidden, wide, wide)
+    return op.multiply(act(gate), up, "gated")
+
+
+def _clamped(gate: Tensor, up: Tensor) -> Tensor:
+    """gpt-oss's: both clamped, and one is added to the input."""
+    gate, up = op.bounded(gate), op.bounded(up)
+    glu = op.multiply(gate, op.sigmoid(op.scale(gate)))
+    return op.multiply(op.shift(up), glu, "gated")
+
+
+EXPERTS: dict[str, Callable[[Mixture, Tensor], Tensor]] = {"grouped": grouped, "everywhere": everywhere}
