@@ -30,8 +30,8 @@ from pages.ui.choose import coded_problem, config_reader, model_menu, problem_wo
 from pages.ui.pins import pin_problems
 from pages.ui.words import w
 
-PAGES = ("explore", "parameters", "training", "compare", "scaling", "article", "method")
-OPEN_GROUP = {"training": "run", "scaling": "scaling"}
+PAGES = ("explore", "parameters", "training", "fits", "compare", "scaling", "article", "accuracy", "method")
+OPEN_GROUP = {"training": "run", "fits": "fits", "scaling": "scaling"}
 HOST_KEYS = ("embed", "embed_options")
 
 
@@ -150,7 +150,7 @@ def sidebar(page: str) -> None:
         for declared in (*in_group("shape"), *in_group("size")):
             ask(declared.id)
             _problems_beside(declared.id, problems)
-        for group in ("architecture", "run", "scaling", "comparison"):
+        for group in ("architecture", "run", "fits", "scaling", "comparison"):
             with st.expander(w(f"sidebar.{group}"), expanded=group == OPEN_GROUP.get(page)):
                 for declared in in_group(group):
                     ask(declared.id, placeholder=_derived(declared.id, config))
