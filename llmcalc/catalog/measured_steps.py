@@ -26,15 +26,15 @@ from llmcalc.transformer.model import Model
 NANOGPT = "nanogpt"  # its ``config`` are Dimensions; every other is a config of the Hub
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class MeasuredStep:
     """One training step as it was measured; what is measured is in bytes.
 
     ``model`` is the name that the measurement gave it, ``config`` what it was built from, ``run`` the arguments of
-    `TrainingRun`. ``instrument`` says what measured it, ``group`` what for. ``saved`` is what autograd kept for the
-    backward pass, ``weight_casts`` autocast's copies of weights beside it, ``held`` what the caller held. ``peaks`` are
-    those of forward, backward and optimizer, ``at`` the operators at them, and ``accumulating_peak`` the peak of a step
-    that finds gradients of the micro-batch before it.
+    `TrainingRun`. ``instrument`` says what measured it ("first": a script outside this repository), ``group`` what for.
+    ``saved`` is what autograd kept for the backward pass, ``weight_casts`` autocast's copies of weights beside it,
+    ``held`` what the caller held. ``peaks`` are those of forward, backward and optimizer, and ``at`` the operators at
+    them.
     """
 
     model: str
@@ -53,7 +53,6 @@ class MeasuredStep:
     at: Mapping[str, str]
     peak: int
     peak_phase: str
-    accumulating_peak: int
 
     @property
     def family(self) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 SHIPPED = Path(__file__).parents[2] / "llmcalc" / "catalog" / "measured_steps.jsonl"
-FIRST_INSTRUMENT = "first"
+FIRST_INSTRUMENT = "first"  # its code is not in this repository
 OPTIMIZERS = {"adamw_for": "adamw_for_loop", "sgd_mom": "sgd_momentum"}
 LOSSES = {"liger": "fused"}
 PHASES = {"fwd1": "forward", "bwd1": "backward", "opt1": "optimizer"}
@@ -32,7 +32,7 @@ def renamed(row: Mapping[str, Any], instrument: str) -> dict[str, Any]:
         "model": row["model"],
         "config": nanogpt_dimensions(row["config"]) if nanogpt else row["config"],
         "instrument": row.get("instrument", instrument),
-        "group": "reentrant" if row["ckpt"] == "reentrant" else row["group"],
+        "group": "reentrant" if row["ckpt"] == "reentrant" else row.get("group", "family"),
         "run": {
             "batch_size": row["B"],
             "seq_len": row["S"],
@@ -55,7 +55,6 @@ def renamed(row: Mapping[str, Any], instrument: str) -> dict[str, Any]:
         "at": {ours: row[f"at_{theirs}"]["op"].removeprefix("aten.") for theirs, ours in PHASES.items()},
         "peak": row["peak_step"],
         "peak_phase": PHASES[row["peak_step_phase"]],
-        "accumulating_peak": row["peak_accum"],
     }
 
 
