@@ -40,7 +40,7 @@ def filtered(rows: Sequence[Comparison]) -> list[Comparison]:
             options = sorted({trait(row, key) for row in rows})
             wanted = st.multiselect(
                 w(f"accuracy.filter_{key}"), options, key=f"accuracy_{key}", placeholder=w("accuracy.everything"),
-                width=190,
+                width="stretch",
             )  # fmt: skip
             left = [row for row in left if not wanted or trait(row, key) in wanted]
     return left
@@ -137,6 +137,11 @@ def by(rows: Sequence[Comparison], name_of: Callable[[Comparison], str]) -> list
     return [(name, [row for row in rows if name_of(row) == name], "llmcalc") for name in names]
 
 
+def rounded(share: float) -> float:
+    """An error in % to the digits that the table shows, without the sign of what is rounded away."""
+    return round(100 * share, 3) + 0.0
+
+
 def every_step(rows: Sequence[Comparison]) -> pd.DataFrame:
     """The table of all steps: how each was run, measured, predicted, and the errors of every rule."""
     table = []
@@ -144,28 +149,27 @@ def every_step(rows: Sequence[Comparison]) -> pd.DataFrame:
         line: dict[str, Any] = {w(f"accuracy.filter_{key}"): trait(row, key) for key in FILTERS}
         run = row.row.training_run
         line[w("accuracy.column_run")] = f"{run.batch_size:,} × {run.seq_len:,}"
-        for figure in ("saved", "peak"):
-            what = w(f"accuracy.{figure}")
+        for figure in FIGURES:
+            what = w(f"accuracy.{figure}_short")
             line[w("accuracy.column_measured", what=what)] = row.measured(figure) / GiB
             line[w("accuracy.column_predicted", what=what)] = row.predicted["llmcalc", figure] / GiB
-            for method, known in METHODS.items():
-                if figure in known:
-                    key = "column_error" if method == "llmcalc" else "column_error_of"
-                    title = w(f"accuracy.{key}", what=what, **_of(method))
-                    line[title] = 100 * row.error(method, figure)
+            line[w("accuracy.column_error", what=what)] = rounded(row.error("llmcalc", figure))
+        for method, known in METHODS.items():
+            for figure in known if method != "llmcalc" else ():
+                title = w(
+                    "accuracy.column_error_of", what=w(f"accuracy.{figure}_short"), method=w(f"accuracy.{method}")
+                )
+                line[title] = rounded(row.error(method, figure))
         line[w("accuracy.column_instrument")] = row.row.instrument
         line[w("accuracy.column_group")] = row.row.group
         table.append(line)
     return pd.DataFrame(table)
 
 
-def _of(method: str) -> dict[str, str]:
-    return {} if method == "llmcalc" else {"method": w(f"accuracy.{method}")}
-
-
 def page() -> None:
     """The whole page."""
-    everything = all_compared()
+    with st.spinner(w("accuracy.computing")):  # the first reader waits a moment, the others find it done
+        everything = all_compared()
     count, kinds = len(everything), len({row.row.model for row in everything})
     st.header(w("accuracy.header"), anchor=False)
     st.markdown(w("accuracy.sentence", count=f"{count:,}", models=kinds))
@@ -178,19 +182,16 @@ def page() -> None:
     st.subheader(w("accuracy.beside_header"), anchor=False)
     st.markdown(spread_table("method", [(w(f"accuracy.{method}"), rows, method) for method in METHODS]))
     st.caption(w("accuracy.beside_note"))
-    left, right = st.columns(2, gap="medium")
-    with left:
-        st.subheader(w("accuracy.by_precision_header"), anchor=False)
-        st.markdown(spread_table("group", by(rows, lambda row: trait(row, "precision"))))
-    with right:
-        st.subheader(w("accuracy.by_family_header"), anchor=False)
-        st.markdown(spread_table("group", by(rows, lambda row: row.row.family)))
+    st.subheader(w("accuracy.by_precision_header"), anchor=False)
+    st.markdown(spread_table("filter_precision", by(rows, lambda row: trait(row, "precision"))))
+    st.subheader(w("accuracy.by_family_header"), anchor=False)
+    st.markdown(spread_table("family", by(rows, lambda row: row.row.family)))
     st.subheader(w("accuracy.table_header"), anchor=False)
     table = every_step(rows)
     numbers = table.select_dtypes("number").columns
     st.dataframe(
         table, hide_index=True, height=420,
-        column_config={name: st.column_config.NumberColumn(format="%.4g") for name in numbers},
+        column_config={name: st.column_config.NumberColumn(format="%.3f") for name in numbers},
     )  # fmt: skip
     st.caption(w("accuracy.column_caption"))
     st.subheader(w("accuracy.how_header"), anchor=False)

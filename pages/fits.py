@@ -25,7 +25,7 @@ MOST_BATCH, SHORTEST, LONGEST = 512, 128, 131_072  # what the map shows, and fur
 inside_app()
 config = configuration()
 batch, length, purpose = (config.values[key] for key in ("batch_size", "seq_len", "purpose"))
-device = config.accelerator
+device, positions = config.accelerator, config.longest_position
 
 
 def gigabytes(memory: float) -> str:
@@ -50,8 +50,8 @@ def solved(knob: str, memories: Iterable[int]) -> dict[int, int]:
     """The largest value of ``batch_size`` or ``seq_len`` that fits each memory, the other as it is."""
     other = {"batch_size": batch, "seq_len": length}
     most = INPUTS[knob].high
-    if knob == "seq_len" and config.longest_position:
-        most = min(most, config.longest_position)
+    if knob == "seq_len" and positions:
+        most = min(most, positions)
     sizes = list(memories)
     found = largest_that_fits(lambda n: config.memory_of(purpose, **other | {knob: n}), np.array(sizes), most)
     return dict(zip(sizes, found.tolist(), strict=True))
@@ -59,12 +59,13 @@ def solved(knob: str, memories: Iterable[int]) -> dict[int, int]:
 
 def answer(knob: str, value: int, held: str) -> None:
     """One of the two solved numbers, and a button that sets the knob to it."""
-    with st.container(border=True):
+    with st.container(border=True, height="stretch"):
         st.metric(w(f"fits.{knob}", held=held), f"{value:,}" if value else w("fits.none"))
-        st.button(
-            w("fits.apply"), key=f"apply_{knob}", type="tertiary", disabled=value in (0, config.values[knob]),
-            on_click=st.session_state.update, args=({knob: value},), help=w(f"fits.apply_{knob}"),
-        )  # fmt: skip
+        if value:
+            st.button(
+                w("fits.apply", value=f"{value:,}"), key=f"apply_{knob}", disabled=value == config.values[knob],
+                on_click=st.session_state.update, args=({knob: value},), help=w(f"fits.apply_{knob}"),
+            )  # fmt: skip
 
 
 def choose_purpose() -> None:
@@ -85,9 +86,13 @@ needed = float(config.memory_of(purpose, np.array([float(batch)]), np.array([flo
 with st.container(key="headlines"):
     answer("batch_size", largest[device.memory], f"{length:,}")
     answer("seq_len", longest[device.memory], f"{batch:,}")
-    with st.container(border=True):
+    with st.container(border=True, height="stretch"):
         st.metric(w("fits.this_run"), human(needed, "bytes"))
-        st.caption(w("fits.share", share=f"{needed / device.memory:.0%}", device=device.id))
+        times = needed / device.memory
+        share = f"{100 * times:.3g}%" if times < 2 else w("fits.times", times=human(times))
+        st.caption(w("fits.share", share=share, device=device.id))
+        if purpose == "training":
+            st.caption(w("fits.peaks_at", phase=w(f"phases.{config.training.peak_phase}")))
 
 if not largest[device.memory]:
     least = float(config.memory_of(purpose, np.array([1.0]), np.array([float(length)]))[0])
@@ -105,26 +110,32 @@ if not largest[device.memory]:
 
 
 def draw_map() -> None:
-    """Memory over batch and length, with the devices' outlines."""
-    batches = np.unique(np.geomspace(1, max(MOST_BATCH, batch), CELLS[0]).round())
-    lengths = np.unique(np.geomspace(min(SHORTEST, length), max(LONGEST, length), CELLS[1]).round())
+    """Memory over batch and length, with the devices' outlines; nothing where no device holds any of it."""
+    batches = np.geomspace(1, max(MOST_BATCH, batch), CELLS[0])
+    lengths = np.geomspace(min(SHORTEST, length), max(LONGEST, length), CELLS[1])
     memory = config.memory_of(purpose, batches[:, None], lengths[None, :])
+    if memory.min() > max(groups):
+        return
+    whole = batches.round(), lengths.round()  # drawn smoothly, told of whole sequences and tokens
+    told = config.memory_of(purpose, whole[0][:, None], whole[1][None, :])
     drawn = {f"{gigabytes(ACCELERATORS[id].memory)} {id}": ACCELERATORS[id].memory for id in DRAWN}
     sizes = list(drawn.values())
     holds = [*(w("fits.holds", device=label) for label in drawn), w("fits.holds_none")]
     said = [
         [
             f"{w('fits.cell', batch=f'{b:,.0f}', length=f'{s:,.0f}')}<br>{human(m, 'bytes')}<br>{holds[i]}"
-            for s, m, i in zip(lengths, row, np.searchsorted(sizes, row), strict=True)
+            for s, m, i in zip(whole[1], row, np.searchsorted(sizes, row), strict=True)
         ]
-        for b, row in zip(batches, memory, strict=True)
+        for b, row in zip(whole[0], told, strict=True)
     ]
-    ends = {}
-    if largest[device.memory] > 0:
-        ends[w("fits.at_batch", value=f"{largest[device.memory]:,}")] = (largest[device.memory], length)
-    if longest[device.memory] > 0:
-        ends[w("fits.at_length", value=f"{longest[device.memory]:,}")] = (batch, longest[device.memory])
-    inside = {name: end for name, end in ends.items() if end[0] <= batches[-1] and lengths[0] <= end[1] <= lengths[-1]}
+    most, far = largest[device.memory], longest[device.memory]
+    ends = {w("fits.at_batch", value=f"{most:,}"): (most, length)} if most else {}
+    ends |= {w("fits.at_length", value=f"{far:,}"): (batch, far)} if far else {}
+    inside = {
+        name: end
+        for name, end in ends.items()
+        if end != (batch, length) and end[0] <= batches[-1] and lengths[0] <= end[1] <= lengths[-1]
+    }
     title = w(f"fits.map_{purpose}")
     run = w("fits.your_run", batch=f"{batch:,}", length=f"{length:,}", memory=human(needed, "bytes"))
     figure = fits_map(
@@ -136,14 +147,15 @@ def draw_map() -> None:
         inside,
         said,
         (w("axes.batch_size"), w("axes.seq_len")),
+        positions and (w("fits.positions_end", positions=f"{positions:,}"), positions),
     )
     chart(figure, key="fits_map", alt=". ".join([title, run, *ends]), height=520)
 
 
 draw_map()
 st.caption(w(f"fits.caveat_{purpose}"))
-if config.longest_position:
-    st.caption(w("fits.learned_positions", positions=f"{config.longest_position:,}"))
+if positions:
+    st.caption(w("fits.learned_positions", positions=f"{positions:,}"))
 if config.is_estimate and purpose == "training":
     st.caption(w("training.estimate"))
 

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from pages.ui.figures import Figure, byte_unit, layout, log10, log_ticks, wrapped
-from pages.ui.palette import COLOURS, MARK, MUTED, paler
+from pages.ui.palette import COLOURS, MARK, MUTED, TEXT, paler
 
 _FITS, _FITS_NOWHERE = "#0072B2|#3D9BE0", "#C9CCD1|#4A525C"
-_BEYOND = 64  # so many times smaller or larger than all devices is as far as the map tells sizes apart
 _GROUPS = ((COLOURS["embedding"], "circle"), (COLOURS["attention"], "diamond"), (COLOURS["feed_forward"], "square"))
 _LEAST_PERCENT = 1e-5
 _GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it spread evenly: dots of a strip do not lie on one another
@@ -28,12 +27,13 @@ def fits_map(
     ends: Mapping[str, tuple[int, int]],
     said: Sequence[Sequence[str]],
     axes: tuple[str, str],
+    last: tuple[str, int] | None = None,
 ) -> Figure:
     """Memory over batch and length, in bands between the memories of ``devices``, the smallest first.
 
     ``grid`` is batches, lengths, and bytes for each pair; ``said`` tells each cell in words. The outline of what fits
     the ``chosen`` device is drawn bold. ``here`` is the reader's run, and ``ends`` are the runs at the device's
-    limit, each a name with batch and length.
+    limit, each a name with batch and length. ``last`` names the length beyond which the model cannot read.
     """
     batches, lengths, memory = grid
     x, y = lengths.tolist(), batches.tolist()
@@ -68,6 +68,16 @@ def fits_map(
         "customdata": list(runs), "hovertemplate": "%{customdata}<extra></extra>", "showlegend": False,
     })  # fmt: skip
     labels = {label: bytes_ for label, bytes_ in devices.items() if bytes_ != chosen[1]} | {chosen[0]: chosen[1]}
+    annotations = _contour_labels(labels, chosen[0], grid, list(runs.values()))
+    if last and last[1] < x[-1]:
+        data.insert(-1, {
+            "type": "scatter", "mode": "lines", "x": [last[1]] * 2, "y": [y[0], y[-1]],
+            "line": {"color": TEXT, "width": 2}, "hoverinfo": "skip", "showlegend": False,
+        })  # fmt: skip
+        annotations.append({
+            "text": last[0], "xref": "x", "yref": "paper", "x": log10(last[1]), "y": 1, "xanchor": "left",
+            "yanchor": "bottom", "showarrow": False, "font": {"color": TEXT, "size": 12},
+        })  # fmt: skip
     return {
         "data": data,
         "layout": layout(
@@ -75,15 +85,16 @@ def fits_map(
             xaxis={"type": "log", "title": {"text": axes[1]}, "showgrid": False, **_axis(lengths, 6)},
             yaxis={"type": "log", "title": {"text": axes[0]}, "showgrid": False, "automargin": True,
                    **_axis(batches, 10)},
-            annotations=_contour_labels(labels, chosen[0], batches, lengths, memory),
+            annotations=annotations,
         ),
     }  # fmt: skip
 
 
 def _band(memory: np.ndarray, edges: Sequence[float]) -> np.ndarray:
     """Between which devices so many bytes are: 1 at the memory of the first, 1.5 half way to the second, by ratio."""
-    known = [edges[0] / _BEYOND, *edges, edges[-1] * _BEYOND]
-    return np.interp(np.log(memory), np.log(known), range(len(known)))
+    logs, knots = np.log(memory), np.log(edges)
+    below, above = (logs - knots[0]) / (knots[1] - knots[0]), (logs - knots[-1]) / (knots[-1] - knots[-2])
+    return np.interp(logs, knots, range(1, len(knots) + 1)) + np.minimum(below, 0) + np.maximum(above, 0)
 
 
 def _axis(values: np.ndarray, most: int) -> dict[str, Any]:
@@ -95,21 +106,20 @@ def _axis(values: np.ndarray, most: int) -> dict[str, Any]:
 
 
 def _contour_labels(
-    devices: Mapping[str, float], chosen: str, batches: np.ndarray, lengths: np.ndarray, memory: np.ndarray
-) -> list[dict[str, Any]]:
-    """A label on each outline, each at a height of its own, so that none lies on another."""
+    devices: Mapping[str, float], chosen: str, grid: tuple[np.ndarray, np.ndarray, np.ndarray],
+    runs: Sequence[tuple[int, int]],
+) -> list[dict[str, Any]]:  # fmt: skip
+    """A label on each outline, each at a height of its own, so that none lies on another or, if it can be, on a run."""
     order = sorted(devices, key=lambda label: devices[label])
     free = list(range(1, len(order) + 1))
     labels = []
     for label in order:
-        places = [
-            (row, at)
-            for row in free
-            if (at := _crossing(row / (len(order) + 1), devices[label], batches, lengths, memory))
-        ]
+        crossings = {row: _crossing(row / (len(order) + 1), devices[label], *grid) for row in free}
+        places = {row: at for row, at in crossings.items() if at}
         if not places:
             continue
-        row, (batch, length) = places[0]
+        row = min(places, key=lambda row: (_is_near(places[row], runs, grid), row))
+        batch, length = places[row]
         free.remove(row)
         ours = label == chosen
         labels.append({
@@ -118,6 +128,19 @@ def _contour_labels(
             "borderpad": 2, "opacity": 0.9,
         })  # fmt: skip
     return labels
+
+
+def _is_near(
+    place: tuple[float, float],
+    runs: Sequence[tuple[int, int]],
+    grid: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> bool:
+    """Whether a label there would cover one of the runs, or the lines between them."""
+    across, up = (math.log(values[-1] / values[0]) for values in (grid[1], grid[0]))
+    return any(
+        abs(math.log(place[1] / length)) < 0.15 * across and abs(math.log(place[0] / batch)) < 0.08 * up
+        for batch, length in runs
+    )
 
 
 def _crossing(
@@ -191,12 +214,12 @@ def error_strips(
             "customdata": list(said), "hovertemplate": "%{customdata}<extra></extra>",
         })  # fmt: skip
     largest = max(max(trace["x"]) for trace in data)
-    ticks = [10.0**power for power in range(round(log10(_LEAST_PERCENT)), math.ceil(log10(largest)) + 1)]
+    ticks = [10.0**power for power in range(round(log10(_LEAST_PERCENT)), math.ceil(log10(largest)) + 1, 2)]
     return {
         "data": data,
         "layout": layout(
             title, hovermode="closest", showlegend=False,
-            xaxis={"type": "log", "title": {"text": axis}, "tickvals": ticks,
+            xaxis={"type": "log", "title": {"text": axis}, "tickvals": ticks, "tickangle": 0,
                    "ticktext": [least, *(f"{tick:,g}" for tick in ticks[1:])],
                    "range": [log10(_LEAST_PERCENT) - 0.3, log10(max(largest, 1)) + 0.3]},
             yaxis={"tickvals": [len(order) - 1 - at for at in range(len(order))], "automargin": True,
