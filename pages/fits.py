@@ -113,11 +113,11 @@ def draw_map() -> None:
     """Memory over batch and length, with the devices' outlines; nothing where no device holds any of it."""
     batches = np.geomspace(1, max(MOST_BATCH, batch), CELLS[0])
     lengths = np.geomspace(min(SHORTEST, length), max(LONGEST, length), CELLS[1])
-    memory = config.memory_of(purpose, batches[:, None], lengths[None, :])
+    whole = batches.round(), lengths.round()  # drawn smoothly, told of whole sequences and tokens
+    both = np.stack([batches, whole[0]])[:, :, None], np.stack([lengths, whole[1]])[:, None, :]
+    memory, told = config.memory_of(purpose, *both)
     if memory.min() > max(groups):
         return
-    whole = batches.round(), lengths.round()  # drawn smoothly, told of whole sequences and tokens
-    told = config.memory_of(purpose, whole[0][:, None], whole[1][None, :])
     drawn = {f"{gigabytes(ACCELERATORS[id].memory)} {id}": ACCELERATORS[id].memory for id in DRAWN}
     sizes = list(drawn.values())
     holds = [*(w("fits.holds", device=label) for label in drawn), w("fits.holds_none")]
