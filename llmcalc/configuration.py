@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from llmcalc.article import ArticleStep, article_step
 from llmcalc.bases import SHAPE, Base, base
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
@@ -182,6 +184,20 @@ class Configuration:
             cache_format=self.values["cache_format"],
         )
 
+    def memory_of(self, purpose: str, batch_size: Any, seq_len: Any) -> Any:
+        """Bytes of training (its peak) or of inference with another batch or length; arrays make a sweep."""
+        if purpose == "training":
+            return self.training_peak_of(batch_size, seq_len)
+        memory = self.inference_of(batch_size, seq_len).value  # one number for an encoder, which caches nothing
+        return np.broadcast_to(memory, np.broadcast_shapes(np.shape(batch_size), np.shape(seq_len)))
+
+    @property
+    def longest_position(self) -> int | None:
+        """The longest sequence that the plain decoder's table of learned positions has rows for; None without one."""
+        if self.base.config is None and self.dimensions.positions == "learned":
+            return self.dimensions.n_positions
+        return None
+
     @cached_property
     def problems(self) -> tuple[InputError, ...]:
         """All that is contradictory or beyond any machine, each naming the input to change."""
@@ -198,8 +214,8 @@ class Configuration:
                     device=device.id,
                 )
             )
-        limit = self.dimensions.n_positions
-        if self.base.config is None and self.dimensions.positions == "learned" and self.values["seq_len"] > limit:
+        limit = self.longest_position
+        if limit is not None and self.values["seq_len"] > limit:
             found.append(
                 InputError(
                     "seq_len",

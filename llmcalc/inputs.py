@@ -23,6 +23,7 @@ from llmcalc.transformer.dimensions import POSITIONS
 from llmcalc.transformer.norm import NORMS
 
 LINK_VERSION = 2
+PURPOSES = ("training", "inference")  # what has to fit into a device's memory
 ACCOUNTS = ("corrected", "article")  # whose formulas the memory of a step is computed with
 PASTED = "config.json"
 # Every model that one can start from: shapes of the plain decoder, the library (presets cover GPT-2 and GPT-3), a paste
@@ -251,6 +252,8 @@ _ALL: tuple[Input, ...] = (
     Real(id="workspaces", group="run", low=0.0, high=500.0, default=17.0, step=1.0),
     Real(id="fragmentation", group="run", low=0.0, high=50.0, default=14.0, step=1.0),
     Choice(id="accelerator", group="run", options=tuple(ACCELERATORS), default="H100 SXM"),
+    # what fits
+    Choice(id="purpose", group="fits", options=PURPOSES, default="training"),
     # scaling
     Choice(id="curve", group="scaling", options=("loss", "performance"), default="loss"),
     Real(id="alpha", group="scaling", low=0.01, high=1.0, default=0.076, step=0.001),

@@ -32,8 +32,8 @@ from pages.ui.numbers import exact
 from pages.ui.pins import pin_problems
 from pages.ui.words import speak, w
 
-PAGES = ("explore", "parameters", "training", "compare", "scaling", "article", "method")
-OPEN_GROUP = {"training": "run", "scaling": "scaling"}
+PAGES = ("explore", "parameters", "training", "fits", "compare", "scaling", "article", "accuracy", "method")
+OPEN_GROUP = {"training": "run", "fits": "fits", "scaling": "scaling"}
 HOST_KEYS = ("embed", "embed_options")
 # Seconds that the page is ahead of the controls, so that it is sent, and its first chart drawn, before they come: a
 # script that goes on keeps Streamlit's sending thread from its turn, and a browser lays out all that waits for it.
@@ -162,7 +162,7 @@ def sidebar(page: str) -> None:
         for declared in (*in_group("shape"), *in_group("size")):
             ask(declared.id)
             _problems_beside(declared.id, problems)
-        for group in ("architecture", "run", "scaling", "comparison"):
+        for group in ("architecture", "run", "fits", "scaling", "comparison"):
             with st.expander(w(f"sidebar.{group}"), expanded=group == OPEN_GROUP.get(page)):
                 for declared in in_group(group):
                     ask(declared.id, placeholder=_derived(declared.id, config))
