@@ -10,8 +10,9 @@ import streamlit as st
 
 from llmcalc.accuracy import METHODS, Comparison, all_compared, errors
 from llmcalc.catalog.models import models
-from llmcalc.units import GiB, human, significant
+from llmcalc.units import GiB, significant
 from pages.ui.chart import chart
+from pages.ui.numbers import exact, human, marked
 from pages.ui.shell import inside_app
 from pages.ui.step_figures import error_strips, predicted_against_measured
 from pages.ui.words import w
@@ -24,7 +25,7 @@ inside_app()
 
 def percent(share: float) -> str:
     """An error for people: what is far below any use is said to be less."""
-    return "0 %" if share == 0 else "< 0.001 %" if share < 1e-5 else f"{significant(100 * share, 2)} %"
+    return marked("0 %" if share == 0 else "< 0.001 %" if share < 1e-5 else f"{significant(100 * share, 2)} %")
 
 
 def trait(row: Comparison, key: str) -> str:
@@ -76,8 +77,8 @@ def headline_numbers(rows: Sequence[Comparison], of: int) -> None:
     """How many steps, and how large the errors are."""
     with st.container(key="headlines"):
         with st.container(border=True):
-            st.metric(w("accuracy.steps"), f"{len(rows):,}")
-            st.caption(w("accuracy.all_of", count=f"{of:,}"))
+            st.metric(w("accuracy.steps"), exact(len(rows)))
+            st.caption(w("accuracy.all_of", count=exact(of)))
         for what in ("saved", "peak"):
             found = errors(rows, "llmcalc", what)
             with st.container(border=True):
@@ -172,7 +173,7 @@ def page() -> None:
         everything = all_compared()
     count, kinds = len(everything), len({row.row.model for row in everything})
     st.header(w("accuracy.header"), anchor=False)
-    st.markdown(w("accuracy.sentence", count=f"{count:,}", models=kinds))
+    st.markdown(w("accuracy.sentence", count=exact(count), models=kinds))
     rows = filtered(everything)
     if not rows:
         st.info(w("accuracy.nothing"))

@@ -10,8 +10,9 @@ import streamlit as st
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
 from llmcalc.fits import largest_that_fits
 from llmcalc.inputs import INPUTS, PURPOSES
-from llmcalc.units import GB, human
+from llmcalc.units import GB
 from pages.ui.chart import chart
+from pages.ui.numbers import exact, human, marked
 from pages.ui.shell import configuration, inside_app
 from pages.ui.show import title_of
 from pages.ui.step_figures import fits_map
@@ -60,10 +61,10 @@ def solved(knob: str, memories: Iterable[int]) -> dict[int, int]:
 def answer(knob: str, value: int, held: str) -> None:
     """One of the two solved numbers, and a button that sets the knob to it."""
     with st.container(border=True, height="stretch"):
-        st.metric(w(f"fits.{knob}", held=held), f"{value:,}" if value else w("fits.none"))
+        st.metric(w(f"fits.{knob}", held=held), exact(value) if value else w("fits.none"))
         if value:
             st.button(
-                w("fits.apply", value=f"{value:,}"), key=f"apply_{knob}", disabled=value == config.values[knob],
+                w("fits.apply", value=exact(value)), key=f"apply_{knob}", disabled=value == config.values[knob],
                 on_click=st.session_state.update, args=({knob: value},), help=w(f"fits.apply_{knob}"),
             )  # fmt: skip
 
@@ -84,12 +85,12 @@ groups = by_memory()
 largest, longest = solved("batch_size", groups), solved("seq_len", groups)
 needed = float(config.memory_of(purpose, np.array([float(batch)]), np.array([float(length)]))[0])
 with st.container(key="headlines"):
-    answer("batch_size", largest[device.memory], f"{length:,}")
-    answer("seq_len", longest[device.memory], f"{batch:,}")
+    answer("batch_size", largest[device.memory], exact(length))
+    answer("seq_len", longest[device.memory], exact(batch))
     with st.container(border=True, height="stretch"):
         st.metric(w("fits.this_run"), human(needed, "bytes"))
         times = needed / device.memory
-        share = f"{100 * times:.3g}%" if times < 2 else w("fits.times", times=human(times))
+        share = marked(f"{100 * times:.3g}%") if times < 2 else w("fits.times", times=human(times))
         st.caption(w("fits.share", share=share, device=device.id))
         if purpose == "training":
             st.caption(w("fits.peaks_at", phase=w(f"phases.{config.training.peak_phase}")))
@@ -100,7 +101,7 @@ if not largest[device.memory]:
     st.warning(
         w(
             "fits.nothing_but" if enough else "fits.nothing",
-            length=f"{length:,}",
+            length=exact(length),
             device=device.id,
             memory=gigabytes(device.memory),
             needed=human(least, "bytes"),
@@ -123,21 +124,21 @@ def draw_map() -> None:
     holds = [*(w("fits.holds", device=label) for label in drawn), w("fits.holds_none")]
     said = [
         [
-            f"{w('fits.cell', batch=f'{b:,.0f}', length=f'{s:,.0f}')}<br>{human(m, 'bytes')}<br>{holds[i]}"
+            f"{w('fits.cell', batch=exact(round(b)), length=exact(round(s)))}<br>{human(m, 'bytes')}<br>{holds[i]}"
             for s, m, i in zip(whole[1], row, np.searchsorted(sizes, row), strict=True)
         ]
         for b, row in zip(whole[0], told, strict=True)
     ]
     most, far = largest[device.memory], longest[device.memory]
-    ends = {w("fits.at_batch", value=f"{most:,}"): (most, length)} if most else {}
-    ends |= {w("fits.at_length", value=f"{far:,}"): (batch, far)} if far else {}
+    ends = {w("fits.at_batch", value=exact(most)): (most, length)} if most else {}
+    ends |= {w("fits.at_length", value=exact(far)): (batch, far)} if far else {}
     inside = {
         name: end
         for name, end in ends.items()
         if end != (batch, length) and end[0] <= batches[-1] and lengths[0] <= end[1] <= lengths[-1]
     }
     title = w(f"fits.map_{purpose}")
-    run = w("fits.your_run", batch=f"{batch:,}", length=f"{length:,}", memory=human(needed, "bytes"))
+    run = w("fits.your_run", batch=exact(batch), length=exact(length), memory=human(needed, "bytes"))
     figure = fits_map(
         title,
         (batches, lengths, memory),
@@ -147,7 +148,7 @@ def draw_map() -> None:
         inside,
         said,
         (w("axes.batch_size"), w("axes.seq_len")),
-        positions and (w("fits.positions_end", positions=f"{positions:,}"), positions),
+        positions and (w("fits.positions_end", positions=exact(positions)), positions),
     )
     chart(figure, key="fits_map", alt=". ".join([title, run, *ends]), height=520)
 
@@ -155,18 +156,18 @@ def draw_map() -> None:
 draw_map()
 st.caption(w(f"fits.caveat_{purpose}"))
 if positions:
-    st.caption(w("fits.learned_positions", positions=f"{positions:,}"))
+    st.caption(w("fits.learned_positions", positions=exact(positions)))
 if config.is_estimate and purpose == "training":
     st.caption(w("training.estimate"))
 
 st.subheader(w("fits.table_header"), anchor=False)
 heads = ("memory", "devices", "column_batch", "column_length")
 lines = [
-    "| " + " | ".join(w(f"fits.{head}", batch=f"{batch:,}", length=f"{length:,}") for head in heads) + " |",
+    "| " + " | ".join(w(f"fits.{head}", batch=exact(batch), length=exact(length)) for head in heads) + " |",
     "|--:|:--|--:|--:|",
 ]
 for size, names in groups.items():
-    cells = [gigabytes(size), ", ".join(names), *(f"{n:,}" if n else "–" for n in (largest[size], longest[size]))]
+    cells = [gigabytes(size), ", ".join(names), *(exact(n) if n else "–" for n in (largest[size], longest[size]))]
     mark = "**" if size == device.memory else ""
     lines.append("| " + " | ".join(f"{mark}{cell}{mark}" for cell in cells) + " |")
 st.markdown("\n".join(lines))

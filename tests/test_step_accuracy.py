@@ -80,8 +80,6 @@ def off(row, phase):
     """The error of a phase's peak. Buffers, such as causal masks, are measured and not computed."""
     peaks = step(row).peak_by_moment
     computed = max(peaks[moment] for moment in PHASES[phase] if moment in peaks) + row.buffer_bytes
-    if phase == "optimizer" and row.training_run.keep_logits:
-        computed -= row.held - 512  # the measured loop let go of the logits before, nanoGPT's own does not; loss: 512
     return abs(computed / row.peaks[phase] - 1)
 
 

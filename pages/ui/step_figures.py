@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pages.ui.figures import Figure, byte_unit, layout, log10, log_ticks, wrapped
+from pages.ui.numbers import exact
 from pages.ui.palette import COLOURS, MARK, MUTED, TEXT, paler
 
 _FITS, _FITS_NOWHERE = "#0072B2|#3D9BE0", "#C9CCD1|#4A525C"
@@ -102,7 +103,7 @@ def _axis(values: np.ndarray, most: int) -> dict[str, Any]:
     first, last = math.ceil(math.log2(values[0])), math.floor(math.log2(values[-1]))
     ticks = [2**power for power in range(first, last + 1, -(-(last - first + 1) // most))]
     ends = [log10(float(values[0])), log10(float(values[-1]))]
-    return {"range": ends, "tickvals": ticks, "ticktext": [f"{tick:,}" for tick in ticks]}
+    return {"range": ends, "tickvals": ticks, "ticktext": [exact(tick) for tick in ticks]}
 
 
 def _contour_labels(
