@@ -128,7 +128,7 @@ def spread_table(head: str, lines: Sequence[tuple[str, Sequence[Comparison], str
     shown = ["| " + " | ".join(heads) + " |", "|:--|--:|--:|--:|"]
     for name, rows, method in lines:
         figures = (spread(rows, method, what) for what in ("saved", "peak"))
-        shown.append(f"| {name} | {len(rows):,} | {' | '.join(figures)} |")
+        shown.append(f"| {name} | {exact(len(rows))} | {' | '.join(figures)} |")
     return "\n".join(shown)
 
 
@@ -149,7 +149,7 @@ def every_step(rows: Sequence[Comparison]) -> pd.DataFrame:
     for row in rows:
         line: dict[str, Any] = {w(f"accuracy.filter_{key}"): trait(row, key) for key in FILTERS}
         run = row.row.training_run
-        line[w("accuracy.column_run")] = f"{run.batch_size:,} × {run.seq_len:,}"
+        line[w("accuracy.column_run")] = f"{exact(run.batch_size)} × {exact(run.seq_len)}"
         for figure in FIGURES:
             what = w(f"accuracy.{figure}_short")
             line[w("accuracy.column_measured", what=what)] = row.measured(figure) / GiB

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pages.ui.figures import Figure, byte_unit, layout, log10, log_ticks, wrapped
-from pages.ui.numbers import exact
+from pages.ui.numbers import exact, marked
 from pages.ui.palette import COLOURS, MARK, MUTED, TEXT, paler
 
 _FITS, _FITS_NOWHERE = "#0072B2|#3D9BE0", "#C9CCD1|#4A525C"
@@ -221,7 +221,7 @@ def error_strips(
         "layout": layout(
             title, hovermode="closest", showlegend=False,
             xaxis={"type": "log", "title": {"text": axis}, "tickvals": ticks, "tickangle": 0,
-                   "ticktext": [least, *(f"{tick:,g}" for tick in ticks[1:])],
+                   "ticktext": [least, *(marked(f"{tick:,g}") for tick in ticks[1:])],
                    "range": [log10(_LEAST_PERCENT) - 0.3, log10(max(largest, 1)) + 0.3]},
             yaxis={"tickvals": [len(order) - 1 - at for at in range(len(order))], "automargin": True,
                    "ticktext": [wrapped(name, 14) + " " for name in order], "showgrid": False, "zeroline": False,
