@@ -138,6 +138,8 @@ SCENES += [
     ("explore", {"model": "Llama 3 8B", "n_heads": "30", "n_layers": "16"}, {}),
     ("explore", {"model": PASTED, "config": "{nonsense"}, {}),
     ("training", {"account": "article", "attention": "eager"}, {}),
+    ("training", {"batch_size": "40", "attention": "eager"}, {"savings": True, "overhead_working": True}),
+    ("training", {"model": "Llama 3.1 405B"}, {"savings": True}),
     ("scaling", {"curve": "performance"}, {}),
     ("compare", {"compare": "Llama 3 8B;n_layers=40|Mixtral 8x7B|Mixtral 8x7B"}, {"compare_working": 0}),
     ("compare", {"compare": "7"}, {}),

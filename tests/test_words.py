@@ -86,7 +86,7 @@ def test_every_id_has_words(language):
     codes = {c for c in re.findall(r"code=\"(\w+)\"", code) if f"reasons.{c}" not in words}
     wanted |= {f"problems.{c}" for c in codes}
     wanted |= {f"notices.{n}" for n in re.findall(r"(?:Notice|\.note|\.warn)\(\s*\"(\w+)\"", code)}
-    wanted |= {f"options.lang.{option}" for option in INPUTS["lang"].options}
+    wanted |= named_options(words)
     wanted |= {f"formulas.{f.id}" for found in formulas().values() for f in found}
     wanted |= {f"units.{u.replace('/', '_per_')}" for u in units() if u != "FLOP" and not re.match(r"E|B·", u)}
     wanted |= {key for key in re.findall(r"\bw\(\s*\"([\w.]+)\"", DRAWN)}
@@ -109,8 +109,15 @@ def test_no_words_are_left_over(language):
     assert {key for key in dictionary(language) if key.startswith(("figures.", "errata."))} - figures == set()
     roles = {f"roles.{word}" for f in ROOT.glob("llmcalc/step/*.py") for word in re.findall(r'"(\w+)"', f.read_text())}
     assert {key for key in dictionary(language) if key.startswith("roles.")} - roles == set()
+    assert {key for key in dictionary(language) if key.startswith("options.")} == named_options(dictionary(language))
     pieces = {piece for id in shown_quantities() for piece in suffixes(id)}
     assert {key for key in dictionary(language) if key.startswith("quantities.")} - pieces == set()
+
+
+def named_options(words) -> set[str]:
+    """Every option of each input that has words for one of them."""
+    named = {key.split(".")[1] for key in words if key.startswith("options.")}
+    return {f"options.{input_id}.{option}" for input_id in named for option in INPUTS[input_id].options}
 
 
 def suffixes(id: str) -> set[str]:
