@@ -106,15 +106,18 @@ class Kernels:
         return op.floored(weights) if code.scores_floored else weights
 
     def _math(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """PyTorch's own fallback where no fused kernel fits: heads repeated, the matrix stored."""
-        s = self.s
+        """PyTorch's own fallback where no fused kernel fits: in fp32, heads repeated, the matrix stored."""
+        s, dtype = self.s, self.s.tape.autocast or query.dtype
         key, value = self._repeated(key), self._repeated(value)
-        query, key = op.scale(query), op.scale(key)
-        weights = op.batched_product(query, key, self._scores(), "scores")
-        del query, key
-        weights = op.softmax(op.shift(weights, "scores"))
-        weights = op.dropout(weights, s.run.dropout if "attention" in s.code.dropout_at else 0)
-        return op.batched_product(weights, value, self._out(), "attention_output")
+        with s.tape.without_autocast():
+            query, key, value = (s.tape.cast(s.tape.cast(t, dtype), "fp32") for t in (query, key, value))
+            query, key = op.scale(query), op.scale(key)
+            weights = op.batched_product(query, key, self._scores(), "scores")
+            del query, key
+            weights = op.softmax(op.shift(weights, "scores"))
+            weights = op.dropout(weights, s.run.dropout if "attention" in s.code.dropout_at else 0)
+            out = op.batched_product(weights, value, self._out(), "attention_output")
+        return s.tape.cast(out, dtype)
 
 
 class SelfAttention(Kernels):

@@ -233,7 +233,7 @@ class Decoder:
             return {
                 local: s.constant(dims, x.dtype if numbers else "bool", "attention_mask")
                 for local in sorted(wanted)
-                if eager or local or code.position_bias == "mask"
+                if eager or local or code.sdpa_mask
             }
 
     def _heads(self) -> Dim:

@@ -24,7 +24,10 @@ class Linear:
     def __call__(self, x: Tensor, dims: Dims) -> Tensor:
         s = self.s
         weight = s.dequantized(self.weight)
-        out = op.linear(x, weight, dims, self.bias, self.role)
+        if self.bias is not None and s.code.biases_added:
+            out = op.add(op.linear(x, weight, dims, None, self.role), self.bias, self.role)
+        else:
+            out = op.linear(x, weight, dims, self.bias, self.role)
         del weight
         if self.adapter is None:
             return out

@@ -13,7 +13,7 @@ class Rotary:
     def __init__(self, s: Setting, d_head: int, dtype: str) -> None:
         code = s.code
         self.s, self.dtype = s, "fp32" if code.rotary_tables_fp32 else dtype
-        self.width = code.rotary_width or int(d_head * code.rotary_fraction)
+        self.width = code.rotary_width or int(d_head * (code.rotary_fraction or 1))
         self.channels = s.dim("d_head", self.width)
         self.half = s.dim("d_head", max(1, self.width // 2))
         self.tables: list[Tensor] = []  # those that are spread out for each tensor are kept by the model itself
@@ -38,11 +38,11 @@ class Rotary:
 
     def _partly(self, x: Tensor, head: Dim, tables: list[Tensor]) -> Tensor:
         """``x`` with the part of each head that turns, turned."""
-        if head is self.channels:
+        if self.s.code.rotary_fraction is None:
             return self._rotated(x, tables)
         rest = self.s.dim("d_head", head.value - self.width)
         others = tuple(d for d in x.dims if d is not head)
-        turned, kept = op.take(x, *others, self.channels), op.take(x, *others, rest)
+        turned, kept = op.take(x, *others, self.channels), op.take(x, *others, rest)  # even where nothing is kept
         turned = self._rotated(turned, tables)
         return op.join([turned, kept], x.dims, "rotated", heads_first=True)
 
