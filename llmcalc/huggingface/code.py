@@ -196,6 +196,8 @@ def filled_in(keys: Keys, code: Code, d_head: int | None) -> Code:
         code = replace(code, softcap=keys.value("attn_logit_softcapping") is not None)
     if keys.has("final_logit_softcapping"):
         code = replace(code, logits_capped=keys.value("final_logit_softcapping") is not None)
+    if keys.flag("reorder_and_upcast_attn"):
+        code = replace(code, scores_fp32=True, scores_outside_autocast=True, scaled="product")
     if code.router_normalised and keys.has("norm_topk_prob"):
         code = replace(code, router_normalised=keys.flag("norm_topk_prob"))
     if code.rotary_fraction is None or d_head is None:

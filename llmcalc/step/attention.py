@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from llmcalc.step import operations as op
 from llmcalc.step.linear import Linear
@@ -62,9 +63,10 @@ class Kernels:
         s, code = self.s, self.s.code
         dtype, value_dtype = query.dtype, value.dtype
         key, value = self._repeated(key), self._repeated(value)
-        if code.scores_fp32:
-            query, key = s.tape.cast(query, "fp32"), s.tape.cast(key, "fp32")
-        weights = op.batched_product(query, key, self._scores(), "scores")
+        with s.tape.without_autocast() if code.scores_outside_autocast else nullcontext():
+            if code.scores_fp32:
+                query, key = s.tape.cast(query, "fp32"), s.tape.cast(key, "fp32")
+            weights = op.batched_product(query, key, self._scores(), "scores")
         if code.scaled == "scores":
             weights = op.scale(weights, "scores")
         if code.softcap:

@@ -169,8 +169,8 @@ def erf(x: Tensor) -> Tensor:
 
 
 def expm1(x: Tensor) -> Tensor:
-    """``exp(x) - 1``: keeps its result."""
-    return _unary(x, "expm1", ["output"])
+    """``exp(x) - 1``: keeps its result; in fp32 under autocast."""
+    return _unary(_in_fp32(x), "expm1", ["output"])
 
 
 def bounded(x: Tensor, role: str = "bounded") -> Tensor:

@@ -30,7 +30,8 @@ class Code:
     turns; ``rotary_complex``: cosine and sine are one table; ``rotary_local``: only local layers, where there are any,
     are rotated.
 
-    Attention without a fused kernel: ``scores_fp32``: queries and keys are brought to fp32 for their product.
+    Attention without a fused kernel: ``scores_fp32``: queries and keys are brought to fp32 for their product,
+    ``scores_outside_autocast``: which is not autocast.
     ``scaled`` by 1/√d_h: "scores" or "queries" in a step of their own, or in the "product". ``softcap``: scores go
     through a tanh (Gemma 2). ``position_bias``: ALiBi is "added" in fp32, or part of the "mask". ``scores_floored``:
     a maximum with a constant is taken (XGLM). ``mask``: "added", "filled" in, or "own": filled in from a buffer of each
@@ -73,6 +74,7 @@ class Code:
     rotary_complex: bool = False
     rotary_local: bool = False
     scores_fp32: bool = False
+    scores_outside_autocast: bool = False
     scaled: str = "scores"
     softcap: bool = False
     position_bias: str = ""
