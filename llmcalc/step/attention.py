@@ -38,7 +38,7 @@ class Kernels:
             grouped = False
         dtype = s.tape.autocast or query.dtype
         flash = dtype in _SIXTEEN_BIT and mask is None and self.head.value <= FLASH_WIDEST_HEAD
-        flash = flash and self.value_head is self.head
+        flash = flash and self.value_head.value == self.head.value
         if grouped and not (flash and code.sdpa_grouped):
             return self._math(query, key, value)
         rows, out = (s.batch, self.heads, s.tokens), self._out()
@@ -128,8 +128,8 @@ class SelfAttention(Kernels):
     def __init__(
         self, s: Setting, part: Attention, norms: dict[str, Part], inner_norm: NormLayer | None = None
     ) -> None:
-        self.s, self.part, self.inner_norm, self.rotated = s, part, inner_norm, part.d_head
-        self.head = self.value_head = s.dim("d_head", part.d_head)
+        self.s, self.part, self.inner_norm = s, part, inner_norm
+        self.head = self.value_head = self.rotated = s.dim("d_head", part.d_head)
         self.heads, self.kv_heads = s.dim("n_heads", part.n_heads), s.dim("n_kv_heads", part.n_kv_heads)
         if part.n_heads == part.n_kv_heads:
             self.kv_heads = self.heads
@@ -171,7 +171,7 @@ class SelfAttention(Kernels):
             query, key = self._normed(query, key)
         local = self.part.window is not None
         if rotary is not None and (local or not code.rotary_local):
-            query, key = rotary(query, key, self.head, local=local)
+            query, key = rotary(query, key, local=local)
             if code.qk_norm_last:
                 query, key = self._normed(query, key)
         if code.scaled == "queries":
