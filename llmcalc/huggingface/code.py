@@ -24,7 +24,7 @@ _OF_GPT2_AGE = replace(
 GPT2_CODE = replace(_OF_GPT2_AGE, joined_projections="split")
 BIGCODE_CODE = replace(GPT2_CODE, softmax_fp32=True)
 GPT1_CODE = replace(GPT2_CODE, activation="gelu_new", norm_after="sum", sdpa=False)
-GPT_NEO_CODE = replace(_OF_GPT2_AGE, scores_fp32=True, scaled="product", sdpa=False)
+GPT_NEO_CODE = replace(_OF_GPT2_AGE, local_mask=False, scores_fp32=True, scaled="product", sdpa=False)
 GPTJ_CODE = replace(GPT_NEO_CODE, scaled="scores", rotary=True, rotary_fraction=1.0, rotary_spread="tensor")
 CODEGEN_CODE = replace(GPTJ_CODE, joined_projections="split", rotary_tables_fp32=True)
 CTRL_CODE = replace(_OF_GPT2_AGE, activation="relu", embedding_scaled=True, dropout_at=("embedding", "residual"))
@@ -126,6 +126,7 @@ EXAONE_CODE = replace(LLAMA_CODE, norm_after="branch", rotary_local=True)
 GRANITE_CODE = replace(LLAMA_CODE, embedding_scaled=True, branch_scaled=True, logits_scaled=True)
 HELIUM_CODE = replace(LLAMA_CODE, norm="rms_weight_cast", rotary_spread="layer")
 GLM_CODE = replace(LLAMA_CODE, joined_gate=True, rotary_fraction=0.5, rotary_spread="layer")
+GLM4V_CODE = replace(GLM_CODE, rotary_fraction=1.0, rotary_spread="")
 ERNIE_CODE = replace(LLAMA_CODE, rotary_spread="layer", rotary_tables_fp32=True, rotary_inputs_fp32=True)
 HUNYUAN_CODE = replace(LLAMA_CODE, qk_norm_last=True)
 NANOCHAT_CODE = replace(
@@ -158,6 +159,7 @@ MINIMAX2_CODE = replace(LLAMA_CODE, rotary_fraction=1.0, router="sigmoid")
 AFMOE_CODE = replace(
     OLMO2_CODE, norm_after="", rotary_tables_fp32=False, rotary_local=True, router="sigmoid", router_scaled=True
 )
+PHI_MOE_CODE = replace(LLAMA_CODE, norm="layer_norm", router_normalised=False)
 GPT_OSS_CODE = replace(
     LLAMA_CODE,
     norm="rms_cast_last",

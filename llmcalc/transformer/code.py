@@ -35,7 +35,7 @@ class Code:
     ``scaled`` by 1/√d_h: "scores" or "queries" in a step of their own, or in the "product". ``softcap``: scores go
     through a tanh (Gemma 2). ``position_bias``: ALiBi is "added" in fp32, or part of the "mask". ``scores_floored``:
     a maximum with a constant is taken (XGLM). ``mask``: "added", "filled" in, or "own": filled in from a buffer of each
-    layer (nanoGPT). ``softmax_fp32``: the softmax asks for fp32.
+    layer (nanoGPT); ``local_mask``: local layers have another than global ones. ``softmax_fp32``: the softmax asks for fp32.
     ``sdpa``: there is a fused kernel; ``sdpa_grouped``: it is told that key/value heads are fewer (else it falls back);
     ``sdpa_mask``: it is given a mask even where a causal one is all that is needed.
 
@@ -80,6 +80,7 @@ class Code:
     position_bias: str = ""
     scores_floored: bool = False
     mask: str = "own"
+    local_mask: bool = True
     softmax_fp32: bool = False
     sdpa: bool = True
     sdpa_grouped: bool = True
