@@ -10,10 +10,6 @@ import pytest
 from golden_files import csv_rows, json_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from llmcalc import Dimensions, InputError, TrainingMemory, TrainingRun, article_training_memory, training_memory
-from llmcalc.catalog.optimizers import OPTIMIZERS
-from llmcalc.catalog.precisions import PRECISIONS
 from llmcalc.training import (
     ACCOUNTS,
     ATTENTION_KERNELS,
@@ -21,6 +17,10 @@ from llmcalc.training import (
     optimizer_memory,
     weights_memory,
 )
+
+from llmcalc import Dimensions, InputError, TrainingMemory, TrainingRun, article_training_memory, training_memory
+from llmcalc.catalog.optimizers import OPTIMIZERS
+from llmcalc.catalog.precisions import PRECISIONS
 from llmcalc.units import GiB
 
 RECIPES = {"amp_bf16": "bf16 autocast", "bf16": "bf16 pure", "fp32": "fp32"}

@@ -61,7 +61,12 @@ MIXTURES: Mapping[str, Family] = {
     ),
     "phimoe": stack(
         replace(
-            GEMMA, code=PHI_MOE_CODE, norm=LayerNorm, windows=layers.everywhere, head_bias="lm_head_bias", experts=Mixture()
+            GEMMA,
+            code=PHI_MOE_CODE,
+            norm=LayerNorm,
+            windows=layers.everywhere,
+            head_bias="lm_head_bias",
+            experts=Mixture(),
         ),
         expert_names("num_local_experts", d_expert=None),
     ),

@@ -19,7 +19,7 @@ _SIXTEEN_BIT = ("bf16", "fp16")
 
 
 class Kernels:
-    """What comes between the projections: fused or step by step. ``heads`` of ``head``, and values of ``value_head``."""
+    """What comes between the projections, fused or step by step: ``heads`` of ``head``, values of ``value_head``."""
 
     s: Setting
     heads: Dim
@@ -105,7 +105,7 @@ class Kernels:
         if mask is None:
             return weights
         weights = op.masked(weights, mask) if code.mask == "filled" else op.add(weights, mask, "scores")
-        return op.floored(weights) if code.scores_floored else weights
+        return op.bounded(weights, "scores") if code.scores_floored else weights
 
     def _math(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """PyTorch's own fallback where no fused kernel fits: in fp32, heads repeated, the matrix stored."""
@@ -163,6 +163,7 @@ class SelfAttention(Kernels):
         return lambda x: norm(x.view(*s.rows(all_heads))).view(*s.rows(heads, self.head))
 
     def __call__(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None) -> Tensor:
+        """Attention of ``x`` to itself."""
         s, code = self.s, self.s.code
         query, key, value = self._project(x)
         gate = self.gate(x, (*s.rows(), self.heads, self.head)) if self.gate is not None else None

@@ -87,6 +87,7 @@ class Layer:
             return Network(self.s, feed_forward, self.norms.get("feed_forward_inner_norm"))
 
     def __call__(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None) -> Tensor:
+        """The residual stream behind the layer."""
         if self.s.code.parallel:
             return self._parallel(x, rotary, mask)
         residual = x

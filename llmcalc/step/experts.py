@@ -128,7 +128,7 @@ def everywhere(mixture: Mixture, x: Tensor) -> Tensor:
         scores = op.scatter(op.gather(logits, chosen, chosen.dims), chosen, copies)
         scores = tape.cast(op.sigmoid(tape.cast(scores, "fp32")), logits.dtype)
         del logits
-    selected = op.repeat(x, (*copies, mixture.model))
+    selected = op.copy(x, (*copies, mixture.model))
     selected = op.multiply(selected, op.copy(scores), "expert_input")
     hidden = op.linear(selected, mixture.first, (*copies, mixture.inner), None, "expert_product")
     hidden = _activated(mixture, hidden, (*copies, mixture.width))

@@ -22,6 +22,7 @@ class Linear:
             self.adapter = rank, s.adapter(*inputs, rank), s.adapter(rank, *outputs)
 
     def __call__(self, x: Tensor, dims: Dims) -> Tensor:
+        """The product, with sides ``dims``, and what an adapter adds to it."""
         s = self.s
         weight = s.dequantized(self.weight)
         if self.bias is not None and s.code.biases_added:

@@ -178,11 +178,6 @@ def bounded(x: Tensor, role: str = "bounded") -> Tensor:
     return _unary(x, role, ["input"], temporaries=1)
 
 
-def floored(x: Tensor) -> Tensor:
-    """The maximum with a tensor that holds a constant: keeps both."""
-    return bounded(x, "scores")
-
-
 def in_python(x: Tensor, role: str, forward: int, backward: int) -> Tensor:
     """An autograd function written in Python, with so many temporaries each way: keeps its input."""
     held = [new_like(x, role) for _ in range(forward)]
@@ -333,12 +328,10 @@ def repeat_heads(x: Tensor, dims: Dims, role: str = "repeated") -> Tensor:
 # Products
 
 
-def linear(
-    x: Tensor, weight: Tensor, dims: Dims, bias: Tensor | None = None, role: str = "linear", transposed: bool = True
-) -> Tensor:
+def linear(x: Tensor, weight: Tensor, dims: Dims, bias: Tensor | None = None, role: str = "linear") -> Tensor:
     """``x @ weight``: keeps both. Under autocast both are cast: the weight once a forward pass, the input every time.
 
-    ``transposed``: the weight is kept as (out, in), so that its gradient is a view of the product's.
+    The weight is kept as (out, in), so that its gradient is a view of the product's.
     """
     tape = x.tape
     if tape.autocast:
@@ -432,11 +425,6 @@ def scatter(x: Tensor, places: Tensor, dims: Dims) -> Tensor:
         return [tape.new(before, given(grads).dtype, "gradient")]
 
     return x.tape.operation(out, [x], [places], rule)
-
-
-def repeat(x: Tensor, dims: Dims) -> Tensor:
-    """``x`` several times over, in a new tensor."""
-    return copy(x, dims)
 
 
 def biased(x: Tensor, bias: Tensor) -> Tensor:
