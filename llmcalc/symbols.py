@@ -44,6 +44,11 @@ SYMBOLS: dict[str, Symbol] = {
     "width": Symbol("w"),
     "n_qkv_heads": Symbol(r"(h + 2 h_\text{kv})"),
     "d_ff_pair": Symbol(r"2 d_\text{ff}"),
+    "d_half": Symbol(r"\tfrac{1}{2} d_r"),
+    "d_query": Symbol("(d_n + d_r)"),
+    "d_key_value": Symbol("(d_n + d_v)"),
+    "d_latent": Symbol(r"(r_\text{kv} + d_r)"),
+    "keys_and_sink": Symbol("(S + 1)", "tokens"),
     "chunk_tokens": Symbol(r"T_\text{chunk}", "tokens"),
     "lora_rank": Symbol("r"),
     # a run

@@ -24,8 +24,8 @@ _OF_GPT2_AGE = replace(
 GPT2_CODE = replace(_OF_GPT2_AGE, joined_projections="split", mask_kept=True)
 BIGCODE_CODE = replace(GPT2_CODE, softmax_fp32=True)
 GPT1_CODE = replace(GPT2_CODE, activation="gelu_new", norm_after="sum", sdpa=False)
-GPT_NEO_CODE = replace(_OF_GPT2_AGE, scores_fp32=True, scaled="product", sdpa=False)
-GPTJ_CODE = replace(GPT_NEO_CODE, scaled="scores", rotary=True, rotary_spread="tensor")
+GPT_NEO_CODE = replace(_OF_GPT2_AGE, local_mask=False, scores_fp32=True, scaled="product", sdpa=False)
+GPTJ_CODE = replace(GPT_NEO_CODE, scaled="scores", rotary=True, rotary_fraction=1.0, rotary_spread="tensor")
 CODEGEN_CODE = replace(GPTJ_CODE, joined_projections="split", rotary_tables_fp32=True)
 CTRL_CODE = replace(_OF_GPT2_AGE, activation="relu", embedding_scaled=True, dropout_at=("embedding", "residual"))
 XGLM_CODE = replace(
@@ -54,8 +54,10 @@ FALCON_CODE = replace(
     LAYER_NORM_CODE,
     activation="gelu",
     scaled="product",
+    biases_added=True,
     softmax_fp32=False,
     sdpa_grouped=False,
+    sdpa_mask=True,
     dropout_at=("residual",),
 )
 MPT_CODE = replace(
@@ -97,7 +99,9 @@ PHI_CODE = replace(
     rotary_fraction=0.5,
     dropout_at=("embedding", "attention", "residual"),
 )
-PHI3_CODE = replace(LLAMA_CODE, joined_projections="slices", joined_gate=True, dropout_at=("attention", "residual"))
+PHI3_CODE = replace(
+    LLAMA_CODE, rotary_fraction=1.0, joined_projections="slices", joined_gate=True, dropout_at=("attention", "residual")
+)
 GEMMA_CODE = replace(LLAMA_CODE, norm="rms_weight_fp32", qk_norm="rms_weight_fp32", embedding_scaled=True)
 GEMMA2_CODE = replace(GEMMA_CODE, sdpa=False)
 OLMO_CODE = replace(
@@ -122,6 +126,7 @@ EXAONE_CODE = replace(LLAMA_CODE, norm_after="branch", rotary_local=True)
 GRANITE_CODE = replace(LLAMA_CODE, embedding_scaled=True, branch_scaled=True, logits_scaled=True)
 HELIUM_CODE = replace(LLAMA_CODE, norm="rms_weight_cast", rotary_spread="layer")
 GLM_CODE = replace(LLAMA_CODE, joined_gate=True, rotary_fraction=0.5, rotary_spread="layer")
+GLM4V_CODE = replace(GLM_CODE, rotary_fraction=1.0, rotary_spread="")
 ERNIE_CODE = replace(LLAMA_CODE, rotary_spread="layer", rotary_tables_fp32=True, rotary_inputs_fp32=True)
 HUNYUAN_CODE = replace(LLAMA_CODE, qk_norm_last=True)
 NANOCHAT_CODE = replace(
@@ -149,11 +154,12 @@ GRANITE_MOE_CODE = replace(GRANITE_CODE, joined_gate=True, router="chosen_softma
 GLM4_MOE_CODE = replace(DEEPSEEK3_CODE, rotary_fraction=0.5)
 EXAONE_MOE_CODE = replace(DEEPSEEK3_CODE, rotary_local=True)
 ERNIE_MOE_CODE = replace(ERNIE_CODE, router_fp32=True, router_outside_autocast=True)
-HUNYUAN_MOE_CODE = replace(HUNYUAN_CODE, router_cast=True)
-MINIMAX2_CODE = replace(LLAMA_CODE, router="sigmoid")
+HUNYUAN_MOE_CODE = replace(HUNYUAN_CODE, router_fp32=True)  # its router is kept in fp32
+MINIMAX2_CODE = replace(LLAMA_CODE, rotary_fraction=1.0, router="sigmoid")
 AFMOE_CODE = replace(
     OLMO2_CODE, norm_after="", rotary_tables_fp32=False, rotary_local=True, router="sigmoid", router_scaled=True
 )
+PHI_MOE_CODE = replace(LLAMA_CODE, norm="layer_norm", router_normalised=False)
 GPT_OSS_CODE = replace(
     LLAMA_CODE,
     norm="rms_cast_last",
@@ -192,9 +198,11 @@ def filled_in(keys: Keys, code: Code, d_head: int | None) -> Code:
         code = replace(code, softcap=keys.value("attn_logit_softcapping") is not None)
     if keys.has("final_logit_softcapping"):
         code = replace(code, logits_capped=keys.value("final_logit_softcapping") is not None)
+    if keys.flag("reorder_and_upcast_attn"):
+        code = replace(code, scores_fp32=True, scores_outside_autocast=True, scaled="product")
     if code.router_normalised and keys.has("norm_topk_prob"):
         code = replace(code, router_normalised=keys.flag("norm_topk_prob"))
-    if not code.rotary or d_head is None:
+    if code.rotary_fraction is None or d_head is None:
         return code
     fraction = _rotary_fraction(keys)
     if keys.has("rotary_dim") and keys.optional("rotary_dim"):

@@ -20,6 +20,7 @@ from llmcalc.huggingface.code import (
     FALCON_CODE,
     GEMMA2_CODE,
     GEMMA_CODE,
+    GLM4V_CODE,
     GLM_CODE,
     GPT1_CODE,
     GPT2_CODE,
@@ -329,7 +330,7 @@ DECODERS: Mapping[str, Family] = {
     "bitnet": stack(replace(GEMMA, code=LLAMA_CODE, layout=INNER)),
     "glm": stack(Recipe(code=GLM_CODE, qkv_bias="attention_bias")),
     "glm4": stack(Recipe(code=GLM_CODE, qkv_bias="attention_bias", layout=SANDWICH)),
-    "glm4v_text": stack(Recipe(qkv_bias=True, layout=SANDWICH)),
+    "glm4v_text": stack(Recipe(code=GLM4V_CODE, qkv_bias=True, layout=SANDWICH)),
     "exaone4": stack(
         Recipe(
             code=EXAONE_CODE,

@@ -22,6 +22,7 @@ from llmcalc.huggingface.code import (
     LLAMA_CODE,
     MINIMAX2_CODE,
     OLMOE_CODE,
+    PHI_MOE_CODE,
     QWEN_MOE_CODE,
 )
 from llmcalc.huggingface.decoders import GEMMA, LLAMA, LOCAL_GLOBAL, MISTRAL, OLMO2, QWEN3
@@ -60,7 +61,12 @@ MIXTURES: Mapping[str, Family] = {
     ),
     "phimoe": stack(
         replace(
-            GEMMA, code=None, norm=LayerNorm, windows=layers.everywhere, head_bias="lm_head_bias", experts=Mixture()
+            GEMMA,
+            code=PHI_MOE_CODE,
+            norm=LayerNorm,
+            windows=layers.everywhere,
+            head_bias="lm_head_bias",
+            experts=Mixture(),
         ),
         expert_names("num_local_experts", d_expert=None),
     ),
@@ -105,7 +111,8 @@ MIXTURES: Mapping[str, Family] = {
         expert_names("num_experts"),
     ),
     "glm4v_moe_text": stack(
-        Recipe(qkv_bias="attention_bias", experts=_DEEPSEEK.experts), expert_names("n_routed_experts")
+        Recipe(code=GLM4_MOE_CODE, qkv_bias="attention_bias", experts=_DEEPSEEK.experts),
+        expert_names("n_routed_experts"),
     ),
     "glm4_moe_lite": stack(
         Recipe(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from llmcalc.step import operations as op
 from llmcalc.step.linear import Linear
@@ -18,7 +19,7 @@ _SIXTEEN_BIT = ("bf16", "fp16")
 
 
 class Kernels:
-    """What comes between the projections: fused or step by step. ``heads`` of ``head``, and values of ``value_head``."""
+    """What comes between the projections, fused or step by step: ``heads`` of ``head``, values of ``value_head``."""
 
     s: Setting
     heads: Dim
@@ -37,7 +38,7 @@ class Kernels:
             grouped = False
         dtype = s.tape.autocast or query.dtype
         flash = dtype in _SIXTEEN_BIT and mask is None and self.head.value <= FLASH_WIDEST_HEAD
-        flash = flash and self.value_head is self.head
+        flash = flash and self.value_head.value == self.head.value
         if grouped and not (flash and code.sdpa_grouped):
             return self._math(query, key, value)
         rows, out = (s.batch, self.heads, s.tokens), self._out()
@@ -62,9 +63,10 @@ class Kernels:
         s, code = self.s, self.s.code
         dtype, value_dtype = query.dtype, value.dtype
         key, value = self._repeated(key), self._repeated(value)
-        if code.scores_fp32:
-            query, key = s.tape.cast(query, "fp32"), s.tape.cast(key, "fp32")
-        weights = op.batched_product(query, key, self._scores(), "scores")
+        with s.tape.without_autocast() if code.scores_outside_autocast else nullcontext():
+            if code.scores_fp32:
+                query, key = s.tape.cast(query, "fp32"), s.tape.cast(key, "fp32")
+            weights = op.batched_product(query, key, self._scores(), "scores")
         if code.scaled == "scores":
             weights = op.scale(weights, "scores")
         if code.softcap:
@@ -103,18 +105,21 @@ class Kernels:
         if mask is None:
             return weights
         weights = op.masked(weights, mask) if code.mask == "filled" else op.add(weights, mask, "scores")
-        return op.floored(weights) if code.scores_floored else weights
+        return op.bounded(weights, "scores") if code.scores_floored else weights
 
     def _math(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """PyTorch's own fallback where no fused kernel fits: heads repeated, the matrix stored."""
-        s = self.s
+        """PyTorch's own fallback where no fused kernel fits: in fp32, heads repeated, the matrix stored."""
+        s, dtype = self.s, self.s.tape.autocast or query.dtype
         key, value = self._repeated(key), self._repeated(value)
-        query, key = op.scale(query), op.scale(key)
-        weights = op.batched_product(query, key, self._scores(), "scores")
-        del query, key
-        weights = op.softmax(op.shift(weights, "scores"))
-        weights = op.dropout(weights, s.run.dropout if "attention" in s.code.dropout_at else 0)
-        return op.batched_product(weights, value, self._out(), "attention_output")
+        with s.tape.without_autocast():
+            query, key, value = (s.tape.cast(s.tape.cast(t, dtype), "fp32") for t in (query, key, value))
+            query, key = op.scale(query), op.scale(key)
+            weights = op.batched_product(query, key, self._scores(), "scores")
+            del query, key
+            weights = op.softmax(op.shift(weights, "scores"))
+            weights = op.dropout(weights, s.run.dropout if "attention" in s.code.dropout_at else 0)
+            out = op.batched_product(weights, value, self._out(), "attention_output")
+        return s.tape.cast(out, dtype)
 
 
 class SelfAttention(Kernels):
@@ -123,8 +128,8 @@ class SelfAttention(Kernels):
     def __init__(
         self, s: Setting, part: Attention, norms: dict[str, Part], inner_norm: NormLayer | None = None
     ) -> None:
-        self.s, self.part, self.inner_norm, self.rotated = s, part, inner_norm, part.d_head
-        self.head = self.value_head = s.dim("d_head", part.d_head)
+        self.s, self.part, self.inner_norm = s, part, inner_norm
+        self.head = self.value_head = self.rotated = s.dim("d_head", part.d_head)
         self.heads, self.kv_heads = s.dim("n_heads", part.n_heads), s.dim("n_kv_heads", part.n_kv_heads)
         if part.n_heads == part.n_kv_heads:
             self.kv_heads = self.heads
@@ -158,6 +163,7 @@ class SelfAttention(Kernels):
         return lambda x: norm(x.view(*s.rows(all_heads))).view(*s.rows(heads, self.head))
 
     def __call__(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None) -> Tensor:
+        """Attention of ``x`` to itself."""
         s, code = self.s, self.s.code
         query, key, value = self._project(x)
         gate = self.gate(x, (*s.rows(), self.heads, self.head)) if self.gate is not None else None
@@ -166,7 +172,7 @@ class SelfAttention(Kernels):
             query, key = self._normed(query, key)
         local = self.part.window is not None
         if rotary is not None and (local or not code.rotary_local):
-            query, key = rotary(query, key, self.head, local=local)
+            query, key = rotary(query, key, local=local)
             if code.qk_norm_last:
                 query, key = self._normed(query, key)
         if code.scaled == "queries":

@@ -87,6 +87,7 @@ class Layer:
             return Network(self.s, feed_forward, self.norms.get("feed_forward_inner_norm"))
 
     def __call__(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None) -> Tensor:
+        """The residual stream behind the layer."""
         if self.s.code.parallel:
             return self._parallel(x, rotary, mask)
         residual = x
@@ -182,7 +183,7 @@ class Decoder:
             rotary, masks = self._rotary(x), self._masks(x)
         for i, layer in enumerate(self.layers):
             with s.tape.at("forward", i):
-                mask = masks.get(self._local(layer.window))
+                mask = masks.get(self._mask_of(layer.window))
                 if s.run.recompute == "full":
                     x = s.tape.checkpoint(lambda x, layer=layer, mask=mask: layer(x, rotary, mask), x)
                 else:
@@ -217,23 +218,31 @@ class Decoder:
             return None
         return Rotary(self.s, self.layers[0].attention.rotated, x.dtype)
 
-    def _local(self, window: int | None) -> bool:
-        return window is not None and _all(self.s.run.seq_len >= window)
+    def _mask_of(self, window: int | None) -> str:
+        """Which mask a layer with this window takes: a fused kernel needs none for a window that holds all tokens."""
+        s = self.s
+        if window is None or not s.code.local_mask:
+            return "global"
+        return "local" if self.unfused or _all(s.run.seq_len >= window) else "global"
 
-    def _masks(self, x: Tensor) -> dict[bool, Tensor]:
-        """The mask of global and of local layers, where they need one."""
+    @property
+    def unfused(self) -> bool:
+        """Whether attention runs step by step."""
+        return self.s.run.attention == "eager" or not self.s.code.sdpa
+
+    def _masks(self, x: Tensor) -> dict[str, Tensor]:
+        """The masks of global and of local layers, where they need one."""
         s, code = self.s, self.s.code
         if code.mask == "own":
             return {}
-        eager = s.run.attention == "eager" or not code.sdpa
-        numbers = code.position_bias == "mask" or (eager and code.mask == "added")
+        numbers = code.position_bias == "mask" or (self.unfused and code.mask == "added")
         dims = (s.batch, *([self._heads()] if code.position_bias == "mask" else []), s.tokens, s.keys)
-        wanted = {self._local(layer.window) for layer in self.layers}
+        wanted = sorted({self._mask_of(layer.window) for layer in self.layers})
         with s.tape.serving("attention"):
             return {
-                local: s.constant(dims, x.dtype if numbers else "bool", "attention_mask")
-                for local in sorted(wanted)
-                if eager or local or code.position_bias == "mask"
+                which: s.constant(dims, x.dtype if numbers else "bool", "attention_mask")
+                for which in wanted
+                if self.unfused or which == "local" or code.sdpa_mask
             }
 
     def _heads(self) -> Dim:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from llmcalc.step import operations as op
 from llmcalc.step.activations import activation
 from llmcalc.step.feedforward import Network
 from llmcalc.step.linear import Linear
 from llmcalc.step.setting import Setting
-from llmcalc.step.tape import Tensor
+from llmcalc.step.tape import Dims, Tensor
 from llmcalc.transformer.experts import Experts, Router, SharedGate
 from llmcalc.transformer.feedforward import FeedForward
 
@@ -28,7 +29,7 @@ class TokenRouter:
         s, dims = self.s, self.s.rows(self.choices)
         if not s.code.router_fp32:
             return self.linear(x, dims)
-        with s.tape.without_autocast() if s.code.router_outside_autocast else s.tape.serving("router"):
+        with s.tape.without_autocast() if s.code.router_outside_autocast else nullcontext():
             x, weight = s.tape.cast(x, "fp32"), s.tape.cast(self.linear.weight, "fp32")
             return op.linear(x, weight, dims, self.linear.bias, "router")
 
@@ -127,7 +128,7 @@ def everywhere(mixture: Mixture, x: Tensor) -> Tensor:
         scores = op.scatter(op.gather(logits, chosen, chosen.dims), chosen, copies)
         scores = tape.cast(op.sigmoid(tape.cast(scores, "fp32")), logits.dtype)
         del logits
-    selected = op.repeat(x, (*copies, mixture.model))
+    selected = op.copy(x, (*copies, mixture.model))
     selected = op.multiply(selected, op.copy(scores), "expert_input")
     hidden = op.linear(selected, mixture.first, (*copies, mixture.inner), None, "expert_product")
     hidden = _activated(mixture, hidden, (*copies, mixture.width))
@@ -136,7 +137,7 @@ def everywhere(mixture: Mixture, x: Tensor) -> Tensor:
     return op.total(out, mixture.choices)
 
 
-def _activated(mixture: Mixture, hidden: Tensor, wide: tuple) -> Tensor:  # type: ignore[type-arg]
+def _activated(mixture: Mixture, hidden: Tensor, wide: Dims) -> Tensor:
     act = activation(mixture.s.code.activation)
     if not mixture.gated:
         return act(hidden)

@@ -33,6 +33,7 @@ class Network:
             self.activation = partial(self.activation, learned=s.weight(s.dim("width", part.learned_activation)))
 
     def __call__(self, x: Tensor) -> Tensor:
+        """The network's output for ``x``."""
         s, act = self.s, self.activation
         wide = s.rows(self.width)
         if not self.part.gated:

@@ -17,11 +17,10 @@ class LatentSelfAttention(Kernels):
     """Queries through a narrow vector or straight, keys and values through one that is shared by all heads."""
 
     def __init__(self, s: Setting, part: LatentAttention, norms: dict[str, Part]) -> None:
-        self.s, self.part, self.rotated = s, part, part.d_rope
+        self.s, self.part = s, part
         self.heads = self.kv_heads = s.dim("n_heads", part.n_heads)
-        self.head = s.dim("d_head", part.d_nope + part.d_rope)
-        self.value_head = s.dim("d_head", part.d_value)
-        self.nope, self.rope = s.dim("d_nope", part.d_nope), s.dim("d_head", part.d_rope)
+        self.head, self.value_head = s.dim("d_query", part.d_nope + part.d_rope), s.dim("d_value", part.d_value)
+        self.nope, self.rotated = s.dim("d_nope", part.d_nope), s.dim("d_rope", part.d_rope)
         self.rank = s.dim("kv_lora_rank", part.kv_lora_rank)
         self.pair = s.dim("d_key_value", part.d_nope + part.d_value)
         self.latent = s.dim("d_latent", part.kv_lora_rank + part.d_rope)
@@ -45,14 +44,14 @@ class LatentSelfAttention(Kernels):
         """Attention of ``x`` to itself."""
         s = self.s
         query = self._queries(x)
-        narrow, key_turned = op.split(self.down(x, s.rows(self.latent)), s.rows(self.rank), s.rows(self.rope))
+        narrow, key_turned = op.split(self.down(x, s.rows(self.latent)), s.rows(self.rank), s.rows(self.rotated))
         del x
         wide = self.norm(narrow)
         del narrow
-        kept, turned = op.split(query, (*s.rows(), self.heads, self.nope), (*s.rows(), self.heads, self.rope))
+        kept, turned = op.split(query, (*s.rows(), self.heads, self.nope), (*s.rows(), self.heads, self.rotated))
         del query
         if rotary is not None:
-            turned, key_turned = rotary(turned, key_turned, self.rope, local=False)
+            turned, key_turned = rotary(turned, key_turned, local=False)
         query = op.join([kept, turned], (*s.rows(), self.heads, self.head), "query", heads_first=True)
         del kept, turned
         pair = self.up(wide, (*s.rows(), self.heads, self.pair))

@@ -22,9 +22,13 @@ class Linear:
             self.adapter = rank, s.adapter(*inputs, rank), s.adapter(rank, *outputs)
 
     def __call__(self, x: Tensor, dims: Dims) -> Tensor:
+        """The product, with sides ``dims``, and what an adapter adds to it."""
         s = self.s
         weight = s.dequantized(self.weight)
-        out = op.linear(x, weight, dims, self.bias, self.role)
+        if self.bias is not None and s.code.biases_added:
+            out = op.add(op.linear(x, weight, dims, None, self.role), self.bias, self.role)
+        else:
+            out = op.linear(x, weight, dims, self.bias, self.role)
         del weight
         if self.adapter is None:
             return out

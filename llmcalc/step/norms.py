@@ -112,6 +112,7 @@ class NormLayer:
         self.weights = [s.weight(*(shape or (channels,))) for _ in range(n_weights)]
 
     def __call__(self, x: Tensor) -> Tensor:
+        """``x``, normalised."""
         with self.s.tape.serving("norm"):
             return self.function(x, self.weights, self.channels)
 

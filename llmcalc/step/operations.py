@@ -169,18 +169,13 @@ def erf(x: Tensor) -> Tensor:
 
 
 def expm1(x: Tensor) -> Tensor:
-    """``exp(x) - 1``: keeps its result."""
-    return _unary(x, "expm1", ["output"])
+    """``exp(x) - 1``: keeps its result; in fp32 under autocast."""
+    return _unary(_in_fp32(x), "expm1", ["output"])
 
 
 def bounded(x: Tensor, role: str = "bounded") -> Tensor:
     """``x`` or a constant, whichever is larger or smaller: keeps its input."""
     return _unary(x, role, ["input"], temporaries=1)
-
-
-def floored(x: Tensor) -> Tensor:
-    """The maximum with a tensor that holds a constant: keeps both."""
-    return bounded(x, "scores")
 
 
 def in_python(x: Tensor, role: str, forward: int, backward: int) -> Tensor:
@@ -333,12 +328,10 @@ def repeat_heads(x: Tensor, dims: Dims, role: str = "repeated") -> Tensor:
 # Products
 
 
-def linear(
-    x: Tensor, weight: Tensor, dims: Dims, bias: Tensor | None = None, role: str = "linear", transposed: bool = True
-) -> Tensor:
+def linear(x: Tensor, weight: Tensor, dims: Dims, bias: Tensor | None = None, role: str = "linear") -> Tensor:
     """``x @ weight``: keeps both. Under autocast both are cast: the weight once a forward pass, the input every time.
 
-    ``transposed``: the weight is kept as (out, in), so that its gradient is a view of the product's.
+    The weight is kept as (out, in), so that its gradient is a view of the product's.
     """
     tape = x.tape
     if tape.autocast:
@@ -432,11 +425,6 @@ def scatter(x: Tensor, places: Tensor, dims: Dims) -> Tensor:
         return [tape.new(before, given(grads).dtype, "gradient")]
 
     return x.tape.operation(out, [x], [places], rule)
-
-
-def repeat(x: Tensor, dims: Dims) -> Tensor:
-    """``x`` several times over, in a new tensor."""
-    return copy(x, dims)
 
 
 def biased(x: Tensor, bias: Tensor) -> Tensor:

@@ -8,26 +8,27 @@ from llmcalc.step.tape import Dim, Tensor
 
 
 class Rotary:
-    """Cosines and sines of every position, made once a forward pass; rotates queries and keys of heads ``d_head``."""
+    """Cosines and sines of every position, made once a forward pass; rotates queries and keys of ``head`` channels."""
 
-    def __init__(self, s: Setting, d_head: int, dtype: str) -> None:
+    def __init__(self, s: Setting, head: Dim, dtype: str) -> None:
         code = s.code
-        self.s, self.dtype = s, "fp32" if code.rotary_tables_fp32 else dtype
-        self.width = code.rotary_width or int(d_head * code.rotary_fraction)
-        self.channels = s.dim("d_head", self.width)
-        self.half = s.dim("d_head", max(1, self.width // 2))
+        self.s, self.head, self.dtype = s, head, "fp32" if code.rotary_tables_fp32 else dtype
+        self.channels = head
+        if code.rotary_fraction is not None:
+            self.channels = s.dim("d_rope", code.rotary_width or int(head.value * code.rotary_fraction))
+        self.half = s.dim("d_half", max(1, self.channels.value // 2))
         self.tables: list[Tensor] = []  # those that are spread out for each tensor are kept by the model itself
         if code.rotary_spread != "tensor":
             with s.tape.serving("positions"):
                 self.tables = [table for _ in range(code.rotary_tables) for table in self._made()]
 
-    def __call__(self, query: Tensor, key: Tensor, head: Dim, local: bool) -> tuple[Tensor, Tensor]:
+    def __call__(self, query: Tensor, key: Tensor, local: bool) -> tuple[Tensor, Tensor]:
         """Both, rotated; ``local`` layers take the last set of angles, the others the first."""
         spread = self.s.code.rotary_spread
         n = len(self.tables) // self.s.code.rotary_tables
         tables = self._made() if spread == "layer" else self.tables[-n:] if local else self.tables[:n]
-        query = self._partly(query, head, self._made() if spread == "tensor" else tables)
-        key = self._partly(key, head, self._made() if spread == "tensor" else tables)
+        query = self._partly(query, self._made() if spread == "tensor" else tables)
+        key = self._partly(key, self._made() if spread == "tensor" else tables)
         return query, key
 
     def _made(self) -> list[Tensor]:
@@ -36,13 +37,13 @@ class Rotary:
         n_tables = 1 if code.rotary_complex else 2
         return [self.s.constant((self.s.tokens, wide), self.dtype, "rotary") for _ in range(n_tables)]
 
-    def _partly(self, x: Tensor, head: Dim, tables: list[Tensor]) -> Tensor:
+    def _partly(self, x: Tensor, tables: list[Tensor]) -> Tensor:
         """``x`` with the part of each head that turns, turned."""
-        if head is self.channels:
+        if self.s.code.rotary_fraction is None:
             return self._rotated(x, tables)
-        rest = self.s.dim("d_head", head.value - self.width)
-        others = tuple(d for d in x.dims if d is not head)
-        turned, kept = op.take(x, *others, self.channels), op.take(x, *others, rest)
+        rest = self.s.dim("d_nope", self.head.value - self.channels.value)
+        others = tuple(d for d in x.dims if d is not self.head)
+        turned, kept = op.take(x, *others, self.channels), op.take(x, *others, rest)  # even where nothing is kept
         turned = self._rotated(turned, tables)
         return op.join([turned, kept], x.dims, "rotated", heads_first=True)
 

@@ -28,7 +28,7 @@ class Setting:
         self.batch = Dim("batch_size", self.run.batch_size)
         self.tokens = Dim("seq_len", self.run.seq_len)
         self.keys = Dim("seq_len", self.run.seq_len)
-        self.keys_and_sink = Dim("keys", self.run.seq_len + 1)
+        self.keys_and_sink = Dim("keys_and_sink", self.run.seq_len + 1)
 
     @property
     def weight_dtype(self) -> str:

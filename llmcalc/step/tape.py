@@ -1,6 +1,6 @@
 """Tensors that have a size and no numbers, and an autograd that runs on them.
 
-The model's code of `llmcalc.step.modules` runs on these tensors operation by operation, as PyTorch would run it on real
+The model's code of `llmcalc.step.decoder` runs on these tensors operation by operation, as PyTorch would run it on real
 ones. A tensor's memory is freed when the last reference to it goes, which here too is Python's own reference counting:
 a local variable of the model's code keeps a tensor alive exactly as long as it does in PyTorch. Every allocation and
 every free is an `Event`.
@@ -67,7 +67,7 @@ class Kind:
 
 
 class Event(NamedTuple):
-    """An allocation (sign 1) or a free (-1) of ``kind``, with the place where it happens and where the memory is from."""
+    """An allocation (sign 1) or a free (-1) of ``kind``: where it happens, and where the memory is from."""
 
     place: Place
     sign: int
@@ -108,6 +108,7 @@ class Tensor:
 
     @property
     def tape(self) -> Tape:
+        """The device that it is on."""
         return self.storage.tape
 
     def view(self, *dims: Dim) -> Tensor:

@@ -17,24 +17,29 @@ class Code:
     ``parallel``: attention and feed-forward network read the same input. ``activation`` names a nonlinearity of
     `llmcalc.step.activations`. ``joined_gate``: gate and input come out of one product.
 
+    ``biases_added``: biases are added in a step of their own, which is not autocast (Falcon).
     ``joined_projections``: how queries, keys and values come out of one product: "split" in three, "slices" by slicing,
     "indexed" keys and values by lists of indices, which copy (Falcon), "spread" copied for every head at once (Falcon's
     new architecture); "no": three products. ``projections_clamped``: they are clamped.
 
-    ``rotary``: queries and keys are rotated: ``rotary_width`` channels of a head (None: its ``rotary_fraction``).
+    ``rotary``: queries and keys are rotated. ``rotary_fraction``: that part of each head, which is then joined with the
+    rest, even where that is nothing (None: whole heads); ``rotary_width``: so many channels instead.
     ``rotary_tables``: how many sets of angles there are (2: local layers have their own). ``rotary_spread``: tables are
     spread out again in each "layer" or for each "tensor" ("": never). ``rotary_tables_fp32``: they are left in fp32;
     ``rotary_inputs_fp32``: queries and keys are brought to fp32 first; ``rotary_tables_half``: as wide as half of what
     turns; ``rotary_complex``: cosine and sine are one table; ``rotary_local``: only local layers, where there are any,
     are rotated.
 
-    Attention without a fused kernel: ``scores_fp32``: queries and keys are brought to fp32 for their product.
+    Attention without a fused kernel: ``scores_fp32``: queries and keys are brought to fp32 for their product,
+    ``scores_outside_autocast``: which is not autocast.
     ``scaled`` by 1/√d_h: "scores" or "queries" in a step of their own, or in the "product". ``softcap``: scores go
     through a tanh (Gemma 2). ``position_bias``: ALiBi is "added" in fp32, or part of the "mask". ``scores_floored``:
     a maximum with a constant is taken (XGLM). ``mask``: "added", "filled" in, or "own": filled in from a buffer of each
-    layer (nanoGPT). ``mask_kept``: a checkpointed layer takes it by position, which autograd keeps (by name: the layer's
-    closure holds it). ``softmax_fp32``: the softmax asks for fp32.
-    ``sdpa``: there is a fused kernel; ``sdpa_grouped``: it is told that key/value heads are fewer (else it falls back).
+    layer (nanoGPT); ``local_mask``: local layers have another than global ones; ``mask_kept``: a checkpointed layer
+    takes it by position, which autograd keeps (by name: the layer's closure holds it). ``softmax_fp32``: the softmax
+    asks for fp32.
+    ``sdpa``: there is a fused kernel; ``sdpa_grouped``: it is told that key/value heads are fewer (else it falls back);
+    ``sdpa_mask``: it is given a mask even where a causal one is all that is needed.
 
     ``embedding_scaled``: embeddings are multiplied by a number. ``branch_scaled``: so is what each branch adds
     (Granite). ``logits_scaled``: so are logits; ``logits_capped``: they go through a tanh (Gemma 2).
@@ -57,11 +62,12 @@ class Code:
     parallel: bool = False
     activation: str = "gelu"
     joined_gate: bool = False
+    biases_added: bool = False
     joined_projections: str = "split"
     projections_clamped: bool = False
     rotary: bool = False
     rotary_width: int | None = None
-    rotary_fraction: float = 1.0
+    rotary_fraction: float | None = None
     rotary_tables: int = 1
     rotary_spread: str = ""
     rotary_tables_fp32: bool = False
@@ -70,15 +76,18 @@ class Code:
     rotary_complex: bool = False
     rotary_local: bool = False
     scores_fp32: bool = False
+    scores_outside_autocast: bool = False
     scaled: str = "scores"
     softcap: bool = False
     position_bias: str = ""
     scores_floored: bool = False
     mask: str = "own"
     mask_kept: bool = False
+    local_mask: bool = True
     softmax_fp32: bool = False
     sdpa: bool = True
     sdpa_grouped: bool = True
+    sdpa_mask: bool = False
     embedding_scaled: bool = False
     branch_scaled: bool = False
     logits_scaled: bool = False

@@ -1,0 +1,115 @@
+"""Every family's training step: its code creates the weights that are counted, and runs however it is told to."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from llmcalc import InputError, TrainingRun, from_config, training_step
+from llmcalc.catalog.models import model, models
+from llmcalc.huggingface.decoders import DECODERS
+from llmcalc.huggingface.families import FAMILIES
+from llmcalc.huggingface.mixtures import MIXTURES
+from llmcalc.step.activations import ACTIVATIONS
+from llmcalc.step.experts import EXPERTS
+from llmcalc.step.norms import NORMS
+from llmcalc.step.run import ATTENTIONS, RECOMPUTATIONS
+from llmcalc.step.timeline import weights_of
+
+NOT_READ = {"granite_swa"}
+SIZES = {
+    "d_model": 96,
+    "n_layers": 4,
+    "n_heads": 4,
+    "n_kv_heads": 2,
+    "d_head": 24,
+    "d_ff": 160,
+    "vocab_size": 320,
+    "n_positions": 64,
+    "n_experts": 4,
+    "top_k": 2,
+    "d_expert": 80,
+}
+LATENT = {
+    "kv_lora_rank": 40,
+    "q_lora_rank": 56,
+    "qk_rope_head_dim": 12,
+    "qk_nope_head_dim": 20,
+    "v_head_dim": 24,
+    "head_dim": 12,
+}
+MORE = {
+    "gpt_neo": {"attention_types": [[["global", "local"], 2]], "window_size": 8},
+    "gptj": {"rotary_dim": 12},
+    "codegen": {"rotary_dim": 12},
+    "dots1": {"n_shared_experts": 1},
+    **dict.fromkeys(("deepseek_v2", "deepseek_v3", "kimi_k2", "minicpm3", "youtu", "glm4_moe_lite"), LATENT),
+    # the other ways in which a family's layers may run
+    "falcon new": {"new_decoder_architecture": True, "num_kv_heads": 2},
+    "falcon alibi": {"alibi": True, "multi_query": False, "parallel_attn": False, "bias": True, "num_kv_heads": 4},
+    "opt after": {"do_layer_norm_before": False, "word_embed_proj_dim": 48},
+    "gpt_neox sequential": {"use_parallel_residual": False},
+    "gpt2 upcast": {"reorder_and_upcast_attn": True},
+    "cohere qk": {"use_qk_norm": True},
+    "stablelm qk": {"qk_layernorm": True, "use_parallel_residual": True},
+    "phi qk": {"qk_layernorm": True},
+    "phi3 partial": {"partial_rotary_factor": 0.5},
+    "olmo clamped": {"clip_qkv": 8.0},
+}
+STACKS = {**DECODERS, **MIXTURES}
+CASES = [*STACKS, *(name for name in MORE if name not in STACKS)]
+every_case = pytest.mark.parametrize("case", CASES)
+
+
+def small(case):
+    family = case.split()[0]
+    sizes = {key: SIZES[name] for name, key in FAMILIES[family].names.items() if name in SIZES}
+    return from_config({"model_type": family, **sizes, **MORE.get(case, {})})
+
+
+@every_case
+def test_the_code_creates_as_many_weights_as_are_counted(case):
+    made = small(case)
+    if case in NOT_READ:
+        assert made.code is None
+        return
+    assert weights_of(made, TrainingRun())[2] == made.parameters().value
+
+
+@every_case
+@pytest.mark.parametrize(("attention", "recompute"), list(itertools.product(ATTENTIONS, RECOMPUTATIONS)))
+def test_a_step_runs_however_it_is_told_to(case, attention, recompute):
+    if case in NOT_READ:
+        return
+    run = TrainingRun(batch_size=2, seq_len=20, attention=attention, recompute=recompute, dropout=0.1)
+    step = training_step(small(case), run)
+    assert 0 < step.saved_activations.value < step.peak.value
+
+
+@pytest.mark.parametrize("id", list(models()))
+def test_a_published_models_code_creates_as_many_weights_as_are_counted(id):
+    published = from_config(model(id).config)
+    if published.code is not None:
+        assert weights_of(published, TrainingRun())[2] == published.parameters().value
+
+
+def test_every_published_decoder_of_a_family_that_was_read_is_simulated():
+    unread = {model(id).config["model_type"] for id in models() if from_config(model(id).config).code is None}
+    assert not (unread & set(STACKS)) - NOT_READ
+
+
+@every_case
+def test_a_code_names_what_there_is(case):
+    code = small(case).code
+    if code is not None:
+        assert {code.norm, code.qk_norm} <= set(NORMS)
+        assert code.activation in ACTIVATIONS
+        assert code.experts in EXPERTS
+
+
+def test_a_nonlinearity_that_was_not_read_is_refused_in_a_step_only():
+    made = from_config({"model_type": "llama", "hidden_act": "snake"})
+    assert made.parameters().value
+    with pytest.raises(InputError, match="snake"):
+        weights_of(made, TrainingRun())
