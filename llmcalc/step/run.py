@@ -56,7 +56,7 @@ class TrainingRun:
     loss: str = "hf"
     loss_chunks: int | None = None
     keep_logits: bool = False
-    gradient_accumulation: int = 1
+    gradient_accumulation: Size = 1
     set_to_none: bool = True
     lora_rank: int = 0
     lora_targets: str = "attention"
@@ -92,5 +92,7 @@ class TrainingRun:
 
     @property
     def gradients_stay(self) -> bool:
-        """Gradients of before are there during the forward pass: accumulated, or zeroed but not freed."""
-        return self.gradient_accumulation > 1 or not self.set_to_none
+        """Gradients of before are there during the forward pass: accumulated, zeroed but not freed, or in a buffer of
+        their own, where their format is not that of the weights."""
+        apart = self.numbers.gradients != self.numbers.weights
+        return bool(np.any(self.gradient_accumulation > 1)) or not self.set_to_none or apart
