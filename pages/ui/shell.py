@@ -30,8 +30,8 @@ from pages.ui.choose import coded_problem, config_reader, model_menu, problem_wo
 from pages.ui.pins import pin_problems
 from pages.ui.words import w
 
-PAGES = ("explore", "parameters", "training", "compare", "scaling", "article", "method")
-OPEN_GROUP = {"training": "run", "scaling": "scaling"}
+PAGES = ("explore", "parameters", "training", "cluster", "compare", "scaling", "article", "method")
+OPEN_GROUP = {"training": "run", "cluster": "cluster", "scaling": "scaling"}
 HOST_KEYS = ("embed", "embed_options")
 
 
@@ -150,7 +150,7 @@ def sidebar(page: str) -> None:
         for declared in (*in_group("shape"), *in_group("size")):
             ask(declared.id)
             _problems_beside(declared.id, problems)
-        for group in ("architecture", "run", "scaling", "comparison"):
+        for group in ("architecture", "run", "devices", "cluster", "scaling", "comparison"):
             with st.expander(w(f"sidebar.{group}"), expanded=group == OPEN_GROUP.get(page)):
                 for declared in in_group(group):
                     ask(declared.id, placeholder=_derived(declared.id, config))
@@ -182,6 +182,8 @@ def _configuration(items: tuple[tuple[str, Any], ...]) -> Configuration:
 def _derived(input_id: str, config: Configuration) -> str | None:
     """What an empty field stands for at present."""
     d = config.dimensions
+    if input_id == "global_batch":
+        return f"{config.cluster.global_batch:,}"
     if config.base.config is not None:
         return None
     derived = {"d_ff": d.ffn_width, "n_kv_heads": d.kv_heads, "d_head": d.head_width}
