@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from llmcalc.article import ArticleStep, article_step
 from llmcalc.bases import SHAPE, Base, base
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
 from llmcalc.catalog.presets import PRESETS
+from llmcalc.devices.layout import Layout, check_layout
+from llmcalc.devices.plans import Cluster, plans, settings
+from llmcalc.devices.rank import RankMemory, rank_memory
 from llmcalc.errors import InputError
 from llmcalc.inference import inference_memory
 from llmcalc.inputs import DEFAULTS, INPUTS, Integer
@@ -25,6 +28,9 @@ from llmcalc.step.step import Step, peak_sweep, training_step
 from llmcalc.transformer.dimensions import Dimensions, plain_sizes
 from llmcalc.transformer.model import Model
 from llmcalc.units import human
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # A cluster of the largest size announced; what needs more is a slip of the hand, and is said to be
 # The inputs beside which a problem can be shown
@@ -148,6 +154,60 @@ class Configuration:
         """The training step in the account that the reader chose."""
         return self.article if self.values["account"] == "article" else self.step
 
+    # Several devices
+
+    @cached_property
+    def _laid_out(self) -> tuple[Layout, tuple[InputError, ...]]:
+        """The layout as asked, without what cannot be, and what that is."""
+        asked = {f.name: self.values[f.name] for f in fields(Layout)}
+        problems: list[InputError] = []
+        while True:
+            layout = Layout(**asked)
+            try:
+                check_layout(self._run_as, self.run, layout)
+                return layout, tuple(problems)
+            except InputError as error:
+                problems.append(error)
+                asked[error.input_id] = DEFAULTS[error.input_id]
+
+    @property
+    def layout(self) -> Layout:
+        """How the step is laid out over devices: as asked, or the nearest that can be."""
+        return self._laid_out[0]
+
+    @cached_property
+    def rank(self) -> RankMemory:
+        """What the device that needs most holds of a step laid out so."""
+        return rank_memory(self._run_as, self.run, self.layout, counted=self.model)
+
+    def rank_of(self, plan: Mapping[str, Any]) -> RankMemory:
+        """The same of one of the `plans`."""
+        return Configuration({**self.values, **settings(plan)}).rank
+
+    def uses(self, plan: Mapping[str, Any]) -> bool:
+        """Whether the inputs are set to one of the `plans`."""
+        return all(self.values[id] == value for id, value in settings(plan).items())
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        """The devices that a plan is made for. Without a global batch of its own, a plan keeps that of the run."""
+        run, asked = self.run, self.values["global_batch"]
+        return Cluster(
+            devices=self.values["n_devices"],
+            memory=self.accelerator.memory,
+            global_batch=asked or run.batch_size * run.gradient_accumulation * self.layout.data_parallel,
+            node=self.values["node_size"],
+        )
+
+    @cached_property
+    def plans(self) -> pd.DataFrame:
+        """Every plan for the cluster, the best first.
+
+        Raises InputError where there is none.
+        """
+        offload = self.layout.offload_optimizer
+        return plans(self._run_as, self.run, self.cluster, counted=self.model, offload_optimizer=offload)
+
     @cached_property
     def inference(self) -> Quantity:
         """Memory of inference with a full cache."""
@@ -201,7 +261,7 @@ class Configuration:
     @cached_property
     def problems(self) -> tuple[InputError, ...]:
         """All that is contradictory or beyond any machine, each naming the input to change."""
-        found = [_within_range(problem) for problem in self._counted[2]]
+        found = [*(_within_range(problem) for problem in self._counted[2]), *self._laid_out[1]]
         peak, device = self.training.peak.value, self.accelerator
         if peak > LARGEST_CLUSTER_DEVICES * max(a.memory for a in ACCELERATORS.values()):
             found.append(

@@ -258,6 +258,20 @@ _ALL: tuple[Input, ...] = (
     Choice(id="curve", group="scaling", options=("loss", "performance"), default="loss"),
     Real(id="alpha", group="scaling", low=0.01, high=1.0, default=0.076, step=0.001),
     Real(id="improvement", group="scaling", low=1.0, high=90.0, default=10.0, step=1.0),
+    # how the step is laid out over devices
+    Integer(id="data_parallel", group="devices", low=1, high=100_000, default=1),
+    Integer(id="zero_stage", group="devices", low=0, high=3, default=0),
+    Integer(id="tensor_parallel", group="devices", low=1, high=1_024, default=1),
+    Switch(id="sequence_parallel", group="devices", default=False),
+    Integer(id="pipeline_parallel", group="devices", low=1, high=1_000, default=1),
+    Integer(id="interleave", group="devices", low=1, high=1_000, default=1),
+    Integer(id="context_parallel", group="devices", low=1, high=1_024, default=1),
+    Integer(id="expert_parallel", group="devices", low=1, high=1_024, default=1),
+    Switch(id="offload_optimizer", group="devices", default=False),
+    # the cluster that a plan is made for
+    Integer(id="n_devices", group="cluster", low=1, high=16_384, default=64),
+    Integer(id="node_size", group="cluster", low=1, high=1_024, default=8),
+    Integer(id="global_batch", group="cluster", low=1, high=1_000_000, default=None),
     # what the present model is compared with
     Text(id="compare", group="comparison", longest=20_000),
 )

@@ -69,6 +69,14 @@ def shown_quantities():
         step = Configuration(models[0] | changes).step
         roots = [step.saved_activations, step.logits, step.weight_casts, *step.moments.values()]
         ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}
+    everything = {"data_parallel": 2, "zero_stage": 3, "tensor_parallel": 2, "sequence_parallel": True}
+    everything |= {"pipeline_parallel": 2, "context_parallel": 2, "expert_parallel": 2, "gradient_accumulation": 4}
+    mixture = next(values for values in models if values["model"] == "Mixtral 8x7B")
+    lora = {"lora_rank": 8, "lora_base": "NF4", "offload_optimizer": True, "lora_targets": "all"}
+    for changes in ({}, everything, everything | {"interleave": 2, "recompute": "full"}, lora):
+        rank = Configuration(mixture | changes).rank
+        roots = [rank.peak, rank.weights, rank.gradients, rank.optimizer_state, rank.communication, rank.traffic]
+        ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}
     errata = [figure.right() for figure in FIGURES]
     ids |= {q.id for root in (*errata, complete_parameters(tied_head=False)) for _, q in root.walk() if not q.is_given}
     return ids | {q.id for q in errata} | {"rounding"}

@@ -198,7 +198,7 @@ class Step:
         """What autograd keeps for the backward pass, by component; autocast's copies of weights are `weight_casts`."""
         self._one_run()
         kept = {kind: n for kind, n in self._kept.items() if not self._is_argument(kind)}
-        parts = _by_component(kept, "activations")
+        parts = by_component(kept, "activations")
         if not parts:
             return Quantity("saved_activations", 0, "bytes", r"M_\text{act}", meaning="Nothing is kept.")
         return total("saved_activations", r"M_\text{act}", *parts)
@@ -213,7 +213,7 @@ class Step:
     def weight_casts(self) -> Quantity:
         """Autocast's copies of weights that are alive when the forward pass is through."""
         self._one_run()
-        return _of_category(self._kept, "weight_casts") or _none("weight_casts", r"M_\text{casts}")
+        return of_category(self._kept, "weight_casts") or _none("weight_casts", r"M_\text{casts}")
 
     @cached_property
     def logits(self) -> Quantity:
@@ -279,13 +279,13 @@ class Step:
         parts = [self.weights]
         if self.run.gradients_stay or id == "optimizer_step":
             parts.append(self.gradients)
-        elif gradients := _of_category(alive, "gradients"):
+        elif gradients := of_category(alive, "gradients"):
             parts.append(gradients)
         parts += [self.optimizer_state, self.inputs]
         for category in ("weight_casts", "held_logits"):
-            if found := _of_category(alive, category):
+            if found := of_category(alive, category):
                 parts.append(found)
-        parts += _by_component(alive, "activations", "activation_gradients")
+        parts += by_component(alive, "activations", "activation_gradients")
         if id == "optimizer_step":
             parts.append(self.optimizer_temporary)
         parts = [part for part in parts if part.value]
@@ -365,7 +365,7 @@ def _drawn(kind: Kind) -> str:
     return kind.component if kind.category == "activations" else kind.category
 
 
-def _by_component(alive: Mapping[Kind, int], *categories: str) -> list[Quantity]:
+def by_component(alive: Mapping[Kind, int], *categories: str) -> list[Quantity]:
     groups: dict[str, dict[Kind, int]] = {}
     for kind, n in alive.items():
         if kind.category in categories:
@@ -381,7 +381,7 @@ def _by_component(alive: Mapping[Kind, int], *categories: str) -> list[Quantity]
     return [quantity for quantity in made if quantity]
 
 
-def _of_category(alive: Mapping[Kind, int], category: str) -> Quantity | None:
+def of_category(alive: Mapping[Kind, int], category: str) -> Quantity | None:
     return _sum(
         category,
         rf"M_\text{{{category.replace('_', ' ')}}}",

@@ -32,6 +32,8 @@ COLOURS = {
     "residual": "#8A6642|#C39B72",
     "activation_gradients": "#A3281E|#E0685B",
     "kv_cache": "#D55E00|#F07F2E",
+    "in_flight": "#E8C37A|#8A6A1F",
+    "communication": "#56B4E9|#2F7FB8",
 }
 
 # Terms of the memory of a step, by the component that is drawn for them; a term not named here is its own component.

@@ -32,8 +32,11 @@ from pages.ui.numbers import exact
 from pages.ui.pins import pin_problems
 from pages.ui.words import speak, w
 
-PAGES = ("explore", "parameters", "training", "fits", "compare", "scaling", "article", "accuracy", "method")
-OPEN_GROUP = {"training": "run", "fits": "fits", "scaling": "scaling"}
+PAGES = (
+    *("explore", "parameters", "training", "fits", "cluster"),
+    *("compare", "scaling", "article", "accuracy", "method"),
+)
+OPEN_GROUP = {"training": "run", "fits": "fits", "cluster": "cluster", "scaling": "scaling"}
 HOST_KEYS = ("embed", "embed_options")
 # Seconds that the page is ahead of the controls, so that it is sent, and its first chart drawn, before they come: a
 # script that goes on keeps Streamlit's sending thread from its turn, and a browser lays out all that waits for it.
@@ -162,7 +165,7 @@ def sidebar(page: str) -> None:
         for declared in (*in_group("shape"), *in_group("size")):
             ask(declared.id)
             _problems_beside(declared.id, problems)
-        for group in ("architecture", "run", "fits", "scaling", "comparison"):
+        for group in ("architecture", "run", "fits", "devices", "cluster", "scaling", "comparison"):
             with st.expander(w(f"sidebar.{group}"), expanded=group == OPEN_GROUP.get(page)):
                 for declared in in_group(group):
                     ask(declared.id, placeholder=_derived(declared.id, config))
@@ -194,6 +197,8 @@ def _configuration(items: tuple[tuple[str, Any], ...]) -> Configuration:
 def _derived(input_id: str, config: Configuration) -> str | None:
     """What an empty field stands for at present."""
     d = config.dimensions
+    if input_id == "global_batch":
+        return f"{config.cluster.global_batch:,}"
     if config.base.config is not None:
         return None
     derived = {"d_ff": d.ffn_width, "n_kv_heads": d.kv_heads, "d_head": d.head_width}
