@@ -366,6 +366,7 @@ def _drawn(kind: Kind) -> str:
 
 
 def by_component(alive: Mapping[Kind, int], *categories: str) -> list[Quantity]:
+    """What is alive of some categories, a sum for each component that it serves."""
     groups: dict[str, dict[Kind, int]] = {}
     for kind, n in alive.items():
         if kind.category in categories:
@@ -382,6 +383,7 @@ def by_component(alive: Mapping[Kind, int], *categories: str) -> list[Quantity]:
 
 
 def of_category(alive: Mapping[Kind, int], category: str) -> Quantity | None:
+    """What is alive of a category as a sum; None where there is nothing."""
     return _sum(
         category,
         rf"M_\text{{{category.replace('_', ' ')}}}",
