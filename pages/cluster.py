@@ -9,10 +9,11 @@ import streamlit as st
 
 from llmcalc.devices.plans import settings
 from llmcalc.errors import InputError
-from llmcalc.units import GiB, human
+from llmcalc.units import GiB
 from pages.ui.chart import chart
 from pages.ui.choose import problem_words
 from pages.ui.figures import memory_bars
+from pages.ui.numbers import human
 from pages.ui.palette import COLOURS, by_component
 from pages.ui.plan_figures import plan_name, plan_points
 from pages.ui.shell import configuration, inside_app

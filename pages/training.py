@@ -1,6 +1,7 @@
 """Training memory: one step as it goes by, what its peak is made of, and what would make it fit."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import streamlit as st
@@ -14,6 +15,7 @@ from pages.ui.chart import chart
 from pages.ui.figures import memory_bars
 from pages.ui.numbers import exact, human, marked
 from pages.ui.palette import COLOURS, by_component
+from pages.ui.plan_figures import plan_name
 from pages.ui.shell import configuration, inside_app
 from pages.ui.show import headlines, name, term_table, working
 from pages.ui.timeline import timeline_figure
@@ -115,6 +117,33 @@ def beside_the_tensors() -> None:
             working(process)
 
 
+def run_of_plan() -> dict[str, Any]:
+    """What a plan's name tells of the run."""
+    run = config.run
+    return {
+        "micro_batch": run.batch_size,
+        "micro_batches": run.gradient_accumulation,
+        "recompute": w(f"options.recompute.{run.recompute}") if run.recompute != "none" else "none",
+    }
+
+
+def on_each_device() -> None:
+    """What the device that needs most holds, where the step is laid out over several."""
+    layout = config.layout
+    if layout.devices == 1 and not layout.offload_optimizer:
+        return
+    peak = config.rank.peak
+    st.subheader(
+        w("training.rank_header", devices=layout.devices, plan=plan_name(asdict(layout) | run_of_plan())), anchor=False
+    )
+    st.markdown(w("training.rank_text", peak=human(peak.value, "bytes")))
+    st.markdown(term_table(peak.parts, peak))
+    with st.expander(w("training.terms_working"), key="rank_working", on_change="rerun") as opened:
+        if opened.open:
+            for part in peak.parts:
+                working(part)
+
+
 def told_together(moment: Quantity) -> dict[str, float]:
     """A moment's terms in the few groups that both accounts have; all that is left is what layers keep."""
     sums, parts = {}, by_component(moment.parts)
@@ -174,5 +203,6 @@ through_the_step()
 what_would_fit()
 st.subheader(w("training.terms"), anchor=False)
 terms(training)
+on_each_device()
 beside_the_tensors()
 beside_the_article()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from llmcalc.units import human
 from pages.ui.figures import Figure, byte_unit, layout, log10, log_ticks, tick
+from pages.ui.numbers import human, marked
 from pages.ui.palette import MARK, TEXT
 from pages.ui.words import w
 
@@ -95,4 +95,4 @@ def _ticks(low: float, high: float) -> dict[str, Any]:
 
 def _about(plan: Mapping[str, Any]) -> str:
     peak, sent = human(plan["peak"], "bytes"), human(plan["traffic"], "bytes")
-    return w("cluster.hover", plan=plan_name(plan), peak=peak, sent=sent, time=f"{plan['time']:.2f}")
+    return w("cluster.hover", plan=plan_name(plan), peak=peak, sent=sent, time=marked(f"{plan['time']:.2f}"))
