@@ -29,28 +29,17 @@ def _wanted(gradient_of: Tensor) -> tuple[bool, Dims, str]:
     return needs_gradient(gradient_of), gradient_of.dims, gradient_of.dtype
 
 
-def _fit(tape: Tape, gradient: Tensor, dims: Dims, dtype: str) -> Tensor:
-    """A gradient in its input's shape and format: summed over what was broadcast, cast where formats differ."""
-    if _shape(gradient.dims) != _shape(dims):
-        gradient = tape.new(dims, gradient.dtype, "gradient")
-    return tape.cast(gradient, dtype, "gradient")
-
-
-def _shape(dims: Dims) -> frozenset[Dim]:
-    return frozenset(dims)
-
-
 # Elementwise
 
 
 def add(a: Tensor, b: Tensor, role: str = "sum") -> Tensor:
     """``a + b``: keeps nothing; both get the gradient itself."""
     out = new_like(a, role, wider(a.dtype, b.dtype))
-    of_a, of_b = _wanted(a), _wanted(b)
+    wanted = needs_gradient(a), needs_gradient(b)
 
     def rule(tape: Tape, grads: Grads) -> Grads:
         g = given(grads)
-        return [_fit(tape, g.detach(), dims, dtype) if wanted else None for wanted, dims, dtype in (of_a, of_b)]
+        return [g.detach() if of_it else None for of_it in wanted]
 
     return a.tape.operation(out, [a, b], [], rule)
 
@@ -76,18 +65,12 @@ def multiply(a: Tensor, b: Tensor, role: str = "product") -> Tensor:
     """``a * b``: each is kept if the other needs a gradient."""
     larger = a if len(a.dims) >= len(b.dims) else b
     out = new_like(larger, role, wider(a.dtype, b.dtype))
-    of_a, of_b = _wanted(a), _wanted(b)
-    saved = [kept for kept, needed in ((a, of_b[0]), (b, of_a[0])) if needed]
+    wanted = needs_gradient(a), needs_gradient(b)
+    saved = [kept for kept, needed in zip((a, b), reversed(wanted), strict=True) if needed]
 
     def rule(tape: Tape, grads: Grads) -> Grads:
         g = given(grads)
-        full = [tape.new(g.dims, g.dtype, "gradient") if wanted else None for wanted, _, _ in (of_a, of_b)]
-        for i, (_, dims, dtype) in enumerate((of_a, of_b)):
-            gradient, full[i] = full[i], None
-            if gradient is not None:
-                full[i] = _fit(tape, gradient, dims, dtype)
-            del gradient
-        return full
+        return [tape.new(g.dims, g.dtype, "gradient") if of_it else None for of_it in wanted]
 
     return a.tape.operation(out, [a, b], saved, rule)
 
@@ -119,7 +102,7 @@ def _in_fp32(x: Tensor) -> Tensor:
 
 def power(x: Tensor, role: str = "power") -> Tensor:
     """``x ** n``: keeps its input; in fp32 under autocast."""
-    return _unary(_in_fp32(x), role, ["input"], temporaries=1)
+    return _unary(_in_fp32(x), role, ["input"], temporaries=2)
 
 
 def mean(x: Tensor, over: Dim, role: str = "mean") -> Tensor:
@@ -243,7 +226,7 @@ def contiguous(x: Tensor, heads_first: bool, role: str = "copy") -> Tensor:
 
 def copy(x: Tensor, dims: Dims | None = None) -> Tensor:
     """A copy of a view, laid out by tokens; ``dims`` are those that it is spread out to."""
-    before, spread = x.dims, dims is not None and _shape(dims) != _shape(x.dims)
+    before, spread = x.dims, dims is not None and frozenset(dims) != frozenset(x.dims)
     out = x.tape.new(dims or before, x.dtype, "copy")
 
     def rule(tape: Tape, grads: Grads) -> Grads:

@@ -144,14 +144,18 @@ Rule = Callable[["Tape", Grads], Sequence[Tensor | None]]
 
 
 class Node:
-    """An operation in the graph: what it keeps for its backward, and what that does."""
+    """An operation in the graph: what it keeps for its backward, and what that does.
 
-    __slots__ = ("component", "edges", "frame", "place", "rule", "saved", "sequence")
+    ``inputs`` are the sides and the format of what went in: a gradient is brought to them.
+    """
+
+    __slots__ = ("component", "edges", "frame", "inputs", "place", "rule", "saved", "sequence")
 
     saved: list[Storage] | int  # the number of them, where they are to be computed again
 
     def __init__(self, tape: Tape, edges: list[Tensor], saved: list[Storage], rule: Rule) -> None:
         self.edges: list[tuple[Node | Parameter | None, int]] = [_edge(t) for t in edges]
+        self.inputs = [(t.dims, t.dtype) for t in edges]
         self.saved, self.rule = (saved if tape.frame is None else len(saved)), rule
         self.sequence = tape.next_sequence()
         self.place, self.component = tape.place, tape.component
@@ -328,8 +332,7 @@ class Tape:
             self.place, self.component = Place("backward", node.place.layer), node.component
             if node.frame is not None and isinstance(node.saved, int) and node.saved:
                 self._recompute(node.frame)
-            produced = list(node.rule(self, waiting.pop(node)))
-            node.saved = []
+            produced = self._apply(node, waiting.pop(node))
             edges, node.edges, node.rule = node.edges, [], _nothing
             del node
             for i, (target, index) in enumerate(edges):
@@ -349,6 +352,28 @@ class Tape:
                 del present, gradient, slots
             del edges, target
         self.records = True
+
+    def _apply(self, node: Node, grads: Grads) -> Grads:
+        """The gradients of what went into ``node``, each in its input's shape and format.
+
+        What was computed again is freed by the rule that takes it, what was kept all the while only in the end.
+        """
+        produced = list(node.rule(self, grads))
+        if node.frame is not None:
+            node.saved = []
+        for i, (dims, dtype) in enumerate(node.inputs):
+            gradient, produced[i] = produced[i], None
+            if gradient is not None:
+                produced[i] = self._fit(gradient, dims, dtype)
+            del gradient
+        node.saved = []
+        return produced
+
+    def _fit(self, gradient: Tensor, dims: Dims, dtype: str) -> Tensor:
+        """A gradient summed over what was broadcast, and cast where formats differ."""
+        if frozenset(gradient.dims) != frozenset(dims):
+            gradient = self.new(dims, gradient.dtype, "gradient")
+        return self.cast(gradient, dtype, "gradient")
 
     def _arrive(self, weight: Parameter, gradient: Tensor, arrived: dict[int, tuple[Tensor, int]]) -> None:
         """A gradient of ``weight``: it waits for those of its other uses, then becomes, or is added to, ``grad``."""
