@@ -54,7 +54,7 @@ FALCON_CODE = replace(
     LAYER_NORM_CODE,
     activation="gelu",
     scaled="product",
-    biases_added=True,
+    products_by_hand=True,
     softmax_fp32=False,
     sdpa_grouped=False,
     sdpa_mask=True,

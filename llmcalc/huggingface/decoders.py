@@ -147,16 +147,15 @@ def _falcon(keys: Keys) -> Recipe:
 
 def _falcon_code(keys: Keys, new: bool) -> Code:
     joined = "spread" if new else "indexed" if keys.flag("multi_query") else "slices"
+    at_end = "feed_forward" if new or keys.flag("parallel_attn") else "residual"
     if not keys.flag("alibi"):
-        return replace(FALCON_CODE, joined_projections=joined)
-    dropped = ("attention", "residual")
+        return replace(FALCON_CODE, joined_projections=joined, dropout_at=(at_end,))
     return replace(
         FALCON_CODE,
         joined_projections=joined,
         rotary=False,
-        scores_fp32=False,
         position_bias="mask",
-        dropout_at=dropped,
+        dropout_at=("attention", at_end),
     )
 
 

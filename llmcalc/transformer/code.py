@@ -17,7 +17,8 @@ class Code:
     ``parallel``: attention and feed-forward network read the same input. ``activation`` names a nonlinearity of
     `llmcalc.step.activations`. ``joined_gate``: gate and input come out of one product.
 
-    ``biases_added``: biases are added in a step of their own, which is not autocast (Falcon).
+    ``products_by_hand``: linear layers are a product with a transposed weight, whose cast autocast does not remember,
+    and a sum with the bias, which is not autocast (Falcon).
     ``joined_projections``: how queries, keys and values come out of one product: "split" in three, "slices" by slicing,
     "indexed" keys and values by lists of indices, which copy (Falcon), "spread" copied for every head at once (Falcon's
     new architecture); "no": three products. ``projections_clamped``: they are clamped.
@@ -35,7 +36,7 @@ class Code:
     ``scaled`` by 1/√d_h: "scores" or "queries" in a step of their own, or in the "product". ``softcap``: scores go
     through a tanh (Gemma 2). ``position_bias``: ALiBi is "added" in fp32, or part of the "mask". ``scores_floored``:
     a maximum with a constant is taken (XGLM). ``mask``: "added", "filled" in, or "own": filled in from a buffer of each
-    layer (nanoGPT); ``local_mask``: local layers have another than global ones. ``softmax_fp32``: the softmax asks for fp32.
+    layer (nanoGPT); ``local_mask``: local layers have another than global ones. ``softmax_fp32``: the softmax asks for it.
     ``sdpa``: there is a fused kernel; ``sdpa_grouped``: it is told that key/value heads are fewer (else it falls back);
     ``sdpa_mask``: it is given a mask even where a causal one is all that is needed.
 
@@ -60,7 +61,7 @@ class Code:
     parallel: bool = False
     activation: str = "gelu"
     joined_gate: bool = False
-    biases_added: bool = False
+    products_by_hand: bool = False
     joined_projections: str = "split"
     projections_clamped: bool = False
     rotary: bool = False
