@@ -260,7 +260,7 @@ DECODERS: Mapping[str, Family] = {
     # LLaMA and its kin
     "llama": stack(LLAMA),
     "mistral": stack(MISTRAL),
-    "ministral": stack(replace(MISTRAL, windows=periodic(0))),
+    "ministral": stack(replace(MISTRAL, windows=layers.everywhere_or_listed)),
     "ministral3": stack(MISTRAL),
     "qwen2": stack(_QWEN2),
     "qwen2_vl_text": stack(_QWEN2),
