@@ -54,7 +54,7 @@ FALCON_CODE = replace(
     LAYER_NORM_CODE,
     activation="gelu",
     scaled="product",
-    biases_added=True,
+    products_by_hand=True,
     softmax_fp32=False,
     sdpa_grouped=False,
     sdpa_mask=True,
@@ -148,7 +148,7 @@ DEEPSEEK2_CODE = replace(
     router_scaled=True,
 )
 QWEN_MOE_CODE = replace(LLAMA_CODE, router_cast=True)
-OLMOE_CODE = QWEN_MOE_CODE
+
 FLEX_OLMO_CODE = replace(OLMO2_CODE, router_cast=True)
 GRANITE_MOE_CODE = replace(GRANITE_CODE, joined_gate=True, router="chosen_softmax", router_normalised=False)
 GLM4_MOE_CODE = replace(DEEPSEEK3_CODE, rotary_fraction=0.5)

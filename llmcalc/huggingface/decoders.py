@@ -147,16 +147,15 @@ def _falcon(keys: Keys) -> Recipe:
 
 def _falcon_code(keys: Keys, new: bool) -> Code:
     joined = "spread" if new else "indexed" if keys.flag("multi_query") else "slices"
+    at_end = "feed_forward" if new or keys.flag("parallel_attn") else "residual"
     if not keys.flag("alibi"):
-        return replace(FALCON_CODE, joined_projections=joined)
-    dropped = ("attention", "residual")
+        return replace(FALCON_CODE, joined_projections=joined, dropout_at=(at_end,))
     return replace(
         FALCON_CODE,
         joined_projections=joined,
         rotary=False,
-        scores_fp32=False,
         position_bias="mask",
-        dropout_at=dropped,
+        dropout_at=("attention", at_end),
     )
 
 
@@ -261,7 +260,7 @@ DECODERS: Mapping[str, Family] = {
     # LLaMA and its kin
     "llama": stack(LLAMA),
     "mistral": stack(MISTRAL),
-    "ministral": stack(replace(MISTRAL, windows=periodic(0))),
+    "ministral": stack(replace(MISTRAL, windows=layers.everywhere_or_listed)),
     "ministral3": stack(MISTRAL),
     "qwen2": stack(_QWEN2),
     "qwen2_vl_text": stack(_QWEN2),

@@ -55,6 +55,11 @@ def from_layer_always(keys: Keys, n_layers: int) -> Windows:
     return _windows(keys, [i >= first for i in range(n_layers)], "sliding_window")
 
 
+def everywhere_or_listed(keys: Keys, n_layers: int) -> Windows:
+    """Every layer sees ``sliding_window`` tokens, unless ``layer_types`` says otherwise (Ministral)."""
+    return _windows(keys, [True] * n_layers, "sliding_window")
+
+
 def if_used(keys: Keys, n_layers: int) -> Windows:
     """Every layer sees ``sliding_window`` tokens, if ``use_sliding_window`` (Qwen 3 MoE)."""
     return everywhere(keys, n_layers) if keys.flag("use_sliding_window") else (None,) * n_layers

@@ -21,7 +21,6 @@ from llmcalc.huggingface.code import (
     LLAMA4_CODE,
     LLAMA_CODE,
     MINIMAX2_CODE,
-    OLMOE_CODE,
     PHI_MOE_CODE,
     QWEN_MOE_CODE,
 )
@@ -71,7 +70,7 @@ MIXTURES: Mapping[str, Family] = {
         expert_names("num_local_experts", d_expert=None),
     ),
     "olmoe": stack(
-        replace(GEMMA, code=OLMOE_CODE, qk_norm=QKNorm(width="all"), experts=Mixture()),
+        replace(GEMMA, code=QWEN_MOE_CODE, qk_norm=QKNorm(width="all"), experts=Mixture()),
         expert_names("num_experts", d_expert=None),
     ),
     "flex_olmo": stack(

@@ -116,7 +116,7 @@ class Kernels:
             query, key = op.scale(query), op.scale(key)
             weights = op.batched_product(query, key, self._scores(), "scores")
             del query, key
-            weights = op.softmax(op.shift(weights, "scores"))
+            weights = op.softmax(weights)  # to which the mask was added in place
             weights = op.dropout(weights, s.run.dropout if "attention" in s.code.dropout_at else 0)
             out = op.batched_product(weights, value, self._out(), "attention_output")
         return s.tape.cast(out, dtype)

@@ -25,10 +25,11 @@ class Linear:
         """The product, with sides ``dims``, and what an adapter adds to it."""
         s = self.s
         weight = s.dequantized(self.weight)
-        if self.bias is not None and s.code.biases_added:
-            out = op.add(op.linear(x, weight, dims, None, self.role), self.bias, self.role)
-        else:
-            out = op.linear(x, weight, dims, self.bias, self.role)
+        out = (
+            self._by_hand(x, weight, dims)
+            if s.code.products_by_hand
+            else op.linear(x, weight, dims, self.bias, self.role)
+        )
         del weight
         if self.adapter is None:
             return out
@@ -37,6 +38,13 @@ class Linear:
         low = op.linear(op.dropout(x, s.run.dropout), down, (*_rows(x, s), rank), None, "lora")
         added = op.scale(op.linear(low, up, dims, None, "lora"), "lora")
         return op.add(out, added, self.role)
+
+    def _by_hand(self, x: Tensor, weight: Tensor, dims: Dims) -> Tensor:
+        """The weight cast anew, and the bias in a step of its own."""
+        tape = self.s.tape
+        weight = tape.cast(weight, tape.autocast or weight.dtype, "weight_cast", "weight_casts")
+        out = op.linear(x, weight, dims, None, self.role)
+        return out if self.bias is None else op.add(out, self.bias, self.role)
 
 
 def _rows(x: Tensor, s: Setting) -> tuple[Dim, ...]:
