@@ -33,6 +33,7 @@ XGLM_CODE = replace(
     embedding_scaled=True,
     scaled="queries",
     scores_floored=True,
+    mask_kept=True,
     sdpa=False,
     dropout_at=("embedding", "attention", "activation", "residual"),
 )
