@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from pages.ui.shell import draw, link_messages, pages, read_link, tame_garbage_collector
+from pages.ui.shell import draw, link_messages, pages, read_link, speak_to_reader, tame_garbage_collector
 from pages.ui.style import style
 from pages.ui.words import w
 
+speak_to_reader()
 st.set_page_config(page_title=w("app.title"), page_icon="🧮", layout="wide", initial_sidebar_state="auto")
 tame_garbage_collector()
 style()

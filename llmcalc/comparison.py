@@ -122,6 +122,6 @@ def _read_one(fields: list[str]) -> Pinned:
                 raise InputError("compare", f"{id} is given twice", code="given_twice")
             changes[id] = INPUTS[id].read(value)
     except InputError as error:
-        code, details = error.code or "config_refused", {"reason": str(error), **error.details, "piece": piece}
+        code, details = error.code or "config_refused", {"reason": error, **error.details, "piece": piece}
         raise InputError("compare", f"{piece}: {error}", code=code, **details) from None
     return Pinned(name, config, start.changed({**start.values, **changes}))

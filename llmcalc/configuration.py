@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from llmcalc.article import ArticleStep, article_step
 from llmcalc.bases import SHAPE, Base, base
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
 from llmcalc.catalog.presets import PRESETS
+from llmcalc.devices.layout import Layout, check_layout
+from llmcalc.devices.plans import Cluster, plans, settings
+from llmcalc.devices.rank import RankMemory, rank_memory
 from llmcalc.errors import InputError
 from llmcalc.inference import inference_memory
 from llmcalc.inputs import DEFAULTS, INPUTS, Integer
@@ -23,6 +28,9 @@ from llmcalc.step.step import Step, peak_sweep, training_step
 from llmcalc.transformer.dimensions import Dimensions, plain_sizes
 from llmcalc.transformer.model import Model
 from llmcalc.units import human
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # A cluster of the largest size announced; what needs more is a slip of the hand, and is said to be
 # The inputs beside which a problem can be shown
@@ -62,7 +70,7 @@ class Configuration:
                 return model, plain_sizes(model), tuple(problems)
             except InputError as error:
                 place = self._place_of(error, values)
-                problem = InputError(place, str(error), code="config_refuses", reason=str(error), name=self.base.id)
+                problem = InputError(place, str(error), code="config_refuses", reason=error, name=self.base.id)
                 problems.append(problem)
                 values[place] = self.base.values[place]
         raise AssertionError("a base without changes is a sound model")
@@ -146,6 +154,60 @@ class Configuration:
         """The training step in the account that the reader chose."""
         return self.article if self.values["account"] == "article" else self.step
 
+    # Several devices
+
+    @cached_property
+    def _laid_out(self) -> tuple[Layout, tuple[InputError, ...]]:
+        """The layout as asked, without what cannot be, and what that is."""
+        asked = {f.name: self.values[f.name] for f in fields(Layout)}
+        problems: list[InputError] = []
+        while True:
+            layout = Layout(**asked)
+            try:
+                check_layout(self._run_as, self.run, layout)
+                return layout, tuple(problems)
+            except InputError as error:
+                problems.append(error)
+                asked[error.input_id] = DEFAULTS[error.input_id]
+
+    @property
+    def layout(self) -> Layout:
+        """How the step is laid out over devices: as asked, or the nearest that can be."""
+        return self._laid_out[0]
+
+    @cached_property
+    def rank(self) -> RankMemory:
+        """What the device that needs most holds of a step laid out so."""
+        return rank_memory(self._run_as, self.run, self.layout, counted=self.model)
+
+    def rank_of(self, plan: Mapping[str, Any]) -> RankMemory:
+        """The same of one of the `plans`."""
+        return Configuration({**self.values, **settings(plan)}).rank
+
+    def uses(self, plan: Mapping[str, Any]) -> bool:
+        """Whether the inputs are set to one of the `plans`."""
+        return all(self.values[id] == value for id, value in settings(plan).items())
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        """The devices that a plan is made for. Without a global batch of its own, a plan keeps that of the run."""
+        run, asked = self.run, self.values["global_batch"]
+        return Cluster(
+            devices=self.values["n_devices"],
+            memory=self.accelerator.memory,
+            global_batch=asked or run.batch_size * run.gradient_accumulation * self.layout.data_parallel,
+            node=self.values["node_size"],
+        )
+
+    @cached_property
+    def plans(self) -> pd.DataFrame:
+        """Every plan for the cluster, the best first.
+
+        Raises InputError where there is none.
+        """
+        offload = self.layout.offload_optimizer
+        return plans(self._run_as, self.run, self.cluster, counted=self.model, offload_optimizer=offload)
+
     @cached_property
     def inference(self) -> Quantity:
         """Memory of inference with a full cache."""
@@ -182,10 +244,24 @@ class Configuration:
             cache_format=self.values["cache_format"],
         )
 
+    def memory_of(self, purpose: str, batch_size: Any, seq_len: Any) -> Any:
+        """Bytes of training (its peak) or of inference with another batch or length; arrays make a sweep."""
+        if purpose == "training":
+            return self.training_peak_of(batch_size, seq_len)
+        memory = self.inference_of(batch_size, seq_len).value  # one number for an encoder, which caches nothing
+        return np.broadcast_to(memory, np.broadcast_shapes(np.shape(batch_size), np.shape(seq_len)))
+
+    @property
+    def longest_position(self) -> int | None:
+        """The longest sequence that the plain decoder's table of learned positions has rows for; None without one."""
+        if self.base.config is None and self.dimensions.positions == "learned":
+            return self.dimensions.n_positions
+        return None
+
     @cached_property
     def problems(self) -> tuple[InputError, ...]:
         """All that is contradictory or beyond any machine, each naming the input to change."""
-        found = [_within_range(problem) for problem in self._counted[2]]
+        found = [*(_within_range(problem) for problem in self._counted[2]), *self._laid_out[1]]
         peak, device = self.training.peak.value, self.accelerator
         if peak > LARGEST_CLUSTER_DEVICES * max(a.memory for a in ACCELERATORS.values()):
             found.append(
@@ -193,12 +269,13 @@ class Configuration:
                     "batch_size",
                     f"a step needs {human(peak, 'bytes')}, more than any cluster has",
                     code="beyond_any_machine",
-                    peak=human(peak, "bytes"),
-                    devices=f"{peak / device.memory:,.0f} × {device.id}",
+                    peak=peak,
+                    devices=peak / device.memory,
+                    device=device.id,
                 )
             )
-        limit = self.dimensions.n_positions
-        if self.base.config is None and self.dimensions.positions == "learned" and self.values["seq_len"] > limit:
+        limit = self.longest_position
+        if limit is not None and self.values["seq_len"] > limit:
             found.append(
                 InputError(
                     "seq_len",

@@ -27,7 +27,6 @@ from llmcalc.quantity import Quantity, formula, given_quantity, total
 from llmcalc.scaling import KAPLAN_ALPHA, loss_of_larger_model, parameters_for_better_metric
 from llmcalc.sources import KAPLAN_2020, KORTHIKANTI_2022, PYTORCH
 from llmcalc.step.run import TrainingRun
-from llmcalc.step.state import input_memory
 from llmcalc.transformer.dimensions import Dimensions
 from llmcalc.transformer.embedding import position_embedding_parameters
 from llmcalc.transformer.head import head_parameters
@@ -97,6 +96,15 @@ def _example_layer() -> Quantity:
 def example_memory(bits: int) -> Quantity:
     """The worked example's weights, in bytes, at so many bits each."""
     return model_memory(parameters=example_parameters(), bits_per_weight=bits)
+
+
+# E. The batch
+
+
+@formula(r"M_\text{batch}", "bytes", PYTORCH.at("torch.int64"))
+def batch_memory(*, batch_size, seq_len):
+    """Token ids and targets, both int64, where they are two tensors."""
+    return 2 * 8 * batch_size * seq_len
 
 
 # F. What a layer keeps, in bytes for each element of E
@@ -184,7 +192,7 @@ ERRATA = {
         PrintedFigure(
             "training_rule", "D", 1_976_000_000, lambda: training_rule_of_thumb(model_bytes=example_memory(32))
         ),
-        PrintedFigure("input_per_token", "E", 8, lambda: input_memory(batch_size=1, seq_len=1)),
+        PrintedFigure("input_per_token", "E", 8, lambda: batch_memory(batch_size=1, seq_len=1)),
         PrintedFigure("norms", "F", 4, _norms),
         PrintedFigure("attention_input", "F", 0, lambda: _tensors("attention_input")),
         PrintedFigure("query_key_value", "F", 2, lambda: _tensors("query_key_value", count=3)),

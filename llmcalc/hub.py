@@ -90,7 +90,7 @@ def fetch_config(repo_id: str, revision: str | None = None, timeout: float = 10)
     try:
         return parse_config(body)
     except InputError as error:
-        raise _problem("hub_malformed", reason=str(error), **about) from error
+        raise _problem("hub_malformed", reason=error, **about) from error
 
 
 def repo_and_revision(given: str, endpoint: str = ENDPOINT) -> tuple[str, str | None]:

@@ -23,6 +23,7 @@ from llmcalc.transformer.dimensions import POSITIONS
 from llmcalc.transformer.norm import NORMS
 
 LINK_VERSION = 2
+PURPOSES = ("training", "inference")  # what has to fit into a device's memory
 ACCOUNTS = ("corrected", "article")  # whose formulas the memory of a step is computed with
 PASTED = "config.json"
 # Every model that one can start from: shapes of the plain decoder, the library (presets cover GPT-2 and GPT-3), a paste
@@ -204,6 +205,8 @@ _VOCABULARIES = (
 )
 
 _ALL: tuple[Input, ...] = (
+    # the language of the words; where neither link nor reader says, the browser's
+    Choice(id="lang", group="language", options=("en", "id"), default="en"),
     # what it starts from
     Choice(id="model", group="base", options=MODELS, default="GPT-2 124M"),
     Text(id="config", group="base", longest=20_000),
@@ -249,10 +252,26 @@ _ALL: tuple[Input, ...] = (
     Real(id="workspaces", group="run", low=0.0, high=500.0, default=17.0, step=1.0),
     Real(id="fragmentation", group="run", low=0.0, high=50.0, default=14.0, step=1.0),
     Choice(id="accelerator", group="run", options=tuple(ACCELERATORS), default="H100 SXM"),
+    # what fits
+    Choice(id="purpose", group="fits", options=PURPOSES, default="training"),
     # scaling
     Choice(id="curve", group="scaling", options=("loss", "performance"), default="loss"),
     Real(id="alpha", group="scaling", low=0.01, high=1.0, default=0.076, step=0.001),
     Real(id="improvement", group="scaling", low=1.0, high=90.0, default=10.0, step=1.0),
+    # how the step is laid out over devices
+    Integer(id="data_parallel", group="devices", low=1, high=100_000, default=1),
+    Integer(id="zero_stage", group="devices", low=0, high=3, default=0),
+    Integer(id="tensor_parallel", group="devices", low=1, high=1_024, default=1),
+    Switch(id="sequence_parallel", group="devices", default=False),
+    Integer(id="pipeline_parallel", group="devices", low=1, high=1_000, default=1),
+    Integer(id="interleave", group="devices", low=1, high=1_000, default=1),
+    Integer(id="context_parallel", group="devices", low=1, high=1_024, default=1),
+    Integer(id="expert_parallel", group="devices", low=1, high=1_024, default=1),
+    Switch(id="offload_optimizer", group="devices", default=False),
+    # the cluster that a plan is made for
+    Integer(id="n_devices", group="cluster", low=1, high=16_384, default=64),
+    Integer(id="node_size", group="cluster", low=1, high=1_024, default=8),
+    Integer(id="global_batch", group="cluster", low=1, high=1_000_000, default=None),
     # what the present model is compared with
     Text(id="compare", group="comparison", longest=20_000),
 )

@@ -49,7 +49,7 @@ class Quantity:
     """A value with its unit, symbol, source, and the quantities it was computed from.
 
     ``value`` is a Python int (exact), a float, or a float64 array (a sweep). ``expression`` is None for what the reader
-    gave. ``id`` is also the key of its name in ``words/``.
+    gave. ``id`` is also the key of its name in ``words/``, and ``formula_id`` that of its meaning.
     """
 
     id: str
@@ -60,6 +60,7 @@ class Quantity:
     expression: ast.expr | None = None
     inputs: Mapping[str, Quantity] = field(default_factory=dict)
     meaning: str = ""
+    formula_id: str = ""
 
     def __float__(self) -> float:
         return float(self.value)
@@ -161,7 +162,9 @@ class Formula:
             value = self.function(**{name: v if isinstance(v, np.ndarray) else float(v) for name, v in values.items()})
         if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
             value = value.item()
-        return Quantity(self.id, value, self.unit, self.symbol, self.source, self.expression, given, self.meaning)
+        return Quantity(
+            self.id, value, self.unit, self.symbol, self.source, self.expression, given, self.meaning, self.id
+        )
 
 
 def formula(symbol: str, unit: str, source: Citation) -> Callable[[Callable[..., Value]], Formula]:

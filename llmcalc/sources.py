@@ -74,6 +74,25 @@ KORTHIKANTI_2022 = _arxiv(
 RAJBHANDARI_2020 = _arxiv(
     "Rajbhandari et al.", 2020, "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models", "1910.02054"
 )
+SHOEYBI_2019 = _arxiv(
+    "Shoeybi et al.",
+    2019,
+    "Megatron-LM: Training Multi-Billion Parameter Language Models Using Model Parallelism",
+    "1909.08053",
+)
+NARAYANAN_2021 = _arxiv(
+    "Narayanan et al.",
+    2021,
+    "Efficient Large-Scale Language Model Training on GPU Clusters Using Megatron-LM",
+    "2104.04473",
+)
+REN_2021 = _arxiv("Ren et al.", 2021, "ZeRO-Offload: Democratizing Billion-Scale Model Training", "2101.06840")
+LIU_2023 = _arxiv(
+    "Liu, Zaharia, Abbeel", 2023, "Ring Attention with Blockwise Transformers for Near-Infinite Context", "2310.01889"
+)
+ZHAO_2023 = _arxiv(
+    "Zhao et al.", 2023, "PyTorch FSDP: Experiences on Scaling Fully Sharded Data Parallel", "2304.11277"
+)
 KINGMA_2015 = _arxiv("Kingma, Ba", 2015, "Adam: A Method for Stochastic Optimization", "1412.6980")
 LOSHCHILOV_2019 = _arxiv("Loshchilov, Hutter", 2019, "Decoupled Weight Decay Regularization", "1711.05101")
 JORDAN_2024 = Work(

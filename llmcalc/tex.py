@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+from llmcalc.units import Locale
 
 _COMPARISON, _SUM, _PRODUCT, _UNARY, _POWER, _ATOM = range(6)
 _OPERATORS = {ast.Add: (" + ", _SUM), ast.Sub: (" - ", _SUM), ast.Mult: (r" \cdot ", _PRODUCT)}
@@ -52,6 +55,15 @@ def number(value: Any) -> str:
         return f"{value:,.{max(digits, 2)}f}".rstrip("0").rstrip(".").replace(",", "{,}")
     mantissa, exponent = f"{value:.5e}".split("e")
     return rf"{mantissa.rstrip('0').rstrip('.')} \times 10^{{{int(exponent)}}}"
+
+
+def localized(latex: str, locale: Locale) -> str:
+    r"""What `render` or `number` made, with the marks of another language in its numbers.
+
+    >>> localized(r"50{,}000 \cdot 0.5", Locale(decimal=",", thousands="."))
+    '50.000 \\cdot 0{,}5'
+    """
+    return re.sub(r"\d(?:\d|\{,\}|\.)*", lambda n: locale.marked(n[0].replace("{,}", ",")).replace(",", "{,}"), latex)
 
 
 def _render(node: ast.expr, names: Mapping[str, str]) -> tuple[str, int]:

@@ -4,19 +4,41 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 
 KiB, MiB, GiB, TiB, PiB, EiB = (2 ** (10 * power) for power in range(1, 7))
 GB = 10**9
 INT64_BYTES = 8
 
-_DECIMAL = [(10**12, " T"), (10**9, " B"), (10**6, " M"), (10**3, " k")]
+_COUNTS = (10**12, 10**9, 10**6, 10**3)
 _FLOP = [(10**15, " PFLOP"), (10**12, " TFLOP"), (10**9, " GFLOP"), (10**6, " MFLOP"), (10**3, " kFLOP")]
 _BINARY = [(EiB, " EiB"), (PiB, " PiB"), (TiB, " TiB"), (GiB, " GiB"), (MiB, " MiB"), (KiB, " KiB")]
 _DECIMAL_BYTES = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _BINARY_BYTES = {"kib": KiB, "mib": MiB, "gib": GiB, "tib": TiB, "pib": PiB, "eib": EiB}
 
 
-def human(value: float, unit: str = "") -> str:
+@dataclass(frozen=True)
+class Locale:
+    """How a language writes numbers: decimal mark, mark between thousands, and what follows counts of 10¹² to 10³."""
+
+    decimal: str = "."
+    thousands: str = ","
+    counts: tuple[str, ...] = ("T", "B", "M", "k")
+
+    def marked(self, number: str) -> str:
+        """A number that Python wrote, with this language's marks."""
+        return number.translate(str.maketrans(".,", self.decimal + self.thousands))
+
+    @property
+    def scale(self) -> list[tuple[int, str]]:
+        """Factors and what they are called, the largest first."""
+        return list(zip(_COUNTS, self.counts, strict=True))
+
+
+ENGLISH = Locale()
+
+
+def human(value: float, unit: str = "", locale: Locale = ENGLISH) -> str:
     """``value`` with three significant digits and the prefix that suits its unit.
 
     >>> human(124_439_808, "parameters"), human(16 * 2**30, "bytes"), human(0.076)
@@ -24,10 +46,14 @@ def human(value: float, unit: str = "") -> str:
     """
     if not math.isfinite(value):
         return "∞" if value > 0 else "–"
+    return locale.marked(_human(value, unit, locale))
+
+
+def _human(value: float, unit: str, locale: Locale) -> str:
     if unit == "bytes":
         return _scaled(value, _BINARY, " B")
     if unit in ("parameters", "tokens"):
-        return _scaled(value, _DECIMAL, "")
+        return _scaled(value, [(factor, f" {name}") for factor, name in locale.scale], "")
     if unit == "FLOP" and abs(value) < 1e18:
         return _scaled(value, _FLOP, " FLOP")
     if abs(value) >= 1e7 or 0 < abs(value) < 1e-4:
@@ -36,7 +62,7 @@ def human(value: float, unit: str = "") -> str:
     return significant(value)
 
 
-def exact(value: float, unit: str = "") -> str:
+def exact(value: float, unit: str = "", locale: Locale = ENGLISH) -> str:
     """Every digit of an integer with separators, other numbers to six digits, followed by the unit."""
     if math.isfinite(value) and abs(value) < 1e15 and value == int(value):
         text = f"{int(value):,}"
@@ -44,7 +70,7 @@ def exact(value: float, unit: str = "") -> str:
         text = f"{value:,}"
     else:
         text = f"{value:,.6g}"
-    return f"{text} {unit}".strip()
+    return f"{locale.marked(text)} {unit}".strip()
 
 
 def significant(value: float, digits: int = 3) -> str:

@@ -20,8 +20,8 @@ from llmcalc.errata import (
 )
 from llmcalc.quantity import Quantity
 from llmcalc.step.step import training_step
-from llmcalc.units import exact, human
 from pages.ui.choose import start_from
+from pages.ui.numbers import exact, human, marked, signed
 from pages.ui.shell import configuration, inside_app
 from pages.ui.show import name, term_table, working
 from pages.ui.words import w
@@ -37,7 +37,7 @@ def section(letter: str, **values: str) -> None:
 
 def amount(value: float, unit: str) -> str:
     """Every digit of a count, three digits of anything else, and the unit where the figure's name does not say it."""
-    return exact(value) if unit in ("parameters", "bytes") else f"{value:.3g} {unit}".strip()
+    return exact(value) if unit in ("parameters", "bytes") else f"{marked(f'{value:.3g}')} {unit}".strip()
 
 
 def printed_and_right(letter: str, figures: Iterable[PrintedFigure], *, difference: bool = False) -> None:
@@ -56,7 +56,7 @@ def printed_and_right(letter: str, figures: Iterable[PrintedFigure], *, differen
             w(f"errata.{figure.id}.why") if wrong else "",
         ]
         if difference:
-            cells.insert(3, f"{right.value - figure.printed:+,}" if wrong else "0")
+            cells.insert(3, signed(right.value - figure.printed) if wrong else "0")
         lines.append("| " + " | ".join(cells) + " |")
     with st.container(key=f"printed_{letter}"):
         st.markdown("\n".join(lines))
@@ -108,7 +108,7 @@ for letter in "cd":
     show_working(letter, *(figure.right() for figure in errata_of(letter)))
 
 run = {"batch_size": PEAK_RUN.batch_size, "seq_len": PEAK_RUN.seq_len}
-setting = {"batch": f"{run['batch_size']:,}", "length": f"{run['seq_len']:,}"}
+setting = {"batch": exact(run["batch_size"]), "length": exact(run["seq_len"])}
 section("e", **setting)
 steady = article_steady_state(parameters=example_parameters(), **run)
 st.markdown(term_table(steady.parts, steady))
@@ -118,7 +118,7 @@ show_working("e", steady, *(figure.right() for figure in errata_of("e")))
 section("f")
 layer, matrix = ERRATA["layer_activations"], ERRATA["attention_matrix"]
 printed_and_right("f", (*LAYER_TERMS, layer, matrix))
-st.markdown(w("article.f.peak", **setting, vocabulary=f"{PEAK_MODEL.vocab_size:,}"))
+st.markdown(w("article.f.peak", **setting, vocabulary=exact(PEAK_MODEL.vocab_size)))
 memory = {
     "article": article_step(PEAK_MODEL.model(), PEAK_MODEL, **run),
     "corrected": training_step(PEAK_MODEL.model(), PEAK_RUN),

@@ -15,10 +15,10 @@ from llmcalc.inference import cache_per_token, model_memory
 from llmcalc.inputs import MODELS, PASTED
 from llmcalc.quantity import Quantity
 from llmcalc.transformer.latent_attention import LatentAttention
-from llmcalc.units import human
 from pages.ui.chart import chart
 from pages.ui.choose import changes_in_words, problem_words
 from pages.ui.figures import Figure, memory_bars, stacked_bars, stacked_shares
+from pages.ui.numbers import exact, human
 from pages.ui.palette import COLOURS, by_component
 from pages.ui.pins import load, pin, pin_chosen, pin_problems, pinned_models, refusal, unpin
 from pages.ui.shell import configuration, inside_app
@@ -31,7 +31,7 @@ FORMATS = ("bf16", "fp8", "int4 g128")
 inside_app()
 present, pinned = configuration(), pinned_models()
 values = present.values
-length, cache_format = f"{values['seq_len']:,}", values["cache_format"]
+length, cache_format = exact(values["seq_len"]), values["cache_format"]
 full = len(pinned) >= MOST_PINNED
 
 
@@ -116,7 +116,7 @@ def charts(models: Mapping[str, Configuration]) -> None:
         draw("compare_shares", figure, {n: names[c] for n, c in largest.items()})
     left, right = st.columns(2, gap="medium")
     with left:
-        title = w("compare.memory_chart", batch=f"{values['batch_size']:,}", length=length)
+        title = w("compare.memory_chart", batch=exact(values["batch_size"]), length=length)
         figure = memory_bars(title, memory, names, device, w("axes.memory"))
         draw("compare_memory", figure, sums(memory, "bytes"))
     with right:
@@ -133,10 +133,10 @@ def shape(config: Configuration) -> dict[str, str]:
     kv_heads = config.dimensions.kv_heads() if plain else asked["n_kv_heads"] or asked["n_heads"]
     unlimited = plain and asked["positions"] == "none"
     return {
-        "layers": " + ".join(f"{n:,}" for n in layers),
-        "width": f"{asked['d_model']:,}",
-        "heads": f"{asked['n_heads']:,} / {w('compare.latent') if latent else f'{kv_heads:,}'}",
-        "context": w("compare.none") if unlimited or asked["n_positions"] is None else f"{asked['n_positions']:,}",
+        "layers": " + ".join(map(exact, layers)),
+        "width": exact(asked["d_model"]),
+        "heads": f"{exact(asked['n_heads'])} / {w('compare.latent') if latent else exact(kv_heads)}",
+        "context": w("compare.none") if unlimited or asked["n_positions"] is None else exact(asked["n_positions"]),
     }
 
 

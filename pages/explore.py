@@ -7,9 +7,9 @@ from llmcalc.article import article_components, article_parameters
 from llmcalc.catalog.formats import WEIGHT_FORMATS
 from llmcalc.inference import model_memory
 from llmcalc.inputs import INPUTS
-from llmcalc.units import exact, human
 from pages.ui.chart import chart
 from pages.ui.figures import memory_bars, memory_curves, share_bars
+from pages.ui.numbers import exact, human, marked, signed
 from pages.ui.palette import COLOURS, by_component
 from pages.ui.shell import configuration, inside_app
 from pages.ui.show import headlines, title_of, working
@@ -49,7 +49,7 @@ with by_memory:
     rows = {w(f"phases.{m}"): by_component(q.parts) for m, q in training.moments.items() if m in MOMENTS_SHOWN}
     rows[w("phases.inference")] = by_component(inference.parts)
     totals = ", ".join(f"{row} {human(sum(parts.values()), 'bytes')}" for row, parts in rows.items())
-    title = w("explore.memory_chart", batch=f"{values['batch_size']:,}", length=f"{values['seq_len']:,}")
+    title = w("explore.memory_chart", batch=exact(values["batch_size"]), length=exact(values["seq_len"]))
     chart(
         memory_bars(title, rows, names, device, w("axes.memory")),
         key="memory_by_component",
@@ -105,9 +105,11 @@ with st.expander(w("explore.article_difference"), key="article_difference", on_c
         lines = ["| " + " | ".join(map(w, heads)) + " |", "|:--|--:|--:|--:|"]
         for component, q in model.components().items():
             theirs = printed.get(component, 0)
-            lines.append(f"| {names[component]} | {theirs:,} | {q.value:,} | {q.value - theirs:+,} |")
+            lines.append(f"| {names[component]} | {exact(theirs)} | {exact(q.value)} | {signed(q.value - theirs)} |")
         whole, ours = sum(printed.values()), parameters.value
-        lines.append(f"| **{w('working.total')}** | **{whole:,}** | **{ours:,}** | **{ours - whole:+,}** |")
+        lines.append(
+            f"| **{w('working.total')}** | **{exact(whole)}** | **{exact(ours)}** | **{signed(ours - whole)}** |"
+        )
         st.markdown("\n".join(lines))
         st.caption(w("explore.article_difference_why"))
         shape = {key: values[key] for key in ("d_model", "n_layers", "vocab_size")}
@@ -118,7 +120,9 @@ with st.expander(w("explore.formats"), key="formats", on_change="rerun") as form
         lines = [f"| {w('explore.format')} | {w('explore.bits')} | {w('explore.bytes')} | |", "|:--|--:|--:|:--|"]
         for row in WEIGHT_FORMATS.values():
             memory = model_memory(parameters=parameters, bits_per_weight=row.bits)
-            lines.append(f"| {row.id} | {row.bits:.4g} | {exact(memory.value)} | {human(memory.value, 'bytes')} |")
+            lines.append(
+                f"| {row.id} | {marked(f'{row.bits:.4g}')} | {exact(memory.value)} | {human(memory.value, 'bytes')} |"
+            )
         st.markdown("\n".join(lines))
 
 with st.expander(w("explore.all_working"), key="all_working", on_change="rerun") as opened:

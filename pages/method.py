@@ -6,7 +6,7 @@ from llmcalc.quantity import Formula
 from llmcalc.reference import formulas
 from llmcalc.symbols import SYMBOLS
 from pages.ui.shell import inside_app
-from pages.ui.show import citation, name
+from pages.ui.show import citation, name, unit_name
 from pages.ui.words import w
 
 inside_app()
@@ -14,17 +14,17 @@ inside_app()
 
 def entry(f: Formula) -> str:
     """One formula: its name, the formula, what it counts, its arguments and its source."""
-    arguments = ", ".join(f"${SYMBOLS[a].tex}$ `{a}` {SYMBOLS[a].unit}".strip() for a in f.arguments)
-    unit = f" ({f.unit})" if f.unit else ""
+    arguments = ", ".join(f"${SYMBOLS[a].tex}$ `{a}` {unit_name(SYMBOLS[a].unit)}".strip() for a in f.arguments)
+    unit = f" ({unit_name(f.unit)})" if f.unit else ""
     return (
         f"**{name(f.id)}**{unit} :small[`{f.id}`]\n\n${f.symbol} = {f.tex}$\n\n"
-        f"{f.meaning} :small[{w('method.where')} {arguments}. {w('working.source')}: {citation(f.source)}]"
+        f"{w(f'formulas.{f.id}')} :small[{w('method.where')} {arguments}. {w('working.source')}: {citation(f.source)}]"
     )
 
 
 def says(f: Formula, wanted: str) -> bool:
     """Whether the reader's words stand in a formula's name, arguments, meaning or source."""
-    return wanted in " ".join((f.id, name(f.id), f.meaning, str(f.source), *f.arguments)).lower()
+    return wanted in " ".join((f.id, name(f.id), w(f"formulas.{f.id}"), str(f.source), *f.arguments)).lower()
 
 
 st.header(w("method.header"), anchor=False)
@@ -42,5 +42,5 @@ if not any(matching.values()):
 
 with st.expander(f"{w('method.nomenclature')} · {len(SYMBOLS)}"):
     lines = [f"| {w('method.symbol')} | {w('method.argument')} | {w('method.unit')} |", "|:--|:--|:--|"]
-    lines += [f"| ${s.tex}$ | `{argument}` | {s.unit} |" for argument, s in SYMBOLS.items()]
+    lines += [f"| ${s.tex}$ | `{argument}` | {unit_name(s.unit)} |" for argument, s in SYMBOLS.items()]
     st.markdown("\n".join(lines))

@@ -3,9 +3,9 @@
 import streamlit as st
 
 from llmcalc.transformer.breakdown import Count, Line, breakdown, by_component, in_symbols, invoice, numbered_layers
-from llmcalc.units import exact, human
 from pages.ui.chart import chart
 from pages.ui.model_figures import layer_bars, parameter_map, share_of
+from pages.ui.numbers import exact, human
 from pages.ui.palette import COLOURS
 from pages.ui.shell import configuration, inside_app
 from pages.ui.show import headlines, name, title_of, working

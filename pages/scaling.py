@@ -11,9 +11,9 @@ from llmcalc.scaling import (
     parameters_for_lower_loss,
     performance_from_parameters,
 )
-from llmcalc.units import human
 from pages.ui.chart import chart
 from pages.ui.figures import layout, log_ticks
+from pages.ui.numbers import human, marked
 from pages.ui.palette import COLOURS, MARK
 from pages.ui.shell import configuration, inside_app
 from pages.ui.show import headlines, title_of, working
@@ -30,7 +30,7 @@ law = {"critical_parameters": KAPLAN_CRITICAL_PARAMETERS, "alpha": alpha}
 loss = loss_from_parameters(parameters=parameters, **law)
 metric = parameters_for_better_metric(improvement=improvement, alpha=alpha)
 lower = parameters_for_lower_loss(improvement=improvement, alpha=alpha)
-percent = f"{improvement:g}"
+percent = marked(f"{improvement:g}")
 
 headlines(
     [
@@ -57,7 +57,7 @@ def height(n: float | np.ndarray) -> float | np.ndarray:
     )
 
 
-title = w(f"scaling.chart_{curve}", alpha=f"{alpha:g}")
+title = w(f"scaling.chart_{curve}", alpha=marked(f"{alpha:g}"))
 aim = w(f"scaling.target_{curve}", percent=percent)
 hover = w(f"scaling.hover_{curve}") + "<extra></extra>"
 mark = {"type": "scatter", "mode": "markers+text", "hovertemplate": hover}
@@ -70,21 +70,24 @@ figure = {
             "x": sizes.tolist(),
             "y": height(sizes).tolist(),
             "line": {"color": COLOURS["embedding"], "width": 2.5},
+            "customdata": [human(size, "parameters") for size in sizes],
             "hovertemplate": hover,
         },
         mark
         | {
             "name": w("scaling.here"),
             "x": [here],
+            "customdata": [human(here, "parameters")],
             "y": [height(here)],
             "marker": {"color": MARK, "size": 13},
-            "text": [f"{title_of(config)}: {height(here):.3g}"],
+            "text": [f"{title_of(config)}: {marked(f'{height(here):.3g}')}"],
             "textposition": "top right" if curve == "loss" else "top left",
         },
         mark
         | {
             "name": aim,
             "x": [target],
+            "customdata": [human(target, "parameters")],
             "y": [height(target)],
             "marker": {"color": MARK, "size": 13, "symbol": "circle-open"},
             "text": [w("scaling.times", times=human(times.value))],
@@ -103,7 +106,7 @@ alt = w(
     f"scaling.alt_{curve}",
     title=title,
     size=human(here, "parameters"),
-    loss=f"{loss.value:.3g}",
+    loss=marked(f"{loss.value:.3g}"),
     times=human(times.value),
 )
 chart(figure, key="loss_against_parameters", alt=alt, height=440)
@@ -116,8 +119,8 @@ st.markdown(
     w(
         "scaling.misprint",
         printed=human(printed.value),
-        metric=f"{right_metric.value:.2f}",
-        loss=f"{right_loss.value:.2f}",
+        metric=marked(f"{right_metric.value:.2f}"),
+        loss=marked(f"{right_loss.value:.2f}"),
     )
 )
 with st.expander(w("working.open"), key="misprint_working", on_change="rerun") as opened:
@@ -130,6 +133,6 @@ lines = [f"| {w('scaling.better')} | {w('scaling.metric')} | {w('scaling.lower')
 for step in (1, 2, 5, 10, 20, 50):
     grows = parameters_for_better_metric(improvement=step, alpha=alpha).value
     falls = parameters_for_lower_loss(improvement=step, alpha=alpha).value
-    lines.append(f"| {step} % | × {human(grows)} | × {human(falls)} |")
+    lines.append(f"| {step}{w('numbers.per_cent')} | × {human(grows)} | × {human(falls)} |")
 st.markdown("\n".join(lines))
 st.caption(w("scaling.caveat"))

@@ -1,70 +1,208 @@
-"""Training memory: what stays, what the peak adds, term by term, and where the peak arises."""
+"""Training memory: one step as it goes by, what its peak is made of, and what would make it fit."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
 
 import streamlit as st
 
-from llmcalc.article import training_rule_of_thumb
+from llmcalc.article import ArticleStep, training_rule_of_thumb
 from llmcalc.inference import model_memory
-from llmcalc.units import human
+from llmcalc.quantity import Quantity
+from llmcalc.step.advice import Advice
+from llmcalc.step.step import Step
 from pages.ui.chart import chart
 from pages.ui.figures import memory_bars
+from pages.ui.numbers import exact, human, marked
 from pages.ui.palette import COLOURS, by_component
+from pages.ui.plan_figures import plan_name
 from pages.ui.shell import configuration, inside_app
-from pages.ui.show import headlines, term_table, working
+from pages.ui.show import headlines, name, term_table, working
+from pages.ui.timeline import timeline_figure
 from pages.ui.words import w
+
+# The terms of a moment that are told together when the article's account is set beside ours
+TOLD_TOGETHER = {
+    "logits": ("logits", "activation_gradients"),
+    **{id: (id,) for id in ("weights", "optimizer_state", "gradients", "weight_casts", "inputs")},
+}
 
 inside_app()
 config = configuration()
-training = config.training
+training, step = config.training, config.step
 device = (config.accelerator.id, config.accelerator.memory)
 names = {component: w(f"components.{component}") for component in COLOURS}
+process, reserved = config.overhead.process(step.peak), config.overhead.reserved(step.peak)
+fits = process.value <= device[1]
+
+
+def set_inputs(fields: Mapping[str, Any]) -> None:
+    """Turn the controls to what an advice says."""
+    for input_id, value in fields.items():
+        st.session_state[input_id] = value
+
+
+def advice_button(advice: Advice, key: str) -> None:
+    """A button that makes the changes, with what they save and lead to."""
+    label = w(
+        "advice.button",
+        changes=" + ".join(w(f"advice.{change.id}") for change in advice.changes),
+        saved=human(advice.saved, "bytes"),
+        peak=human(advice.peak, "bytes"),
+    )
+    st.button(label, key=key, on_click=set_inputs, args=(advice.fields,), help=w(f"advice.cost_{advice.cost}"))
+
+
+def through_the_step() -> None:
+    """The timeline, or the article's few moments."""
+    title = w("training.chart")
+    if isinstance(training, Step):
+        figure = timeline_figure(w("timeline.title"), training.profile, names, device)
+        alt = w(
+            "timeline.alt",
+            peak=human(training.peak.value, "bytes"),
+            phase=w(f"phases.{training.peak_phase}"),
+            parts=", ".join(f"{name(q.id)} {human(q.value, 'bytes')}" for q in training.peak.parts),
+        )
+        chart(figure, key="timeline", alt=alt, height=400)
+        return
+    rows = {w(f"phases.{moment}"): by_component(q.parts) for moment, q in training.moments.items()}
+    totals = ", ".join(f"{row} {human(sum(parts.values()), 'bytes')}" for row, parts in rows.items())
+    figure = memory_bars(title, rows, names, device, w("axes.memory"))
+    chart(figure, key="memory_by_phase", alt=f"{title}: {totals}", height=320)
+
+
+def what_would_fit() -> None:
+    """Whether it fits; the smallest changes after which it does, else all that would save memory."""
+    st.subheader(w("advice.header"), anchor=False)
+    words = {"device": device[0], "memory": human(device[1], "bytes"), "process": human(process.value, "bytes")}
+    if fits:
+        st.markdown(w("advice.fits", **words, left=human(device[1] - process.value, "bytes")))
+    else:
+        found = config.advice()
+        st.markdown(w("advice.smallest" if found else "advice.none", **words))
+        for place, advice in enumerate(found):
+            advice_button(advice, f"advice_{place}")
+    with st.expander(w("advice.all"), key="savings", on_change="rerun") as opened:
+        if opened.open:
+            for place, advice in enumerate(config.savings()):
+                advice_button(advice, f"saving_{place}")
+
+
+def terms(account: Step | ArticleStep) -> None:
+    """The terms of one moment, at first of the peak, with their working."""
+    moments = list(account.moments)
+    chosen = st.pills(
+        w("training.moment"), moments, default=account.peak_phase, format_func=lambda m: w(f"phases.{m}"),
+        key=f"moment_{'article' if isinstance(account, ArticleStep) else 'step'}",
+    )  # fmt: skip
+    at = account.moments[chosen or account.peak_phase]
+    st.markdown(term_table([q for q in at.parts if q.value], at))
+    with st.expander(w("training.terms_working"), key="peak_working", on_change="rerun") as opened:
+        if opened.open:
+            for part in at.parts:
+                working(part)
+
+
+def beside_the_tensors() -> None:
+    """Allocated, reserved, and what the device shows."""
+    st.subheader(w("overhead.header"), anchor=False)
+    st.markdown(w("overhead.text"))
+    lines = [f"| {w('working.term')} | {w('working.amount')} |", "|:--|--:|"]
+    for label, quantity in (("allocated", step.peak), ("reserved", reserved), ("process", process)):
+        lines.append(f"| {w(f'overhead.{label}')} | {human(quantity.value, 'bytes')} |")
+    st.markdown("\n".join(lines))
+    with st.expander(w("working.open"), key="overhead_working", on_change="rerun") as opened:
+        if opened.open:
+            working(process)
+
+
+def run_of_plan() -> dict[str, Any]:
+    """What a plan's name tells of the run."""
+    run = config.run
+    return {
+        "micro_batch": run.batch_size,
+        "micro_batches": run.gradient_accumulation,
+        "recompute": w(f"options.recompute.{run.recompute}") if run.recompute != "none" else "none",
+    }
+
+
+def on_each_device() -> None:
+    """What the device that needs most holds, where the step is laid out over several."""
+    layout = config.layout
+    if layout.devices == 1 and not layout.offload_optimizer:
+        return
+    peak = config.rank.peak
+    st.subheader(
+        w("training.rank_header", devices=layout.devices, plan=plan_name(asdict(layout) | run_of_plan())), anchor=False
+    )
+    st.markdown(w("training.rank_text", peak=human(peak.value, "bytes")))
+    st.markdown(term_table(peak.parts, peak))
+    with st.expander(w("training.terms_working"), key="rank_working", on_change="rerun") as opened:
+        if opened.open:
+            for part in peak.parts:
+                working(part)
+
+
+def told_together(moment: Quantity) -> dict[str, float]:
+    """A moment's terms in the few groups that both accounts have; all that is left is what layers keep."""
+    sums, parts = {}, by_component(moment.parts)
+    for group, members in TOLD_TOGETHER.items():
+        sums[group] = sum(parts.pop(member, 0) for member in members)
+    return {"layers": sum(parts.values()), **sums}
+
+
+def beside_the_article() -> None:
+    """The article's account and ours at the same moment, term by term, with what makes the difference."""
+    st.subheader(w("training.article_header"), anchor=False)
+    st.markdown(w("training.article_text"))
+    heads = ("working.term", "explore.article", "accounts.corrected", "training.ratio")
+    lines, reasons = [f"| {' | '.join(map(w, heads))} |", "|:--|--:|--:|--:|"], []
+    moment = "loss_backward"
+    theirs, ours = told_together(config.article.moments[moment]), told_together(step.moments[moment])
+    for group in ours:
+        if theirs[group] or ours[group]:
+            lines.append(_compared(w(f"together.{group}"), theirs[group], ours[group]))
+            reasons.append(f"- **{w(f'together.{group}')}**: {w(f'together.{group}_why')}")
+    lines.append(_compared(f"**{w(f'phases.{moment}')}**", sum(theirs.values()), sum(ours.values())))
+    rule = training_rule_of_thumb(model_bytes=model_memory(parameters=config.model.parameters(), bits_per_weight=32))
+    lines.append(_compared(name(rule.id), rule.value, step.peak.value))
+    reasons.append(f"- **{name(rule.id)}**: {w('together.rule_why')}")
+    st.markdown("\n".join(lines))
+    st.markdown("\n".join(reasons))
+
+
+def _compared(label: str, theirs: float, ours: float) -> str:
+    ratio = marked(f"{theirs / ours:.2f}") if ours else "–"
+    return f"| {label} | {human(theirs, 'bytes')} | {human(ours, 'bytes')} | {ratio} |"
+
 
 st.header(w("training.header"), anchor=False)
 st.markdown(
     w(
         "training.sentence",
-        batch=f"{config.values['batch_size']:,}",
-        length=f"{config.values['seq_len']:,}",
+        batch=exact(config.values["batch_size"]),
+        length=exact(config.values["seq_len"]),
         steady=human(training.steady_state.value, "bytes"),
         peak=human(training.peak.value, "bytes"),
         phase=w(f"phases.{training.peak_phase}"),
         account=w(f"counted.{config.values['account']}"),
     )
 )
+if config.is_estimate:
+    st.caption(w("training.estimate"))
 headlines(
     [
         (w("training.steady_state"), training.steady_state),
         (w("training.saved_activations"), training.saved_activations),
         (w("training.peak"), training.peak),
+        (w("overhead.process"), process),
     ]
 )
-
-rows = {w(f"phases.{phase}"): by_component(q.parts) for phase, q in training.moments.items()}
-title = w("training.chart")
-totals = ", ".join(f"{row} {human(sum(parts.values()), 'bytes')}" for row, parts in rows.items())
-figure = memory_bars(title, rows, names, device, w("axes.memory"))
-chart(figure, key="memory_by_phase", alt=f"{title}: {totals}", height=320)
-
-if config.is_estimate:
-    st.caption(w("training.estimate"))
-
-st.subheader(w("training.terms", phase=w(f"phases.{training.peak_phase}")), anchor=False)
-at_peak = training.moments[training.peak_phase]
-st.markdown(term_table([q for q in at_peak.parts if q.value], at_peak))
-with st.expander(w("working.open"), key="peak_working", on_change="rerun") as opened:
-    if opened.open:
-        working(at_peak)
-
-st.subheader(w("training.article_header"), anchor=False)
-st.markdown(w("training.article_text"))
-both = {"article": config.article, "corrected": config.step}
-heads = (w("accounts.article"), w("accounts.corrected"), w("training.ratio"))
-lines = [f"| | {' | '.join(heads)} |", "|:--|--:|--:|--:|"]
-ours = both["corrected"]
-fp32 = model_memory(parameters=config.model.parameters(), bits_per_weight=32)
-terms = ("steady_state", "saved_activations", "peak")
-compared = [(w(f"training.{term}"), getattr(both["article"], term), getattr(ours, term)) for term in terms]
-compared.append((w("quantities.training_rule_of_thumb"), training_rule_of_thumb(model_bytes=fp32), ours.peak))
-for label, theirs, right in compared:
-    amounts = f"{human(theirs.value, 'bytes')} | {human(right.value, 'bytes')} | {theirs.value / right.value:.2f}"
-    lines.append(f"| {label} | {amounts} |")
-st.markdown("\n".join(lines))
+through_the_step()
+what_would_fit()
+st.subheader(w("training.terms"), anchor=False)
+terms(training)
+on_each_device()
+beside_the_tensors()
+beside_the_article()

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from golden_files import csv_rows
 
-from llmcalc import Dimensions, TrainingRun, article_training_memory, errata, inference_memory, training_memory
+from llmcalc import Dimensions, TrainingRun, errata, inference_memory, training_step
 from llmcalc.article import (
     article_activations,
     article_attention,
@@ -24,6 +24,7 @@ from llmcalc.article import (
     article_norm,
     article_parameters,
     article_steady_state,
+    article_step,
     article_ten_percent,
     inference_rule_of_thumb,
     training_rule_of_thumb,
@@ -53,15 +54,26 @@ EXAMPLE = Dimensions(
     final_norm=False,
 )
 GPT3 = Dimensions(d_model=12_288, n_layers=96, n_heads=96, n_positions=2048)
-ONE_LAYER, BATCH, LENGTH = dataclasses.replace(EXAMPLE, n_layers=1), 4, 256
+BATCH, LENGTH = 4, 256
 E = BATCH * LENGTH * D
+MATRIX = ("softmax", "cast", "attention_mask")  # in fp32, its 16-bit copy, and the causal mask
 
 
-def kept(id: str) -> float:
-    """Bytes that one layer (and what surrounds it) keeps of one kind, under autocast with an unfused attention."""
-    run = TrainingRun(batch_size=BATCH, seq_len=LENGTH, precision="bf16 autocast", attention="eager")
-    (part,) = (p for p in training_memory(ONE_LAYER, run).activations.parts if p.id == id)
-    return part.value
+def terms(n_layers: int) -> dict[tuple[str, str], float]:
+    """Bytes that a step under autocast with an unfused attention keeps, by component and role."""
+    shape = dataclasses.replace(EXAMPLE, n_layers=n_layers)
+    step = training_step(shape.model(), dataclasses.replace(PEAK_RUN, batch_size=BATCH, seq_len=LENGTH))
+    return {
+        (part.id.removeprefix("activations_"), term.id): term.value
+        for part in step.saved_activations.parts
+        for term in part.parts
+    }
+
+
+def kept(component: str, *roles: str) -> float:
+    """Bytes that one layer keeps: what a second layer adds."""
+    one, two = terms(1), terms(2)
+    return sum(two[component, role] - one.get((component, role), 0) for role in roles)
 
 
 def model_bytes(bits: int) -> float:
@@ -69,11 +81,10 @@ def model_bytes(bits: int) -> float:
 
 
 def layer_activations() -> float:
-    """Bytes in E of everything that one layer keeps, attention matrix, norm statistics and surroundings apart."""
-    run = TrainingRun(batch_size=BATCH, seq_len=LENGTH, precision="bf16 autocast", attention="eager")
-    parts = {p.id: p.value for p in training_memory(ONE_LAYER, run).activations.parts}
-    outside = parts["attention_matrix"] + parts["head_input"] + parts["saved_logits"] + 2 * 8 * BATCH * LENGTH
-    return (sum(parts.values()) - outside) / E
+    """Bytes in E of everything that one layer keeps, attention matrix and norm statistics apart."""
+    added = sum(terms(2).values()) - sum(terms(1).values())
+    statistics = kept("norm", "norm_statistics")
+    return (added - statistics - kept("attention", *MATRIX)) / E
 
 
 def components(dimensions: Dimensions) -> dict[str, Quantity]:
@@ -102,21 +113,19 @@ COUNTED_ON_A_MODEL = {
     "model": lambda: EXAMPLE.model().parameters().value,
     "model_fp32": lambda: model_bytes(32),
     "model_fp16": lambda: model_bytes(16),
-    "input_per_token": lambda: (
-        training_memory(EXAMPLE, TrainingRun(batch_size=1, seq_len=1)).steady_state.inputs["inputs"].value
-    ),
-    # two norms in the layer; the statistics, 8 bytes a token each, are no part of E
-    "norms": lambda: (kept("norm_activations") - 2 * 8 * BATCH * LENGTH) / E,
-    "attention_input": lambda: kept("attention_input") / E,
-    "query_key_value": lambda: kept("query_key_value") / E,
-    "attention_output": lambda: kept("attention_output") / E,
-    "first_linear": lambda: kept("feed_forward_input") / E,
-    # the two wide tensors, half each
-    "gelu": lambda: kept("feed_forward_hidden") / 2 / E,
-    "second_linear": lambda: kept("feed_forward_hidden") / 2 / E,
+    # ids and targets; in a step they are one tensor
+    "input_per_token": lambda: 2 * training_step(EXAMPLE.model(), TrainingRun(batch_size=1, seq_len=1)).inputs.value,
+    # two norms in the layer, whose inputs are the residual stream
+    "norms": lambda: kept("residual", "residual") / E,
+    "attention_input": lambda: kept("attention", "linear_input") / E,
+    "query_key_value": lambda: kept("attention", "copy") / E,
+    "attention_output": lambda: kept("attention", "attention_output") / E,
+    "first_linear": lambda: kept("feed_forward", "linear_input") / E,
+    "gelu": lambda: kept("feed_forward", "up") / E,
+    "second_linear": lambda: kept("feed_forward", "activation") / E,
     "layer_activations": layer_activations,
     # the causal mask, a byte for each pair of positions, is shared by the batch
-    "attention_matrix": lambda: (kept("attention_matrix") - LENGTH**2) / (BATCH * LENGTH**2),
+    "attention_matrix": lambda: (kept("attention", *MATRIX) - LENGTH**2) / (BATCH * LENGTH**2),
     "doubling": lambda: loss(2e9) / loss(1e9),
     "gpt3_layer": lambda: block(GPT3),
     "gpt3_layers": lambda: 96 * block(GPT3),
@@ -280,11 +289,11 @@ def test_the_articles_own_list_sums_to_more_than_it_prints():
 
 def test_the_articles_peak_is_set_beside_ours_at_its_own_setting():
     # 9.65 GiB by its formula, with the 124,475,904 parameters of this vocabulary
-    articles = article_training_memory(PEAK_MODEL, PEAK_RUN).peak
+    articles = article_step(PEAK_MODEL.model(), PEAK_MODEL, batch_size=12, seq_len=1024).peak
     elements, pairs, logits = 12 * 1024 * 768, 12 * 1024**2, 12 * 1024 * 50_304
     assert articles.value == 16 * 124_475_904 + 8 * 12 * 1024 + 12 * (14 * elements + 4 * pairs) + 10 * logits
     assert articles.value / 2**30 == pytest.approx(9.65, abs=0.005)
-    assert training_memory(PEAK_MODEL, PEAK_RUN).peak.value > 2 * articles.value
+    assert training_step(PEAK_MODEL.model(), PEAK_RUN).peak.value > 2 * articles.value
 
 
 def test_the_articles_activations_are_its_formula():

@@ -170,6 +170,18 @@ def test_the_copied_link_opens_the_same_configuration_in_another_browser(browser
     other.context.close()
 
 
+def test_another_language_keeps_what_was_set_and_goes_into_the_address(page, address):
+    page.goto(f"{address}/?n_layers=24&account=article")
+    expect(metric(page, "Parameters")).to_have_text("209 M")
+    page.get_by_role("radio", name="Bahasa Indonesia").click()
+    expect(metric(page, "Parameter")).to_have_text("209 juta")
+    page.wait_for_function("document.documentElement.lang === 'id'")
+    page.wait_for_url("**lang=id**")
+    assert query(page) == {"n_layers": ["24"], "account": ["article"], "lang": ["id"]}
+    page.reload()
+    expect(metric(page, "Parameter")).to_have_text("209 juta")
+
+
 def test_a_number_opens_to_show_its_working(page, address):
     page.goto(address)
     page.get_by_text("Show the working").first.click()

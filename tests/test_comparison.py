@@ -77,7 +77,7 @@ def test_any_text_is_read_or_refused_with_its_reason(text):
         ("Llama 3 8B;norm=LayerNorm", "fixed_input", "norm=LayerNorm"),
         ("Llama 3 8B;n_layers=1;n_layers=2", "given_twice", "n_layers=2"),
         ("config.json", "config_not_json", PASTED),
-        ("config.json;{}", "config_refused", PASTED),
+        ("config.json;{}", "no_model_type", PASTED),
         ("|".join(["GPT-2 124M"] * 5), "too_many_pinned", None),
     ],
 )

@@ -162,14 +162,34 @@ def test_the_copied_link_holds_every_value_on_every_page(page):
         assert f"{key}={link.get(key, text)}".replace(" ", "+") in copied.replace("%2C", ",").replace("%20", "+")
 
 
-@pytest.mark.parametrize("account", INPUTS["account"].options)
-def test_the_training_page_shows_the_account_that_was_chosen(account):
-    app = opened("training", {"account": account})
-    config = Configuration(DEFAULTS | {"account": account})
+def test_the_training_page_draws_the_articles_account_where_that_was_chosen():
+    app = opened("training", {"account": "article"})
+    config = Configuration(DEFAULTS | {"account": "article"})
     bars = [trace for trace in charts(app)[0]["data"] if trace["type"] == "bar"]
     drawn = {row: sum(t["x"][i] for t in bars) for i, row in enumerate(bars[0]["y"])}
-    expected = {w(f"phases.{phase}"): q.value / 2**30 for phase, q in config.training.phases.items()}
+    expected = {w(f"phases.{moment}"): q.value / 2**30 for moment, q in config.training.moments.items()}
     assert drawn == pytest.approx(expected)
+
+
+def test_the_training_page_draws_the_step_up_to_its_peak():
+    app = opened("training", {"batch_size": "4"})
+    step = Configuration(DEFAULTS | {"batch_size": 4}).step
+    traces = charts(app)[0]["data"]
+    line = next(t for t in traces if t.get("customdata"))
+    areas = [t for t in traces if t.get("stackgroup")]
+    assert max(line["y"]) * 2**30 == pytest.approx(step.peak.value, rel=1e-4)
+    for i, height in enumerate(line["y"]):
+        assert sum(area["y"][i] for area in areas) == pytest.approx(height, abs=0.01)
+
+
+def test_a_step_that_does_not_fit_is_told_the_smallest_change_and_a_button_makes_it():
+    link = {"model": "Llama 3 8B", "batch_size": "2", "precision": "bf16", "accelerator": "A100 80GB SXM"}
+    app = opened("training", link)
+    advice = [button for button in app.button if button.key and button.key.startswith("advice_")]
+    assert advice
+    advice[0].click().run()
+    assert not app.exception
+    assert not [button for button in app.button if button.key and button.key.startswith("advice_")]
 
 
 def test_the_scaling_page_answers_what_ten_per_cent_better_costs():

@@ -19,6 +19,7 @@ from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED
 from llmcalc.reference import formulas
 from llmcalc.step.run import ATTENTIONS, LOSSES, RECOMPUTATIONS
 from llmcalc.step.step import MOMENTS
+from llmcalc.symbols import SYMBOLS
 from pages.ui.palette import COLOURS
 from pages.ui.shell import PAGES
 from pages.ui.show import name
@@ -44,6 +45,11 @@ WAYS_TO_RUN = [
 FIGURES = (*ERRATA.values(), *EXAMPLE_STEPS, *LAYER_TERMS)
 
 
+def units() -> set[str]:
+    """The units of all formulas and symbols."""
+    return ({f.unit for found in formulas().values() for f in found} | {s.unit for s in SYMBOLS.values()}) - {""}
+
+
 @functools.cache
 def shown_quantities():
     """Ids of all quantities that a page can open: those of every model, in both accounts, and of every formula."""
@@ -63,6 +69,14 @@ def shown_quantities():
         step = Configuration(models[0] | changes).step
         roots = [step.saved_activations, step.logits, step.weight_casts, *step.moments.values()]
         ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}
+    everything = {"data_parallel": 2, "zero_stage": 3, "tensor_parallel": 2, "sequence_parallel": True}
+    everything |= {"pipeline_parallel": 2, "context_parallel": 2, "expert_parallel": 2, "gradient_accumulation": 4}
+    mixture = next(values for values in models if values["model"] == "Mixtral 8x7B")
+    lora = {"lora_rank": 8, "lora_base": "NF4", "offload_optimizer": True, "lora_targets": "all"}
+    for changes in ({}, everything, everything | {"interleave": 2, "recompute": "full"}, lora):
+        rank = Configuration(mixture | changes).rank
+        roots = [rank.peak, rank.weights, rank.gradients, rank.optimizer_state, rank.communication, rank.traffic]
+        ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}
     errata = [figure.right() for figure in FIGURES]
     ids |= {q.id for root in (*errata, complete_parameters(tied_head=False)) for _, q in root.walk() if not q.is_given}
     return ids | {q.id for q in errata} | {"rounding"}
@@ -77,9 +91,14 @@ def test_every_id_has_words(language):
     wanted |= {f"modules.{m.removeprefix('llmcalc.').replace('.', '_')}" for m in formulas()}
     wanted |= {f"phases.{moment}" for moment in MOMENTS}
     code = "".join(file.read_text() for file in ROOT.glob("llmcalc/**/*.py"))
-    wanted |= {f"problems.{c}" for c in re.findall(r"code=\"(\w+)\"", code)}
+    codes = {c for c in re.findall(r"code=\"(\w+)\"", code) if f"reasons.{c}" not in words}
+    wanted |= {f"problems.{c}" for c in codes}
+    wanted |= {f"notices.{n}" for n in re.findall(r"(?:Notice|\.note|\.warn)\(\s*\"(\w+)\"", code)}
+    wanted |= named_options(words)
+    wanted |= {f"formulas.{f.id}" for found in formulas().values() for f in found}
+    wanted |= {f"units.{u.replace('/', '_per_')}" for u in units() if u != "FLOP" and not re.match(r"E|B·", u)}
     wanted |= {key for key in re.findall(r"\bw\(\s*\"([\w.]+)\"", DRAWN)}
-    assert wanted - set(words) == set()
+    assert wanted - set(words) == set(), f"llmcalc/words/{language}.toml lacks these keys"
     assert all(name(quantity) for quantity in shown_quantities())
 
 
@@ -91,14 +110,22 @@ def test_no_words_are_left_over(language):
             pieces = re.split(r"({[^}]*})", template)
             patterns.append("".join(r"[\w.]+" if "{" in piece else re.escape(piece) for piece in pieces))
     used = re.compile("|".join(f"(?:{p})" for p in patterns))
-    left_over = {key for key in dictionary(language) if not used.fullmatch(key)}
+    left_over = {key for key in dictionary(language) if not key.startswith("phrases.") and not used.fullmatch(key)}
     assert left_over == set()
+    assert set(dictionary(language)) == set(dictionary("en")), "the same keys in every language"
     figures = {f"figures.{figure.id}" for figure in FIGURES} | {f"errata.{erratum}.why" for erratum in ERRATA}
     assert {key for key in dictionary(language) if key.startswith(("figures.", "errata."))} - figures == set()
     roles = {f"roles.{word}" for f in ROOT.glob("llmcalc/step/*.py") for word in re.findall(r'"(\w+)"', f.read_text())}
     assert {key for key in dictionary(language) if key.startswith("roles.")} - roles == set()
+    assert {key for key in dictionary(language) if key.startswith("options.")} == named_options(dictionary(language))
     pieces = {piece for id in shown_quantities() for piece in suffixes(id)}
     assert {key for key in dictionary(language) if key.startswith("quantities.")} - pieces == set()
+
+
+def named_options(words) -> set[str]:
+    """Every option of each input that has words for one of them."""
+    named = {key.split(".")[1] for key in words if key.startswith("options.")}
+    return {f"options.{input_id}.{option}" for input_id in named for option in INPUTS[input_id].options}
 
 
 def suffixes(id: str) -> set[str]:
@@ -110,6 +137,9 @@ def suffixes(id: str) -> set[str]:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_language_fills_in_the_same_values(language):
     for key, text in dictionary(language).items():
-        fields = {field for _, field, *_ in string.Formatter().parse(text) if field}
-        english = {field for _, field, *_ in string.Formatter().parse(dictionary("en")[key]) if field}
-        assert fields == english, key
+        assert fields(text) == fields(dictionary("en")[key]), f"{key} in {language}.toml"
+
+
+def fields(text: str) -> set[str]:
+    """What is filled in by the page, and by Plotly; not the braces of LaTeX."""
+    return {field for _, field, *_ in string.Formatter().parse(text) if field and field.isidentifier()}

@@ -178,7 +178,7 @@ def _stablelm(keys: Keys) -> Recipe:
 def _helium(keys: Keys) -> Recipe:
     width = keys.optional("head_dim")
     if width is not None and width * keys.dimension("n_heads") != keys.dimension("d_model"):
-        raise InputError("head_dim", "Helium's heads must be as wide as the model together")
+        raise InputError("head_dim", "Helium's heads must be as wide as the model together", code="helium_heads")
     return Recipe(qkv_bias="attention_bias", ffn_bias="mlp_bias", code=HELIUM_CODE)
 
 

@@ -52,11 +52,12 @@ class Keys:
         given = [name for name in (key, *self.aliases.get(key, ())) if name in self.config]
         if not given:
             if key not in self.defaults:
-                raise InputError(key, f"the config of this {self.model_type} model has no {key!r}")
+                raise self._missing(key)
             return self.defaults[key]
         values = [self.config[name] for name in given]
         if any(type(v) is not type(values[0]) or v != values[0] for v in values[1:]):
-            raise InputError(given[0], f"{' and '.join(map(repr, given))} are names of one thing and must be equal")
+            message = f"{' and '.join(map(repr, given))} are names of one thing and must be equal"
+            raise InputError(given[0], message, code="names_disagree", first=given[0], second=given[-1])
         self.used[given[0]] = values[0]
         return values[0]
 
@@ -83,14 +84,16 @@ class Keys:
             return key
         value = self.value(key) if self.has(key) else False
         if not isinstance(value, bool):
-            raise InputError(key, f"{key!r} must be true or false, not {shown(value)}", (True, False))
+            message = f"{key!r} must be true or false, not {shown(value)}"
+            raise InputError(key, message, (True, False), code="key_not_a_switch", key=key, found=shown(value))
         return value
 
     def text(self, key: str) -> str:
         """A piece of text."""
         value = self.value(key)
         if not isinstance(value, str):
-            raise InputError(key, f"{key!r} must be text, not {shown(value)}")
+            message = f"{key!r} must be text, not {shown(value)}"
+            raise InputError(key, message, code="key_not_text", key=key, found=shown(value))
         return value
 
     def list_of(self, key: str, kind: type, length: int | None = None) -> list[Any] | None:
@@ -104,11 +107,15 @@ class Keys:
         if isinstance(value, str) and kind is str and length is not None and value.startswith("all "):
             return [value.removeprefix("all ")] * length
         if not isinstance(value, list | tuple) or len(value) > MOST_LAYERS:
-            raise InputError(key, f"{key!r} must be a list, not {shown(value)}")
+            message = f"{key!r} must be a list, not {shown(value)}"
+            raise InputError(key, message, code="key_not_a_list", key=key, found=shown(value))
         if any(type(entry) is not kind for entry in value):
-            raise InputError(key, f"{key!r} must hold only {'texts' if kind is str else 'whole numbers'}")
+            if kind is str:
+                raise InputError(key, f"{key!r} must hold only texts", code="key_holds_no_texts", key=key)
+            raise InputError(key, f"{key!r} must hold only whole numbers", code="key_holds_no_numbers", key=key)
         if length is not None and len(value) != length:
-            raise InputError(key, f"{key!r} has {len(value)} entries for {length} layers")
+            message = f"{key!r} has {len(value)} entries for {length} layers"
+            raise InputError(key, message, code="key_length", key=key, number=len(value), layers=length)
         return list(value)
 
     def words(self, key: str) -> list[str]:
@@ -122,7 +129,7 @@ class Keys:
         value = None if key is None else self.optional(key)
         if value is None:
             if default is None:
-                raise InputError(key or name, f"the config of this {self.model_type} model has no {key or name!r}")
+                raise self._missing(key or name)
             value = default
         if key is not None:
             self.dimensions[name] = value
@@ -135,7 +142,9 @@ class Keys:
         """
         value = self.dimension(name, default)
         if value > MOST_LAYERS:
-            raise InputError(self.names.get(name, name), f"{value:,} layers; more than {MOST_LAYERS:,} are not counted")
+            message = f"{value:,} layers; more than {MOST_LAYERS:,} are not counted"
+            key = self.names.get(name, name)
+            raise InputError(key, message, code="too_many_layers", number=value, most=MOST_LAYERS)
         return value
 
     def note(self, id: str, text: str, **details: Any) -> None:
@@ -151,7 +160,12 @@ class Keys:
         choices = tuple(allowed)
         value = self.value(key) if self.has(key) else None
         if value is not None and not any(type(value) is type(choice) and value == choice for choice in choices):
-            raise InputError(key, f"{key!r} = {shown(value)} is not modelled", choices)
+            message = f"{key!r} = {shown(value)} is not modelled"
+            raise InputError(key, message, choices, code="key_not_modelled", key=key, found=shown(value))
+
+    def _missing(self, key: str) -> InputError:
+        message = f"the config of this {self.model_type} model has no {key!r}"
+        return InputError(key, message, code="key_missing", key=key, model_type=self.model_type)
 
 
 def whole(key: str, value: Any, lowest: int = 1) -> int:
@@ -160,10 +174,19 @@ def whole(key: str, value: Any, lowest: int = 1) -> int:
     Raises InputError otherwise.
     """
     if not isinstance(value, int) or isinstance(value, bool):
-        raise InputError(key, f"{key!r} must be a whole number, not {shown(value)}")
+        message = f"{key!r} must be a whole number, not {shown(value)}"
+        raise InputError(key, message, code="key_not_whole", key=key, found=shown(value))
     if not lowest <= value <= LARGEST_SIZE:
-        raise InputError(key, f"{key!r} must be between {lowest:,} and {LARGEST_SIZE:,}, not {shown(value)}")
+        message = f"{key!r} must be between {lowest:,} and {LARGEST_SIZE:,}, not {shown(value)}"
+        found = shown(value)
+        raise InputError(key, message, code="key_out_of_range", key=key, low=lowest, high=LARGEST_SIZE, found=found)
     return value
+
+
+def does_not_divide(key: str, value: int, whole_key: str, whole: int) -> InputError:
+    """The error that one size should divide another and does not."""
+    message = f"{key!r} = {value} does not divide {whole_key!r} = {whole:,}"
+    return InputError(key, message, code="does_not_divide", key=key, value=value, whole_key=whole_key, whole=whole)
 
 
 def shown(value: Any) -> str:

@@ -90,7 +90,8 @@ def gpt_neo_windows(keys: Keys, n_layers: int) -> Windows:
     """Local layers see ``window_size`` tokens: listed in ``attention_layers``, or as patterns and how often."""
     kinds = keys.list_of("attention_layers", str, n_layers) if keys.given("attention_layers") else flat_patterns(keys)
     if len(kinds or ()) != n_layers or any(kind not in ("global", "local") for kind in kinds or ()):
-        raise InputError("attention_types", f"'attention_types' must name {n_layers} layers, each global or local")
+        message = f"'attention_types' must name {n_layers} layers, each global or local"
+        raise InputError("attention_types", message, code="attention_types", layers=n_layers)
     window = keys.size("window_size")
     return tuple(window if kind == "local" else None for kind in kinds or ())
 
@@ -144,7 +145,8 @@ def listed_sparse(dense_first: str | int) -> SparseRule:
             dense = dense_first if isinstance(dense_first, int) else keys.size(dense_first, 0)
             return tuple(i >= dense for i in range(n_layers))
         if unknown := [kind for kind in kinds if kind not in ("dense", "sparse")]:
-            raise InputError("mlp_layer_types", f"a layer is dense or sparse, not {shown(unknown[0])}")
+            message = f"a layer is dense or sparse, not {shown(unknown[0])}"
+            raise InputError("mlp_layer_types", message, code="mlp_layer_types", found=shown(unknown[0]))
         return tuple(kind == "sparse" for kind in kinds)
 
     return rule
@@ -172,7 +174,8 @@ def refuse_other_layers(keys: Keys, n_layers: int) -> list[str] | None:
     """
     listed = keys.list_of("layer_types", str, n_layers)
     if unknown := [kind for kind in listed or () if kind not in _BOUNDED]:
-        raise InputError("layer_types", f"layers of kind {shown(unknown[0])} are not modelled", tuple(_BOUNDED))
+        message = f"layers of kind {shown(unknown[0])} are not modelled"
+        raise InputError("layer_types", message, tuple(_BOUNDED), code="layer_types", found=shown(unknown[0]))
     return listed
 
 
@@ -180,7 +183,9 @@ def _has_rope(keys: Keys, n_layers: int) -> list[int]:
     listed = keys.list_of("no_rope_layers", int)
     if listed:
         if len(listed) != n_layers:
-            raise InputError("no_rope_layers", f"'no_rope_layers' has {len(listed)} entries for {n_layers} layers")
+            message = f"'no_rope_layers' has {len(listed)} entries for {n_layers} layers"
+            key = "no_rope_layers"
+            raise InputError(key, message, code="key_length", key=key, number=len(listed), layers=n_layers)
         return listed
     interval = keys.optional("no_rope_layer_interval") or 4
     return [int((i + 1) % interval != 0) for i in range(n_layers)]
@@ -204,5 +209,6 @@ def flat_patterns(keys: Keys) -> list[str]:
             if len(layers) > MOST_LAYERS:
                 raise ValueError
     except (TypeError, ValueError):
-        raise InputError("attention_types", "'attention_types' must be a list of [pattern, how often]") from None
+        message = "'attention_types' must be a list of [pattern, how often]"
+        raise InputError("attention_types", message, code="attention_patterns") from None
     return layers

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from llmcalc.errors import InputError
-from llmcalc.huggingface.keys import Keys
+from llmcalc.huggingface.keys import Keys, does_not_divide
 from llmcalc.huggingface.stack import Norm, assemble, head_width
 from llmcalc.transformer.attention import Attention
 from llmcalc.transformer.embedding import LearnedPositions, RelativeBias, TokenEmbedding
@@ -178,8 +177,7 @@ def _bart_layer(keys: Keys, recipe: BartRecipe, stack: str) -> Callable[[bool], 
     own = "" if stack == "encoder" else "decoder_"
     d_model, n_heads = keys.dimension("d_model"), keys.dimension(f"n_{own}heads")
     if d_model % n_heads:
-        key = keys.names[f"n_{own}heads"]
-        raise InputError(key, f"{key!r} = {n_heads} does not divide {keys.names['d_model']!r} = {d_model:,}")
+        raise does_not_divide(keys.names[f"n_{own}heads"], n_heads, keys.names["d_model"], d_model)
     width = d_model // n_heads
     feed_forward = FeedForward(d_model, keys.dimension("d_ff" if stack == "encoder" else "d_decoder_ff"), bias=True)
     sees = "all" if stack == "encoder" else "past"

@@ -161,7 +161,8 @@ def override(config: Mapping[str, Any], **dimensions: int) -> dict[str, Any]:
     for name, value in dimensions.items():
         key = names.get(name)
         if key is None:
-            raise InputError(name, f"a config of {model_type} has no {name}", tuple(names))
+            message = f"a config of {model_type} has no {name}"
+            raise InputError(name, message, tuple(names), code="no_such_size", name=name, model_type=model_type)
         for alias in aliases.get(key, ()):
             changed.pop(alias, None)
         changed[key] = value
@@ -190,13 +191,15 @@ def language_part(config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 
 def _check_mapping(key: str, config: Any) -> None:
     if not isinstance(config, Mapping) or any(not isinstance(name, str) for name in config):
-        raise InputError(key, f"{key!r} must be a JSON object, not {shown(config)}")
+        message = f"{key!r} must be a JSON object, not {shown(config)}"
+        raise InputError(key, message, code="key_not_object", key=key, found=shown(config))
 
 
 def _text_or_none(config: Mapping[str, Any], key: str) -> str | None:
     value = config.get(key)
     if value is not None and not isinstance(value, str):
-        raise InputError(key, f"{key!r} must be text, not {shown(value)}")
+        message = f"{key!r} must be text, not {shown(value)}"
+        raise InputError(key, message, code="key_not_text", key=key, found=shown(value))
     return value or None
 
 
@@ -229,7 +232,7 @@ def _without_name(text: Mapping[str, Any]) -> str:
         return "vanilla_transformer"
     if all(key in text for key in LLAMA_KEYS):
         return "(none)"
-    raise InputError("model_type", "the config has no 'model_type'", tuple(FAMILIES))
+    raise InputError("model_type", "the config has no 'model_type'", tuple(FAMILIES), code="no_model_type")
 
 
 def _architecture(config: Mapping[str, Any]) -> str | None:
@@ -238,7 +241,7 @@ def _architecture(config: Mapping[str, Any]) -> str | None:
     if value is None:
         return None
     if not isinstance(value, list | tuple) or any(not isinstance(name, str) for name in value):
-        raise InputError("architectures", "'architectures' must be a list of class names")
+        raise InputError("architectures", "'architectures' must be a list of class names", code="architectures")
     return value[0] if value else None
 
 
@@ -266,10 +269,12 @@ def _keys_like_llama(model_type: str, text: Mapping[str, Any]) -> Keys:
     """
     for key in LLAMA_KEYS:
         if key not in text:
-            raise InputError(key, f"the model_type {shown(model_type)} is unknown, and its config has no {key!r}")
+            message = f"the model_type {shown(model_type)} is unknown, and its config has no {key!r}"
+            raise InputError(key, message, code="unknown_model_lacks", key=key, model_type=shown(model_type))
     for key in _NOT_LLAMA:
         if text.get(key) not in (None, False, 0, 1) or text.get(key) is True:
-            raise InputError(key, f"the model_type {shown(model_type)} is unknown, and {key!r} is not LLaMA's")
+            message = f"the model_type {shown(model_type)} is unknown, and {key!r} is not LLaMA's"
+            raise InputError(key, message, code="unknown_model_has", key=key, model_type=shown(model_type))
     keys = Keys(model_type, text, COMMON, _LLAMA_DEFAULTS, {})
     refuse_other_layers(keys, keys.layers())
     return keys

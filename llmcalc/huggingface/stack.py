@@ -8,7 +8,7 @@ from functools import partial
 
 from llmcalc.errors import InputError
 from llmcalc.huggingface.code import filled_in
-from llmcalc.huggingface.keys import Keys
+from llmcalc.huggingface.keys import Keys, does_not_divide
 from llmcalc.huggingface.layers import SparseRule, WindowRule, all_sparse
 from llmcalc.transformer.attention import Attention
 from llmcalc.transformer.code import Code
@@ -284,10 +284,10 @@ def head_width(keys: Keys, d_model: int, n_heads: int) -> int:
     """
     width = keys.optional(keys.names["d_head"]) if "d_head" in keys.names else None
     if width is None and keys.rounds_heads and d_model > n_heads and d_model % n_heads:
-        keys.warn("rounded_heads", f"{n_heads} heads do not divide d_model = {d_model:,}: d_head is rounded down")
+        text = f"{n_heads} heads do not divide d_model = {d_model:,}: d_head is rounded down"
+        keys.warn("rounded_heads", text, n_heads=n_heads, d_model=d_model)
     elif width is None and d_model % n_heads:
-        key = keys.names["n_heads"]
-        raise InputError(key, f"{key!r} = {n_heads} does not divide {keys.names['d_model']!r} = {d_model:,}")
+        raise does_not_divide(keys.names["n_heads"], n_heads, keys.names["d_model"], d_model)
     return keys.dimension("d_head", d_model // n_heads)
 
 
@@ -297,8 +297,7 @@ def _attention(keys: Keys, recipe: Recipe) -> Attention:
     if keys.flag(recipe.multi_query):
         n_kv_heads = 1
     if n_heads % n_kv_heads:
-        key = keys.names["n_kv_heads"]
-        raise InputError(key, f"{key!r} = {n_kv_heads} does not divide {keys.names['n_heads']!r} = {n_heads}")
+        raise does_not_divide(keys.names["n_kv_heads"], n_kv_heads, keys.names["n_heads"], n_heads)
     return Attention(
         d_model,
         n_heads,
@@ -336,7 +335,7 @@ def _at_least_one(key: str, value: int) -> int:
     Raises InputError otherwise: the division that gave it left nothing.
     """
     if value < 1:
-        raise InputError(key, f"{key!r} would be {value}")
+        raise InputError(key, f"{key!r} would be {value}", code="key_would_be", key=key, value=value)
     return value
 
 
@@ -361,9 +360,11 @@ def _cross_attention(keys: Keys, recipe: Recipe) -> tuple[Part, ...]:
     if not keys.flag(recipe.cross) or recipe.norm is None:
         return ()
     if recipe.cross_needs and not keys.flag(recipe.cross_needs):
-        raise InputError(recipe.cross_needs, f"cross-attention needs {recipe.cross_needs!r} to be true")
+        message = f"cross-attention needs {recipe.cross_needs!r} to be true"
+        raise InputError(recipe.cross_needs, message, code="cross_attention_needs", key=recipe.cross_needs)
     if keys.flag(recipe.multi_query):
-        raise InputError("multi_query", "multi-query attention has no cross-attention")
+        message = "multi-query attention has no cross-attention"
+        raise InputError("multi_query", message, code="multi_query_no_cross_attention")
     d_model, n_heads = keys.dimension("d_model"), keys.dimension("n_heads")
     width = head_width(keys, d_model, n_heads)
     biases = keys.flag(recipe.qkv_bias), keys.flag(recipe.output_bias)
@@ -386,8 +387,9 @@ def _mixture(keys: Keys, mixture: Mixture, dense: FeedForward) -> tuple[Part, ..
     """Router, experts, and shared experts where there are any."""
     n_experts, top_k = keys.dimension("n_experts"), keys.dimension("top_k")
     if top_k > n_experts:
-        key = keys.names["top_k"]
-        raise InputError(key, f"{key!r} = {top_k} experts of {keys.names['n_experts']!r} = {n_experts}")
+        key, of = keys.names["top_k"], keys.names["n_experts"]
+        message = f"{key!r} = {top_k} experts of {of!r} = {n_experts}"
+        raise InputError(key, message, code="too_few_experts", key=key, top_k=top_k, whole_key=of, n_experts=n_experts)
     d_ff = keys.dimension("d_expert") if "d_expert" in keys.names else dense.d_ff
     expert = FeedForward(dense.d_model, d_ff, dense.gated, keys.flag(mixture.expert_bias), id="expert")
     router = Router(dense.d_model, n_experts, keys.flag(mixture.router_bias), mixture.selection)

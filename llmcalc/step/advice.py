@@ -114,7 +114,7 @@ def _made(
     model: Model, run: TrainingRun, changes: tuple[Change, ...], counted: Model | None, now: int
 ) -> Advice | None:
     """The changes one after the other; None where one of them changes nothing, or undoes another."""
-    changed, fields = run, {}
+    changed, fields = run, dict[str, Any]()
     for change in changes:
         more = change.fields(changed)
         if more is None or set(more) & set(fields):

@@ -56,7 +56,7 @@ class TrainingRun:
     loss: str = "hf"
     loss_chunks: int | None = None
     keep_logits: bool = False
-    gradient_accumulation: int = 1
+    gradient_accumulation: Size = 1
     set_to_none: bool = True
     lora_rank: int = 0
     lora_targets: str = "attention"
@@ -92,5 +92,8 @@ class TrainingRun:
 
     @property
     def gradients_stay(self) -> bool:
-        """Gradients of before are there during the forward pass: accumulated, or zeroed but not freed."""
-        return self.gradient_accumulation > 1 or not self.set_to_none
+        """Gradients of before are there during the forward pass: accumulated, zeroed but not freed, or added up in a
+        buffer of another format than the weights'."""
+        numbers = self.numbers
+        accumulated = bool(np.any(np.asarray(self.gradient_accumulation) > 1))
+        return accumulated or not self.set_to_none or numbers.gradients != numbers.weights

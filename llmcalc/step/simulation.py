@@ -43,7 +43,8 @@ def trace(model: Model, run: TrainingRun, layers: Sequence[Block]) -> Trace:
         logits.storage.becomes("held_logits")
     tape.leave_autocast()
     tape.backward(loss)
-    events = list(tape.events)  # what the caller still holds now, it holds during the optimizer's step
+    del loss, logits
+    events = list(tape.events)
     return Trace(events, [(weight.storage.born.layer, weight) for weight in s.weights])
 
 

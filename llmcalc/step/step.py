@@ -197,27 +197,29 @@ class Step:
     def saved_activations(self) -> Quantity:
         """What autograd keeps for the backward pass, by component; autocast's copies of weights are `weight_casts`."""
         self._one_run()
-        parts = _by_component(self._kept, "activations")
+        kept = {kind: n for kind, n in self._kept.items() if not self._is_argument(kind)}
+        parts = by_component(kept, "activations")
         if not parts:
             return Quantity("saved_activations", 0, "bytes", r"M_\text{act}", meaning="Nothing is kept.")
         return total("saved_activations", r"M_\text{act}", *parts)
+
+    def _is_argument(self, kind: Kind) -> bool:
+        """What a checkpointed layer is called with again: masks and angles are held, but not kept by autograd."""
+        kept = self.model.code is not None and self.model.code.mask_kept
+        arguments = ("rotary",) if kept else ("rotary", "attention_mask")
+        return self.run.recompute == "full" and kind.role in arguments
 
     @cached_property
     def weight_casts(self) -> Quantity:
         """Autocast's copies of weights that are alive when the forward pass is through."""
         self._one_run()
-        return _of_category(self._kept, "weight_casts") or _none("weight_casts", r"M_\text{casts}")
+        return of_category(self._kept, "weight_casts") or _none("weight_casts", r"M_\text{casts}")
 
     @cached_property
     def logits(self) -> Quantity:
         """All that is as large as the logits at the peak: themselves, what the loss keeps of them, their gradients."""
         alive = self._timeline.moment_of_most().alive
-        as_large = {
-            kind: n
-            for kind, n in alive.items()
-            if any(d.name == "vocab_size" for d in kind.dims)
-            and any(d.name in ("seq_len", "chunk_tokens") for d in kind.dims)
-        }
+        as_large = {kind: n for kind, n in alive.items() if _as_large_as_logits(kind)}
         return _sum("logits", r"M_\text{logits}", as_large) or _none("logits", r"M_\text{logits}")
 
     @cached_property
@@ -277,15 +279,13 @@ class Step:
         parts = [self.weights]
         if self.run.gradients_stay or id == "optimizer_step":
             parts.append(self.gradients)
-        elif gradients := _of_category(alive, "gradients"):
+        elif gradients := of_category(alive, "gradients"):
             parts.append(gradients)
         parts += [self.optimizer_state, self.inputs]
         for category in ("weight_casts", "held_logits"):
-            if found := _of_category(alive, category):
+            if found := of_category(alive, category):
                 parts.append(found)
-        parts += _by_component(alive, "activations")
-        if found := _of_category(alive, "activation_gradients"):
-            parts.append(found)
+        parts += by_component(alive, "activations", "activation_gradients")
         if id == "optimizer_step":
             parts.append(self.optimizer_temporary)
         parts = [part for part in parts if part.value]
@@ -353,28 +353,37 @@ def _added(changes: Iterable[Change]) -> dict[str, int]:
     return added
 
 
+def _as_large_as_logits(kind: Kind) -> bool:
+    names = {dim.name for dim in kind.dims}
+    return "vocab_size" in names and bool(names & {"seq_len", "chunk_tokens"})
+
+
 def _drawn(kind: Kind) -> str:
     """The category that a piece is drawn as: activations by the component that they serve."""
-    if any(d.name == "vocab_size" for d in kind.dims) and kind.category in ("activations", "activation_gradients"):
-        return "logits"
-    if kind.role == "loss":
+    if kind.category in ("activations", "activation_gradients") and (_as_large_as_logits(kind) or kind.role == "loss"):
         return "logits"
     return kind.component if kind.category == "activations" else kind.category
 
 
-def _by_component(alive: Mapping[Kind, int], category: str) -> list[Quantity]:
+def by_component(alive: Mapping[Kind, int], *categories: str) -> list[Quantity]:
+    """What is alive of some categories, a sum for each component that it serves."""
     groups: dict[str, dict[Kind, int]] = {}
     for kind, n in alive.items():
-        if kind.category == category:
+        if kind.category in categories:
             groups.setdefault(_drawn(kind), {})[kind] = n
     made = (
-        _sum(f"activations_{component}", rf"M_\text{{{component.replace('_', ' ')}}}", kinds)
+        _sum(
+            component if component in categories else f"activations_{component}",
+            rf"M_\text{{{component.replace('_', ' ')}}}",
+            kinds,
+        )
         for component, kinds in groups.items()
     )
     return [quantity for quantity in made if quantity]
 
 
-def _of_category(alive: Mapping[Kind, int], category: str) -> Quantity | None:
+def of_category(alive: Mapping[Kind, int], category: str) -> Quantity | None:
+    """What is alive of a category as a sum; None where there is nothing."""
     return _sum(
         category,
         rf"M_\text{{{category.replace('_', ' ')}}}",

@@ -146,7 +146,7 @@ class Timeline:
 def timeline(model: Model, run: TrainingRun, base: Size, optimizer: list[Change]) -> Timeline:
     """The timeline of a whole step; ``optimizer`` is what the optimizer's step allocates."""
     order = model.layers()
-    shown, stands_for = _representatives(order)
+    shown, stands_for = representatives(order)
     stretches = _composed(trace(model, run, shown), order, stands_for)
     return Timeline(base, [*stretches, Stretch("optimizer", "back", Segment(optimizer))])
 
@@ -154,7 +154,7 @@ def timeline(model: Model, run: TrainingRun, base: Size, optimizer: list[Change]
 def weights_of(model: Model, run: TrainingRun) -> tuple[int, int, int, int]:
     """Numbers in the weights that train, in the largest of those, in all weights, and in those of adapted products."""
     order = model.layers()
-    shown, stands_for = _representatives(order)
+    shown, stands_for = representatives(order)
     numbers = largest = everything = adapted = 0
     for layer, weight in trace(model, replace(run, batch_size=1, seq_len=1), shown).weights:
         times = len(stands_for[layer]) if isinstance(layer, int) else 1
@@ -168,19 +168,13 @@ def weights_of(model: Model, run: TrainingRun) -> tuple[int, int, int, int]:
     return numbers, largest, everything, adapted
 
 
-def _representatives(order: tuple[Block, ...]) -> tuple[list[Block], list[list[int]]]:
-    """The first layer and one of each kind of the others, and the layers that each stands for."""
-    if not order:
-        return [], []
-    shown, stands_for = [order[0]], [[0]]
-    place: dict[Block, int] = {}
-    for i, block in enumerate(order[1:], start=1):
-        if block not in place:
-            place[block] = len(shown)
-            shown.append(block)
-            stands_for.append([])
-        stands_for[place[block]].append(i)
-    return shown, stands_for
+def representatives(order: tuple[Block, ...]) -> tuple[list[Block], list[list[int]]]:
+    """The first layer, one of each kind of those between, the last layer; and the layers that each stands for."""
+    stands_for: dict[tuple[str, int], list[int]] = {}
+    for i, block in enumerate(order):
+        place = "first" if i == 0 else "last" if i == len(order) - 1 else "between"
+        stands_for.setdefault((place, id(block)), []).append(i)
+    return [order[layers[0]] for layers in stands_for.values()], list(stands_for.values())
 
 
 def _composed(traced: Trace, order: tuple[Block, ...], stands_for: list[list[int]]) -> list[Stretch]:

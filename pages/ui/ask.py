@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -11,19 +11,27 @@ from llmcalc.bases import Base, base
 from llmcalc.errors import InputError
 from llmcalc.inputs import DEFAULTS, INPUTS, Choice, Input, Integer, Real, Switch, Text
 from llmcalc.symbols import SYMBOLS
-from pages.ui.words import w
+from pages.ui.numbers import exact
+from pages.ui.words import browser_language, w, words
 
 
-def ask(input_id: str, *, placeholder: str | None = None, on_change: Callable[[], None] | None = None) -> Any:
+def ask(
+    input_id: str,
+    *,
+    placeholder: str | None = None,
+    on_change: Callable[[], None] | None = None,
+    label_visibility: Literal["visible", "collapsed"] = "visible",
+) -> Any:
     """The control of one input, and its value. What the base does not let change is shown, but not moved."""
     declared, start = INPUTS[input_id], starting_point()
-    default = start.values.get(input_id, declared.default)
+    default = defaults()[input_id]
     common: dict[str, Any] = {
         "label": label(declared),
         "key": input_id,
         "help": w(f"inputs.{input_id}.help"),
         "bind": "query-params",
         "disabled": input_id in start.fixed,
+        "label_visibility": label_visibility,
     }
     match declared:
         case Integer(scale=()):
@@ -34,6 +42,8 @@ def ask(input_id: str, *, placeholder: str | None = None, on_change: Callable[[]
         case Real():
             bounds = {"min_value": declared.low, "max_value": declared.high, "step": declared.step}
             return st.slider(value=default, format="%g", **bounds, **common)
+        case Choice() if f"options.{input_id}.{declared.default}" in words():
+            return _named_choice(declared, default, common)
         case Choice() if len(declared.options) <= 3:
             return st.segmented_control(options=declared.options, default=default, required=True, **common)
         case Choice():
@@ -65,8 +75,20 @@ def _set(input_id: str, default: Any) -> Any:
 
 def values() -> dict[str, Any]:
     """The value of every input."""
-    defaults = DEFAULTS | dict(starting_point().values)
-    return {input_id: _set(input_id, defaults[input_id]) for input_id in INPUTS}
+    return {input_id: _set(input_id, default) for input_id, default in defaults().items()}
+
+
+def defaults() -> dict[str, Any]:
+    """The value of every input that neither the reader nor the link gave: the base's, and the browser's language."""
+    return DEFAULTS | dict(starting_point().values) | {"lang": browser_language()}
+
+
+def chosen_language() -> str:
+    """The language that the reader or the link chose, else the browser's."""
+    try:
+        return str(_set("lang", browser_language()))
+    except InputError:
+        return browser_language()
 
 
 def label(declared: Input) -> str:
@@ -84,17 +106,17 @@ def _slider_and_number(declared: Integer, default: int, common: dict[str, Any]) 
             min_value=declared.low,
             max_value=declared.high,
             value=default,
-            label_visibility="collapsed",
-            **{**common, "help": None},
+            **{**common, "help": None, "label_visibility": "collapsed"},
         )
     nearest = st.session_state[slider_key] = declared.nearest_stop(value)
+    stops = {stop: exact(value if stop == nearest else stop) for stop in declared.scale}
     with slider:
         st.select_slider(
             common["label"],
             declared.scale,
             key=slider_key,
             help=common["help"],
-            format_func=lambda stop: f"{value if stop == nearest else stop:,}",
+            format_func=stops.__getitem__,
             disabled=common["disabled"],
             on_change=_move,
             args=(declared.id, slider_key),
@@ -102,5 +124,27 @@ def _slider_and_number(declared: Integer, default: int, common: dict[str, Any]) 
     return value
 
 
-def _move(input_id: str, slider_key: str) -> None:
-    st.session_state[input_id] = st.session_state[slider_key]
+def _named_choice(declared: Choice, default: str, common: dict[str, Any]) -> str:
+    """Options under the reader's words for them. Streamlit writes into the link what a control shows, so the input
+    shows its options as they are, out of sight, and the control that is seen moves it."""
+    seen_key = f"{declared.id}_seen"
+    with st.container(key=f"unseen_{declared.id}"):
+        value = st.segmented_control(options=declared.options, default=default, required=True, **common)
+    st.session_state[seen_key] = value
+    names = {option: w(f"options.{declared.id}.{option}") for option in declared.options}
+    seen = {key: common[key] for key in ("label", "help", "disabled", "label_visibility")}
+    st.segmented_control(
+        options=declared.options,
+        format_func=names.__getitem__,
+        key=seen_key,
+        required=True,
+        on_change=_move,
+        args=(declared.id, seen_key),
+        **seen,
+    )
+    return value
+
+
+def _move(input_id: str, seen_key: str) -> None:
+    """The control that is seen was moved: so is the input."""
+    st.session_state[input_id] = st.session_state[seen_key]

@@ -141,7 +141,7 @@ function template({ colours, colorway, font, hover, axis }) {
 function config(chart) {
   const save = (format) => ({
     name: format,
-    title: `Download as ${format.toUpperCase()}`,
+    title: chart.words[format],
     icon: window.Plotly.Icons[format === "png" ? "camera" : "disk"],
     click: () => chart.save(format),
   });
@@ -153,15 +153,17 @@ function config(chart) {
     displayNotifier: false,
     showAxisRangeEntryBoxes: false,
     locale: "en",
+    locales: { en: { dictionary: { "Reset axes": chart.words.reset } } },
   };
 }
 
-let last = Promise.resolve();
+let frame;
 
-function turn() {
-  const mine = last;
-  last = mine.then(() => new Promise((resolve) => setTimeout(resolve)));
-  return mine;
+// The first chart of a change is drawn at once; the others when it is on the screen.
+async function turn() {
+  if (frame) return frame;
+  const shown = new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+  frame = shown.then(() => (frame = undefined));
 }
 
 class Chart {
@@ -184,7 +186,10 @@ class Chart {
     addEventListener("beforeprint", () => this.draw(true));
   }
 
-  show(text, { alt, height, library }) {
+  show(text, { alt, height, library, words }) {
+    // The buttons of a chart are made with it: in another language they are made anew.
+    this.renamed ||= this.words !== undefined && this.words.reset !== words.reset;
+    this.words = words;
     this.text = text;
     this.height = height;
     this.library = library;
@@ -207,6 +212,8 @@ class Chart {
       const state = this.text + JSON.stringify(this.theme);
       if (state === this.state) return;
       const first = this.state === undefined;
+      const anew = first || this.renamed;
+      this.renamed = false;
       if (first) this.node.textContent = "";
       this.state = state;
       const { data, layout = {} } = this.figure();
@@ -214,11 +221,10 @@ class Chart {
       for (const trace of data) if (this.hidden.has(trace.name)) trace.visible = false;
       if (matchMedia("(prefers-reduced-motion: reduce)").matches) delete layout.transition;
       const size = { width, height: this.height };
-      // Charts take turns, so that the first is on the screen while the next is still being drawn.
       await turn();
       const full = { uirevision: "kept", ...layout, showlegend: false, template: template(this.theme), ...size };
       // A config given again holds new functions, counts as changed and draws the chart from scratch.
-      await Plotly.react(this.node, data, full, first ? config(this) : undefined);
+      await Plotly.react(this.node, data, full, anew ? config(this) : undefined);
     } catch (error) {
       console.error(error);
       window.Plotly?.purge(this.node);

@@ -21,6 +21,8 @@ import streamlit as st
 from streamlit import runtime
 from streamlit.components.v1 import declare_component
 
+from pages.ui.words import w
+
 # What a figure may use for a colour besides Plotly's own notations. chart.js takes the values from the theme;
 # these are the light ones, for the fallback.
 THEME_COLOURS = {
@@ -131,5 +133,6 @@ def chart(figure: Mapping[str, Any], *, key: str, alt: str, height: int = 360) -
     if address is None:
         st.plotly_chart(_light(figure), key=key, alt=alt, height=height, config=_FALLBACK_CONFIG)
     else:
-        content = {"key": key, "library": address, "alt": alt, "height": height, "figure": figure}
+        words = {button: w(f"chart.{button}") for button in ("png", "svg", "reset")}
+        content = {"key": key, "library": address, "alt": alt, "height": height, "figure": figure, "words": words}
         _component(key=key, data=_encode(content), height="content")

@@ -14,7 +14,8 @@ from llmcalc.hub import fetch_config
 from llmcalc.huggingface import parse_config
 from llmcalc.inputs import PASTED
 from pages.ui.ask import ask, starting_point
-from pages.ui.words import dictionary, w
+from pages.ui.numbers import exact
+from pages.ui.words import w, words
 
 
 def model_menu(config: Configuration) -> None:
@@ -41,7 +42,7 @@ def config_reader() -> None:
     with st.expander(w("config.title")):
         with st.container():
             if problem := st.session_state.get("config_problem"):
-                st.error(problem)
+                st.error(problem_words(problem))
         ask("config")
         pasted = st.text_area(w("config.paste"), key="pasted", height=120, placeholder='{"model_type": "llama", …}')
         st.button(w("config.use"), on_click=use_config, args=(parse_config, pasted), disabled=not pasted.strip())
@@ -49,7 +50,8 @@ def config_reader() -> None:
         repository = st.text_input(
             w("config.hub"), key="hub_id", placeholder="Qwen/Qwen3-8B", help=w("config.hub_help")
         )
-        st.button(w("config.fetch"), on_click=fetch_and_use, args=(repository,), disabled=not repository)
+        fetching = w("config.fetching", repository=repository)
+        st.button(w("config.fetch"), on_click=fetch_and_use, args=(repository, fetching), disabled=not repository)
 
 
 def use_config(read: Callable[[Any], Mapping[str, Any]], given: str | bytes) -> None:
@@ -58,7 +60,7 @@ def use_config(read: Callable[[Any], Mapping[str, Any]], given: str | bytes) -> 
         short = compact(read(given))
         values = base(PASTED, short).values
     except InputError as error:
-        st.session_state["config_problem"] = problem_words(error)
+        st.session_state["config_problem"] = error
         return
     st.session_state.update({"config_problem": None, "config": short, "model": PASTED, **values})
 
@@ -69,9 +71,9 @@ def use_upload() -> None:
         use_config(parse_config, file.getvalue())
 
 
-def fetch_and_use(repository: str) -> None:
-    """Start from a repository's config.json."""
-    with st.spinner(w("config.fetching", repository=repository)):
+def fetch_and_use(repository: str, meanwhile: str) -> None:
+    """Start from a repository's config.json; say something meanwhile."""
+    with st.spinner(meanwhile):
         use_config(fetch_config, repository)
 
 
@@ -96,12 +98,14 @@ def changes_in_words(config: Configuration) -> str:
 
 def problem_words(error: InputError) -> str:
     """What is wrong, in the reader's words where the error has a code."""
-    code = error.code if f"problems.{error.code}" in dictionary() else "config_refused"
-    return coded_problem(code, **{"reason": str(error), "key": error.input_id, **error.details})
+    return coded_problem(error.code or "config_refused", **{"reason": error, "key": error.input_id, **error.details})
 
 
 def coded_problem(code: str, **details: Any) -> str:
     """What is wrong, by its code; where it is a piece of a longer text, with that piece."""
+    details = {name: _told(detail) for name, detail in details.items()}
+    if f"reasons.{code}" in words():
+        code, details["reason"] = "config_refused", w(f"reasons.{code}", **details)
     text = w(f"problems.{code}", **details)
     return w("problems.in_piece", piece=details["piece"], problem=text) if "piece" in details else text
 
@@ -109,8 +113,19 @@ def coded_problem(code: str, **details: Any) -> str:
 def notice_words(id: str, text: str, details: Mapping[str, Any]) -> str:
     """What was noticed in a config, in the reader's words where there are any."""
     key = f"notices.{id}"
-    return w(key, **details) if key in dictionary() else text
+    return w(key, **details) if key in words() else text
+
+
+def _told(detail: Any) -> Any:
+    """A detail of a problem: what kind of thing was found, in words; another problem, why it is one."""
+    if isinstance(detail, str):
+        return words().get(f"phrases.{detail}", detail)
+    if not isinstance(detail, InputError):
+        return detail
+    details = {name: _told(value) for name, value in detail.details.items()}
+    keys = (f"{section}.{detail.code}" for section in ("reasons", "problems"))
+    return next((w(key, **details).removesuffix(".") for key in keys if key in words()), str(detail))
 
 
 def _plain(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    return exact(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)

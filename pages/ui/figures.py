@@ -10,8 +10,10 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llmcalc.units import EiB, GiB, KiB, MiB, PiB, TiB, human
+from llmcalc.units import EiB, GiB, KiB, MiB, PiB, TiB
+from pages.ui.numbers import human, marked, percent
 from pages.ui.palette import COLOURS, MARK, MUTED, TEXT
+from pages.ui.words import locale, w
 
 Figure = dict[str, Any]
 _MARGIN = {"l": 8, "r": 16, "t": 48, "b": 8}
@@ -23,6 +25,7 @@ def layout(title: str, **more: Any) -> dict[str, Any]:
         "title": {"text": title, "x": 0, "xanchor": "left", "xref": "container", "font": {"size": 15}},
         "margin": _MARGIN,
         "uirevision": "keep",
+        "separators": locale().decimal + locale().thousands,
         **more,
     }
 
@@ -39,15 +42,14 @@ def handy_unit(largest: float, unit: str) -> tuple[int, str]:
     """Divisor and prefix with which ``largest`` bytes or parameters are a handy number."""
     if unit == "bytes":
         return byte_unit(largest)
-    prefixes = ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k"))
-    return next(((factor, prefix) for factor, prefix in prefixes if largest >= factor), (1, ""))
+    return next(((factor, prefix) for factor, prefix in locale().scale if largest >= factor), (1, ""))
 
 
 def share_bars(title: str, values: Mapping[str, float], names: Mapping[str, str], unit: str, axis: str) -> Figure:
     """One horizontal bar a component, the largest on top, each with its value and share of the whole."""
     whole = sum(values.values()) or 1
     order = sorted(values, key=lambda component: values[component])
-    text = [f"{human(values[c], unit)} · {values[c] / whole:.1%}" for c in order]
+    text = [f"{human(values[c], unit)} · {percent(values[c] / whole)}" for c in order]
     return {
         "data": [{
             "type": "bar", "orientation": "h",
@@ -85,6 +87,8 @@ def stacked_bars(
     largest = max(totals.values())
     factor, prefix = handy_unit(largest, unit)
     bottom_up = list(reversed(rows))
+    sums = [f" {human(totals[row], unit)}" for row in bottom_up]
+    room = 1.22 + 0.03 * max(0, max(map(len, sums)) - 9)  # for the sum behind the longest bar
     data = _stack(rows, names, unit, factor)
     name, at = marks
     if at:
@@ -98,7 +102,7 @@ def stacked_bars(
     data.append({
         "type": "scatter", "mode": "text", "y": [wrapped(row) for row in bottom_up],
         "x": [totals[row] / factor for row in bottom_up],
-        "text": [f" {human(totals[row], unit)}" for row in bottom_up], "textposition": "middle right",
+        "text": sums, "textposition": "middle right",
         "showlegend": False, "hoverinfo": "skip", "cliponaxis": False,
     })  # fmt: skip
     return {
@@ -106,7 +110,7 @@ def stacked_bars(
         "layout": layout(
             title, barmode="stack", bargap=0.35,
             xaxis={"title": {"text": axis.format(unit=prefix)}, "rangemode": "tozero", "nticks": 6,
-                   "range": [0, 1.22 * max(largest, reach) / factor]},
+                   "range": [0, room * max(largest, reach) / factor]},
             yaxis={"automargin": True, "ticksuffix": " "},
         ),
     }  # fmt: skip
@@ -120,7 +124,7 @@ def stacked_shares(
         "data": _stack(rows, names, unit, 1),
         "layout": layout(
             title, barmode="stack", barnorm="percent", bargap=0.35, showlegend=False,
-            xaxis={"title": {"text": axis}, "range": [0, 100], "ticksuffix": " %", "nticks": 6},
+            xaxis={"title": {"text": axis}, "range": [0, 100], "ticksuffix": w("numbers.per_cent"), "nticks": 6},
             yaxis={"automargin": True, "ticksuffix": " "},
         ),
     }  # fmt: skip
@@ -142,7 +146,7 @@ def _stack(
 
 def _amount(component: str, parts: Mapping[str, float], unit: str) -> str:
     value, whole = parts.get(component, 0), sum(parts.values())
-    return f"{human(value, unit)} · {value / whole:.1%}" if whole else human(value, unit)
+    return f"{human(value, unit)} · {percent(value / whole)}" if whole else human(value, unit)
 
 
 def wrapped(label: str, width: int = 22) -> str:
@@ -242,7 +246,8 @@ def linear_ticks(largest: float, unit: str, most: int = 5) -> dict[str, Any]:
 
 def _plain(text: str) -> str:
     """A round number without its zeros after the point: 20.0 M is 20 M."""
-    return text.replace(".00", "").replace(".0", "")
+    mark = locale().decimal
+    return text.replace(f"{mark}00", "").replace(f"{mark}0", "")
 
 
 def log_ticks(low: float, high: float, most: int = 7) -> dict[str, Any]:
@@ -256,5 +261,5 @@ def log_ticks(low: float, high: float, most: int = 7) -> dict[str, Any]:
 def tick(value: float) -> str:
     """A power of ten for an axis: 1, 10, 1 k, 1 M; below one, 0.01; beyond 10¹⁵, 10¹⁸."""
     if value < 1:
-        return f"{value:g}"
+        return marked(f"{value:g}")
     return f"{value:g}" if value < 1000 else _plain(human(value, "tokens"))

@@ -9,8 +9,8 @@ from typing import Any
 
 from llmcalc.transformer.breakdown import Piece, in_symbols, layer_components
 from llmcalc.transformer.model import Block
-from llmcalc.units import human
-from pages.ui.figures import Figure, layout
+from pages.ui.figures import Figure, layout, linear_ticks
+from pages.ui.numbers import exact, human, percent
 from pages.ui.palette import COLOURS, KINDS, ink_on, paler
 from pages.ui.show import kind, name
 from pages.ui.words import w
@@ -23,7 +23,7 @@ _LABELLED_LAYERS = 16
 def share_of(value: float, whole: float) -> str:
     """A share in per cent; what is there but would be rounded away is said to be little."""
     share = value / whole if whole else 0
-    return f"{share:.1%}" if share >= 0.0005 or not value else "<0.1%"
+    return percent(share) if share >= 0.0005 or not value else f"<{percent(0.001)}"
 
 
 def plain(latex: str) -> str:
@@ -62,7 +62,7 @@ def _about(piece: Piece, whole: int) -> str:
     lines = [f"{human(piece.value, 'parameters')} · {share_of(piece.value, whole)}"]
     if all(part.copies == piece.copies and not part.pieces for part in piece.pieces):
         formula = plain(in_symbols(piece.one))
-        lines.append(formula if piece.copies == 1 else f"{piece.copies:,} × ({formula})")
+        lines.append(formula if piece.copies == 1 else f"{exact(piece.copies)} × ({formula})")
     return "<br>".join(lines)
 
 
@@ -84,6 +84,7 @@ def layer_bars(
         if rest := {block_name: c.total - c.active for block_name, c in here.items() if c.total > c.active}:
             label = w("parameters.idle", component=names[component])
             idle.append(_stack(layers, rest, label, paler(colour, _IDLE_PALER)))
+    largest = max(sum(count.total for count in components.values()) for components in counts.values())
     step = -(-len(layers) // _LABELLED_LAYERS)
     ticks = {at: str(number) for at, (number, _) in enumerate(layers) if number % step == 0}
     figure: Figure = {
@@ -92,7 +93,8 @@ def layer_bars(
             title, barmode="stack", bargap=0.12 if len(layers) <= 100 else 0,
             xaxis={"title": {"text": axes[0]}, "tickvals": list(ticks), "ticktext": list(ticks.values()),
                    "showgrid": False},
-            yaxis={"title": {"text": axes[1]}, "rangemode": "tozero", "automargin": True},
+            yaxis={"title": {"text": axes[1]}, "rangemode": "tozero", "automargin": True,
+                   **linear_ticks(largest, "parameters")},
         ),
     }  # fmt: skip
     if len(counts) > 1:

@@ -32,6 +32,8 @@ COLOURS = {
     "residual": "#8A6642|#C39B72",
     "activation_gradients": "#A3281E|#E0685B",
     "kv_cache": "#D55E00|#F07F2E",
+    "in_flight": "#E8C37A|#8A6A1F",
+    "communication": "#56B4E9|#2F7FB8",
 }
 
 # Terms of the memory of a step, by the component that is drawn for them; a term not named here is its own component.
@@ -51,9 +53,9 @@ KINDS = ("#D5DAE0|#39424D", "#6B7480|#A9B2BD", "#A3ABB5|#6A7482", "#2F3640|#E3E7
 _BACKGROUNDS = ("#ffffff", "#11151a")  # those of .streamlit/config.toml, light and dark
 
 
-def component_of(term: Quantity) -> str:
+def component_of(term_id: str) -> str:
     """The component that a term is drawn as."""
-    id = term.id.removeprefix("activations_")
+    id = term_id.removeprefix("activations_")
     return COMPONENT_OF.get(id, id)
 
 
@@ -61,7 +63,7 @@ def by_component(terms: Iterable[Quantity]) -> dict[str, float]:
     """Values of terms added up by component, in the order of the palette."""
     sums: dict[str, float] = {}
     for term in terms:
-        sums[component_of(term)] = sums.get(component_of(term), 0) + term.value
+        sums[component_of(term.id)] = sums.get(component_of(term.id), 0) + term.value
     return {component: sums[component] for component in COLOURS if component in sums}
 
 

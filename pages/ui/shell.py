@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import time
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlencode
@@ -25,14 +26,21 @@ from llmcalc.inputs import (
     in_group,
     link_parameters,
 )
-from pages.ui.ask import ask, starting_point, values
+from pages.ui.ask import ask, chosen_language, defaults, values
 from pages.ui.choose import coded_problem, config_reader, model_menu, problem_words
+from pages.ui.numbers import exact
 from pages.ui.pins import pin_problems
-from pages.ui.words import w
+from pages.ui.words import speak, w
 
-PAGES = ("explore", "parameters", "training", "compare", "scaling", "article", "method")
-OPEN_GROUP = {"training": "run", "scaling": "scaling"}
+PAGES = (
+    *("explore", "parameters", "training", "fits", "cluster"),
+    *("compare", "scaling", "article", "accuracy", "method"),
+)
+OPEN_GROUP = {"training": "run", "fits": "fits", "cluster": "cluster", "scaling": "scaling"}
 HOST_KEYS = ("embed", "embed_options")
+# Seconds that the page is ahead of the controls, so that it is sent, and its first chart drawn, before they come: a
+# script that goes on keeps Streamlit's sending thread from its turn, and a browser lays out all that waits for it.
+HEAD_START = 0.03
 
 
 def pages() -> list:
@@ -41,6 +49,11 @@ def pages() -> list:
         st.Page(f"pages/{name}.py", title=w(f"pages.{name}.title"), url_path=name, default=name == PAGES[0])
         for name in PAGES
     ]
+
+
+def speak_to_reader() -> None:
+    """First of all in a run: write in the language that the reader chose, the link says or the browser asks for."""
+    speak(chosen_language())
 
 
 def draw(page: Any) -> None:
@@ -55,6 +68,7 @@ def draw(page: Any) -> None:
     else:
         try:
             page.run()
+            time.sleep(HEAD_START)
         finally:
             sidebar(page.url_path)
 
@@ -87,12 +101,12 @@ def read_link() -> None:
         try:
             base(PASTED, st.query_params.get("config", ""))
         except InputError as error:
-            code, details = error.code or "config_refused", {"reason": str(error), **error.details}
+            code, details = error.code or "config_refused", {"reason": error, **error.details}
             problems.append(LinkProblem("config", given.get("config", [""])[0][:200], code, "", details))
             del st.query_params["model"]
             repairs["model"] = DEFAULTS["model"]
     rest = {key: values for key, values in given.items() if key not in ("model", "config")}
-    problems += check_link(rest, HOST_KEYS, DEFAULTS | dict(starting_point().values))
+    problems += check_link(rest, HOST_KEYS, defaults())
     _take_out(problems)
     try:
         read_pinned(pinned := st.query_params.get("compare", ""))
@@ -146,11 +160,12 @@ def sidebar(page: str) -> None:
     config = configuration()
     problems = (*config.problems, *pin_problems())
     with st.sidebar:
+        ask("lang", label_visibility="collapsed")
         model_menu(config)
         for declared in (*in_group("shape"), *in_group("size")):
             ask(declared.id)
             _problems_beside(declared.id, problems)
-        for group in ("architecture", "run", "scaling", "comparison"):
+        for group in ("architecture", "run", "fits", "devices", "cluster", "scaling", "comparison"):
             with st.expander(w(f"sidebar.{group}"), expanded=group == OPEN_GROUP.get(page)):
                 for declared in in_group(group):
                     ask(declared.id, placeholder=_derived(declared.id, config))
@@ -182,10 +197,12 @@ def _configuration(items: tuple[tuple[str, Any], ...]) -> Configuration:
 def _derived(input_id: str, config: Configuration) -> str | None:
     """What an empty field stands for at present."""
     d = config.dimensions
+    if input_id == "global_batch":
+        return f"{config.cluster.global_batch:,}"
     if config.base.config is not None:
         return None
     derived = {"d_ff": d.ffn_width, "n_kv_heads": d.kv_heads, "d_head": d.head_width}
-    return f"{derived[input_id]():,}" if input_id in derived else None
+    return exact(derived[input_id]()) if input_id in derived else None
 
 
 def _problems_beside(input_id: str, problems: Iterable[InputError]) -> None:
@@ -197,7 +214,7 @@ def _problems_beside(input_id: str, problems: Iterable[InputError]) -> None:
                 with st.container(horizontal=True):
                     for value in problem.suggestions:
                         st.button(
-                            w("problems.use", value=f"{value:,}"),
+                            w("problems.use", value=exact(value)),
                             key=f"use_{input_id}_{value}",
                             on_click=st.session_state.update,
                             args=({input_id: value},),

@@ -10,8 +10,9 @@ import streamlit as st
 from llmcalc.configuration import Configuration
 from llmcalc.quantity import Quantity
 from llmcalc.sources import Citation
-from llmcalc.units import exact, human
-from pages.ui.words import dictionary, w
+from llmcalc.tex import localized
+from pages.ui.numbers import exact, human, percent
+from pages.ui.words import locale, w, words
 
 
 def title_of(config: Configuration) -> str:
@@ -25,12 +26,11 @@ def name(quantity_id: str) -> str:
     Names of kinds of layers are put together: local_sparse_block_attention is "Attention, local sparse layers". Raises
     KeyError where there are no words.
     """
-    words = dictionary()
-    if (key := f"quantities.{quantity_id}") in words:
-        return words[key]
+    if (key := f"quantities.{quantity_id}") in words():
+        return w(key)
     role = re.sub(r"_\d+$", "", quantity_id)  # the second term of one role is role_2
-    if (key := f"roles.{role}") in words:
-        return words[key]
+    if (key := f"roles.{role}") in words():
+        return w(key)
     if quantity_id.startswith("activations_"):
         return w(f"components.{quantity_id.removeprefix('activations_')}")
     if quantity_id.endswith("_cache"):
@@ -52,11 +52,17 @@ def kind(block_name: str) -> str:
 
 
 def _kind_and_rest(quantity_id: str) -> tuple[str, str]:
-    words, kinds, rest = dictionary(), [], quantity_id
-    while (first := rest.split("_")[0]) not in ("block", "blocks") and f"kinds.{first}" in words:
+    kinds, rest = [], quantity_id
+    while (first := rest.split("_")[0]) not in ("block", "blocks") and f"kinds.{first}" in words():
         kinds.append(w(f"kinds.{first}"))
         rest = rest.removeprefix(f"{first}_")
     return " ".join(kinds), rest
+
+
+def unit_name(unit: str) -> str:
+    """A unit in words; symbols such as FLOP and E are their own."""
+    key = f"units.{unit.replace('/', '_per_')}"
+    return w(key) if key in words() else unit
 
 
 def headline(quantity: Quantity, *, label: str = "", help: str = "") -> None:
@@ -88,12 +94,12 @@ def citation(source: Citation) -> str:
 def _lines(quantity: Quantity, depth: int) -> list[str]:
     shown = quantity.working
     lines = [f"**{name(quantity.id)}**"]
-    if quantity.meaning and not quantity.is_total:
-        lines.append(f":small[{quantity.meaning}]")
+    if quantity.formula_id:
+        lines.append(f":small[{w(f'formulas.{quantity.formula_id}')}]")
     if not quantity.is_given:
-        lines.append(f"${quantity.symbol} = {shown.symbols}$")
-        lines.append(f"$= {shown.values}$")
-    lines.append(f"$= {shown.result}$ {quantity.unit} {_rounded(quantity)}")
+        lines.append(f"${quantity.symbol} = {localized(shown.symbols, locale())}$")
+        lines.append(f"$= {localized(shown.values, locale())}$")
+    lines.append(f"$= {localized(shown.result, locale())}$ {unit_name(quantity.unit)} {_rounded(quantity)}")
     if quantity.source:
         lines.append(f":small[{w('working.source')}: {citation(quantity.source)}]")
     for part in quantity.inputs.values():
@@ -110,10 +116,10 @@ def _rounded(quantity: Quantity) -> str:
 def term_table(quantities: Sequence[Quantity], whole: Quantity) -> str:
     """A markdown table of a sum's terms: name, formula, value, share."""
     rows = [
-        f"| {w('working.term')} | {w('working.formula')} | {w('working.amount')} | {w('working.share')} |",
-        "|:--|:--|--:|--:|",
+        f"| {w('working.term')} | {w('working.amount')} | {w('working.share')} | {w('working.formula')} |",
+        "|:--|--:|--:|:--|",
     ]
     for q in sorted(quantities, key=lambda part: -part.value):
         share = q.value / whole.value if whole.value else 0
-        rows.append(f"| {name(q.id)} | ${q.working.symbols}$ | {human(q.value, q.unit)} | {share:.1%} |")
+        rows.append(f"| {name(q.id)} | {human(q.value, q.unit)} | {percent(share)} | ${q.working.symbols}$ |")
     return "\n".join(rows)

@@ -1,28 +1,90 @@
-"""Look up what is written on the screen: every word of it lives in ``llmcalc/words/<language>.toml``."""
+"""Look up what is written on the screen: every word of it lives in ``llmcalc/words/<language>.toml``.
+
+What a formula counts is said in English by its docstring, in other languages under ``formulas``. The language is that
+of the session whose run this is: `speak` sets it first of all, for every run has a context of its own. A control's
+callback comes before that, so it must not look up words.
+"""
 
 from __future__ import annotations
 
 import functools
+import string
 import tomllib
+from collections.abc import Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-import llmcalc
+import streamlit as st
 
-LANGUAGE = "en"
+import llmcalc
+from llmcalc.reference import formulas
+from llmcalc.units import Locale, human
+
+FOLDER = Path(llmcalc.__file__).parent / "words"
+ENGLISH, INDONESIAN = "en", "id"
+_language: ContextVar[str] = ContextVar("language", default=ENGLISH)
+
+
+def browser_language() -> str:
+    """The language that the browser asks for, where there are words in it; else English."""
+    asked = (st.context.locale or "").lower().replace("_", "-").split("-")[0]
+    return INDONESIAN if asked in (INDONESIAN, "in") else ENGLISH  # "in" is what Indonesian was called until 1989
+
+
+def speak(language: str) -> None:
+    """Write in this language for the rest of the run."""
+    _language.set(language)
+
+
+def language() -> str:
+    """The language of this run."""
+    return _language.get()
 
 
 @functools.cache
-def dictionary(language: str = LANGUAGE) -> dict[str, str]:
+def dictionary(language: str) -> Mapping[str, str]:
     """All words of a language under dotted keys ("inputs.d_model.label")."""
-    file = Path(llmcalc.__file__).parent / "words" / f"{language}.toml"
-    return dict(_flat("", tomllib.loads(file.read_text(encoding="utf-8"))))
+    words = dict(_flat("", tomllib.loads((FOLDER / f"{language}.toml").read_text(encoding="utf-8"))))
+    if language == ENGLISH:
+        words |= {f"formulas.{f.id}": f.meaning for found in formulas().values() for f in found}
+    return words
+
+
+def words() -> Mapping[str, str]:
+    """All words of this run's language."""
+    return dictionary(_language.get())
 
 
 def w(key: str, /, **values: Any) -> str:
     """The words under a key, with values put in. Raises KeyError for a key without words."""
-    text = dictionary()[key]
-    return text.format(**values) if values else text
+    text = words()[key]
+    return _WRITER.vformat(text, (), values) if values else text
+
+
+def locale() -> Locale:
+    """How this run's language writes numbers."""
+    return _locale(_language.get())
+
+
+@functools.cache
+def _locale(language: str) -> Locale:
+    words = dictionary(language)
+    counts = tuple(words[f"numbers.{count}"] for count in ("trillion", "billion", "million", "thousand"))
+    return Locale(words["numbers.decimal"], words["numbers.thousands"], counts)
+
+
+class _Writer(string.Formatter):
+    """Puts values into words: numbers as the language writes them, a size as {peak:bytes} or {total:parameters}."""
+
+    def format_field(self, value: Any, spec: str) -> str:
+        if spec in ("bytes", "parameters"):
+            return human(value, spec, locale())
+        text = str(super().format_field(value, spec))
+        return locale().marked(text) if isinstance(value, int | float) else text
+
+
+_WRITER = _Writer()
 
 
 def _flat(prefix: str, table: dict[str, Any]) -> list[tuple[str, str]]:

@@ -1,0 +1,95 @@
+"""How far what is predicted lies from what was measured: this package's figures, and those of simpler rules.
+
+>>> from llmcalc.catalog.measured_steps import measured_steps
+>>> round(compared(measured_steps()[0]).error("llmcalc", "peak"), 4)
+0.0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from llmcalc.article import article_step, training_rule_of_thumb
+from llmcalc.catalog.measured_steps import MeasuredStep, measured_steps
+from llmcalc.quantity import formula
+from llmcalc.sources import KORTHIKANTI_2022
+from llmcalc.step.step import training_step
+from llmcalc.transformer.dimensions import plain_sizes
+
+# Who predicts what: the activations kept for the backward pass, the peak of the step
+METHODS: Mapping[str, tuple[str, ...]] = {
+    "llmcalc": ("saved", "peak"),
+    "article": ("saved", "peak"),
+    "four_weights": ("peak",),
+    "korthikanti": ("saved",),
+}
+
+
+@formula(r"M_\text{act}", "bytes", KORTHIKANTI_2022.at("eq. 2"))
+def korthikanti_activations(*, n_layers, batch_size, seq_len, d_model, n_heads):
+    """Activations of all layers in 16 bits with dropout, as Megatron keeps them: 34 + 5·h·S/d bytes an element."""
+    return n_layers * batch_size * seq_len * (34 * d_model + 5 * n_heads * seq_len)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A measured step, and what each of `METHODS` predicts for it, in bytes."""
+
+    row: MeasuredStep
+    predicted: Mapping[tuple[str, str], int]
+
+    def measured(self, what: str) -> int:
+        """What was measured: "saved" or "peak"."""
+        return self.row.saved if what == "saved" else self.row.peak
+
+    def error(self, method: str, what: str) -> float:
+        """The prediction's error as a share of what was measured, negative where it is too small."""
+        return self.predicted[method, what] / self.measured(what) - 1
+
+
+@dataclass(frozen=True)
+class Errors:
+    """How large the errors of so many steps are, signs left aside: shares of what was measured."""
+
+    count: int
+    median: float
+    p95: float
+    largest: float
+
+
+def errors(comparisons: Iterable[Comparison], method: str, what: str) -> Errors:
+    """The errors of one method over these steps. Raises ValueError where there are none."""
+    found = [abs(c.error(method, what)) for c in comparisons]
+    if not found:
+        raise ValueError("no measured steps")
+    return Errors(len(found), *map(float, (np.median(found), np.percentile(found, 95), max(found))))
+
+
+def compared(row: MeasuredStep) -> Comparison:
+    """A measured step beside what is predicted for it."""
+    model, run = row.built(), row.training_run
+    step, sizes = training_step(model, run), plain_sizes(model)
+    tokens = {"batch_size": run.batch_size, "seq_len": run.seq_len}
+    article = article_step(model, sizes, **tokens)
+    layers = {"n_layers": sizes.n_layers, "d_model": sizes.d_model, "n_heads": sizes.n_heads}
+    return Comparison(
+        row,
+        {
+            ("llmcalc", "saved"): step.saved_activations.value,
+            ("llmcalc", "peak"): max(step.peak_by_moment.values()),
+            ("article", "saved"): article.saved_activations.value,
+            ("article", "peak"): article.peak.value,
+            ("four_weights", "peak"): training_rule_of_thumb(model_bytes=row.weight_bytes).value,
+            ("korthikanti", "saved"): korthikanti_activations(**layers, **tokens).value,
+        },
+    )
+
+
+@cache
+def all_compared() -> tuple[Comparison, ...]:
+    """Every measured step beside what is predicted for it: worked out once."""
+    return tuple(map(compared, measured_steps()))

@@ -1,0 +1,156 @@
+"""What several devices add to the account of one: shares, micro-batches in flight, buffers, messages, idle time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from llmcalc.quantity import formula
+from llmcalc.sources import (
+    FEDUS_2021,
+    KORTHIKANTI_2022,
+    LIU_2023,
+    NARAYANAN_2021,
+    RAJBHANDARI_2020,
+    REN_2021,
+    SHOEYBI_2019,
+    ZHAO_2023,
+)
+
+# What stays
+
+
+@formula(r"M_\text{weights}", "bytes", RAJBHANDARI_2020.at("sec. 5.3"))
+def shared_weights(*, parameters, weight_bytes, shards):
+    """Weights of one rank, shared out among the ranks that have the same (ZeRO stage 3)."""
+    return parameters * weight_bytes / shards
+
+
+@formula(r"M_\text{gradients}", "bytes", RAJBHANDARI_2020.at("sec. 5.2"))
+def shared_gradients(*, parameters, gradient_bytes, shards):
+    """Gradients of one rank, shared out among the ranks that have the same weights (ZeRO stage 2)."""
+    return parameters * gradient_bytes / shards
+
+
+@formula(r"M_\text{optimizer}", "bytes", RAJBHANDARI_2020.at("sec. 5.1"))
+def shared_optimizer_state(*, parameters, optimizer_bytes, shards):
+    """States and master copy of one rank, shared out among the ranks that have the same weights (ZeRO stage 1)."""
+    return parameters * optimizer_bytes / shards
+
+
+@formula(r"M_\text{host}", "bytes", REN_2021.at("sec. 4.1"))
+def offloaded_optimizer_state(*, parameters, optimizer_bytes, shards):
+    """The same in the memory of the host, which then steps the optimizer."""
+    return parameters * optimizer_bytes / shards
+
+
+# Micro-batches in flight
+
+
+@formula("k", "", NARAYANAN_2021.at("sec. 2.2.1"))
+def micro_batches_in_flight(*, pipeline_parallel, stage, micro_batches):
+    """Micro-batches whose activations a pipeline rank holds at once (1F1B): as many as there are stages from it on."""
+    return np.minimum(pipeline_parallel - stage, micro_batches)
+
+
+@formula("k", "", NARAYANAN_2021.at("sec. 2.2.2, and Megatron-LM's warm-up"))
+def interleaved_in_flight(*, pipeline_parallel, interleave, stage, micro_batches):
+    """The same where a rank holds v stretches of layers: on the first rank 1 + (p − 1)/pv times a whole pipeline's."""
+    return np.minimum(
+        pipeline_parallel + (2 * (pipeline_parallel - stage - 1) + 1 - pipeline_parallel) / interleave, micro_batches
+    )
+
+
+@formula(r"M_\text{in flight}", "bytes", NARAYANAN_2021.at("sec. 2.2.1"))
+def other_micro_batches(*, in_flight, kept_bytes):
+    """Activations of the micro-batches that wait while one is in its backward pass."""
+    return (in_flight - 1) * kept_bytes
+
+
+# Buffers
+
+
+@formula(r"M_\text{all-gather}", "bytes", KORTHIKANTI_2022.at("sec. 4.2.2"))
+def sequence_gather_buffer(*, element_bytes, batch_size, rank_tokens, d_model):
+    """Sequence parallelism: the input of a product, gathered from all tensor-parallel ranks."""
+    return element_bytes * batch_size * rank_tokens * d_model
+
+
+@formula(r"M_\text{p2p}", "bytes", NARAYANAN_2021.at("sec. 3.2"))
+def pipeline_buffers(*, element_bytes, batch_size, rank_tokens, d_model, split):
+    """Pipeline: activations that come from the stage before, and gradients from the stage behind."""
+    return 2 * element_bytes * batch_size * rank_tokens * d_model / split
+
+
+@formula(r"M_\text{ring}", "bytes", LIU_2023.at("sec. 3"))
+def ring_buffers(*, element_bytes, batch_size, rank_tokens, n_kv_heads, d_head):
+    """Ring attention: the keys and values of the block that is attended to, and of the next, which is under way."""
+    return 4 * element_bytes * batch_size * rank_tokens * n_kv_heads * d_head
+
+
+@formula(r"M_\text{all-to-all}", "bytes", FEDUS_2021.at("sec. 2.2, capacity factor 1"))
+def dispatch_buffers(*, element_bytes, batch_size, rank_tokens, top_k, d_model, split):
+    """Expert parallelism: tokens sent to the experts of other ranks, and those received, evenly loaded."""
+    return 2 * element_bytes * batch_size * rank_tokens * top_k * d_model / split
+
+
+@formula(r"M_\text{gathered}", "bytes", ZHAO_2023.at("sec. 3.2, 3.3"))
+def gathered_weights(*, root_parameters, block_parameters, element_bytes):
+    """ZeRO stage 3: whole weights of what is outside the layers, of the layer that runs, and of the prefetched next."""
+    return (root_parameters + 2 * block_parameters) * element_bytes
+
+
+@formula(r"M_\text{reduce}", "bytes", ZHAO_2023.at("sec. 3.1"))
+def reduce_buffer(*, block_parameters, gradient_bytes):
+    """ZeRO stages 2 and 3: whole gradients of one layer, on their way to the ranks that keep them."""
+    return block_parameters * gradient_bytes
+
+
+# Time and messages
+
+
+@formula("t_b / t", "", NARAYANAN_2021.at("sec. 2.2.2"))
+def bubble(*, pipeline_parallel, interleave, micro_batches):
+    """Time that a pipeline stands idle, in terms of the time that it works: (p − 1)/vm."""
+    return (pipeline_parallel - 1) / (interleave * micro_batches)
+
+
+@formula(r"C_\text{TP}", "bytes", SHOEYBI_2019.at("sec. 3, fig. 4"))
+def tensor_messages(*, all_reduces, tensor_parallel, rank_layers, micro_batches, hidden_bytes):
+    """Tensor parallelism: all-reduces of the hidden state in each layer, two forward and two backward, as rings."""
+    return all_reduces * rank_layers * micro_batches * hidden_bytes * 2 * (tensor_parallel - 1) / tensor_parallel
+
+
+@formula(r"C_\text{PP}", "bytes", NARAYANAN_2021.at("sec. 3.2"))
+def pipeline_messages(*, interleave, micro_batches, hidden_bytes, split):
+    """Pipeline: hidden states to the next stage and their gradients back, once for each stretch of layers."""
+    return 2 * interleave * micro_batches * hidden_bytes / split
+
+
+@formula(r"C_\text{CP}", "bytes", LIU_2023.at("sec. 3"))
+def ring_messages(*, context_parallel, rank_layers, micro_batches, block_bytes):
+    """Ring attention: keys and values once around forward; backward they and their gradients."""
+    return 3 * (context_parallel - 1) * rank_layers * micro_batches * block_bytes
+
+
+@formula(r"C_\text{EP}", "bytes", FEDUS_2021.at("sec. 2.2"))
+def dispatch_messages(*, expert_parallel, rank_layers, micro_batches, dispatched_bytes):
+    """Expert parallelism: tokens to their experts and back, forward and backward."""
+    return 4 * rank_layers * micro_batches * dispatched_bytes * (expert_parallel - 1) / expert_parallel
+
+
+@formula(r"C_\text{DP}", "bytes", RAJBHANDARI_2020.at("sec. 7.1"))
+def gradient_messages(*, rank_parameters, gradient_bytes, replicas):
+    """Data parallelism, ZeRO stages 0 to 2: gradients reduced and results gathered, as rings."""
+    return 2 * rank_parameters * gradient_bytes * (replicas - 1) / replicas
+
+
+@formula(r"C_\text{FSDP}", "bytes", RAJBHANDARI_2020.at("sec. 7.2"))
+def sharded_messages(*, rank_parameters, gradient_bytes, element_bytes, micro_batches, replicas):
+    """ZeRO stage 3: gradients reduced, and weights gathered forward and backward for every micro-batch."""
+    return rank_parameters * (gradient_bytes + 2 * element_bytes * micro_batches) * (replicas - 1) / replicas
+
+
+@formula(r"C_\text{step}", "FLOP", KORTHIKANTI_2022.at("sec. 5, eq. 7 to 9"))
+def work_with_recomputation(*, flops, recomputed_flops):
+    """A step's operations for a token: forward, backward as twice that, and what runs again."""
+    return 3 * flops + recomputed_flops

@@ -1,0 +1,132 @@
+"""The pieces of memory of a step as one rank holds them. In a table of plans each is worked out once for all plans that
+cut it up alike, and then spread over the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from llmcalc.devices.layout import Layout, chosen
+from llmcalc.devices.shard import Shards
+from llmcalc.devices.work import Weight, Work
+from llmcalc.step.run import TrainingRun
+from llmcalc.step.tape import Event
+from llmcalc.step.timeline import Change, Segment
+
+Size = Any  # int, or a float64 array in a table of plans
+Place = tuple[str, int | str]  # a phase, and a traced layer or what is outside of the layers
+
+_OF_A_MICRO_BATCH = ("activations", "held_logits", "inputs")
+_ON_EVERY_STAGE = ("rotary", "attention_mask")
+
+
+class Summary(NamedTuple):
+    """Of a segment: what it leaves, the most that it holds on the way, and what a micro-batch keeps of it."""
+
+    net: Size
+    most: Size
+    kept: Size
+
+
+class Pieces:
+    """What a rank holds of each weight, and each segment of the step."""
+
+    def __init__(self, work: Work, run: TrainingRun, layout: Layout) -> None:
+        self.work = work
+        run, layout, self._rows = _told_apart(run, layout)
+        self.shards = Shards(work.model, run, layout)
+        self._sums: dict[tuple[Weight, ...], Size] = {}
+
+    def elements(self, weights: tuple[Weight, ...]) -> Size:
+        """How many numbers a rank has of these weights."""
+        if weights not in self._sums:
+            self._sums[weights] = self._spread(sum(self.shards.of(w.kind).elements for w in weights))
+        return self._sums[weights]
+
+    @cached_property
+    def segments(self) -> dict[Place, Segment]:
+        """What happens in each kind of layer, in front of them and behind them, where all of that is on the rank."""
+        return self._segments(lambda event: not _is_cast_of_layer(event))
+
+    @cached_property
+    def summaries(self) -> dict[Place, Summary]:
+        """The same in short."""
+        return {place: self._summary(segment) for place, segment in self.segments.items()}
+
+    @cached_property
+    def shared_segments(self) -> dict[Place, Segment]:
+        """What happens in front of the layers on ranks without the embedding too."""
+        return self._segments(lambda e: e.place.layer == "front" and e.kind.role in _ON_EVERY_STAGE)
+
+    @cached_property
+    def shared_summaries(self) -> dict[Place, Summary]:
+        """The same in short."""
+        return {place: self._summary(segment) for place, segment in self.shared_segments.items()}
+
+    @cached_property
+    def casts(self) -> dict[int, list[Change]]:
+        """Of each kind of layer, the copies of weights that go when the forward pass is through."""
+        found: dict[int, list[Change]] = {}
+        for event in filter(_is_cast_of_layer, self.work.events):
+            assert isinstance(event.born.layer, int)
+            found.setdefault(event.born.layer, []).append(Change(event.sign, self.shards.of(event.kind)))
+        return found
+
+    @cached_property
+    def cast_bytes(self) -> dict[int, Size]:
+        """How many bytes those are."""
+        return {place: self._spread(Segment(changes).net) for place, changes in self.casts.items()}
+
+    def _segments(self, wanted: Callable[[Event], bool]) -> dict[Place, Segment]:
+        changes: dict[Place, list[Change]] = {}
+        for event in filter(wanted, self.work.events):
+            phase = "backward" if event.place.phase == "recompute" else event.place.phase
+            change = Change(event.sign, self.shards.of(event.kind))
+            changes.setdefault((phase, event.place.layer), []).append(change)
+        return {place: Segment(found) for place, found in changes.items()}
+
+    def _summary(self, segment: Segment) -> Summary:
+        kept = Segment([change for change in segment.changes if change.kind.category in _OF_A_MICRO_BATCH]).net
+        return Summary(self._spread(segment.net), self._spread(segment.most), self._spread(kept))
+
+    def _spread(self, size: Size) -> Size:
+        return size[self._rows] if self._rows is not None and isinstance(size, np.ndarray) else size
+
+
+def _is_cast_of_layer(event: Event) -> bool:
+    """A layer's copy of a weight that autocast's cache lets go behind the layers."""
+    cast = event.kind.category == "weight_casts"
+    return cast and isinstance(event.place.layer, str) and isinstance(event.born.layer, int)
+
+
+def _told_apart(run: TrainingRun, layout: Layout) -> tuple[TrainingRun, Layout, np.ndarray | None]:
+    """The rows of a table that differ in what cuts up a piece, and which of them each row is."""
+    if not isinstance(run.batch_size, np.ndarray):
+        return run, layout, None
+    # before stage 2, ZeRO and with it the number of replicas cuts up nothing
+    zero = np.maximum(layout.zero_stage, 1)
+    columns = {
+        "batch_size": run.batch_size,
+        "tensor_parallel": layout.tensor_parallel,
+        "sequence_parallel": layout.sequence_parallel,
+        "context_parallel": layout.context_parallel,
+        "expert_parallel": layout.expert_parallel,
+        "zero_stage": zero,
+        "data_parallel": chosen(zero > 1, layout.data_parallel, layout.expert_parallel),
+    }
+    first, rows = _distinct(columns.values())
+    cut = {name: column[first] for name, column in columns.items()}
+    return replace(run, batch_size=cut.pop("batch_size")), Layout(**cut), rows
+
+
+def _distinct(columns: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Where each distinct row of whole numbers comes first, and which of these every row is."""
+    code: Any = 0
+    for column in columns:
+        code = code * (int(column.max()) + 1) + column.astype(np.int64)
+    _, first, rows = np.unique(code, return_index=True, return_inverse=True)
+    return first, rows

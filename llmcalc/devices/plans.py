@@ -1,0 +1,213 @@
+"""Every way to lay a training step out over a number of devices: what each rank needs, and what it costs in time.
+
+All plans of one kind of recomputation are worked out at once, on arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import gcd
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llmcalc.compute import forward_flops
+from llmcalc.devices.formulas import bubble, work_with_recomputation
+from llmcalc.devices.layout import ZERO_STAGES, Layout, is_possible
+from llmcalc.devices.rank import candidates
+from llmcalc.devices.work import Work
+from llmcalc.errors import InputError
+from llmcalc.step.run import RECOMPUTATIONS, TrainingRun
+from llmcalc.transformer.experts import Experts
+from llmcalc.transformer.model import Model
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Table = dict[str, np.ndarray]
+
+INTERLEAVES = (1, 2, 4)
+SMALLEST_CONTEXT = 1024  # context parallelism leaves a rank so many tokens at least
+LARGEST_MICRO_BATCH = 64
+_ROWS_AT_ONCE = 16384  # arrays of so many numbers stay in the processor's cache
+_LAYOUT = (
+    "data_parallel",
+    "zero_stage",
+    "tensor_parallel",
+    "sequence_parallel",
+    "pipeline_parallel",
+    "interleave",
+    "context_parallel",
+    "expert_parallel",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """``devices`` with ``memory`` bytes each. Tensor parallelism stays within a ``node`` of so many devices, which a
+    fast link joins. A step goes through ``global_batch`` sequences on all of them together."""
+
+    devices: int
+    memory: float
+    global_batch: int
+    node: int = 8
+
+
+def plans(
+    model: Model,
+    run: TrainingRun,
+    cluster: Cluster,
+    *,
+    counted: Model | None = None,
+    offload_optimizer: bool = False,
+    progress: Callable[[float], None] = lambda _: None,
+) -> pd.DataFrame:
+    """A row for each plan that can be: those that fit first, by time, then by bytes sent, then by the peak.
+
+    The sizes of a `Layout`, ``micro_batch``, ``micro_batches`` and ``recompute``; ``peak`` in bytes on the rank that
+    needs most, ``fits``; ``bubble``, the pipeline's idle time in terms of its work; ``again``, what recomputation adds
+    to the operations; ``time``, one plus both; ``traffic``, bytes that a rank sends in a step.
+
+    ``progress`` is told what share is done. Raises InputError where nothing divides the global batch.
+    """
+    import pandas as pd
+
+    grid = _grid(model, run, cluster)
+    n_rows = len(grid["data_parallel"]) * len(RECOMPUTATIONS)
+    if not n_rows:
+        raise InputError("n_devices", "no layout of so many devices divides this model and this batch", code="no_plan")
+    done, tables = 0, []
+    for recompute in RECOMPUTATIONS:
+        for several, rows in _by_gradients(grid):
+            sample = replace(run, recompute=recompute, gradient_accumulation=2 if several else 1)
+            work = Work(model, sample, counted or model)
+            for part in _chunks(rows):
+                tables.append(_counted(work, sample, part, cluster, offload_optimizer))
+                done += len(part["data_parallel"])
+                progress(done / n_rows)
+    columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+    frame = pd.DataFrame(columns)
+    whole = [*_LAYOUT, "micro_batch", "micro_batches"]
+    frame[whole] = frame[whole].astype("int64")
+    frame["sequence_parallel"] = frame["sequence_parallel"].astype(bool)
+    fits = frame["fits"]  # what does not is sorted by its peak alone
+    order = np.lexsort((frame["peak"], fits * frame["traffic"], fits * frame["time"].round(2), ~fits))
+    return frame.iloc[order].reset_index(drop=True)
+
+
+def _counted(work: Work, run: TrainingRun, rows: Table, cluster: Cluster, offload_optimizer: bool) -> Table:
+    """The rows with what they need and cost."""
+    run = replace(run, batch_size=rows["micro_batch"], gradient_accumulation=rows["micro_batches"])
+    layout = _layout(rows, offload_optimizer)
+    peak, traffic = np.zeros(len(rows["micro_batch"])), np.zeros(len(rows["micro_batch"]))
+    for stage in candidates(work, run, layout):
+        peak = np.maximum(peak, stage.peak)
+        traffic = np.maximum(traffic, stage.traffic.value)
+    idle = bubble(
+        pipeline_parallel=rows["pipeline_parallel"],
+        interleave=rows["interleave"],
+        micro_batches=rows["micro_batches"],
+    ).value
+    again = recomputed_share(work.counted, run)
+    return rows | {
+        "recompute": np.full(len(peak), run.recompute),
+        "peak": peak,
+        "fits": peak <= cluster.memory,
+        "bubble": idle,
+        "again": np.full(len(peak), again),
+        "time": (1 + again) * (1 + idle),
+        "traffic": traffic,
+    }
+
+
+def settings(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the plans as the dashboard's inputs that put it to use."""
+    layout = {name: int(plan[name]) for name in _LAYOUT} | {"sequence_parallel": bool(plan["sequence_parallel"])}
+    run = {"batch_size": int(plan["micro_batch"]), "gradient_accumulation": int(plan["micro_batches"])}
+    return layout | run | {"recompute": str(plan["recompute"])}
+
+
+def recomputed_share(model: Model, run: TrainingRun) -> float:
+    """What recomputation adds to a step's operations: full runs the layers again, selective the attention alone."""
+    forward = forward_flops(model, seq_len=run.seq_len)
+    if run.recompute == "none" or forward is None:
+        return {"none": 0, "selective": 0, "full": 1 / 3}[run.recompute]
+    attention = forward.inputs.get("all_attention_flops")
+    layers = forward.value - forward.inputs["logits_flops"].value
+    again = layers if run.recompute == "full" else (attention.value if attention else 0)
+    step = work_with_recomputation(flops=forward.value, recomputed_flops=again)
+    return float(step.value / (3 * forward.value) - 1)
+
+
+# The grid
+
+
+def _grid(model: Model, run: TrainingRun, cluster: Cluster) -> Table:
+    """The sizes of every plan that can be."""
+    n, length = cluster.devices, run.seq_len
+    devices = divisors(n)
+    rows: Table = {"tensor_parallel": np.array([t for t in devices if t <= cluster.node], float)}
+    rows = _crossed(rows, "pipeline_parallel", [p for p in devices if p <= model.n_layers])
+    rows = _crossed(rows, "context_parallel", [c for c in devices if c == 1 or length // c >= SMALLEST_CONTEXT])
+    rows["data_parallel"] = n / (rows["tensor_parallel"] * rows["pipeline_parallel"] * rows["context_parallel"])
+    rows = _where(rows, rows["data_parallel"] % 1 == 0)
+    rows = _where(rows, cluster.global_batch % rows["data_parallel"] == 0)
+    rows = _crossed(rows, "micro_batch", [2**i for i in range(LARGEST_MICRO_BATCH.bit_length())])
+    rows["micro_batches"] = cluster.global_batch / (rows["data_parallel"] * rows["micro_batch"])
+    rows = _where(rows, rows["micro_batches"] % 1 == 0)
+    rows = _crossed(rows, "sequence_parallel", (False, True))
+    rows = _where(rows, (rows["sequence_parallel"] == 0) | (rows["tensor_parallel"] > 1))
+    rows = _crossed(rows, "interleave", INTERLEAVES)
+    rows = _with_experts(rows, model)
+    replicas = rows["data_parallel"] * rows["context_parallel"]
+    rows = _crossed(rows | {"replicas": replicas}, "zero_stage", ZERO_STAGES)
+    rows = _where(rows, (rows["zero_stage"] == 0) | (rows.pop("replicas") > 1))
+    sizes = replace(run, batch_size=rows["micro_batch"], gradient_accumulation=rows["micro_batches"])
+    return _where(rows, is_possible(model, sizes, _layout(rows, False))) if len(rows["micro_batch"]) else rows
+
+
+def _with_experts(rows: Table, model: Model) -> Table:
+    """Experts whole on every rank, or shared out among as many as divide them."""
+    numbers = [p.n_experts for block, _ in model.blocks for p in block.parts if isinstance(p, Experts)]
+    replicas = rows["data_parallel"] * rows["context_parallel"]
+    shared = np.array([gcd(*numbers, int(n)) if numbers else 1 for n in replicas], float)
+    whole = rows | {"expert_parallel": np.ones(len(replicas))}
+    dealt_out = _where(rows | {"expert_parallel": shared}, shared > 1)
+    return {name: np.concatenate([whole[name], dealt_out[name]]) for name in whole}
+
+
+def divisors(number: int) -> list[int]:
+    """What divides a number, ascending."""
+    return [n for n in range(1, number + 1) if number % n == 0]
+
+
+def _crossed(rows: Table, name: str, options: Sequence[Any]) -> Table:
+    """Every row with every option."""
+    n = len(next(iter(rows.values())))
+    return {key: np.repeat(column, len(options)) for key, column in rows.items()} | {
+        name: np.tile(np.array(options, float), n)
+    }
+
+
+def _where(rows: Table, condition: np.ndarray) -> Table:
+    return {name: column[condition] for name, column in rows.items()}
+
+
+def _by_gradients(rows: Table) -> Iterator[tuple[bool, Table]]:
+    """Rows of one and of several micro-batches: in the latter gradients stay through the step."""
+    several = rows["micro_batches"] > 1
+    for which in (False, True):
+        if np.any(several == which):
+            yield which, _where(rows, several == which)
+
+
+def _chunks(rows: Table) -> Iterator[Table]:
+    n = len(rows["micro_batch"])
+    for start in range(0, n, _ROWS_AT_ONCE):
+        yield {name: column[start : start + _ROWS_AT_ONCE] for name, column in rows.items()}
+
+
+def _layout(rows: Table, offload_optimizer: bool) -> Layout:
+    columns: dict[str, Any] = {name: rows[name] for name in _LAYOUT}
+    return Layout(**columns | {"sequence_parallel": rows["sequence_parallel"] > 0}, offload_optimizer=offload_optimizer)

@@ -1,0 +1,117 @@
+"""What one device holds of a piece of memory that a single device would hold whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from llmcalc.devices.layout import Layout, chosen
+from llmcalc.step.run import TrainingRun
+from llmcalc.step.tape import Dim, Dims, Kind
+from llmcalc.step.timeline import larger
+from llmcalc.transformer.attention import Attention
+from llmcalc.transformer.model import Model
+
+Size = Any  # int, or a float64 array in a table of plans
+
+_BY_TENSOR = ("n_heads", "n_kv_heads", "n_qkv_heads", "d_ff", "d_ff_pair", "vocab_size")
+_TOKENS = ("seq_len", "chunk_tokens")
+# Every tensor-parallel rank needs these of all tokens that it has: they are not split by tokens
+_OF_ALL_TOKENS = ("rotary", "attention_mask", "ids", "labels")
+
+
+@dataclass(frozen=True)
+class Held(Kind):
+    """A kind as one rank holds it; its size is worked out once."""
+
+    @cached_property
+    def elements(self) -> Size:
+        """How many numbers it holds."""
+        return super().elements
+
+    @cached_property
+    def bytes(self) -> Size:
+        """What it takes, rounded up to what the allocator hands out."""
+        return super().bytes
+
+
+class Shards:
+    """One rank's share of every `Kind` of memory, by the names of its sides.
+
+    Tensor parallelism deals out heads, inner width and vocabulary (Shoeybi et al. 2019); with sequence parallelism
+    what is left whole is split by tokens (Korthikanti et al. 2022). Context parallelism splits all by tokens. Expert
+    parallelism deals out the weights of the experts. ZeRO shares out gradients as they arrive.
+    """
+
+    def __init__(self, model: Model, run: TrainingRun, layout: Layout) -> None:
+        self.run, self.layout = run, layout
+        self._held: dict[Kind, Held] = {}
+        attentions = [p for block, _ in model.blocks for p in block.parts if isinstance(p, Attention)]
+        self._joined = {p.n_heads + 2 * p.n_kv_heads: (p.n_heads, p.n_kv_heads) for p in attentions}
+
+    def of(self, kind: Kind) -> Held:
+        """The same kind as one rank holds it."""
+        if kind not in self._held:
+            self._held[kind] = self._cut(kind)
+        return self._held[kind]
+
+    def _cut(self, kind: Kind) -> Held:
+        dims = self.dims(kind)
+        if kind.category == "gradients" and _divides(among := self.layout.sharing(2, experts=is_of_experts(kind))):
+            dims = (Dim("parameters", -(-prod(dim.value for dim in dims) // among)),)
+        if kind.category == "weight_casts" and _divides(among := self.layout.sharing(3)):
+            # the gathered layer is cast as it is gathered (FSDP's mixed precision), and goes when it has run
+            dims = (*dims, Dim("count", chosen(among > 1, 0, 1)))
+        return Held(kind.category, kind.component, kind.role, dims, kind.dtype)
+
+    def dims(self, kind: Kind) -> Dims:
+        """Its sides on one rank."""
+        layout, t = self.layout, self.layout.tensor_parallel
+        dealt_out = any(dim.name in _BY_TENSOR for dim in kind.dims)
+        cut, tokens_seen = [], False
+        for i, dim in enumerate(kind.dims):
+            value = dim.value
+            if dim.name in _BY_TENSOR:
+                value = self._dealt(dim)
+            elif dim.name == "batch_size":
+                value = self.run.batch_size
+            elif dim.name in _TOKENS and not tokens_seen:  # the second is that of the keys
+                tokens_seen = True
+                if dim.name == "chunk_tokens":
+                    value = -(-self.run.batch_size * self.run.seq_len // self.run.chunks)
+                value = -(-value // layout.context_parallel)
+                if dim.name == "seq_len" and not dealt_out and kind.role not in _OF_ALL_TOKENS:
+                    value = value // chosen(layout.sequence_parallel, t, 1)
+            elif i == 0 and is_of_experts(kind):
+                value = value // layout.expert_parallel
+            cut.append(dim if value is dim.value else Dim(dim.name, value))
+        return tuple(cut)
+
+    def _dealt(self, dim: Dim) -> Size:
+        t = self.layout.tensor_parallel
+        if dim.name == "n_kv_heads":
+            return larger(dim.value // t, 1)
+        if dim.name == "n_qkv_heads" and dim.value in self._joined:
+            heads, kv_heads = self._joined[dim.value]
+            return heads // t + 2 * larger(kv_heads // t, 1)
+        if dim.name == "vocab_size":  # padded, so that all ranks have as many rows
+            return -(-dim.value // t)
+        return dim.value // t
+
+
+def _divides(among: Size) -> bool:
+    return isinstance(among, np.ndarray) or among != 1
+
+
+def is_of_experts(kind: Kind) -> bool:
+    """Whether it is a weight of all experts, or its gradient or copy."""
+    return len(kind.dims) > 1 and kind.dims[0].name == "n_experts"
+
+
+def smaller(a: Size, b: Size) -> Size:
+    """The smaller of two sizes, cell by cell in a table."""
+    return chosen(a < b, a, b)

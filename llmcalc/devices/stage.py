@@ -1,0 +1,437 @@
+"""One pipeline rank: which layers it has, what it holds from step to step, and its memory through a step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from llmcalc.catalog.formats import WEIGHT_FORMATS
+from llmcalc.catalog.precisions import BYTES
+from llmcalc.devices import formulas as f
+from llmcalc.devices.layout import Layout, chosen
+from llmcalc.devices.pieces import Pieces, Place, Summary
+from llmcalc.devices.shard import is_of_experts, smaller
+from llmcalc.devices.work import Weight, Work
+from llmcalc.quantity import Formula, Quantity, total
+from llmcalc.step.run import TrainingRun
+from llmcalc.step.state import input_memory
+from llmcalc.step.timeline import Change, Segment, Stretch, Timeline, larger, piece
+from llmcalc.transformer.attention import Attention
+from llmcalc.transformer.experts import Experts
+
+Size = Any  # int, or a float64 array in a table of plans
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """Pipeline rank number ``stage`` of a run of the work. That, the layout and the run's batch may be arrays."""
+
+    work: Work
+    run: TrainingRun
+    layout: Layout
+    stage: Size
+    pieces: Pieces
+
+    # Which layers it has
+
+    @cached_property
+    def is_first(self) -> Size:
+        """Whether it has the embedding."""
+        return 1 * (self.stage == 0)
+
+    @cached_property
+    def is_last(self) -> Size:
+        """Whether it has the head and the loss."""
+        return 1 * (self.stage == self.layout.pipeline_parallel - 1)
+
+    @cached_property
+    def stretches(self) -> list[tuple[Size, Size]]:
+        """The stretches of layers that it has, each by its first and from its end. Earlier ones have one more layer
+        where they cannot all have as many."""
+        p, v = self.layout.pipeline_parallel, self.layout.interleave
+        least, more = divmod(len(self.work.order), p * v)
+
+        def begin(chunk: Size) -> Size:
+            return chunk * least + smaller(chunk, more)
+
+        found = []
+        for k in range(int(np.max(v))):
+            chunk = self.stage + k * p
+            found.append((begin(chunk), chosen(k < v, begin(chunk + 1), begin(chunk))))
+        return found
+
+    @cached_property
+    def counts(self) -> list[Size]:
+        """How many layers it has of each stretch of layers alike."""
+        return [
+            sum(larger(smaller(alike.end, end) - larger(alike.begin, begin), 0) for begin, end in self.stretches)
+            for alike in self.work.alike
+        ]
+
+    @cached_property
+    def n_layers(self) -> Size:
+        """How many layers it has."""
+        return sum(self.counts)
+
+    # What it holds from step to step
+
+    @cached_property
+    def _held(self) -> list[tuple[tuple[Weight, ...], Size]]:
+        """Weights that it may have, and how many times it has them: of layers alike, and of what is outside."""
+        layers: dict[tuple[Weight, ...], Size] = {}
+        for alike, count in zip(self.work.alike, self.counts, strict=True):
+            layers[alike.weights] = layers.get(alike.weights, 0) + count
+        return [*layers.items(), *self._outside]
+
+    @cached_property
+    def _outside(self) -> list[tuple[tuple[Weight, ...], Size]]:
+        """The same outside the layers. A last stage that is not the first has a copy of a tied embedding table."""
+        tied, alone = self.work.front[:1] if self.work.tied else (), 1 - self.is_first
+        return [(self.work.front, self.is_first), (self.work.back, self.is_last), (tied, self.is_last * alone)]
+
+    def _number(self, *, experts: bool, trains: bool = True, matrix: bool | None = None) -> Size:
+        """Numbers in its weights that are, or are not, of experts, train, and are matrices."""
+
+        def meant(w: Weight) -> bool:
+            fits = w.trains == trains and is_of_experts(w.kind) == experts
+            return fits and (matrix is None or (w.kind.role == "matrix") == matrix)
+
+        n: Size = 0
+        for weights, count in self._held:
+            if chosen_weights := tuple(filter(meant, weights)):
+                n = n + count * self.pieces.elements(chosen_weights)
+        return n
+
+    @cached_property
+    def parameters(self) -> dict[bool, Size]:
+        """Numbers in its weights that train: of experts (True), and of all else."""
+        return {experts: self._number(experts=experts) for experts in (False, True)}
+
+    @cached_property
+    def weights(self) -> Quantity:
+        """Its weights as the forward pass finds them; frozen ones in the format of their base."""
+        whole, lora = self.run.numbers.weight_bytes, self.run.lora_rank > 0
+        base = whole if self.run.lora_base == "same" else WEIGHT_FORMATS[self.run.lora_base].bits / 8
+        kinds = [("frozen_", False, True, base), ("other_", False, False, whole), ("", True, None, whole)]
+        terms = []
+        for experts in (False, True):
+            among = self.layout.sharing(3, experts=experts)
+            for name, trains, matrix, each in kinds if lora else kinds[-1:]:
+                n = self._number(experts=experts, trains=trains, matrix=matrix)
+                if np.any(n):
+                    term = f.shared_weights(parameters=n, weight_bytes=each, shards=among)
+                    terms.append(term.named(f"{'expert_' if experts else ''}{name}weights"))
+        return _summed("weights", r"M_\text{weights}", terms)
+
+    @cached_property
+    def gradients(self) -> Quantity:
+        """Its gradients once the backward pass is through."""
+        each = self.run.numbers.gradient_bytes
+        return self._shared("gradients", f.shared_gradients, 2, gradient_bytes=each)
+
+    @cached_property
+    def optimizer_state(self) -> Quantity:
+        """What its optimizer keeps, on the device or in the host's memory."""
+        each = _optimizer_bytes(self.run, self._width)
+        away = np.any(self.layout.offload_optimizer)
+        formula = f.offloaded_optimizer_state if away else f.shared_optimizer_state
+        return self._shared("optimizer_state", formula, 1, optimizer_bytes=each)
+
+    def _shared(self, id: str, formula: Formula, from_stage: int, **each: float) -> Quantity:
+        terms = [
+            formula(parameters=n, **each, shards=self.layout.sharing(from_stage, experts=experts)).named(
+                f"expert_{id}" if experts else id
+            )
+            for experts, n in self.parameters.items()
+            if np.any(n)
+        ]
+        return _summed(id, formula.symbol, terms)
+
+    @cached_property
+    def optimizer_temporary(self) -> Size:
+        """Bytes that the optimizer allocates while it steps."""
+        optimizer, each = self.run.updates, self.run.numbers.state_bytes
+        if not optimizer.temporary_largest:
+            shares = sum(n / self.layout.sharing(1, experts=experts) for experts, n in self.parameters.items())
+            return self._on_device(shares * optimizer.temporary_states * each)
+        largest: Size = 0
+        for weights, count in self._held:
+            for w in weights:
+                if w.trains:
+                    share = self.pieces.elements((w,)) / self.layout.sharing(1, experts=is_of_experts(w.kind))
+                    largest = larger(largest, share * (count > 0))
+        return self._on_device(largest * optimizer.temporary_largest * each)
+
+    def _on_device(self, size: Size) -> Size:
+        return size * chosen(self.layout.offload_optimizer, 0, 1)
+
+    @property
+    def _width(self) -> int:
+        return self.work.model.front[0].d_model  # type: ignore[attr-defined]
+
+    # Buffers of communication
+
+    @cached_property
+    def messages(self) -> dict[str, Any]:
+        """The sizes that buffers and messages are made of."""
+        run, layout, model = self.run, self.layout, self.work.model
+        parts = [part for block, _ in model.blocks for part in block.parts]
+        attention = next(part for part in parts if isinstance(part, Attention))
+        return {
+            "batch_size": run.batch_size,
+            "rank_tokens": run.seq_len // layout.context_parallel,
+            "d_model": self._width,
+            "split": chosen(layout.sequence_parallel, layout.tensor_parallel, 1),
+            "n_kv_heads": larger(attention.n_kv_heads // layout.tensor_parallel, 1),
+            "d_head": attention.d_head,
+            "top_k": max((part.top_k for part in parts if isinstance(part, Experts)), default=0),
+            "products": BYTES[run.numbers.autocast or run.numbers.weights],
+            "hidden": run.numbers.weight_bytes,
+        }
+
+    def _sized(self, *names: str) -> dict[str, Any]:
+        return {name: self.messages[name] for name in names}
+
+    @cached_property
+    def buffers(self) -> Quantity:
+        """All buffers that messages to and from other ranks need."""
+        layout, run, m = self.layout, self.run, self.messages
+        size = self._sized("batch_size", "rank_tokens")
+        found = [
+            (
+                layout.sequence_parallel & (layout.tensor_parallel > 1),
+                f.sequence_gather_buffer(**size, d_model=m["d_model"], element_bytes=m["products"]),
+            ),
+            (
+                layout.pipeline_parallel > 1,
+                f.pipeline_buffers(**size, **self._sized("d_model", "split"), element_bytes=m["hidden"]),
+            ),
+            (
+                layout.context_parallel > 1,
+                f.ring_buffers(**size, **self._sized("n_kv_heads", "d_head"), element_bytes=m["products"]),
+            ),
+            (
+                layout.expert_parallel > 1,
+                f.dispatch_buffers(**size, **self._sized("d_model", "split", "top_k"), element_bytes=m["products"]),
+            ),
+            (
+                self.layout.sharing(3) > 1,
+                f.gathered_weights(
+                    root_parameters=self._root,
+                    block_parameters=self._largest_layer,
+                    element_bytes=m["products"],
+                ),
+            ),
+            (
+                self.layout.sharing(2) > 1,
+                f.reduce_buffer(block_parameters=self._largest_layer, gradient_bytes=run.numbers.gradient_bytes),
+            ),
+        ]
+        terms = [
+            replace(q, value=chosen(used, q.value, 0)) if isinstance(used, np.ndarray) else q
+            for used, q in found
+            if np.any(used)
+        ]
+        return _summed("communication", r"M_\text{buffers}", terms)
+
+    @property
+    def _root(self) -> Size:
+        """Numbers in its weights outside the layers."""
+        return sum(count * self.pieces.elements(weights) for weights, count in self._outside if weights)
+
+    @cached_property
+    def _largest_layer(self) -> Size:
+        """Numbers in the weights of its largest layer."""
+        largest: Size = 0
+        for alike, count in zip(self.work.alike, self.counts, strict=True):
+            largest = larger(largest, self.pieces.elements(alike.weights) * (count > 0))
+        return largest
+
+    # The step
+
+    @cached_property
+    def _summaries(self) -> list[tuple[str, Summary, Size]]:
+        """Segments of the step in its order, each with its phase and how many times it comes here."""
+        layers = list(zip(self.work.alike, self.counts, strict=True))
+        pieces = self.pieces
+        found: list[tuple[str, Summary, Size]] = []
+
+        def add(phase: str, place: int | str, times: Size) -> None:
+            if summary := pieces.summaries.get((phase, place)):
+                found.append((phase, summary, times))
+
+        def in_front(phase: str) -> None:
+            add(phase, "front", self.is_first)
+            if summary := pieces.shared_summaries.get((phase, "front")):
+                found.append((phase, summary, 1 - self.is_first))
+
+        in_front("forward")
+        for alike, count in layers:
+            add("forward", alike.place, count)
+        add("loss", "back", self.is_last)
+        found.append(("forward_end", Summary(self._casts_gone, 0, 0), 1))
+        add("forward_end", "back", self.is_last)
+        add("backward", "back", self.is_last)
+        for alike, count in reversed(layers):
+            add("backward", alike.place, count)
+        in_front("backward")
+        return found
+
+    @cached_property
+    def _casts_gone(self) -> Size:
+        """Bytes of autocast's copies that go when the forward pass is through, negative."""
+        casts, layers = self.pieces.cast_bytes, zip(self.work.alike, self.counts, strict=True)
+        return sum(count * casts.get(alike.place, 0) for alike, count in layers)
+
+    @cached_property
+    def kept(self) -> Size:
+        """Bytes of activations that one micro-batch leaves when its forward pass is through."""
+        return sum(times * summary.kept for phase, summary, times in self._summaries if phase != "backward")
+
+    @cached_property
+    def in_flight(self) -> Quantity:
+        """Micro-batches whose activations are there at once."""
+        v = self.layout.interleave
+        sizes = {"pipeline_parallel": self.layout.pipeline_parallel, "stage": self.stage}
+        sizes["micro_batches"] = self.run.gradient_accumulation
+        plain = f.micro_batches_in_flight(**sizes)
+        if not np.any(v > 1):
+            return plain
+        interleaved = f.interleaved_in_flight(**sizes, interleave=v)
+        return replace(interleaved, value=chosen(v > 1, interleaved.value, plain.value))
+
+    @cached_property
+    def waiting(self) -> Quantity:
+        """Activations of all micro-batches in flight but the one in its backward pass."""
+        return f.other_micro_batches(in_flight=self.in_flight, kept_bytes=self.kept).named("in_flight")
+
+    @cached_property
+    def base(self) -> Size:
+        """Bytes that stay for the whole run."""
+        stays = self.weights.value + self._on_device(self.optimizer_state.value)
+        return stays + self.gradients.value if self.run.gradients_stay else stays
+
+    @cached_property
+    def _during(self) -> tuple[Segment, Segment]:
+        """What is there for as long as micro-batches go through, before and after: those that wait, and buffers."""
+        held = [
+            piece("in_flight", "in_flight", self.waiting.value, "fp8"),
+            piece("communication", "communication", self.buffers.value, "fp8"),
+        ]
+        scratch = piece("optimizer_temporary", "optimizer", self.optimizer_temporary, "fp8")
+        gone = [Change(-1, kind) for kind in held]
+        return Segment([Change(1, kind) for kind in held]), Segment([*gone, Change(1, scratch), Change(-1, scratch)])
+
+    @cached_property
+    def peak(self) -> Size:
+        """The most that it holds at once, in bytes."""
+        before, after = self._during
+        height = peak = self.base + before.net
+        for _, summary, times in self._summaries:  # of segments alike the first or the last has the most
+            there = times > 0
+            first = height + there * summary.most
+            peak = larger(peak, larger(first, first + there * (times - 1) * summary.net))
+            height = height + times * summary.net
+        return larger(peak, height + after.most)
+
+    @cached_property
+    def timeline(self) -> Timeline:
+        """All changes of memory of one step. Not for a table."""
+        before, after = self._during
+        pieces, order = self.pieces, self.work.order
+        numbers = [i for begin, end in self.stretches for i in range(int(begin), int(end))]
+        front = pieces.segments if self.is_first else pieces.shared_segments
+        gone = [change for i in numbers for change in pieces.casts.get(order[i], ())]
+        stretches = [Stretch("forward", "front", before)]
+
+        def add(segments: dict[Place, Segment], phase: str, place: int | str, layer: int | str | None = None) -> None:
+            if segment := segments.get((phase, place)):
+                stretches.append(Stretch(phase, place if layer is None else layer, segment))
+
+        add(front, "forward", "front")
+        for i in numbers:
+            add(pieces.segments, "forward", order[i], i)
+        behind = pieces.segments if self.is_last else {}
+        add(behind, "loss", "back")
+        stretches.append(Stretch("forward_end", "back", Segment(gone)))
+        add(behind, "forward_end", "back")
+        add(behind, "backward", "back")
+        for i in reversed(numbers):
+            add(pieces.segments, "backward", order[i], i)
+        add(front, "backward", "front")
+        return Timeline(self.base, [*stretches, Stretch("optimizer", "back", after)])
+
+    @property
+    def inputs(self) -> Quantity:
+        """Token ids of one micro-batch."""
+        sizes = self.messages
+        return input_memory(batch_size=sizes["batch_size"], seq_len=sizes["rank_tokens"]).named("inputs")
+
+    # Messages
+
+    @cached_property
+    def traffic(self) -> Quantity:
+        """Bytes that the rank sends in one step."""
+        layout, run, m = self.layout, self.run, self.messages
+        tokens = m["batch_size"] * m["rank_tokens"]
+        hidden = tokens * m["d_model"]
+        n = {"rank_layers": self.n_layers, "micro_batches": run.gradient_accumulation}
+        of_pipeline = chosen(layout.pipeline_parallel > 1, hidden * m["hidden"], 0)
+        parts = [
+            f.tensor_messages(
+                **n,
+                tensor_parallel=layout.tensor_parallel,
+                all_reduces=6 if run.recompute == "full" else 4,
+                hidden_bytes=hidden * m["products"],
+            ),
+            f.pipeline_messages(
+                interleave=layout.interleave,
+                micro_batches=run.gradient_accumulation,
+                hidden_bytes=of_pipeline,
+                split=m["split"],
+            ),
+            f.ring_messages(
+                **n,
+                context_parallel=layout.context_parallel,
+                block_bytes=2 * tokens * m["n_kv_heads"] * m["d_head"] * m["products"],
+            ),
+            f.dispatch_messages(
+                **n,
+                expert_parallel=layout.expert_parallel,
+                dispatched_bytes=hidden * m["top_k"] * m["products"] / m["split"],
+            ),
+            self._between_replicas(),
+        ]
+        return total("traffic", r"C_\text{messages}", *parts)
+
+    def _between_replicas(self) -> Quantity:
+        layout, run, numbers = self.layout, self.run, self.run.numbers
+        common = {
+            "rank_parameters": sum(self.parameters.values()),
+            "gradient_bytes": numbers.gradient_bytes,
+            "replicas": layout.replicas,
+        }
+        reduced = f.gradient_messages(**common)
+        if not np.any(layout.zero_stage >= 3):
+            return reduced
+        sharded = f.sharded_messages(
+            **common, element_bytes=self.messages["products"], micro_batches=run.gradient_accumulation
+        )
+        return replace(sharded, value=chosen(layout.zero_stage >= 3, sharded.value, reduced.value))
+
+
+def _summed(id: str, symbol: str, terms: Sequence[Quantity]) -> Quantity:
+    if not terms:
+        return Quantity(id, 0, "bytes", symbol, meaning="There is none.")
+    return terms[0].named(id, symbol) if len(terms) == 1 and terms[0].id == id else total(id, symbol, *terms)
+
+
+def _optimizer_bytes(run: TrainingRun, width: int) -> float:
+    numbers, optimizer = run.numbers, run.updates
+    if optimizer.factored:
+        return numbers.state_bytes / width + numbers.master_bytes
+    return optimizer.n_states * (optimizer.quantized_state_bytes or numbers.state_bytes) + numbers.master_bytes

@@ -1,0 +1,87 @@
+"""A step to be laid out over devices: what happens in it on one device, and the weights of every layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from llmcalc.step.run import TrainingRun
+from llmcalc.step.simulation import trace
+from llmcalc.step.tape import Dim, Kind
+from llmcalc.step.timeline import representatives
+from llmcalc.transformer.experts import Experts
+from llmcalc.transformer.model import Model
+from llmcalc.transformer.part import Part
+
+
+@dataclass(frozen=True, eq=False)
+class Weight:
+    """A weight, or all weights of a part: its kind, and whether it trains."""
+
+    kind: Kind
+    trains: bool = True
+
+
+class Alike(NamedTuple):
+    """Layers alike that follow each other, from number ``begin`` to before ``end``; ``place`` of them was traced."""
+
+    place: int
+    weights: tuple[Weight, ...]
+    begin: int
+    end: int
+
+
+class Work:
+    """A step to be laid out: its events on one device, with one layer of each kind, and every layer's weights.
+
+    Its events are the same for every batch. ``counted`` is the model whose weights are held, where ``model`` only
+    stands in for its layers.
+    """
+
+    def __init__(self, model: Model, run: TrainingRun, counted: Model) -> None:
+        self.model, self.counted = model, counted
+        shown, stands_for = representatives(model.layers())
+        traced = trace(model, replace(run, batch_size=1), shown)
+        self.events = traced.events
+        kind_of = {layer: place for place, layers in enumerate(stands_for) for layer in layers}
+        self.order = tuple(kind_of[i] for i in range(len(kind_of)))  # of every layer, which of those traced it is like
+        if counted is model:
+            weights: dict[int | str, list[Weight]] = {"front": []}
+            for place, weight in traced.weights:
+                weights.setdefault(place, []).append(Weight(weight.storage.kind, weight.trains))
+            of_kind = [tuple(weights.get(place, ())) for place in range(len(shown))]
+            layers = [of_kind[place] for place in self.order]
+            self.front = tuple(w for w in weights["front"] if _is_table(w.kind))
+            self.back = tuple(w for w in weights["front"] if not _is_table(w.kind))
+        else:
+            of_block = {block: tuple(map(_of_part, block.parts)) for block, _ in counted.blocks}
+            layers = [of_block[block] for block in counted.layers()]
+            self.front, self.back = tuple(map(_of_part, counted.front)), tuple(map(_of_part, counted.back))
+        self.alike: list[Alike] = []
+        for i, (place, of_layer) in enumerate(zip(self.order, layers, strict=True)):
+            if self.alike and self.alike[-1][:2] == (place, of_layer):
+                self.alike[-1] = self.alike[-1]._replace(end=i + 1)
+            else:
+                self.alike.append(Alike(place, of_layer, i, i + 1))
+
+    @property
+    def tied(self) -> bool:
+        """Whether the head is the embedding table, so that a last stage of its own needs a copy of it."""
+        return not any(part.component == "head" for part in self.counted.back)
+
+
+def _is_table(kind: Kind) -> bool:
+    return len(kind.dims) == 2 and kind.dims[0].name in ("vocab_size", "n_positions")
+
+
+# By what the weights of a part are dealt out, where its code has not been read
+_SIDES = {"attention": "n_heads", "feed_forward": "d_ff", "shared_experts": "d_ff", "experts": "d_ff"}
+
+
+def _of_part(part: Part) -> Weight:
+    """All weights of a part as one."""
+    number = part.parameters().value
+    experts = (Dim("n_experts", part.n_experts),) if isinstance(part, Experts) else ()
+    side = _SIDES.get(part.component, "vocab_size" if part.component in ("embedding", "head") else "width")
+    rest = number // part.n_experts if isinstance(part, Experts) else number
+    return Weight(Kind("weights", part.component, "weight", (*experts, Dim(side, rest)), "fp32"))

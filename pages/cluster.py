@@ -1,0 +1,165 @@
+"""Plan for a cluster: every way to lay the training step out over so many devices, the best that fits first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from llmcalc.devices.plans import settings
+from llmcalc.errors import InputError
+from llmcalc.units import GiB
+from pages.ui.chart import chart
+from pages.ui.choose import problem_words
+from pages.ui.figures import memory_bars
+from pages.ui.numbers import human
+from pages.ui.palette import COLOURS, by_component
+from pages.ui.plan_figures import plan_name, plan_points
+from pages.ui.shell import configuration, inside_app
+from pages.ui.show import headlines, title_of, working
+from pages.ui.words import w
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILTERS = ("tensor_parallel", "pipeline_parallel", "context_parallel", "zero_stage", "recompute")
+LAYOUT_COLUMNS = (
+    "tensor_parallel",
+    "sequence_parallel",
+    "pipeline_parallel",
+    "interleave",
+    "context_parallel",
+    "data_parallel",
+    "expert_parallel",
+    "zero_stage",
+    "micro_batch",
+    "micro_batches",
+    "recompute",
+)
+MOST_ROWS = 1_000
+
+inside_app()
+config = configuration()
+cluster = config.cluster
+device = (config.accelerator.id, config.accelerator.memory)
+
+
+def answer(plans: pd.DataFrame) -> None:
+    """What is the best plan, or what is nearest where none fits."""
+    fitting = int(plans["fits"].sum())
+    plan = plans.iloc[0]
+    peak, memory = plan["peak"], human(device[1], "bytes")
+    said = {"plan": plan_name(plan), "all": len(plans), "peak": human(peak, "bytes"), "memory": memory}
+    if fitting:
+        st.markdown(w("cluster.best", fitting=fitting, headroom=human(device[1] - peak, "bytes"), **said))
+    else:
+        st.markdown(w("cluster.none", over=human(peak - device[1], "bytes"), device=device[0], **said))
+        st.info(w("cluster.change"))
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="cluster_estimate"):
+        st.badge(w("cluster.badge"), icon=":material/straighten:", color="orange", help=w("cluster.estimate"))
+        st.caption(w("cluster.batch", batch=cluster.global_batch, length=config.values["seq_len"]))
+
+
+def filtered(plans: pd.DataFrame) -> pd.DataFrame:
+    """The plans that the reader wants to see."""
+    with st.container(horizontal=True, gap="medium", key="plan_filters"):
+        for column in FILTERS:
+            options = sorted(config.plans[column].unique().tolist())
+            if len(options) > 1:
+                label = w(f"cluster.filter_{column}")
+                wanted = st.pills(label, options, selection_mode="multi", key=f"plans_{column}")
+                plans = plans[plans[column].isin(wanted or options)]
+    return plans
+
+
+def table(plans: pd.DataFrame) -> Mapping[str, Any]:
+    """The plans to choose from; returns the one that was selected, else the first."""
+    shown = plans.head(MOST_ROWS)
+    gib = {
+        "peak": shown["peak"] / GiB,
+        "traffic": shown["traffic"] / GiB,
+        "headroom": (device[1] - shown["peak"]) / GiB,
+    }
+    order = ["fits", "peak", "headroom", "time", "traffic", *LAYOUT_COLUMNS, "bubble", "again"]
+    order = [name for name in order if name not in LAYOUT_COLUMNS or shown[name].nunique() > 1]
+    column = st.column_config
+    numbers = {name: column.NumberColumn(w(f"cluster.column_{name}"), format="%.1f") for name in ("peak", "headroom")}
+    numbers["traffic"] = column.NumberColumn(w("cluster.column_traffic"), format="%.3g", help=w("cluster.help_traffic"))
+    numbers["time"] = column.NumberColumn(w("cluster.column_time"), format="%.2f", help=w("cluster.help_time"))
+    for name in ("bubble", "again"):
+        numbers[name] = column.NumberColumn(
+            w(f"cluster.column_{name}"), format="percent", help=w(f"cluster.help_{name}")
+        )
+    plain = {name: column.Column(w(f"cluster.column_{name}")) for name in ("fits", *LAYOUT_COLUMNS)}
+    picked = st.dataframe(
+        shown.assign(**gib),
+        hide_index=True,
+        column_order=order,
+        column_config=numbers | plain,
+        key="plans",
+        on_select="rerun",
+        selection_mode="single-row",
+        height=320,
+        alt=w("cluster.table"),
+    )
+    rows = [row for row in picked["selection"]["rows"] if row < len(shown)]
+    return shown.iloc[rows[0] if rows else 0].to_dict()
+
+
+def memory_of(plan: Mapping[str, Any]) -> None:
+    """What the chosen plan holds on the device that needs most, with its working, and a button that puts it to use."""
+    rank = config.rank_of(plan)
+    st.subheader(w("cluster.chosen", plan=plan_name(plan)), anchor=False)
+    if config.uses(plan):
+        st.success(w("cluster.applied"), icon=":material/check:")
+    else:
+        st.button(
+            w("cluster.apply"), key="apply_plan", type="primary", help=w("cluster.apply_help"),
+            on_click=st.session_state.update, args=(settings(plan),),
+        )  # fmt: skip
+    quantities = [(w("cluster.peak"), rank.peak), (w("components.weights"), rank.weights)]
+    quantities += [(w("components.optimizer_state"), rank.optimizer_state)]
+    quantities += [(w("components.communication"), rank.communication), (w("cluster.sends"), rank.traffic)]
+    headlines(quantities)
+    names = {component: w(f"components.{component}") for component in COLOURS}
+    parts = by_component(rank.peak.parts)
+    title = w("cluster.peak_chart")
+    said = ", ".join(f"{names[component]} {human(value, 'bytes')}" for component, value in parts.items())
+    bars = memory_bars(title, {w("cluster.peak"): parts}, names, device, w("axes.memory"))
+    chart(bars, key="plan_memory", alt=f"{title}: {said}", height=200)
+    with st.expander(w("cluster.working"), key="plan_working", on_change="rerun") as opened:
+        if opened.open:
+            working(rank.peak)
+
+
+st.header(w("cluster.header", name=title_of(config), devices=cluster.devices, device=device[0]), anchor=False)
+try:
+    plans = config.plans
+except InputError as error:
+    st.warning(problem_words(error))
+    st.stop()
+answer(plans)
+wanted = filtered(plans)
+if wanted.empty:
+    st.info(w("cluster.nothing_left"))
+    st.stop()
+
+drawing = st.container()
+st.subheader(w("cluster.table"), anchor=False)
+st.caption(w("cluster.table_hint"))
+plan = table(wanted)
+with st.container(horizontal=True, vertical_alignment="center", key="plan_download"):
+    st.download_button(
+        w("cluster.download"), lambda: wanted.to_csv(index=False), "plans.csv", "text/csv",
+        on_click="ignore", icon=":material/download:",
+    )  # fmt: skip
+    if len(wanted) > MOST_ROWS:
+        st.caption(w("cluster.first", shown=MOST_ROWS, count=len(wanted)))
+with drawing:
+    title = w("cluster.chart", count=len(wanted))
+    ends = {"low": human(wanted["peak"].min(), "bytes"), "high": human(wanted["peak"].max(), "bytes")}
+    figure = plan_points(title, wanted, plan, device)
+    chart(figure, key="plan_points", alt=w("cluster.chart_alt", title=title, **ends), height=380)
+memory_of(plan)
+st.caption(w("cluster.estimate"))

@@ -1,0 +1,173 @@
+"""What fits: memory over batch and length, and the largest run that a device holds, in training or inference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import streamlit as st
+
+from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
+from llmcalc.fits import largest_that_fits
+from llmcalc.inputs import INPUTS, PURPOSES
+from llmcalc.units import GB
+from pages.ui.chart import chart
+from pages.ui.numbers import exact, human, marked
+from pages.ui.shell import configuration, inside_app
+from pages.ui.show import title_of
+from pages.ui.step_figures import fits_map
+from pages.ui.words import w
+
+# Memories that are in use, each by one device; the reader's own is drawn too
+DRAWN = ("T4", "RTX 4090", "L40S", "H100 SXM", "H200 SXM", "MI300X", "MI355X")
+CELLS = (36, 44)
+MOST_BATCH, SHORTEST, LONGEST = 512, 128, 131_072  # what the map shows, and further where the reader's run is
+
+inside_app()
+config = configuration()
+batch, length, purpose = (config.values[key] for key in ("batch_size", "seq_len", "purpose"))
+device, positions = config.accelerator, config.longest_position
+
+
+def gigabytes(memory: float) -> str:
+    """Memory as its maker prints it."""
+    return f"{memory / GB:g} GB"
+
+
+def by_memory() -> dict[int, list[str]]:
+    """The devices of the catalogue by their memory, the smallest first."""
+    found: dict[int, list[str]] = {}
+    for row in sorted(ACCELERATORS.values(), key=lambda row: row.memory):
+        found.setdefault(row.memory, []).append(row.id)
+    return found
+
+
+def smallest_that_holds(needed: float) -> Accelerator | None:
+    """The device with the least memory that is enough."""
+    return min((a for a in ACCELERATORS.values() if a.memory >= needed), key=lambda a: a.memory, default=None)
+
+
+def solved(knob: str, memories: Iterable[int]) -> dict[int, int]:
+    """The largest value of ``batch_size`` or ``seq_len`` that fits each memory, the other as it is."""
+    other = {"batch_size": batch, "seq_len": length}
+    most = INPUTS[knob].high
+    if knob == "seq_len" and positions:
+        most = min(most, positions)
+    sizes = list(memories)
+    found = largest_that_fits(lambda n: config.memory_of(purpose, **other | {knob: n}), np.array(sizes), most)
+    return dict(zip(sizes, found.tolist(), strict=True))
+
+
+def answer(knob: str, value: int, held: str) -> None:
+    """One of the two solved numbers, and a button that sets the knob to it."""
+    with st.container(border=True, height="stretch"):
+        st.metric(w(f"fits.{knob}", held=held), exact(value) if value else w("fits.none"))
+        if value:
+            st.button(
+                w("fits.apply", value=exact(value)), key=f"apply_{knob}", disabled=value == config.values[knob],
+                on_click=st.session_state.update, args=({knob: value},), help=w(f"fits.apply_{knob}"),
+            )  # fmt: skip
+
+
+def choose_purpose() -> None:
+    """Training or inference: moves the input in the sidebar."""
+    st.session_state["purpose"] = st.session_state["purpose_here"]
+
+
+st.header(w("fits.header", name=title_of(config), device=device.id), anchor=False)
+st.session_state["purpose_here"] = purpose
+st.segmented_control(
+    w("inputs.purpose.label"), PURPOSES, key="purpose_here", format_func=lambda option: w(f"fits.{option}"),
+    label_visibility="collapsed", required=True, on_change=choose_purpose,
+)  # fmt: skip
+
+groups = by_memory()
+largest, longest = solved("batch_size", groups), solved("seq_len", groups)
+needed = float(config.memory_of(purpose, np.array([float(batch)]), np.array([float(length)]))[0])
+with st.container(key="headlines"):
+    answer("batch_size", largest[device.memory], exact(length))
+    answer("seq_len", longest[device.memory], exact(batch))
+    with st.container(border=True, height="stretch"):
+        st.metric(w("fits.this_run"), human(needed, "bytes"))
+        times = needed / device.memory
+        share = marked(f"{100 * times:.3g}%") if times < 2 else w("fits.times", times=human(times))
+        st.caption(w("fits.share", share=share, device=device.id))
+        if purpose == "training":
+            st.caption(w("fits.peaks_at", phase=w(f"phases.{config.training.peak_phase}")))
+
+if not largest[device.memory]:
+    least = float(config.memory_of(purpose, np.array([1.0]), np.array([float(length)]))[0])
+    enough = smallest_that_holds(least)
+    st.warning(
+        w(
+            "fits.nothing_but" if enough else "fits.nothing",
+            length=exact(length),
+            device=device.id,
+            memory=gigabytes(device.memory),
+            needed=human(least, "bytes"),
+            enough=f"{enough.id} ({gigabytes(enough.memory)})" if enough else "",
+        )
+    )
+
+
+def draw_map() -> None:
+    """Memory over batch and length, with the devices' outlines; nothing where no device holds any of it."""
+    batches = np.geomspace(1, max(MOST_BATCH, batch), CELLS[0])
+    lengths = np.geomspace(min(SHORTEST, length), max(LONGEST, length), CELLS[1])
+    whole = batches.round(), lengths.round()  # drawn smoothly, told of whole sequences and tokens
+    both = np.stack([batches, whole[0]])[:, :, None], np.stack([lengths, whole[1]])[:, None, :]
+    memory, told = config.memory_of(purpose, *both)
+    if memory.min() > max(groups):
+        return
+    drawn = {f"{gigabytes(ACCELERATORS[id].memory)} {id}": ACCELERATORS[id].memory for id in DRAWN}
+    sizes = list(drawn.values())
+    holds = [*(w("fits.holds", device=label) for label in drawn), w("fits.holds_none")]
+    said = [
+        [
+            f"{w('fits.cell', batch=exact(round(b)), length=exact(round(s)))}<br>{human(m, 'bytes')}<br>{holds[i]}"
+            for s, m, i in zip(whole[1], row, np.searchsorted(sizes, row), strict=True)
+        ]
+        for b, row in zip(whole[0], told, strict=True)
+    ]
+    most, far = largest[device.memory], longest[device.memory]
+    ends = {w("fits.at_batch", value=exact(most)): (most, length)} if most else {}
+    ends |= {w("fits.at_length", value=exact(far)): (batch, far)} if far else {}
+    inside = {
+        name: end
+        for name, end in ends.items()
+        if end != (batch, length) and end[0] <= batches[-1] and lengths[0] <= end[1] <= lengths[-1]
+    }
+    title = w(f"fits.map_{purpose}")
+    run = w("fits.your_run", batch=exact(batch), length=exact(length), memory=human(needed, "bytes"))
+    figure = fits_map(
+        title,
+        (batches, lengths, memory),
+        drawn,
+        (f"{gigabytes(device.memory)} {device.id}", device.memory),
+        (run, batch, length),
+        inside,
+        said,
+        (w("axes.batch_size"), w("axes.seq_len")),
+        positions and (w("fits.positions_end", positions=exact(positions)), positions),
+    )
+    chart(figure, key="fits_map", alt=". ".join([title, run, *ends]), height=520)
+
+
+draw_map()
+st.caption(w(f"fits.caveat_{purpose}"))
+if positions:
+    st.caption(w("fits.learned_positions", positions=exact(positions)))
+if config.is_estimate and purpose == "training":
+    st.caption(w("training.estimate"))
+
+st.subheader(w("fits.table_header"), anchor=False)
+heads = ("memory", "devices", "column_batch", "column_length")
+lines = [
+    "| " + " | ".join(w(f"fits.{head}", batch=exact(batch), length=exact(length)) for head in heads) + " |",
+    "|--:|:--|--:|--:|",
+]
+for size, names in groups.items():
+    cells = [gigabytes(size), ", ".join(names), *(exact(n) if n else "–" for n in (largest[size], longest[size]))]
+    mark = "**" if size == device.memory else ""
+    lines.append("| " + " | ".join(f"{mark}{cell}{mark}" for cell in cells) + " |")
+st.markdown("\n".join(lines))

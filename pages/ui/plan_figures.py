@@ -1,0 +1,98 @@
+"""Plans for a cluster: what one is called, and all of them as points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pages.ui.figures import Figure, byte_unit, layout, log10, log_ticks, tick
+from pages.ui.numbers import human, marked
+from pages.ui.palette import MARK, TEXT
+from pages.ui.words import w
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SLOW = 1.1  # idle and recomputing for a tenth of the work or more
+_MOST_POINTS = 600  # of one kind
+_COLOURS = {"fits": "#009E73|#1FB386", "slow": "#E69F00|#F0B429", "too_large": "#C9CCD1|#4A525D"}
+# What a plan's name is made of, each said only where it differs from what one device has
+_SAID = {
+    "tensor_parallel": 1,
+    "sequence_parallel": False,
+    "pipeline_parallel": 1,
+    "interleave": 1,
+    "context_parallel": 1,
+    "data_parallel": 1,
+    "expert_parallel": 1,
+    "zero_stage": 0,
+    "micro_batch": None,
+    "recompute": "none",
+}
+
+
+def plan_name(plan: Mapping[str, Any]) -> str:
+    """A plan in short: TP 8 · SP · DP 8 · ZeRO-1 · micro-batch 1 × 4."""
+    return " · ".join(w(f"cluster.{key}", **plan) for key, usual in _SAID.items() if plan[key] != usual)
+
+
+def plan_points(title: str, plans: pd.DataFrame, chosen: Mapping[str, Any], device: tuple[str, float]) -> Figure:
+    """Every plan's peak against the bytes that it sends, on log axes; the device's memory is a line."""
+    name, memory = device
+    largest, smallest = max(plans["peak"].max(), memory), min(plans["peak"].min(), memory)
+    factor, unit = byte_unit((largest * smallest) ** 0.5)
+    sent = plans["traffic"].clip(lower=1)
+    sent_factor, sent_unit = byte_unit((sent.max() * sent.min()) ** 0.5)
+    slow = plans["time"] >= SLOW
+    kinds = {"too_large": ~plans["fits"], "slow": plans["fits"] & slow, "fits": plans["fits"] & ~slow}
+    data: list[dict[str, Any]] = []
+    for kind, where in kinds.items():
+        rows = plans[where]
+        rows = rows.iloc[:: -(-len(rows) // _MOST_POINTS) or 1]
+        if len(rows):
+            data.append({
+                "type": "scatter", "mode": "markers", "name": w(f"cluster.{kind}"),
+                "x": (rows["traffic"].clip(lower=1) / sent_factor).tolist(), "y": (rows["peak"] / factor).tolist(),
+                "marker": {"color": _COLOURS[kind], "size": 6, "opacity": 0.75},
+                "customdata": [_about(plan) for plan in rows.to_dict("records")],
+                "hovertemplate": "%{customdata}<extra></extra>",
+            })  # fmt: skip
+    data.append({
+        "type": "scatter", "mode": "markers", "name": w("cluster.here"),
+        "x": [max(1, chosen["traffic"]) / sent_factor], "y": [chosen["peak"] / factor],
+        "marker": {"symbol": "circle-open", "size": 15, "color": TEXT, "line": {"width": 2.5}},
+        "customdata": [_about(chosen)], "hovertemplate": "%{customdata}<extra></extra>",
+    })  # fmt: skip
+    return {
+        "data": data,
+        "layout": layout(
+            title,
+            xaxis={"type": "log", "title": {"text": w("axes.traffic", unit=sent_unit)},
+                   **_ticks(sent.min() / sent_factor, sent.max() / sent_factor)},
+            yaxis={"type": "log", "title": {"text": w("axes.peak_per_rank", unit=unit)}, "automargin": True,
+                   **_ticks(smallest / factor, largest / factor)},
+            shapes=[{
+                "type": "line", "xref": "paper", "yref": "y", "x0": 0, "x1": 1,
+                "y0": memory / factor, "y1": memory / factor, "line": {"color": MARK, "width": 2, "dash": "dash"},
+            }],
+            annotations=[{
+                "text": f"{name}: {human(memory, 'bytes')}", "xref": "paper", "yref": "y", "x": 0.01,
+                "y": log10(memory / factor), "xanchor": "left", "yanchor": "bottom", "showarrow": False,
+                "font": {"color": MARK, "size": 12},
+            }],
+        ),
+    }  # fmt: skip
+
+
+def _ticks(low: float, high: float) -> dict[str, Any]:
+    """Ticks of a log axis; 1, 2 and 5 of every power of ten where it spans few of them."""
+    if high > 100 * low:
+        return log_ticks(low, high)
+    powers = range(int(log10(low) // 1), int(log10(high) // 1) + 1)
+    values = [10.0**power * digit for power in powers for digit in (1, 2, 5)]
+    return {"tickvals": values, "ticktext": [tick(value) for value in values]}
+
+
+def _about(plan: Mapping[str, Any]) -> str:
+    peak, sent = human(plan["peak"], "bytes"), human(plan["traffic"], "bytes")
+    return w("cluster.hover", plan=plan_name(plan), peak=peak, sent=sent, time=marked(f"{plan['time']:.2f}"))

@@ -1,0 +1,84 @@
+"""The page that plans for a cluster: its answer, its filters, and a plan put to use."""
+
+from __future__ import annotations
+
+import json
+
+from streamlit.testing.v1 import AppTest
+
+from llmcalc.configuration import Configuration
+from llmcalc.devices.plans import settings
+from llmcalc.inputs import DEFAULTS
+from pages.ui.plan_figures import plan_name
+from pages.ui.words import w
+
+
+def opened(**link: str) -> AppTest:
+    app = AppTest.from_file("../app.py", default_timeout=60)
+    for key, value in link.items():
+        app.query_params[key] = value
+    app.run().switch_page("pages/cluster.py").run()
+    assert not app.exception, [e.value for e in app.exception]
+    return app
+
+
+def text(app: AppTest) -> str:
+    return "\n".join(element.value for element in (*app.markdown, *app.info, *app.subheader))
+
+
+def points(app: AppTest) -> dict:
+    charts = [json.loads(element.proto.spec) for element in app.get("plotly_chart")]
+    return next(chart for chart in charts if chart["layout"]["xaxis"].get("type") == "log")
+
+
+def test_the_page_names_the_best_plan_and_says_that_it_is_an_estimate():
+    app = opened()
+    plans = Configuration(DEFAULTS).plans
+    assert plan_name(plans.iloc[0]) in text(app)
+    assert f"{plans['fits'].sum():,} of {len(plans):,} plans fit" in text(app)
+    assert w("cluster.estimate") in [caption.value for caption in app.caption]
+    assert len(app.dataframe[0].value) == len(plans)
+
+
+def test_a_plan_is_put_to_use_with_one_click_and_keeps_the_global_batch():
+    app = opened()
+    wanted = settings(Configuration(DEFAULTS).plans.iloc[0])
+    next(button for button in app.button if button.key == "apply_plan").click().run()
+    assert not app.exception
+    assert {key: app.session_state[key] for key in wanted} == wanted
+    assert w("cluster.applied") in [success.value for success in app.success]
+    batch = wanted["batch_size"] * wanted["gradient_accumulation"] * wanted["data_parallel"]
+    assert batch == DEFAULTS["batch_size"]
+
+
+def test_filters_leave_the_plans_that_have_what_is_wanted():
+    app = opened(n_devices="8")
+    pills = next(group for group in app.get("button_group") if group.key == "plans_zero_stage")
+    pills.set_value([3]).run()
+    assert not app.exception
+    assert set(app.dataframe[0].value["zero_stage"]) == {3}
+
+
+def test_where_nothing_fits_the_page_says_what_is_nearest_and_what_would_help():
+    app = opened(model="Llama 3.1 70B", n_devices="8", accelerator="A10")
+    assert "None of" in text(app)
+    assert w("cluster.change") in text(app)
+    assert {trace["name"] for trace in points(app)["data"]} == {w("cluster.too_large"), w("cluster.here")}
+
+
+def test_a_number_of_devices_without_any_plan_is_explained():
+    app = opened(n_devices="10007")
+    assert [warning.value for warning in app.warning] == [w("problems.no_plan")]
+
+
+def test_the_page_stands_at_the_ends_of_its_own_inputs():
+    for link in (
+        {"n_devices": "1"},
+        {"n_devices": "16384", "global_batch": "16384"},
+        {"node_size": "1024", "n_devices": "1024"},
+        {"global_batch": "1"},
+        {"model": "Mixtral 8x7B", "global_batch": "1024"},
+        {"tensor_parallel": "1024", "pipeline_parallel": "1000", "interleave": "7", "zero_stage": "3"},
+        {"offload_optimizer": "true", "lora_rank": "8"},
+    ):
+        opened(**link)

@@ -1,0 +1,204 @@
+"""Whatever is drawn comes from ``llmcalc/words``: each page is drawn in a language whose every text is marked «so»."""
+
+from __future__ import annotations
+
+import json
+import re
+import string
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+from streamlit.testing.v1 import AppTest
+
+from llmcalc.bases import base
+from llmcalc.catalog.accelerators import ACCELERATORS
+from llmcalc.catalog.formats import CACHE_FORMATS, WEIGHT_FORMATS
+from llmcalc.catalog.optimizers import OPTIMIZERS
+from llmcalc.catalog.precisions import PRECISIONS
+from llmcalc.errata import ERRATA, EXAMPLE_STEPS
+from llmcalc.inputs import INPUTS, MODELS, PASTED
+from llmcalc.reference import formulas
+from llmcalc.transformer.norm import NORMS
+from llmcalc.units import ENGLISH, GiB, Locale, human
+from pages.ui import words
+from pages.ui.shell import PAGES
+
+REAL = words.dictionary
+# What has no text for the reader in it, in the elements that Streamlit sends to the browser
+TECHNICAL = {"id", "form_id", "query_param_key", "type", "icon", "tag", "config", "format", "theme", "page"}
+TECHNICAL |= {"page_script_hash", "raw_value", "raw_values", "code_text", "language", "default", "spec"}
+PLOTLY_TEXTS = {"name", "text", "ticktext", "hovertemplate", "customdata", "labels", "x", "y", "ticksuffix"}
+# Names, which are the same in every language
+CATALOG = (ACCELERATORS, CACHE_FORMATS, WEIGHT_FORMATS, OPTIMIZERS, PRECISIONS, NORMS)
+NAMES = {*MODELS, *(name for rows in CATALOG for name in rows), *INPUTS, "Qwen/Qwen3-8B"}
+NAMES |= {text for model in MODELS if model != PASTED for text in (base(model).group, base(model).source)}
+NAMES |= {str(f.source) for found in formulas().values() for f in found}
+NAMES |= {str(f.right().source) for f in (*ERRATA.values(), *EXAMPLE_STEPS)}
+NAMED = rf"(?<!\w)({'|'.join(map(re.escape, sorted(filter(None, NAMES), key=len, reverse=True)))})(?!\w)"
+MARKUP = (
+    r"\$[^$]*\$", r"`[^`]*`", r"\]\([^)]*\)", r"<sub>.*?</sub>", r"<[^>]*>", r"%?\{[^{}]*\}",
+    r":material/\w+:", r":small", r"&\w+;", r"\b[a-z]+_\w+",
+)  # fmt: skip
+UNITS = r"\b([KMGTPE]iB|B|[kMGTP]?FLOP|ribu|juta|miliar|triliun)\b"
+OPENED = ["article_difference", "formats", "all_working", "parameters_working", "peak_working", "misprint_working"]
+OPENED += [f"working_{letter}" for letter in "bcdefgi"]
+
+
+def marked(text: str) -> str:
+    """A text with every piece between its values marked."""
+    pieces = list(string.Formatter().parse(text.replace("{,}", ",")))
+    if not any(field for _, field, _, _ in pieces):
+        return f"«{text}»"
+    found = ""
+    for literal, field, spec, _ in pieces:
+        found += f"«{literal.replace('{', '{{').replace('}', '}}')}»" if literal else ""
+        found += f"{{{field}{':' if spec else ''}{spec or ''}}}" if field else ""
+    return found
+
+
+@pytest.fixture
+def marked_words(monkeypatch):
+    """Indonesian is English with marks, and Indonesian numbers."""
+    pseudo = {key: text if key.startswith("numbers.") else marked(text) for key, text in REAL("en").items()}
+    pseudo |= {key: text for key, text in REAL("id").items() if key.startswith("numbers.")}
+    monkeypatch.setattr(words, "dictionary", lambda language: pseudo if language == "id" else REAL(language))
+
+
+def opened(page: str, link: dict[str, str], state: dict[str, Any]) -> AppTest:
+    """A page in Indonesian, every working opened."""
+    app = AppTest.from_file("../app.py", default_timeout=30)
+    for key, value in {"lang": "id", **link}.items():
+        app.query_params[key] = value
+    app.run()
+    if page != PAGES[0]:
+        app.switch_page(f"pages/{page}.py")
+    for key, value in ({key: True for key in OPENED} | state).items():
+        app.session_state[key] = value
+    app.run()
+    assert not app.exception, [e.value for e in app.exception]
+    return app
+
+
+def strings_of(message: Message) -> Iterator[str]:
+    """Every text of an element that a reader can see."""
+    for field, value in message.ListFields():
+        for item in value if field.is_repeated else [value]:
+            if isinstance(item, Message):
+                yield from strings_of(item)
+            elif isinstance(item, str) and field.name == "spec":
+                yield from plotly_strings(json.loads(item))
+            elif isinstance(item, str) and field.name not in TECHNICAL:
+                yield item
+
+
+def plotly_strings(value: Any, visible: bool = False) -> Iterator[str]:
+    """Every text of a figure that a reader can see."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from plotly_strings(inner, key in PLOTLY_TEXTS)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from plotly_strings(inner, visible)
+    elif isinstance(value, str) and visible:
+        yield value
+
+
+def drawn(app: AppTest) -> Iterator[str]:
+    """Every text on the screen, of whatever element; not the inputs behind controls that show words."""
+    for root in app._tree.children.values():
+        for node in root:
+            proto = getattr(node, "proto", None)
+            hidden = proto is None or f"options.{getattr(proto, 'query_param_key', '')}" in with_named_options()
+            if not hidden and proto.DESCRIPTOR.name != "Html":
+                yield from strings_of(proto)
+
+
+def with_named_options() -> set[str]:
+    return {key.rsplit(".", 1)[0] for key in REAL("en") if key.startswith("options.")}
+
+
+def unmarked(text: str) -> str:
+    """What is left of a text without marked pieces, markup, names and units."""
+    text = re.sub(r"«[^«»]*»", " ", text, flags=re.DOTALL)
+    for pattern in (NAMED, *MARKUP, UNITS):
+        text = re.sub(pattern, " ", text, flags=re.DOTALL)
+    return text
+
+
+SCENES = [(page, {}, {}) for page in PAGES]
+SCENES += [
+    ("parameters", {"model": "T5 small"}, {}),
+    ("parameters", {"model": "Llama 4 Scout"} if "Llama 4 Scout" in MODELS else {"model": "Mixtral 8x7B"}, {}),
+    ("parameters", {"model": "DeepSeek-V3 671B"}, {}),
+    ("explore", {"model": "BERT base (encoder)"}, {}),
+    ("explore", {"n_heads": "10", "foo": "1", "d_ff": "x", "n_layers": "0.5", "v": "7", "lang": "id"}, {}),
+    ("explore", {"batch_size": "65536", "seq_len": "1048576", "attention": "eager"}, {}),
+    ("explore", {"model": "Llama 3 8B", "n_heads": "30", "n_layers": "16"}, {}),
+    ("explore", {"model": PASTED, "config": "{nonsense"}, {}),
+    ("training", {"account": "article", "attention": "eager"}, {}),
+    ("training", {"batch_size": "40", "attention": "eager"}, {"savings": True, "overhead_working": True}),
+    ("training", {"model": "Llama 3.1 405B"}, {"savings": True}),
+    ("scaling", {"curve": "performance"}, {}),
+    ("compare", {"compare": "Llama 3 8B;n_layers=40|Mixtral 8x7B|Mixtral 8x7B"}, {"compare_working": 0}),
+    ("compare", {"compare": "7"}, {}),
+    ("method", {}, {"method_search": "0 0"}),
+]
+
+
+@pytest.mark.parametrize(("page", "link", "state"), SCENES)
+def test_every_text_that_is_drawn_comes_from_words(marked_words, page, link, state):
+    texts = set(drawn(opened(page, link, state)))
+    assert any("«" in text for text in texts)
+    found = {text: left for text in texts if (left := re.findall(r"[a-zA-Z]{2,}", unmarked(text)))}
+    assert not found, "on the screen, but not in llmcalc/words"
+    english = {text for text in texts if re.search(r"\d\.\d{1,2}(?!\d)|\d,\d{3},\d", unmarked(text))}
+    assert not english, "numbers that are written in the English way"
+
+
+def test_the_marks_find_a_text_that_does_not_come_from_words():
+    assert "forgotten" in unmarked("«Parameters» of forgotten $N_\\text{x}$")
+
+
+def test_numbers_are_written_as_the_language_writes_them():
+    numbers = Locale(",", ".", ("triliun", "miliar", "juta", "ribu"))
+    assert human(8_030_261_248, "parameters", numbers) == "8,03 miliar"
+    assert human(16.5 * GiB, "bytes", numbers) == "16,5 GiB"
+    assert human(5000 * 2**60, "bytes", numbers) == "5.000 EiB"
+    assert words.locale() == ENGLISH
+    words.speak("id")
+    assert words.locale() == numbers
+    words.speak("en")
+
+
+def test_the_browser_chooses_the_language_and_the_link_wins_over_it():
+    for locale, link, language in (
+        ("id-ID", {}, "id"),
+        ("in", {}, "id"),
+        ("de-DE", {}, "en"),
+        ("id", {"lang": "en"}, "en"),
+        ("en-US", {"lang": "id"}, "id"),
+        ("id", {"lang": "xx"}, "id"),
+    ):
+        app = AppTest.from_file("../app.py", default_timeout=30)
+        app.context["locale"] = locale
+        for key, value in link.items():
+            app.query_params[key] = value
+        app.run()
+        assert not app.exception
+        assert app.session_state["lang"] == language
+        assert app.metric[0].label == REAL(language)["explore.parameters"]
+
+
+def test_another_language_changes_nothing_else():
+    link = {"d_model": "1600", "n_heads": "25", "account": "article", "alpha": "0.05", "compare": "Yi 6B"}
+    app = opened("compare", link, {})
+    before = {key: app.session_state[key] for key in INPUTS if key != "lang"}
+    app.session_state["lang"] = "en"
+    app.run()
+    assert not app.exception
+    assert app.header[0].value == REAL("en")["compare.header"]
+    assert {key: app.session_state[key] for key in INPUTS if key != "lang"} == before
+    (copied,) = [code.value for code in app.sidebar.code]
+    assert "lang=en" in copied

@@ -1,0 +1,106 @@
+"""The pages of what fits and of how accurate it is, run as Streamlit runs them."""
+
+from __future__ import annotations
+
+import pytest
+from test_pages import charts, metrics, opened
+
+from llmcalc.accuracy import all_compared
+from llmcalc.catalog.accelerators import ACCELERATORS
+from llmcalc.configuration import Configuration
+from llmcalc.inputs import DEFAULTS
+from llmcalc.units import human
+from pages.ui.words import w
+
+# What fits
+
+
+def test_the_largest_batch_and_the_longest_sequence_are_shown_and_set_by_their_buttons():
+    link = {"model": "Llama 3 8B", "precision": "bf16", "accelerator": "H200 SXM", "n_layers": "16"}
+    app = opened("fits", link)
+    for key, title, held in (("batch_size", "batch_size", "1,024"), ("seq_len", "seq_len", None)):
+        held = held or f"{app.session_state['batch_size']:,}"
+        largest = int(metrics(app)[w(f"fits.{title}", held=held)].replace(",", ""))
+        app.button(key=f"apply_{key}").click().run()
+        assert not app.exception
+        assert app.session_state[key] == largest
+        config = Configuration({id: app.session_state[id] for id in DEFAULTS})
+        one_more = {"batch_size": config.values["batch_size"], "seq_len": config.values["seq_len"]} | {key: largest + 1}
+        assert config.step.peak.value <= config.accelerator.memory < config.training_peak_of(**one_more)
+        assert app.button(key=f"apply_{key}").disabled
+
+
+def test_no_sequence_is_offered_that_is_longer_than_the_table_of_positions():
+    shown = metrics(opened("fits"))
+    assert shown[w("fits.seq_len", held="8")] == "1,024"
+
+
+@pytest.mark.parametrize(("model", "enough"), [("Llama 3 8B", "B200"), ("DeepSeek-V3 671B", None)])
+def test_where_nothing_fits_the_page_says_what_would_do(model, enough):
+    app = opened("fits", {"model": model})
+    (said,) = [warning.value for warning in app.main.warning]
+    assert f"**{enough} (180 GB)**" in said if enough else "more than any single device" in said
+    assert metrics(app)[w("fits.batch_size", held="1,024")] == w("fits.none")
+    assert not [button for button in app.button if button.key == "apply_batch_size"]
+    assert bool(charts(app)) == bool(enough)
+
+
+def test_training_and_inference_are_switched_on_the_page_and_the_link_knows():
+    app = opened("fits", {"model": "Llama 3 8B", "purpose": "inference"})
+    config = Configuration({id: app.session_state[id] for id in DEFAULTS})
+    assert metrics(app)[w("fits.this_run")] == human(config.inference.value, "bytes")
+    app.main.button_group(key="purpose_here").set_value("training").run()
+    assert app.session_state["purpose"] == "training"
+    assert metrics(app)[w("fits.this_run")] == human(config.step.peak.value, "bytes")
+
+
+def test_the_map_marks_the_device_and_the_run_and_tells_every_cell():
+    app = opened("fits", {"batch_size": "3", "seq_len": "500", "accelerator": "A100 40GB SXM"})
+    (figure,) = charts(app)
+    bands, runs = figure["data"][0], figure["data"][-1]
+    assert (runs["x"][0], runs["y"][0]) == (500, 3)
+    assert len(bands["text"]) == len(bands["y"])
+    assert {len(row) for row in bands["text"]} == {len(bands["x"])}
+    assert any("40 GB A100 40GB SXM" in note["text"] for note in figure["layout"]["annotations"])
+
+
+def test_every_device_stands_in_the_table_once():
+    (table,) = [m.value for m in opened("fits").main.markdown if w("fits.devices") in m.value]
+    named = [name for line in table.splitlines()[2:] for name in line.replace("*", "").split("|")[2].split(",")]
+    assert sorted(name.strip() for name in named) == sorted(ACCELERATORS)
+
+
+# Accuracy
+
+
+def test_every_measured_step_is_shown_with_both_errors():
+    app = opened("accuracy")
+    table = app.dataframe[0].value
+    rows = all_compared()
+    assert len(table) == len(rows)
+    error = table[w("accuracy.column_error", what=w("accuracy.peak_short"))]
+    assert list(error) == pytest.approx([100 * row.error("llmcalc", "peak") for row in rows], abs=6e-4)
+    assert metrics(app)[w("accuracy.steps")] == f"{len(rows):,}"
+    for figure in charts(app):
+        assert len(rows) in {len(trace["x"]) for trace in figure["data"]}
+
+
+@pytest.mark.parametrize("figure", ["saved", "peak"])
+def test_filters_narrow_everything_down_and_may_leave_nothing(figure):
+    app = opened("accuracy")
+    app.main.button_group(key="accuracy_figure").set_value(figure).run()
+    app.multiselect(key="accuracy_recompute").set_value(["none"]).run()
+    app.multiselect(key="accuracy_precision").set_value(["bf16", "fp32"]).run()
+    assert not app.exception
+    table = app.dataframe[0].value
+    assert set(table[w("accuracy.filter_recompute")]) == {"none"}
+    assert set(table[w("accuracy.filter_precision")]) == {"bf16", "fp32"}
+    app.multiselect(key="accuracy_model").set_value(["nanogpt"]).run()
+    app.multiselect(key="accuracy_loss").set_value(["fused"]).run()
+    assert not app.exception
+    assert [info.value for info in app.main.info] == [w("accuracy.nothing")]
+
+
+def test_the_page_says_that_no_gpu_was_read():
+    said = "\n".join(m.value for m in opened("accuracy").main.markdown)
+    assert "No figure was read off a GPU" in said
