@@ -22,7 +22,7 @@ _OF_GPT2_AGE = replace(
     LAYER_NORM_CODE, rotary=False, softmax_fp32=False, dropout_at=("embedding", "attention", "residual")
 )
 GPT2_CODE = replace(_OF_GPT2_AGE, joined_projections="split", mask_kept=True)
-BIGCODE_CODE = replace(GPT2_CODE, softmax_fp32=True)
+BIGCODE_CODE = replace(GPT2_CODE, softmax_fp32=True, mask_kept=False)
 GPT1_CODE = replace(GPT2_CODE, activation="gelu_new", norm_after="sum", sdpa=False)
 GPT_NEO_CODE = replace(_OF_GPT2_AGE, local_mask=False, scores_fp32=True, scaled="product", sdpa=False)
 GPTJ_CODE = replace(GPT_NEO_CODE, scaled="scores", rotary=True, rotary_fraction=1.0, rotary_spread="tensor")

@@ -47,6 +47,7 @@ class Code:
     softcap: bool = False  # scores go through a tanh (Gemma 2)
     position_bias: str = ""  # ALiBi: "added" in fp32, or part of the "mask"
     mask: str = "own"  # "added", "filled" in, or filled in from each layer's "own" buffer (nanoGPT)
+    mask_kept: bool = False  # a checkpointed layer takes it by position, which autograd keeps, and not by name
     local_mask: bool = True  # local layers have another than global ones
     mask_kept: bool = False  # a checkpointed layer takes it by position, which autograd keeps; else a closure holds it
     softmax_fp32: bool = False  # the softmax asks for fp32
