@@ -22,22 +22,23 @@ PHASES = {
     "backward": ("loss_backward", "layers_backward", "backward_end"),
     "optimizer": ("optimizer_step",),
 }
-EXACT = 1e-4  # of a phase's peak
+EXACT = {"first": 1e-4, "fake": 6e-4}  # of a phase's peak, by instrument: the second measured small models
 
-# Loose ends, each with what it may be off by. The measured stand-in for Liger's loss allocated other scratch than ours
-# while the backward pass begins, which is the peak of the step only where a small model runs its layers again.
+# Loose ends, each with what it may be off by
 LOOSE = {
-    ("backward", "gpt2 4 × 1024 amp_bf16 sdpa recompute=full loss=fused/16 adamw_fused"): 0.011,
+    # the measured stand-in for Liger's loss allocated other scratch than ours while the backward pass begins
     ("backward", "gemma-2b 4 × 2048 amp_bf16 sdpa loss=fused/16 adamw_fused"): 0.0011,
-    ("backward", "llama-160m 4 × 2048 amp_bf16 sdpa loss=fused/16 adamw_fused"): 0.003,
-    ("backward", "llama-160m 4 × 2048 bf16 sdpa loss=fused/16 adamw_fused"): 0.005,
     ("backward", "llama-160m 4 × 1024 amp_bf16 sdpa loss=fused/8 adamw_foreach"): 0.003,
-    ("backward", "llama-160m 4 × 1024 bf16 sdpa loss=fused/8 adamw_foreach"): 0.004,
     ("backward", "llama-3.2-1b 4 × 2048 amp_bf16 sdpa loss=fused/16 adamw_fused"): 0.002,
-    ("backward", "llama-3.2-1b 4 × 2048 bf16 sdpa loss=fused/16 adamw_fused"): 0.003,
     ("backward", "llama-3.2-1b 4 × 1024 amp_bf16 sdpa loss=fused/8 adamw_foreach"): 0.0013,
-    # a mixture of experts: half of the head's gradient is counted a moment later than it was measured
-    ("forward", "mixtral-small 4 × 2048 amp_bf16 sdpa recompute=full loss=fused/16 adamw_fused"): 0.0062,
+    # mixtures of experts: half of the head's gradient is counted a moment later than it was measured; with
+    # recomputation a layer's experts hold a gradient a moment shorter
+    ("forward", "mixtral-small 4 × 2048 amp_bf16 sdpa recompute=full loss=fused/16 adamw_fused"): 0.0063,
+    ("backward", "hunyuan_v1_moe 2 × 384 amp_bf16 sdpa recompute=full adamw_foreach"): 0.003,
+    ("backward", "llama4_text 2 × 384 amp_bf16 sdpa recompute=full adamw_foreach"): 0.006,
+    # weights of one side are measured in steps of 512 bytes
+    ("optimizer", "gemma3-1b 2 × 1024 amp_bf16 sdpa adamw_foreach"): 4e-4,
+    ("optimizer", "gemma3-1b 2 × 1024 bf16 sdpa adamw_foreach"): 4e-4,
 }  # fmt: skip
 every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.instrument}: {row}")
 
@@ -73,7 +74,10 @@ def test_the_measured_model_is_the_one_that_is_counted(row):
 
 @every_row
 def test_autocast_copies_exactly_the_weights_that_are_multiplied(row):
-    assert step(row).weight_casts.value == row.weight_casts
+    if row.instrument == "first":
+        assert step(row).weight_casts.value == row.weight_casts
+    else:  # counts as such also what a norm or a router copies of its weights
+        assert abs(step(row).weight_casts.value - row.weight_casts) <= 1e-3 * row.saved
 
 
 def off(row, phase):
@@ -87,13 +91,13 @@ def off(row, phase):
 def test_every_phase_peaks_as_it_was_measured_to(row):
     norm_biases = 1.6e-4 if row.model == "nanogpt" else 0  # 20 bytes for each of its 19,200
     errors = {phase: off(row, phase) for phase in PHASES}
-    allowed = {phase: LOOSE.get((phase, str(row)), EXACT + norm_biases) for phase in PHASES}
+    allowed = {phase: LOOSE.get((phase, str(row)), EXACT[row.instrument] + norm_biases) for phase in PHASES}
     assert {phase: error for phase, error in errors.items() if error > allowed[phase]} == {}
 
 
 @pytest.mark.parametrize(("phase", "name"), LOOSE)
 def test_a_loose_end_that_is_tied_up_leaves_the_list(phase, name):
-    assert any(off(row, phase) > EXACT for row in ROWS if str(row) == name)
+    assert any(off(row, phase) > EXACT[row.instrument] for row in ROWS if str(row) == name)
 
 
 # The composed step against one that is traced layer by layer

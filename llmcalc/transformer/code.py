@@ -49,7 +49,6 @@ class Code:
     mask: str = "own"  # "added", "filled" in, or filled in from each layer's "own" buffer (nanoGPT)
     mask_kept: bool = False  # a checkpointed layer takes it by position, which autograd keeps, and not by name
     local_mask: bool = True  # local layers have another than global ones
-    mask_kept: bool = False  # a checkpointed layer takes it by position, which autograd keeps; else a closure holds it
     softmax_fp32: bool = False  # the softmax asks for fp32
 
     # Attention in a fused kernel
