@@ -77,9 +77,15 @@ const at::native::RegisterCUDADispatch<decltype(at::native::_fused_sdp_choice_st
 
 } // namespace
 
-// One kernel on CUDA; on the meta device torch would take it apart into nine operators.
-TORCH_LIBRARY_IMPL(aten, Meta, library) {
-  library.impl("silu_backward", [](const at::Tensor& grad, const at::Tensor&) { return at::empty_like(grad); });
+// One kernel each on CUDA; where a device has none of its own, torch takes them apart into many operators.
+void never_called(const c10::OperatorHandle& op, c10::DispatchKeySet, torch::jit::Stack*) {
+  TORCH_CHECK(false, op.schema(), " on a tensor that is not fake");
+}
+
+TORCH_LIBRARY_IMPL(aten, CUDA, library) {
+  for (const auto* name : {"silu_backward", "mish_backward", "_fused_rms_norm"}) {
+    library.impl(name, torch::CppFunction::makeFromBoxedFunction<&never_called>());
+  }
 }
 
 namespace at {

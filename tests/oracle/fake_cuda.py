@@ -71,6 +71,7 @@ def device() -> Iterator[FakeTensorMode]:
         mock.patch.object(torch._meta_registrations, "_meta_grouped_mm_common", _grouped_mm),
         # Adam's step count, a fake on the CPU, has no value
         mock.patch("torch.optim.adam._get_value", lambda x: 1.0 if isinstance(x, torch.Tensor) else x),
+        torch.autograd.set_multithreading_enabled(False),  # fake tensors do not bear two threads
         FakeTensorMode() as mode,
     ):
         yield mode

@@ -258,8 +258,9 @@ def chunked_cross_entropy(hidden: torch.Tensor, head: nn.Module, labels: torch.T
     def of_chunk(states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         return F.cross_entropy(head(states).float(), targets, reduction="sum")
 
-    pairs = zip(hidden.flatten(0, 1).chunk(chunks), labels.flatten().chunk(chunks), strict=True)
-    return sum(checkpoint(of_chunk, h, y, use_reentrant=False) for h, y in pairs) / labels.numel()
+    hidden, labels = hidden.flatten(0, 1), labels.flatten()
+    slices = [slice(start, start + len(labels) // chunks) for start in range(0, len(labels), len(labels) // chunks)]
+    return sum(checkpoint(of_chunk, hidden[s], labels[s], use_reentrant=False) for s in slices) / len(labels)
 
 
 class _Fused(torch.autograd.Function):
@@ -268,27 +269,32 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor, chunks: int) -> torch.Tensor:
         grad_hidden, grad_weight = torch.empty_like(hidden), torch.zeros_like(weight)
-        total = hidden.new_zeros((), dtype=torch.float32)
-        for h, y, grad in zip(*(t.chunk(chunks) for t in (hidden, labels, grad_hidden)), strict=True):
-            logits = (h @ weight.t()).float()
-            total += F.cross_entropy(logits, y, reduction="sum")
-            error = logits.softmax(-1)
-            error[torch.arange(len(y), device=y.device), y] -= 1
-            error = error.to(h.dtype)
-            grad.copy_(error @ weight)
-            grad_weight += error.t() @ h
+
+        def of_chunk(states: torch.Tensor, targets: torch.Tensor, grad: torch.Tensor) -> torch.Tensor:
+            logits = states @ weight.t()
+            error = logits.float().softmax(-1)
+            loss = -error.gather(1, targets[:, None]).log().sum()
+            error.scatter_add_(1, targets[:, None], error.new_full((len(targets), 1), -1.0))
+            error = error.to(states.dtype)
+            torch.mm(error, weight, out=grad)
+            grad_weight.addmm_(error.t(), states)
+            return loss
+
+        pieces = zip(hidden.chunk(chunks), labels.chunk(chunks), grad_hidden.chunk(chunks), strict=True)
+        losses = [of_chunk(*piece) for piece in pieces]
         ctx.save_for_backward(grad_hidden, grad_weight)
-        return total
+        return torch.stack(losses).sum()
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple:
-        grad_hidden, grad_weight = ctx.saved_tensors
-        return grad_hidden * grad, grad_weight * grad, None, None
+        return *(saved.mul_(grad) for saved in ctx.saved_tensors), None, None
 
 
 def fused_cross_entropy(hidden: torch.Tensor, head: nn.Module, labels: torch.Tensor, chunks: int) -> torch.Tensor:
     """Mean cross-entropy in the manner of Liger's fused kernel (Hsu et al. 2024), in PyTorch's operators."""
-    return _Fused.apply(hidden.flatten(0, 1), head.weight, labels.flatten(), chunks) / labels.numel()
+    dtype = torch.bfloat16 if torch.is_autocast_enabled("cuda") else hidden.dtype
+    weight = head.weight.to(dtype)
+    return _Fused.apply(hidden.flatten(0, 1).to(dtype), weight, labels.flatten(), chunks) / labels.numel()
 
 
 def main() -> None:
