@@ -77,14 +77,12 @@ class Allocations(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         for tensor in out if isinstance(out, (tuple, list)) else [out]:
             if isinstance(tensor, torch.Tensor):
-                of_parameter = (
-                    func is aten._to_copy.default and args[0].untyped_storage()._cdata in self._parameters
-                )
+                of_parameter = func is aten._to_copy.default and args[0].untyped_storage()._cdata in self._parameters
                 self.add(tensor, str(func), of_parameter)
         return out
 
     def _is_accumulated_in_place(self, old: Any) -> bool:
-        """Whether autograd's engine, run without us, would add into ``old`` (can_accumulate_inplace of input_buffer.cpp)."""
+        """Whether autograd's engine, left alone, would add into ``old``: can_accumulate_inplace in input_buffer.cpp."""
         return (
             not torch.is_grad_enabled()
             and isinstance(old, torch.Tensor)

@@ -63,8 +63,13 @@ def device() -> Iterator[FakeTensorMode]:
         "get_device_capability": lambda *_: (9, 0),
     }
     with (
-        # transformers leaves the mask out where the positions show one sequence without padding; fakes cannot show it
-        mock.patch("transformers.masking_utils.find_packed_sequence_indices", lambda positions: None),
+        # transformers leaves a mask out where it sees that nothing is padded or packed; fakes have nothing to see
+        mock.patch.multiple(
+            "transformers.masking_utils",
+            is_tracing=lambda *_: False,
+            fast_all=lambda mask: True,
+            find_packed_sequence_indices=lambda positions: None,
+        ),
         # what torch.tensor() copies to the GPU is a fake too
         mock.patch.object(FakeTensorMode, "avoid_device_init", True),
         mock.patch.multiple(torch.cuda, **cuda),

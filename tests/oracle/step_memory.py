@@ -23,9 +23,8 @@ import torch
 import transformers
 from allocations import Allocation, Allocations
 from count import TASKS
+from losses import chunked_cross_entropy, fused_cross_entropy
 from torch import nn
-from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 transformers.logging.set_verbosity_error()
@@ -42,7 +41,9 @@ class Lion(torch.optim.Optimizer):
         for group in self.param_groups:
             (beta1, beta2), lr = group["betas"], group["lr"]
             for p in group["params"]:
-                momentum = self.state[p].setdefault("exp_avg", torch.zeros_like(p))
+                if p not in self.state:
+                    self.state[p]["exp_avg"] = torch.zeros_like(p)
+                momentum = self.state[p]["exp_avg"]
                 p.add_(momentum.lerp(p.grad, 1 - beta1).sign_(), alpha=-lr)
                 momentum.lerp_(p.grad, 1 - beta2)
 
@@ -53,7 +54,7 @@ OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
     "adamw_fused": lambda p: torch.optim.AdamW(p, fused=True),
     "sgd": lambda p: torch.optim.SGD(p, foreach=True),
     "sgd_mom": lambda p: torch.optim.SGD(p, momentum=0.9, foreach=True),
-    "adafactor": lambda p: transformers.Adafactor(p),
+    "adafactor": lambda p: transformers.Adafactor(p, lr=1e-3, scale_parameter=False, relative_step=False),
     "lion": Lion,
 }
 RECIPES = ("fp32", "amp_bf16", "bf16")  # amp: fp32 weights under bf16 autocast; bf16: weights and states in bf16
@@ -82,9 +83,8 @@ def measure(
     backward pass onto gradients that are there already (phases A). A phase's peak counts what lives in it, weights and
     optimizer included. ``saved`` is what the forward pass leaves behind for the backward pass.
     """
-    with contextlib.ExitStack() as stack:
-        if not fake_cuda.REAL:
-            stack.enter_context(fake_cuda.device())
+    gc.collect()  # of a measurement before, nothing shall be left on the device
+    with contextlib.nullcontext() if fake_cuda.REAL else fake_cuda.device():
         model = build(config, attn=attn, recipe=recipe, ckpt=ckpt, dropout=dropout)
         ids = torch.randint(0, model.config.get_text_config().vocab_size, (batch_size, seq_len), device="cuda")
         step = _Step(model, ids, OPTIMIZERS[optimizer](model.parameters()), recipe, loss, hold_logits)
@@ -115,9 +115,7 @@ def build(config: Mapping[str, Any], *, attn: str, recipe: str, ckpt: bool | str
     built = CONFIG_MAPPING[config["model_type"]](**given)
     for name, value in vars(built).items():
         if re.search("dropout|drop$", name) and isinstance(value, (int, float)) and not isinstance(value, bool):
-            setattr(built, name, dropout)
-    if hasattr(built, "layerdrop"):
-        built.layerdrop = 0.0
+            setattr(built, name, 0.0 if "layerdrop" in name else dropout)  # every layer runs
     built.use_cache = False
     autos = (getattr(transformers, name) for name in TASKS["language model"])
     auto = next(auto for auto in autos if type(built) in auto._model_mapping)
@@ -158,20 +156,21 @@ class _Step:
 
     def run(self, meter: Any) -> dict[str, Any]:
         """Go through the phases; what each allocates, in bytes."""
-        found: dict[str, Any] = {}
+        does = {"fwd": self.forward, "bwd": self.backward, "opt": self.optimizer.step}
+        found: dict[str, dict[str, Any]] = {}
         for phase in PHASES:
             if phase == "fwd1":
                 self.optimizer.zero_grad(set_to_none=True)
-            does = {"fwd": self.forward, "bwd": self.backward, "opt": self.optimizer.step}[phase[:3]]
-            found[phase] = meter.read(does, saves=phase == "fwd1")
+            found[phase] = meter.read(does[phase[:3]], saves=phase == "fwd1")
             if phase.startswith("bwd"):
                 self.loss = self.outputs = None
         return {
-            "fwd_end": found["fwd1"].pop("end"), "bwd_end": found["bwd1"].pop("end"),
-            "phase_peaks": {phase: found[phase]["bytes"] for phase in PHASES},
-            **{key: found["fwd1"].pop(key) for key in ("saved", "saved_tensors") if key in found["fwd1"]},
-            **{f"at_{phase}": found[phase] for phase in ("fwd1", "bwd1", "opt1")},
-        }  # fmt: skip
+            "fwd_end": found["fwd1"]["end"],
+            "bwd_end": found["bwd1"]["end"],
+            "phase_peaks": {phase: found[phase]["peak"]["bytes"] for phase in PHASES},
+            **{f"at_{phase}": found[phase]["peak"] for phase in ("fwd1", "bwd1", "opt1")},
+            **found["fwd1"].get("saves", {}),
+        }
 
 
 class _RealMeter:
@@ -180,20 +179,19 @@ class _RealMeter:
     def read(self, does: Callable[[], Any], saves: bool) -> dict[str, Any]:
         torch.cuda.reset_peak_memory_stats()
         does()
-        return {"end": torch.cuda.memory_allocated(), "bytes": torch.cuda.max_memory_allocated()}
+        return {"end": torch.cuda.memory_allocated(), "peak": {"bytes": torch.cuda.max_memory_allocated()}}
 
     def about(self) -> dict[str, Any]:
-        cuda = {"cuda": torch.version.cuda, "device": torch.cuda.get_device_name()}
-        return {"instrument": "cuda", **cuda}
+        return {"instrument": "cuda", "device": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
 
 
 class _FakeMeter:
     """Adds up what every operator allocates on the fake device."""
 
     def __init__(self, model: nn.Module, ids: torch.Tensor) -> None:
-        gc.collect()
         self.allocations = Allocations(model)
         self.allocations.add(ids)
+        self.pair = model.config.is_encoder_decoder
 
     def read(self, does: Callable[[], Any], saves: bool) -> dict[str, Any]:
         seen = self.allocations
@@ -201,21 +199,23 @@ class _FakeMeter:
         seen.reset_peak()
         with seen, seen.noting_what_is_saved() if saves else contextlib.nullcontext():
             does()
-        found = {"end": seen.current, "bytes": seen.peak, "op": seen.peak_op, "mod": seen.peak_module}
-        return found | (what_is_saved([a for a in seen.live.values() if a not in existing]) if saves else {})
+        found = {"end": seen.current, "peak": {"bytes": seen.peak, "op": seen.peak_op, "mod": seen.peak_module}}
+        new = [a for a in seen.live.values() if a not in existing]
+        return found | ({"saves": what_is_saved(new, pair=self.pair)} if saves else {})
 
     def about(self) -> dict[str, Any]:
         return {"instrument": "fake"}
 
 
-def what_is_saved(allocations: list[Allocation]) -> dict[str, Any]:
+def what_is_saved(allocations: list[Allocation], *, pair: bool) -> dict[str, Any]:
     """What a forward pass left: kept for backward by each layer and outside them, or only held by the caller.
 
-    Of the layers, the second is listed tensor by tensor, and each other one that does not keep the same.
+    Of the layers, the second is listed tensor by tensor, and each other one that does not keep the same. A ``pair`` of
+    encoder and decoder has layers of both.
     """
     groups: dict[str, list[Allocation]] = {}
     for a in allocations:
-        groups.setdefault("weight_casts" if a.of_parameter else _where(a), []).append(a)
+        groups.setdefault("weight_casts" if a.of_parameter else _where(a, pair), []).append(a)
     sizes = {name: sum(a.size for a in group) for name, group in groups.items()}
     layers = {name: size for name, size in sizes.items() if re.search(r"layer\d", name)}
     shapes = {name: [(a.op, a.shape, a.dtype) for a in groups[name]] for name in layers}
@@ -242,59 +242,14 @@ def what_is_saved(allocations: list[Allocation]) -> dict[str, Any]:
     }
 
 
-def _where(a: Allocation) -> str:
+def _where(a: Allocation, pair: bool) -> str:
     """The layer whose module made it; what no backward needs is only held."""
     if not a.kept_for:
         return "held"
-    stack = re.search(r"(encoder|decoder)?\.?\w*\.(\d+)(\.|$)", a.module)
-    if not stack:
+    layer = re.search(r"(encoder|decoder)\.\w+\.(\d+)" if pair else r"()\.(\d+)(?:\.|$)", a.module)
+    if not layer:
         return "nonlayer"
-    return f"{stack[1]}_layer{stack[2]}" if stack[1] else f"layer{stack[2]}"
-
-
-def chunked_cross_entropy(hidden: torch.Tensor, head: nn.Module, labels: torch.Tensor, chunks: int) -> torch.Tensor:
-    """Mean cross-entropy whose logits, of one chunk of tokens at a time, are computed again in the backward pass."""
-
-    def of_chunk(states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return F.cross_entropy(head(states).float(), targets, reduction="sum")
-
-    hidden, labels = hidden.flatten(0, 1), labels.flatten()
-    slices = [slice(start, start + len(labels) // chunks) for start in range(0, len(labels), len(labels) // chunks)]
-    return sum(checkpoint(of_chunk, hidden[s], labels[s], use_reentrant=False) for s in slices) / len(labels)
-
-
-class _Fused(torch.autograd.Function):
-    """Head and cross-entropy whose gradients are computed in the forward pass, a chunk of tokens at a time."""
-
-    @staticmethod
-    def forward(ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor, chunks: int) -> torch.Tensor:
-        grad_hidden, grad_weight = torch.empty_like(hidden), torch.zeros_like(weight)
-
-        def of_chunk(states: torch.Tensor, targets: torch.Tensor, grad: torch.Tensor) -> torch.Tensor:
-            logits = states @ weight.t()
-            error = logits.float().softmax(-1)
-            loss = -error.gather(1, targets[:, None]).log().sum()
-            error.scatter_add_(1, targets[:, None], error.new_full((len(targets), 1), -1.0))
-            error = error.to(states.dtype)
-            torch.mm(error, weight, out=grad)
-            grad_weight.addmm_(error.t(), states)
-            return loss
-
-        pieces = zip(hidden.chunk(chunks), labels.chunk(chunks), grad_hidden.chunk(chunks), strict=True)
-        losses = [of_chunk(*piece) for piece in pieces]
-        ctx.save_for_backward(grad_hidden, grad_weight)
-        return torch.stack(losses).sum()
-
-    @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple:
-        return *(saved.mul_(grad) for saved in ctx.saved_tensors), None, None
-
-
-def fused_cross_entropy(hidden: torch.Tensor, head: nn.Module, labels: torch.Tensor, chunks: int) -> torch.Tensor:
-    """Mean cross-entropy in the manner of Liger's fused kernel (Hsu et al. 2024), in PyTorch's operators."""
-    dtype = torch.bfloat16 if torch.is_autocast_enabled("cuda") else hidden.dtype
-    weight = head.weight.to(dtype)
-    return _Fused.apply(hidden.flatten(0, 1).to(dtype), weight, labels.flatten(), chunks) / labels.numel()
+    return f"{layer[1]}_layer{layer[2]}" if pair else f"layer{layer[2]}"
 
 
 def main() -> None:
