@@ -43,8 +43,8 @@ struct Hooks final : at::CUDAHooksInterface {
 };
 
 // What aten/src/ATen/native/transformers/cuda/sdp_utils.cpp asks of each kernel, as far as it depends on the tensors:
-// flash takes half precision without a mask, heads of one width up to 256; memory-efficient takes a mask but no grouped
-// heads, and rows of a multiple of 16 bytes.
+// flash takes half precision without a mask and heads of one width up to 256; memory-efficient takes a mask and fp32,
+// but no grouped heads, and rows of a multiple of 16 bytes; math takes the rest. cuDNN's kernel is left out.
 int64_t attention_kernel(
     const at::Tensor& query,
     const at::Tensor& key,
@@ -53,16 +53,16 @@ int64_t attention_kernel(
     double,
     bool is_causal,
     std::optional<double>,
-    bool) {
+    bool grouped) {
   const bool half = query.scalar_type() == at::kHalf || query.scalar_type() == at::kBFloat16;
   const bool masked = mask.has_value() && mask->defined();
-  const auto width = query.size(-1);
+  const bool same_heads = query.size(-3) == key.size(-3) && query.size(-3) == value.size(-3);
+  const bool same_width = query.size(-1) == value.size(-1);
   const bool square = query.size(-2) == key.size(-2);
-  if (half && !masked && width <= 256 && width == value.size(-1) && (square || !is_causal)) {
+  if (half && !masked && (same_heads || grouped) && same_width && query.size(-1) <= 256 && (square || !is_causal)) {
     return static_cast<int64_t>(sdp::SDPBackend::flash_attention);
   }
   const auto aligned = [](const at::Tensor& t) { return t.size(-1) * t.element_size() % 16 == 0; };
-  const bool same_heads = query.size(-3) == key.size(-3) && query.size(-3) == value.size(-3);
   if (same_heads && aligned(query) && aligned(value)) {
     return static_cast<int64_t>(sdp::SDPBackend::efficient_attention);
   }
