@@ -44,6 +44,7 @@ if not REAL:
 
 import torch  # noqa: E402
 from torch._subclasses import FakeTensorMode  # noqa: E402
+from transformers.initialization import TORCH_INIT_FUNCTIONS  # noqa: E402
 
 
 def _grouped_mm(a: torch.Tensor, b: torch.Tensor, *_: object, offs: torch.Tensor, **__: object) -> torch.Tensor:
@@ -76,6 +77,8 @@ def device() -> Iterator[FakeTensorMode]:
         mock.patch.object(torch._meta_registrations, "_meta_grouped_mm_common", _grouped_mm),
         # Adam's step count, a fake on the CPU, has no value
         mock.patch("torch.optim.adam._get_value", lambda x: 1.0 if isinstance(x, torch.Tensor) else x),
+        # it looks at what it draws
+        mock.patch.dict(TORCH_INIT_FUNCTIONS, trunc_normal_=lambda tensor, *_, **__: tensor),
         torch.autograd.set_multithreading_enabled(False),  # fake tensors do not bear two threads
         FakeTensorMode() as mode,
     ):
