@@ -1,4 +1,4 @@
-"""The fake GPU against arithmetic: a small LLaMA under bf16 autocast, its step measured in a process of its own."""
+"""The fake GPU against arithmetic, and our training step against what real code allocates on it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+import llmcalc
 
 CONFIG = {
     "hidden_size": 256,
@@ -58,3 +60,40 @@ def test_gradients_that_are_there_already_lie_under_the_next_forward_pass(row):
 def test_adamw_holds_five_numbers_a_parameter_at_its_peak(row):
     beside = row["phase_peaks"]["opt1"] - 20 * row["n_params"]
     assert 0 <= beside < 10_000  # token ids, the rotary frequencies
+
+
+# Our training step against what real code allocates
+
+SIZES = {"hidden_size": 512, "num_hidden_layers": 3, "num_attention_heads": 8, "vocab_size": 16_000}
+GROUPED = SIZES | {"num_key_value_heads": 2, "intermediate_size": 1536, "tie_word_embeddings": False}
+RUNS = [
+    ({"model_type": "gpt2", "n_embd": 512, "n_layer": 3, "n_head": 8}, "amp_bf16", "eager", False),
+    ({"model_type": "gpt_neox", **SIZES, "intermediate_size": 2048, "rotary_pct": 0.25}, "bf16", "sdpa", False),
+    ({"model_type": "llama", **GROUPED}, "amp_bf16", "sdpa", False),
+    ({"model_type": "llama", **GROUPED}, "amp_bf16", "sdpa", True),
+    ({"model_type": "qwen3", **GROUPED}, "fp32", "sdpa", False),
+    ({"model_type": "gemma", **GROUPED, "head_dim": 64, "tie_word_embeddings": True}, "bf16", "eager", False),
+]
+
+
+@pytest.mark.parametrize(("config", "recipe", "attn", "ckpt"), RUNS)
+def test_a_step_of_ours_needs_what_the_real_one_allocates(config, recipe, attn, ckpt):
+    if not shutil.which("g++"):
+        pytest.skip("the fake GPU is compiled with g++")
+    script = Path(__file__).with_name("step_memory.py")
+    keys = {key: value for key, value in config.items() if key != "model_type"}
+    given = ["--model-type", config["model_type"], "--config", json.dumps(keys), "--recipe", recipe, "--attn", attn]
+    sizes = ["--batch-size", str(BATCH), "--seq-len", str(LENGTH), *["--ckpt"] * ckpt]
+    done = subprocess.run([sys.executable, script, *given, *sizes], check=True, capture_output=True, text=True)
+    real = json.loads(done.stdout)
+    run = llmcalc.TrainingRun(
+        batch_size=BATCH,
+        seq_len=LENGTH,
+        precision=recipe,
+        attention=attn,
+        recompute="full" if ckpt else "none",
+    )
+    step = llmcalc.training_step(llmcalc.from_config(config), run)
+    assert step.peak.value + real["buffer_bytes"] == pytest.approx(real["peak_step"], rel=0.01)
+    assert step.saved_activations.value == pytest.approx(real["saved"]["total"], rel=0.01)
+    assert step.weight_casts.value == pytest.approx(real["saved"]["weight_casts"], rel=0.01)
