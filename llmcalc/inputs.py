@@ -242,6 +242,7 @@ _ALL: tuple[Input, ...] = (
     Switch(id="keep_logits", group="run", default=False),
     Real(id="dropout", group="run", low=0.0, high=0.5, default=0.0, step=0.05),
     Integer(id="gradient_accumulation", group="run", low=1, high=65_536, default=1),
+    Switch(id="set_to_none", group="run", default=True),
     Integer(id="lora_rank", group="run", low=0, high=4_096, default=0),
     Choice(id="lora_targets", group="run", options=LORA_TARGETS, default="attention"),
     Choice(id="lora_base", group="run", options=LORA_BASES, default="same"),

@@ -117,6 +117,7 @@ FRANTAR_2023 = _arxiv(
     "2210.17323",
 )
 DAO_2022 = _arxiv("Dao et al.", 2022, "FlashAttention: Fast and Memory-Efficient Exact Attention", "2205.14135")
+MICIKEVICIUS_2022 = _arxiv("Micikevicius et al.", 2022, "FP8 Formats for Deep Learning", "2209.05433")
 MICIKEVICIUS_2018 = _arxiv("Micikevicius et al.", 2018, "Mixed Precision Training", "1710.03740")
 ROUHANI_2023 = _arxiv("Rouhani et al.", 2023, "Microscaling Data Formats for Deep Learning", "2310.10537")
 IEEE_754 = Work(

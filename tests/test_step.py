@@ -161,6 +161,18 @@ def test_adapters_are_two_thin_matrices_beside_each_product():
     assert everywhere.trainable.value == step.trainable.value + 12 * 8 * 2 * (768 + 3072)
 
 
+def test_fp8_halves_what_linear_layers_keep_and_nothing_else():
+    # GPT-2 small: in 16 bits a layer's linears keep 2 + 2 + 2 + 8 bytes for each of E, its matrices' copies 2 a weight
+    run = TrainingRun(batch_size=2, seq_len=512)
+    half = training_step(Dimensions().model(), run)
+    narrow = training_step(Dimensions().model(), dataclasses.replace(run, precision="amp_fp8"))
+    e, matrices = 2 * 512 * 768, 12 * 12 * 768**2
+    assert half.weight_casts.value - narrow.weight_casts.value == matrices
+    # the inputs of both norms' linears; attention's and the nonlinearity's outputs are kept in 16 bits no longer
+    saved = half.saved_activations.value - narrow.saved_activations.value
+    assert saved == pytest.approx(12 * (1 + 1 + 4) * e - 12 * e, rel=0.01)
+
+
 # Bytes a parameter
 
 

@@ -31,7 +31,8 @@ class MeasuredStep:
     """One training step as it was measured; what is measured is in bytes.
 
     ``model`` is the name that the measurement gave it, ``config`` what it was built from, ``run`` the arguments of
-    `TrainingRun`. ``instrument`` says what measured it ("first": a script outside this repository), ``group`` what for.
+    `TrainingRun`. ``instrument`` says what measured it ("first": a script outside this repository;
+    "fake" or "cuda": ``tests/oracle/step_memory.py``), ``group`` what for.
     ``saved`` is what autograd kept for the backward pass, ``weight_casts`` autocast's copies of weights beside it,
     ``held`` what the caller held. ``peaks`` are those of forward, backward and optimizer, and ``at`` the operators at
     them.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llmcalc.sources import KORTHIKANTI_2022, MICIKEVICIUS_2018, PYTORCH, RAJBHANDARI_2020, Citation
+from llmcalc.sources import KORTHIKANTI_2022, MICIKEVICIUS_2018, MICIKEVICIUS_2022, PYTORCH, RAJBHANDARI_2020, Citation
 
 BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "fp8": 1, "bool": 1, "int64": 8, "int32": 4}
 
@@ -13,7 +13,8 @@ BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "fp8": 1, "bool": 1, "int64": 8, "int3
 class Precision:
     """``weights``, ``gradients`` and ``states`` are formats. ``autocast`` is the format that matrix products run in
     while the weights stay in theirs, None without autocast. ``master`` is the format of a second copy of the weights
-    that the optimizer keeps, None without one. ``measured`` tells what was checked against PyTorch from estimates."""
+    that the optimizer keeps, None without one. ``linear`` is the format that linear layers take and keep their operands
+    in, where it is not autocast's. ``measured`` tells what was checked against PyTorch from estimates."""
 
     id: str
     weights: str
@@ -23,6 +24,7 @@ class Precision:
     master: str | None
     source: Citation
     measured: bool = True
+    linear: str | None = None
 
     @property
     def weight_bytes(self) -> int:
@@ -52,6 +54,17 @@ PRECISIONS = {
         Precision("amp_bf16", "fp32", "bf16", "fp32", "fp32", None, PYTORCH.at("torch.autocast")),
         Precision("amp_fp16", "fp32", "fp16", "fp32", "fp32", None, MICIKEVICIUS_2018.at("sec. 3")),
         Precision("bf16", "bf16", None, "bf16", "bf16", None, PYTORCH.at("torch.bfloat16 throughout")),
+        Precision(
+            "amp_fp8",
+            "fp32",
+            "bf16",
+            "fp32",
+            "fp32",
+            None,
+            MICIKEVICIUS_2022.at("sec. 3"),
+            measured=False,
+            linear="fp8",
+        ),
         Precision("mixed_bf16", "bf16", None, "bf16", "fp32", "fp32", RAJBHANDARI_2020.at("sec. 3.1"), measured=False),
         Precision("mixed_fp32", "bf16", None, "fp32", "fp32", "fp32", KORTHIKANTI_2022.at("fig. 1"), measured=False),
     )

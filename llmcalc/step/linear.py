@@ -28,7 +28,7 @@ class Linear:
         out = (
             self._by_hand(x, weight, dims)
             if s.code.products_by_hand
-            else op.linear(x, weight, dims, self.bias, self.role)
+            else op.linear(x, weight, dims, self.bias, self.role, s.run.numbers.linear)
         )
         del weight
         if self.adapter is None:

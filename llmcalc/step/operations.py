@@ -311,15 +311,18 @@ def repeat_heads(x: Tensor, dims: Dims, role: str = "repeated") -> Tensor:
 # Products
 
 
-def linear(x: Tensor, weight: Tensor, dims: Dims, bias: Tensor | None = None, role: str = "linear") -> Tensor:
+def linear(
+    x: Tensor, weight: Tensor, dims: Dims, bias: Tensor | None = None, role: str = "linear", narrow: str | None = None
+) -> Tensor:
     """``x @ weight``: keeps both. Under autocast both are cast: the weight once a forward pass, the input every time.
 
-    The weight is kept as (out, in), so that its gradient is a view of the product's.
+    The weight is kept as (out, in), so that its gradient is a view of the product's. ``narrow`` is a format that both
+    are cast to instead of autocast's, and kept in (fp8).
     """
     tape = x.tape
     if tape.autocast:
-        x = tape.cast(x, tape.autocast, "linear_input")
-        weight = tape.cast_weight(weight)
+        x = tape.narrowed(x, narrow, "linear_input") if narrow else tape.cast(x, tape.autocast, "linear_input")
+        weight = tape.cast_weight(weight, narrow)
         bias = tape.cast_weight(bias) if bias is not None else None
     out = tape.new(dims, weight.dtype, role)
     of_x, of_weight = _wanted(x), _wanted(weight)

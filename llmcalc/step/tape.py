@@ -246,16 +246,23 @@ class Tape:
 
     # Autocast
 
-    def cast_weight(self, weight: Tensor) -> Tensor:
-        """Autocast's copy of a weight, made once a forward pass."""
+    def cast_weight(self, weight: Tensor, narrow: str | None = None) -> Tensor:
+        """Autocast's copy of a weight, made once a forward pass; in the format ``narrow`` where one is given."""
         if self.autocast is None or weight.dtype == self.autocast:
             return weight
         cached = self.casts.get(id(weight))
         if cached is None:
-            cached = self.cast(weight, self.autocast, "weight_cast", "weight_casts")
+            cached = self.narrowed(weight, narrow or self.autocast, "weight_cast", "weight_casts")
             if isinstance(weight, Parameter) and weight.trains:
                 self.casts[id(weight)] = cached
         return cached
+
+    def narrowed(self, tensor: Tensor, dtype: str, role: str, category: str | None = None) -> Tensor:
+        """A copy in another format that goes on, and whose gradient comes back, in autocast's: an fp8 operand."""
+        out = self.cast(tensor, dtype, role, category)
+        if out is not tensor and self.autocast:
+            out.dtype = self.autocast
+        return out
 
     @contextmanager
     def without_autocast(self) -> Iterator[None]:
