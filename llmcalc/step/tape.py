@@ -175,10 +175,7 @@ def _edge(tensor: Tensor) -> tuple[Node | Parameter | None, int]:
 
 @dataclass
 class Frame:
-    """A checkpointed stretch of the forward pass: its nodes keep nothing, and ``run`` computes them again.
-
-    ``keeps`` are the tensors that went in.
-    """
+    """A checkpointed stretch of the forward pass: its nodes keep nothing, and ``run`` computes them again."""
 
     run: Callable[[], None]
     nodes: list[Node] = field(default_factory=list)
