@@ -128,7 +128,7 @@ GRANITE_CODE = replace(LLAMA_CODE, embedding_scaled=True, branch_scaled=True, lo
 HELIUM_CODE = replace(LLAMA_CODE, norm="rms_weight_cast", rotary_spread="layer")
 GLM_CODE = replace(LLAMA_CODE, joined_gate=True, rotary_fraction=0.5, rotary_spread="layer")
 GLM4V_CODE = replace(GLM_CODE, rotary_fraction=1.0, rotary_spread="")
-ERNIE_CODE = replace(LLAMA_CODE, rotary_spread="layer", rotary_tables_fp32=True, rotary_inputs_fp32=True)
+ERNIE_CODE = replace(LLAMA_CODE, rotary_spread="layer", rotary_tables_fp32=True, rotary_inputs_fp32=True, dropout_at=())
 HUNYUAN_CODE = replace(LLAMA_CODE, qk_norm_last=True)
 NANOCHAT_CODE = replace(
     LLAMA_CODE,

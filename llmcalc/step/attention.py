@@ -47,10 +47,10 @@ class Kernels:
             return op.fused_attention(query, key, value, out, rows, flash, [added])
         return op.fused_attention(query, key, value, out, rows, flash)
 
-    def _repeated(self, x: Tensor) -> Tensor:
+    def _repeated(self, x: Tensor, copies: bool = False) -> Tensor:
         if self.kv_heads is self.heads:
             return x
-        return op.repeat_heads(x, (self.s.batch, self.heads, self.s.tokens, x.dims[-1]))
+        return op.repeat_heads(x, (self.s.batch, self.heads, self.s.tokens, x.dims[-1]), copies)
 
     def _out(self) -> Dims:
         return (self.s.batch, self.heads, self.s.tokens, self.value_head)
@@ -110,10 +110,13 @@ class Kernels:
     def _math(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """PyTorch's own fallback where no fused kernel fits: in fp32, heads repeated, the matrix stored."""
         s, dtype = self.s, self.s.tape.autocast or query.dtype
-        key, value = self._repeated(key), self._repeated(value)
         with s.tape.without_autocast():
             query, key, value = (s.tape.cast(s.tape.cast(t, dtype), "fp32") for t in (query, key, value))
+            if s.code.sdpa_grouped:
+                key, value = self._repeated(key, copies=True), self._repeated(value, copies=True)
             query, key = op.scale(query), op.scale(key)
+            if not s.code.sdpa_grouped:
+                key, value = self._repeated(key), self._repeated(value)
             weights = op.batched_product(query, key, self._scores(), "scores")
             del query, key
             weights = op.softmax(weights)  # to which the mask was added in place

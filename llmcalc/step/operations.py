@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from llmcalc.step.tape import Dim, Dims, Grads, Parameter, Tape, Tensor, given, needs_gradient
 
 _RANK = {"int64": 0, "int32": 0, "bool": 0, "fp8": 1, "bf16": 2, "fp16": 2, "fp32": 3}
@@ -292,11 +294,11 @@ def filled(pieces: Sequence[Tensor], dims: Dims, dtype: str) -> Tensor:
     return out.tape.operation(out, list(pieces), [], rule)
 
 
-def repeat_heads(x: Tensor, dims: Dims, role: str = "repeated") -> Tensor:
+def repeat_heads(x: Tensor, dims: Dims, copies: bool = False, role: str = "repeated") -> Tensor:
     """Key or value heads repeated for every query head, in a new tensor laid out by heads; a single head is only seen
-    many times."""
+    many times, unless the code ``copies`` it."""
     before = x.dims
-    if not any(dim.name == "n_kv_heads" and dim.value > 1 for dim in before):
+    if not copies and not any(dim.name == "n_kv_heads" and dim.value > 1 for dim in before):
         out = x.detach().view(*dims)
     else:
         out = x.tape.new(dims, x.dtype, role)
@@ -345,12 +347,17 @@ def linear(
     return tape.operation(out, inputs, saved, rule)
 
 
+def _is_alone(x: Tensor) -> bool:
+    """Is it a batch of one, so that its sides can be taken by heads as they lie in memory?"""
+    return all(np.all(dim.value == 1) for dim in x.dims if dim.name == "batch_size")
+
+
 def batched_product(a: Tensor, b: Tensor, dims: Dims, role: str) -> Tensor:
-    """``a @ b`` head by head: both are brought into the layout by heads, and kept so."""
+    """``a @ b`` head by head: both are brought into the layout by heads, and kept so; a batch of one is taken as it is."""
     tape = a.tape
     if tape.autocast:
         a, b = tape.cast(a, tape.autocast), tape.cast(b, tape.autocast)
-    a, b = contiguous(a, True), contiguous(b, True)
+    a, b = (x if _is_alone(x) else contiguous(x, True) for x in (a, b))
     out = tape.new(dims, wider(a.dtype, b.dtype), role)
     out.heads_first = True
     shapes = a.dims, b.dims

@@ -321,12 +321,12 @@ def training_step(model: Model, run: TrainingRun, *, counted: Model | None = Non
 def peak_sweep(model: Model, run: TrainingRun, *, counted: Model | None = None) -> Size:
     """Peak memory in bytes over arrays of batch size and sequence length, shaped as they broadcast.
 
-    A layer that sees a window runs other kernels once the sequence reaches it, so lengths on either side of a window
-    are swept apart.
+    A layer that sees a window runs other kernels once the sequence reaches it, and a batch of one needs no copies of
+    its heads, so lengths on either side of a window, and batches of one and of more, are swept apart.
     """
     batch, length = np.broadcast_arrays(np.asarray(run.batch_size, float), np.asarray(run.seq_len, float))
     windows = sorted({w for block, _ in model.blocks for p in block.parts if (w := getattr(p, "window", None))})
-    side = np.digitize(length, windows)
+    side = 2 * np.digitize(length, windows) + (batch == 1)
     peaks = np.empty(batch.shape)
     for group in np.unique(side):
         here = side == group
