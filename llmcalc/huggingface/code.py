@@ -125,6 +125,7 @@ COHERE_CODE = replace(
 COHERE2_CODE = replace(COHERE_CODE, rotary_local=True)
 EXAONE_CODE = replace(LLAMA_CODE, norm_after="branch", rotary_local=True)
 GRANITE_CODE = replace(LLAMA_CODE, embedding_scaled=True, branch_scaled=True, logits_scaled=True)
+GRANITE_SWA_CODE = replace(GRANITE_CODE, sinks="output", sdpa=False)
 HELIUM_CODE = replace(LLAMA_CODE, norm="rms_weight_cast", rotary_spread="layer")
 GLM_CODE = replace(LLAMA_CODE, joined_gate=True, rotary_fraction=0.5, rotary_spread="layer")
 GLM4V_CODE = replace(GLM_CODE, rotary_fraction=1.0, rotary_spread="")

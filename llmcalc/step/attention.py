@@ -18,6 +18,10 @@ FLASH_WIDEST_HEAD = 256
 _SIXTEEN_BIT = ("bf16", "fp16")
 
 
+# What attention gives, and the weights that its function returns besides, which the layer holds until its end
+Attended = tuple[Tensor, Tensor | None]
+
+
 class Kernels:
     """What comes between the projections, fused or step by step: ``heads`` of ``head``, values of ``value_head``."""
 
@@ -28,7 +32,13 @@ class Kernels:
     value_head: Dim
     sinks: Tensor | None
 
-    def _attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    def _recomputed(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Attended:
+        """What `_attend` gives, computed again in the backward pass if the run says so."""
+        if self.s.run.recompute != "selective":
+            return self._attend(query, key, value, mask)
+        return self.s.tape.checkpoint(lambda q, k, v: self._attend(q, k, v, mask)[0], query, key, value), None
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Attended:
         s, code = self.s, self.s.code
         if s.run.attention == "eager" or not code.sdpa:
             return self._unfused(query, key, value, mask)
@@ -40,12 +50,12 @@ class Kernels:
         flash = dtype in _SIXTEEN_BIT and mask is None and self.head.value <= FLASH_WIDEST_HEAD
         flash = flash and self.value_head.value == self.head.value
         if grouped and not (flash and code.sdpa_grouped):
-            return self._math(query, key, value)
+            return self._math(query, key, value), None
         rows, out = (s.batch, self.heads, s.tokens), self._out()
         if mask is not None:  # a bool mask becomes numbers to add, which the kernel keeps
             added = s.constant(mask.dims, dtype, "attention_mask") if mask.dtype != dtype else mask
-            return op.fused_attention(query, key, value, out, rows, flash, [added])
-        return op.fused_attention(query, key, value, out, rows, flash)
+            return op.fused_attention(query, key, value, out, rows, flash, [added]), None
+        return op.fused_attention(query, key, value, out, rows, flash), None
 
     def _repeated(self, x: Tensor, copies: bool = False) -> Tensor:
         if self.kv_heads is self.heads:
@@ -58,7 +68,7 @@ class Kernels:
     def _scores(self) -> Dims:
         return (self.s.batch, self.heads, self.s.tokens, self.s.keys)
 
-    def _unfused(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    def _unfused(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Attended:
         """Scores, softmax and product as separate operations."""
         s, code = self.s, self.s.code
         dtype, value_dtype = query.dtype, value.dtype
@@ -74,8 +84,9 @@ class Kernels:
         if code.position_bias == "added":
             weights = op.add(weights, s.constant((self.heads, s.keys), "fp32", "position_bias"), "scores")
         weights = self._masked(weights, mask)
-        if self.sinks is not None:
+        if self.sinks is not None and code.sinks == "key":
             return self._with_sinks(weights, self.sinks, value)
+        left = None if self.sinks is None else self._left_by_sinks(weights, self.sinks)
         if code.softmax_fp32:
             weights = op.softmax(weights, "fp32")
             weights = s.tape.cast(weights, dtype, "softmax")
@@ -84,9 +95,15 @@ class Kernels:
             if code.mask != "own":
                 weights = s.tape.cast(weights, value_dtype, "softmax")
         weights = op.dropout(weights, s.run.dropout if "attention" in code.dropout_at else 0)
-        return op.batched_product(weights, value, self._out(), "attention_output")
+        out = op.batched_product(weights, value, self._out(), "attention_output")
+        return (out if left is None else op.multiply(out, s.tape.cast(left, out.dtype))), weights
 
-    def _with_sinks(self, weights: Tensor, sinks: Tensor, value: Tensor) -> Tensor:
+    def _left_by_sinks(self, weights: Tensor, sinks: Tensor) -> Tensor:
+        """The share of each row that its head's sink leaves to the tokens: a sigmoid of their log-sum less the sink."""
+        rows = op.log_sum_exp(weights, weights.dims[:-1])
+        return op.sigmoid(self.s.tape.cast(op.add(rows, sinks), "fp32"))
+
+    def _with_sinks(self, weights: Tensor, sinks: Tensor, value: Tensor) -> Attended:
         """A sink of each head is one more key, whose share of the softmax is dropped (gpt-oss)."""
         s = self.s
         wide = s.keys_and_sink
@@ -96,7 +113,8 @@ class Kernels:
         shares = op.softmax(op.shift(joined, "scores"), joined.dtype)
         shares = op.take(shares, *self._scores())
         shares = op.dropout(shares, s.run.dropout if "attention" in s.code.dropout_at else 0)
-        return op.batched_product(s.tape.cast(shares, value.dtype), value, self._out(), "attention_output")
+        shares = s.tape.cast(shares, value.dtype)
+        return op.batched_product(shares, value, self._out(), "attention_output"), shares
 
     def _masked(self, weights: Tensor, mask: Tensor | None) -> Tensor:
         s, code = self.s, self.s.code
@@ -105,7 +123,7 @@ class Kernels:
         if mask is None:
             return weights
         weights = op.masked(weights, mask) if code.mask == "filled" else op.add(weights, mask, "scores")
-        return op.bounded(weights, "scores") if code.scores_floored else weights
+        return op.floored(weights) if code.scores_floored else weights
 
     def _math(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """PyTorch's own fallback where no fused kernel fits: in fp32, heads repeated, the matrix stored."""
@@ -165,7 +183,7 @@ class SelfAttention(Kernels):
         norm = NormLayer(s, s.code.qk_norm, all_heads, n_weights)
         return lambda x: norm(x.view(*s.rows(all_heads))).view(*s.rows(heads, self.head))
 
-    def __call__(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None) -> Tensor:
+    def __call__(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None) -> Attended:
         """Attention of ``x`` to itself."""
         s, code = self.s, self.s.code
         query, key, value = self._project(x)
@@ -180,10 +198,7 @@ class SelfAttention(Kernels):
                 query, key = self._normed(query, key)
         if code.scaled == "queries":
             query = op.scale(query)
-        if s.run.recompute == "selective":
-            out = s.tape.checkpoint(lambda q, k, v: self._attend(q, k, v, mask), query, key, value)
-        else:
-            out = self._attend(query, key, value, mask)
+        out, weights = self._recomputed(query, key, value, mask)
         del query, key, value
         out = op.contiguous(out, False, "attention_output")
         if gate is not None:
@@ -191,7 +206,7 @@ class SelfAttention(Kernels):
         if self.inner_norm is not None:
             out = self.inner_norm(out.view(*s.rows(self.inner_norm.channels))).view(*s.rows(self.heads, self.head))
         out = self.out(out, s.rows(*self.out.outputs))
-        return op.dropout(out, s.run.dropout if "residual" in code.dropout_at else 0)
+        return op.dropout(out, s.run.dropout if "residual" in code.dropout_at else 0), weights
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         s, how = self.s, self.s.code.joined_projections

@@ -93,7 +93,7 @@ class Layer:
         residual = x
         x = self._before("attention", x)
         with self.s.tape.serving("attention"):
-            x = self.attention(x, rotary, mask)
+            x, _weights = self.attention(x, rotary, mask)
         x = self._after("attention", x, residual)
         residual = x
         x = self._before("feed_forward", x)
@@ -126,7 +126,7 @@ class Layer:
         second = self.norms["feed_forward_norm"](x) if "feed_forward_norm" in self.norms else first
         del x
         with self.s.tape.serving("attention"):
-            attended = self.attention(first, rotary, mask)
+            attended, _weights = self.attention(first, rotary, mask)
         del first
         with self.s.tape.serving(self.component):
             out = self.feed_forward(second)

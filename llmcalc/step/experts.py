@@ -133,7 +133,7 @@ def everywhere(mixture: Mixture, x: Tensor) -> Tensor:
     hidden = op.linear(selected, mixture.first, (*copies, mixture.inner), None, "expert_product")
     hidden = _activated(mixture, hidden, (*copies, mixture.width))
     out = op.linear(hidden, mixture.second, (*copies, mixture.model), None, "expert_product")
-    del selected, hidden
+    del hidden
     return op.total(out, mixture.choices)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmcalc.step import operations as op
-from llmcalc.step.attention import Kernels
+from llmcalc.step.attention import Attended, Kernels
 from llmcalc.step.linear import Linear
 from llmcalc.step.norms import NormLayer
 from llmcalc.step.rotary import Rotary
@@ -40,7 +40,7 @@ class LatentSelfAttention(Kernels):
         self.up = Linear(s, (self.rank,), (self.heads, self.pair), False, "key_value", targets)
         self.out = Linear(s, (self.heads, self.value_head), (model,), part.bias, "attention_projection", targets)
 
-    def __call__(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None) -> Tensor:
+    def __call__(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None) -> Attended:
         """Attention of ``x`` to itself."""
         s = self.s
         query = self._queries(x)
@@ -59,12 +59,9 @@ class LatentSelfAttention(Kernels):
         key, value = op.split(pair, (*s.rows(), self.heads, self.nope), (*s.rows(), self.heads, self.value_head))
         key = op.filled([key, key_turned], (*s.rows(), self.heads, self.head), pair.dtype)
         del pair, key_turned
-        if s.run.recompute == "selective":
-            out = s.tape.checkpoint(lambda q, k, v: self._attend(q, k, v, mask), query, key, value)
-        else:
-            out = self._attend(query, key, value, mask)
+        out, weights = self._recomputed(query, key, value, mask)
         del query, key, value
-        return self.out(op.contiguous(out, False, "attention_output"), s.rows(*self.out.outputs))
+        return self.out(op.contiguous(out, False, "attention_output"), s.rows(*self.out.outputs)), weights
 
     def _queries(self, x: Tensor) -> Tensor:
         s = self.s

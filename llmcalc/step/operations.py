@@ -163,6 +163,34 @@ def bounded(x: Tensor, role: str = "bounded") -> Tensor:
     return _unary(x, role, ["input"], temporaries=1)
 
 
+def floored(x: Tensor) -> Tensor:
+    """The maximum with a tensor that holds a constant: keeps ``x``; the backward compares both twice."""
+    out = new_like(x, "scores")
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        g = given(grads)
+        compared = [tape.new(g.dims, "bool", "gradient") for _ in range(2)]
+        halved, result = (tape.new(g.dims, g.dtype, "gradient") for _ in range(2))
+        del compared, halved
+        return [result]
+
+    return x.tape.operation(out, [x], [x], rule)
+
+
+def log_sum_exp(x: Tensor, rows: Dims) -> Tensor:
+    """The log of the sum of exponentials over the last side: keeps its input and its result."""
+    x = _in_fp32(x)
+    out = x.tape.new(rows, x.dtype, "log_sum_exp")
+    before = x.dims
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        differences, shares, result = (tape.new(before, given(grads).dtype, "gradient") for _ in range(3))
+        del differences, shares
+        return [result]
+
+    return x.tape.operation(out, [x], [x, out], rule)
+
+
 def in_python(x: Tensor, role: str, forward: int, backward: int) -> Tensor:
     """An autograd function written in Python, with so many temporaries each way: keeps its input."""
     held = [new_like(x, role) for _ in range(forward)]
@@ -353,7 +381,7 @@ def _is_alone(x: Tensor) -> bool:
 
 
 def batched_product(a: Tensor, b: Tensor, dims: Dims, role: str) -> Tensor:
-    """``a @ b`` head by head: both are brought into the layout by heads, and kept so; a batch of one is taken as it is."""
+    """``a @ b`` head by head: both are brought into the layout by heads, and kept so; a batch of one is as it is."""
     tape = a.tape
     if tape.autocast:
         a, b = tape.cast(a, tape.autocast), tape.cast(b, tape.autocast)

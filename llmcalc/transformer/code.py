@@ -45,6 +45,7 @@ class Code:
     scores_outside_autocast: bool = False  # which is not autocast
     scores_floored: bool = False  # a maximum with a constant is taken (XGLM)
     softcap: bool = False  # scores go through a tanh (Gemma 2)
+    sinks: str = "key"  # a head's sink is one more "key" of its softmax (gpt-oss), or scales its "output"
     position_bias: str = ""  # ALiBi: "added" in fp32, or part of the "mask"
     mask: str = "own"  # "added", "filled" in, or filled in from each layer's "own" buffer (nanoGPT)
     mask_kept: bool = False  # a checkpointed layer takes it by position, which autograd keeps, and not by name
