@@ -167,6 +167,8 @@ class Configuration:
                 check_layout(self._run_as, self.run, layout)
                 return layout, tuple(problems)
             except InputError as error:
+                if asked[error.input_id] == DEFAULTS[error.input_id]:  # then it is another that does not go with it
+                    error.input_id = next(id for id, value in asked.items() if value != DEFAULTS[id])
                 problems.append(error)
                 asked[error.input_id] = DEFAULTS[error.input_id]
 

@@ -159,6 +159,12 @@ def test_every_configuration_has_finite_memory_and_parameters(values):
             assert INPUTS[problem.input_id].read(str(suggestion)) == suggestion
 
 
+def test_more_stretches_of_layers_than_layers_are_said_and_counted_without():
+    config = Configuration(DEFAULTS | {"interleave": 64})
+    assert {problem.input_id for problem in config.problems} == {"interleave"}
+    assert config.layout.devices == 1
+
+
 def test_heads_that_do_not_divide_the_width_are_said_with_heads_that_do():
     (problem,) = Configuration(DEFAULTS | {"n_heads": 10}).problems
     assert problem.input_id == "n_heads"
