@@ -123,7 +123,7 @@ def run_of_plan() -> dict[str, Any]:
     return {
         "micro_batch": run.batch_size,
         "micro_batches": run.gradient_accumulation,
-        "recompute": w(f"options.recompute.{run.recompute}") if run.recompute != "none" else "none",
+        "recompute": run.recompute,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 
 import pytest
 from golden_files import csv_rows
@@ -14,7 +14,7 @@ from llmcalc import sources
 from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.catalog.formats import CACHE_FORMATS, WEIGHT_FORMATS
 from llmcalc.catalog.optimizers import OPTIMIZERS
-from llmcalc.catalog.precisions import PRECISIONS
+from llmcalc.catalog.precisions import BYTES, PRECISIONS
 from llmcalc.sources import Citation, Work
 
 TABLES = {
@@ -91,14 +91,13 @@ def test_every_accelerator_is_in_the_table_it_was_copied_from():
 
 
 @pytest.mark.parametrize("precision", PRECISIONS.values(), ids=PRECISIONS)
-def test_a_precision_has_whole_bytes_and_copies_only_where_it_needs_them(precision):
-    sizes = {f.name: getattr(precision, f.name) for f in fields(precision) if f.name.endswith("_bytes")}
-    assert all(isinstance(size, int) and size >= 0 for size in sizes.values())
-    # a master copy is for 16-bit weights, a cast is for fp32 weights
-    assert (precision.master_bytes > 0) <= (precision.weight_bytes == 2)
-    assert (precision.cast_bytes > 0) <= (precision.weight_bytes == 4)
-    # what the matrix products put out is what they take in: cast weights, or the weights themselves
-    assert precision.activation_bytes == (precision.cast_bytes or precision.weight_bytes)
+def test_a_precision_names_formats_that_there_are_and_copies_only_where_it_needs_them(precision):
+    formats = (precision.weights, precision.gradients, precision.states)
+    assert all(name in BYTES for name in formats)
+    # a master copy is for 16-bit weights, autocast is for fp32 weights, and narrow products are for autocast
+    assert (precision.master is not None) <= (precision.weight_bytes == 2)
+    assert (precision.autocast is not None) <= (precision.weight_bytes == 4)
+    assert (precision.linear is not None) <= (precision.autocast is not None)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)

@@ -276,7 +276,7 @@ def test_a_layout_that_cannot_be_is_refused_by_the_name_of_its_input(model, layo
         check_layout(model, SEVERAL, Layout(**layout))
     assert caught.value.input_id in layout
     if caught.value.code:
-        dictionary()[f"problems.{caught.value.code}"].format(**caught.value.details)
+        dictionary("en")[f"problems.{caught.value.code}"].format(**caught.value.details)
 
 
 def test_key_value_heads_fewer_than_the_devices_are_repeated():

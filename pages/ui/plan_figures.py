@@ -33,7 +33,8 @@ _SAID = {
 
 def plan_name(plan: Mapping[str, Any]) -> str:
     """A plan in short: TP 8 · SP · DP 8 · ZeRO-1 · micro-batch 1 × 4."""
-    return " · ".join(w(f"cluster.{key}", **plan) for key, usual in _SAID.items() if plan[key] != usual)
+    said = {**plan, "recompute": w(f"options.recompute.{plan['recompute']}")}
+    return " · ".join(w(f"cluster.{key}", **said) for key, usual in _SAID.items() if plan[key] != usual)
 
 
 def plan_points(title: str, plans: pd.DataFrame, chosen: Mapping[str, Any], device: tuple[str, float]) -> Figure:
