@@ -55,7 +55,7 @@ def said(row: Comparison, method: str, what: str) -> str:
         method=w(f"accuracy.{method}"),
         measured=human(row.measured(what), "bytes"),
         predicted=human(row.predicted[method, what], "bytes"),
-        error=marked(f"{100 * row.error(method, what):+.3g} %"),
+        error=("−" if row.error(method, what) <= -1e-5 else "") + percent(abs(row.error(method, what))),
     )
 
 

@@ -41,12 +41,12 @@ NAMES |= {str(f.right().source) for f in (*ERRATA.values(), *EXAMPLE_STEPS)}
 NAMED = rf"(?<!\w)({'|'.join(map(re.escape, sorted(filter(None, NAMES), key=len, reverse=True)))})(?!\w)"
 MARKUP = (
     r"\$[^$]*\$", r"`[^`]*`", r"\]\([^)]*\)", r"<sub>.*?</sub>", r"<[^>]*>", r"%?\{[^{}]*\}",
-    r":material/\w+:", r":small", r"&\w+;", r"\b[a-z]+_\w+",
+    r":material/\w+:", r":small", r"&\w+;", r"\b[a-z]+_\w+", r":[a-z]+-badge", r"\b[0-9a-f]{32}\b",
 )  # fmt: skip
 # Measured steps, and the table of plans, are told in the package's own words: what one would type
 RUN_NAMES = {row.model for row in measured_steps()}
 RUN_NAMES |= {option for id in ("attention", "recompute", "loss") for option in INPUTS[id].options}
-RUN_NAMES |= {"recompute", "loss", "dropout", "keep_logits"}
+RUN_NAMES |= {"recompute", "loss", "keep_logits", *(f"dropout={row.training_run.dropout}" for row in measured_steps())}
 IN_PACKAGE_WORDS = {"accuracy": RUN_NAMES, "cluster": set(INPUTS["recompute"].options)}
 UNITS = r"\b([KMGTPE]iB|GB|B|[kMGTP]?FLOP|ribu|juta|miliar|triliun)\b"
 OPENED = ["article_difference", "formats", "all_working", "parameters_working", "peak_working", "misprint_working"]
@@ -134,7 +134,7 @@ def any_of(names: Iterable[str]) -> str:
 def unmarked(text: str, names: Iterable[str] = ()) -> str:
     """What is left of a text without marked pieces, markup, names and units."""
     text = re.sub(r"«[^«»]*»", " ", text, flags=re.DOTALL)
-    for pattern in (NAMED, *([any_of(names)] if names else []), *MARKUP, UNITS):
+    for pattern in (*([any_of(names)] if names else []), NAMED, *MARKUP, UNITS):
         text = re.sub(pattern, " ", text, flags=re.DOTALL)
     return text
 
