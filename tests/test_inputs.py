@@ -13,7 +13,19 @@ from llmcalc.bases import SHAPE, base, compact
 from llmcalc.catalog.presets import PRESETS
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
-from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED, Choice, Integer, Real, Text, check_link, link_parameters
+from llmcalc.inputs import (
+    DEFAULTS,
+    INPUTS,
+    LINK_VERSION,
+    MODELS,
+    PASTED,
+    Choice,
+    Integer,
+    Real,
+    Text,
+    check_link,
+    link_parameters,
+)
 
 EVERY_INPUT = pytest.mark.parametrize("declared", INPUTS.values(), ids=INPUTS)
 
@@ -64,7 +76,7 @@ def test_any_link_is_read_without_an_exception_and_each_problem_names_its_key(pa
     problems = check_link(parameters, also_known=("embed",))
     assert {p.key for p in problems} <= set(parameters)
     for problem in problems:
-        assert problem.used == (DEFAULTS | {"v": 1}).get(problem.key)
+        assert problem.used == (DEFAULTS | {"v": LINK_VERSION}).get(problem.key)
 
 
 def test_a_link_says_what_is_unknown_twice_or_of_another_version():
