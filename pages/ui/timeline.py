@@ -40,7 +40,10 @@ def timeline_figure(title: str, profile: pd.DataFrame, names: Mapping[str, str],
         "data": data,
         "layout": layout(
             title, hovermode="x",
-            xaxis={"showticklabels": False, "showgrid": False, "zeroline": False, "range": [0, 100]},
+            xaxis={
+                "title": {"text": w("timeline.axis")}, "showticklabels": False, "showgrid": False, "zeroline": False,
+                "range": [0, 100],
+            },
             yaxis={"title": {"text": w("axes.memory", unit=unit)}, "range": [0, 1.18 * top], "automargin": True},
             shapes=[*_boundaries(), *([_line(device[1] / factor)] if in_sight else [])],
             annotations=[
