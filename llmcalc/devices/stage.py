@@ -20,7 +20,7 @@ from llmcalc.quantity import Formula, Quantity, total
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.state import input_memory
 from llmcalc.step.timeline import Change, Segment, Stretch, Timeline, larger, piece
-from llmcalc.transformer.attention import Attention
+from llmcalc.transformer.dimensions import plain_sizes
 from llmcalc.transformer.experts import Experts
 
 Size = Any  # int, or a float64 array in a table of plans
@@ -180,14 +180,14 @@ class Stage:
         """The sizes that buffers and messages are made of."""
         run, layout, model = self.run, self.layout, self.work.model
         parts = [part for block, _ in model.blocks for part in block.parts]
-        attention = next(part for part in parts if isinstance(part, Attention))
+        sizes = plain_sizes(model)  # of latent attention what it expands to: a key and a value for every head
         return {
             "batch_size": run.batch_size,
             "rank_tokens": run.seq_len // layout.context_parallel,
             "d_model": self._width,
             "split": chosen(layout.sequence_parallel, layout.tensor_parallel, 1),
-            "n_kv_heads": larger(attention.n_kv_heads // layout.tensor_parallel, 1),
-            "d_head": attention.d_head,
+            "n_kv_heads": larger(sizes.kv_heads() // layout.tensor_parallel, 1),
+            "d_head": sizes.head_width(),
             "top_k": max((part.top_k for part in parts if isinstance(part, Experts)), default=0),
             "products": BYTES[run.numbers.autocast or run.numbers.weights],
             "hidden": run.numbers.weight_bytes,
