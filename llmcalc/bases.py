@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from llmcalc.catalog.models import models
@@ -33,7 +33,8 @@ _PLAIN_DECODER = tuple(f.name for f in fields(Dimensions))
 class Base:
     """``values`` are those of every input in `SHAPE`; ``fixed`` are the inputs that this base does not let change.
 
-    ``config`` is None for a plain decoder, which `Dimensions` describe. ``year`` and ``source`` say where it is from.
+    ``config`` is None for a plain decoder, which `Dimensions` describe. ``year`` and ``source`` say where it is from,
+    ``library_id`` which row of the library it is, if any.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Base:
     url: str = ""
     note: str = ""
     notices: tuple[Notice, ...] = field(default=())
+    library_id: str = ""
 
     def changed(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs that may change and differ from this base."""
@@ -73,12 +75,13 @@ def base(model: str, config: str = "") -> Base:
         values = {id: getattr(preset.dimensions, id, None) for id in SHAPE}
         fixed = frozenset(SHAPE) - set(_PLAIN_DECODER)
         work = preset.source.work
-        return Base(model, values, fixed, None, preset.group, work.year, str(preset.source), work.url, preset.note)
+        from_work = (preset.group, work.year, str(preset.source), work.url, preset.note)
+        return Base(model, values, fixed, None, *from_work, library_id=_ROW_OF_PRESET.get(model, ""))
     if model == PASTED:
         reading = read_config(parse_config(config))
         return _of_reading(model, reading, group=reading.model_type)
     row = LIBRARY[model]
-    return _of_reading(model, read_config(row.config), row.group, row.year, row.source)
+    return replace(_of_reading(model, read_config(row.config), row.group, row.year, row.source), library_id=row.id)
 
 
 def compact(config: Mapping[str, Any]) -> str:
@@ -92,6 +95,9 @@ def compact(config: Mapping[str, Any]) -> str:
 
 
 LIBRARY = {row.name: row for row in models().values() if row.name in MODELS and row.name not in PRESETS}
+_ROW_OF_PRESET = {
+    preset: row.id for preset in PRESETS for row in models().values() if row.name.casefold() == preset.casefold()
+}
 
 
 def _of_reading(id: str, reading: Reading, group: str = "", year: int | None = None, source: str = "") -> Base:

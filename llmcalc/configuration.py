@@ -12,6 +12,8 @@ import numpy as np
 from llmcalc.article import ArticleStep, article_step
 from llmcalc.bases import SHAPE, Base, base
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
+from llmcalc.catalog.counted_models import CountedModel, counted_models
+from llmcalc.catalog.measured_steps import NANOGPT
 from llmcalc.catalog.presets import PRESETS
 from llmcalc.devices.layout import Layout, check_layout
 from llmcalc.devices.plans import Cluster, plans, settings
@@ -32,9 +34,9 @@ from llmcalc.units import human
 if TYPE_CHECKING:
     import pandas as pd
 
-# A cluster of the largest size announced; what needs more is a slip of the hand, and is said to be
 # The inputs beside which a problem can be shown
 MAY_BE_WRONG = ("n_heads", "n_kv_heads", "batch_size", "seq_len", *SHAPE)
+# A cluster of the largest size announced; what needs more is a slip of the hand, and is said to be
 LARGEST_CLUSTER_DEVICES = 100_000
 
 
@@ -90,6 +92,18 @@ class Configuration:
     def dimensions(self) -> Dimensions:
         """The dimensions of the plain decoder, or for another model those that stand for its activations."""
         return self._counted[1]
+
+    @property
+    def counted(self) -> CountedModel | None:
+        """The parameters that this very model's own class was counted to have; None where it was changed."""
+        return None if self.base.changed(self.values) else counted_models().get(self.base.library_id)
+
+    @property
+    def family(self) -> str:
+        """Whose code a training step runs: a model_type of transformers, or nanoGPT; empty for a mixture of both."""
+        if self.base.config is not None:
+            return str(self.base.config["model_type"])
+        return NANOGPT if self.dimensions.is_nanogpt else ""
 
     @property
     def is_estimate(self) -> bool:

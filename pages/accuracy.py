@@ -10,9 +10,9 @@ import streamlit as st
 
 from llmcalc.accuracy import METHODS, Comparison, all_compared, errors
 from llmcalc.catalog.models import models
-from llmcalc.units import GiB, significant
+from llmcalc.units import GiB
 from pages.ui.chart import chart
-from pages.ui.numbers import exact, human, marked
+from pages.ui.numbers import error_share, exact, human
 from pages.ui.shell import inside_app
 from pages.ui.step_figures import error_strips, predicted_against_measured
 from pages.ui.words import w
@@ -21,11 +21,6 @@ FILTERS = ("model", "precision", "attention", "recompute", "loss", "optimizer")
 FIGURES = ("peak", "saved")
 
 inside_app()
-
-
-def percent(share: float) -> str:
-    """An error for people: what is far below any use is said to be less."""
-    return marked("0 %" if share == 0 else "< 0.001 %" if share < 1e-5 else f"{significant(100 * share, 2)} %")
 
 
 def trait(row: Comparison, key: str) -> str:
@@ -55,7 +50,7 @@ def said(row: Comparison, method: str, what: str) -> str:
         method=w(f"accuracy.{method}"),
         measured=human(row.measured(what), "bytes"),
         predicted=human(row.predicted[method, what], "bytes"),
-        error=("−" if row.error(method, what) <= -1e-5 else "") + percent(abs(row.error(method, what))),
+        error=("−" if row.error(method, what) <= -1e-5 else "") + error_share(abs(row.error(method, what))),
     )
 
 
@@ -70,7 +65,7 @@ def spread(rows: Sequence[Comparison], method: str, what: str) -> str:
     if what not in METHODS[method]:
         return "–"
     found = errors(rows, method, what)
-    return " / ".join(map(percent, (found.median, found.p95, found.largest)))
+    return " / ".join(map(error_share, (found.median, found.p95, found.largest)))
 
 
 def headline_numbers(rows: Sequence[Comparison], of: int) -> None:
@@ -82,8 +77,8 @@ def headline_numbers(rows: Sequence[Comparison], of: int) -> None:
         for what in ("saved", "peak"):
             found = errors(rows, "llmcalc", what)
             with st.container(border=True):
-                st.metric(w(f"accuracy.{what}_error"), percent(found.largest))
-                st.caption(w("accuracy.spread", median=percent(found.median), p95=percent(found.p95)))
+                st.metric(w(f"accuracy.{what}_error"), error_share(found.largest))
+                st.caption(w("accuracy.spread", median=error_share(found.median), p95=error_share(found.p95)))
         with st.container(border=True):
             st.metric(w("accuracy.parameters", count=len(models())), w("accuracy.exact"))
             st.caption(w("accuracy.counted_on"))

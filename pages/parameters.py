@@ -5,7 +5,7 @@ import streamlit as st
 from llmcalc.transformer.breakdown import Count, Line, breakdown, by_component, in_symbols, invoice, numbered_layers
 from pages.ui.chart import chart
 from pages.ui.model_figures import layer_bars, parameter_map, share_of
-from pages.ui.numbers import exact, human
+from pages.ui.numbers import exact, human, signed
 from pages.ui.palette import COLOURS
 from pages.ui.shell import configuration, inside_app
 from pages.ui.show import headlines, name, title_of, working
@@ -36,6 +36,16 @@ st.markdown(
         share=share_of(active.value, parameters.value),
     )
 )
+
+if counted := config.counted:
+    st.caption(
+        w(
+            "parameters.checked",
+            by=f"`transformers {counted.transformers}: {counted.class_name}`",
+            count=exact(counted.total),
+            difference=signed(parameters.value - counted.total) if parameters.value != counted.total else "0",
+        )
+    )
 
 title = w("parameters.map", total=human(parameters.value, "parameters"))
 shares = ", ".join(f"{names[component]} {human(count.total, 'parameters')}" for component, count in components)

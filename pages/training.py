@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from llmcalc.accuracy import errors, of_family
 from llmcalc.article import ArticleStep, training_rule_of_thumb
 from llmcalc.inference import model_memory
 from llmcalc.quantity import Quantity
@@ -13,7 +14,7 @@ from llmcalc.step.advice import Advice
 from llmcalc.step.step import Step
 from pages.ui.chart import chart
 from pages.ui.figures import memory_bars
-from pages.ui.numbers import exact, human, marked
+from pages.ui.numbers import error_share, exact, human, marked
 from pages.ui.palette import COLOURS, by_component
 from pages.ui.plan_figures import plan_name
 from pages.ui.shell import configuration, inside_app
@@ -191,6 +192,9 @@ st.markdown(
 )
 if config.is_estimate:
     st.caption(w("training.estimate"))
+elif isinstance(training, Step) and (checks := of_family(config.family)):
+    how_far_off = {what: error_share(errors(checks, "llmcalc", what).largest) for what in ("saved", "peak")}
+    st.caption(w("training.checked", count=exact(len(checks)), family=f"`{config.family}`", **how_far_off))
 headlines(
     [
         (w("training.steady_state"), training.steady_state),

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
-from typing import Any
 
 _GOLDEN = Path(__file__).parent / "golden"
 
@@ -13,7 +11,3 @@ _GOLDEN = Path(__file__).parent / "golden"
 def csv_rows(name: str) -> list[dict[str, str]]:
     with (_GOLDEN / name).open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def json_rows(name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (_GOLDEN / name).read_text(encoding="utf-8").splitlines()]

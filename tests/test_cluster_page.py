@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
+from opened_app import charts
+from opened_app import opened as opened_on
 from streamlit.testing.v1 import AppTest
 
 from llmcalc.configuration import Configuration
@@ -14,12 +14,7 @@ from pages.ui.words import w
 
 
 def opened(**link: str) -> AppTest:
-    app = AppTest.from_file("../app.py", default_timeout=60)
-    for key, value in link.items():
-        app.query_params[key] = value
-    app.run().switch_page("pages/cluster.py").run()
-    assert not app.exception, [e.value for e in app.exception]
-    return app
+    return opened_on("cluster", link)
 
 
 def text(app: AppTest) -> str:
@@ -27,8 +22,7 @@ def text(app: AppTest) -> str:
 
 
 def points(app: AppTest) -> dict:
-    charts = [json.loads(element.proto.spec) for element in app.get("plotly_chart")]
-    return next(chart for chart in charts if chart["layout"]["xaxis"].get("type") == "log")
+    return next(chart for chart in charts(app) if chart["layout"]["xaxis"].get("type") == "log")
 
 
 def test_the_page_names_the_best_plan_and_says_that_it_is_an_estimate():

@@ -7,8 +7,8 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opened_app import charts, opened
 from test_inputs import a_value_of
-from test_pages import charts, opened
 
 from llmcalc.bases import base, compact
 from llmcalc.comparison import MOST_PINNED, Pinned, pinned_of, read_pinned, write_pinned

@@ -6,16 +6,17 @@ import re
 import time
 
 import pytest
-from golden_files import csv_rows, json_rows
+from golden_files import csv_rows
 
 from llmcalc import Dimensions, InputError, from_config, override, read_config
+from llmcalc.catalog.counted_models import counted_models
 from llmcalc.catalog.models import groups, model, models
 from llmcalc.huggingface.families import FAMILIES
 from llmcalc.quantity import Quantity
 from llmcalc.transformer.model import Model
 from llmcalc.transformer.part import active_parameters
 
-COUNTED = {row["id"]: row for row in json_rows("parameters.jsonl")}
+COUNTED = counted_models()
 every_model = pytest.mark.parametrize("id", list(models()))
 
 
@@ -32,23 +33,23 @@ def values(quantities: dict[str, Quantity]) -> dict[str, int]:
 
 @every_model
 def test_a_published_model_has_as_many_parameters_as_its_own_class(id):
-    assert from_config(model(id).config).parameters().value == COUNTED[id]["total"]
+    assert from_config(model(id).config).parameters().value == COUNTED[id].total
 
 
 @every_model
 def test_each_component_has_as_many_parameters_as_in_its_own_class(id):
-    assert values(from_config(model(id).config).components()) == COUNTED[id]["components"]
+    assert values(from_config(model(id).config).components()) == COUNTED[id].components
 
 
 @every_model
 def test_as_many_parameters_are_active_as_in_its_own_class(id):
-    assert from_config(model(id).config).active_parameters().value == COUNTED[id]["active"]
+    assert from_config(model(id).config).active_parameters().value == COUNTED[id].active
 
 
 def test_the_golden_file_has_every_model_of_the_library_and_says_what_counted_it():
     assert COUNTED.keys() == models().keys()
     assert all(
-        re.fullmatch(r"\d+\.\d+\.\d+", row[tool]) for row in COUNTED.values() for tool in ("torch", "transformers")
+        re.fullmatch(r"\d+\.\d+\.\d+", version) for row in COUNTED.values() for version in (row.torch, row.transformers)
     )
 
 

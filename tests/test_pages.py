@@ -2,50 +2,47 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
-from streamlit.testing.v1 import AppTest
+from opened_app import charts, metrics, opened
 
 from llmcalc.bases import SHAPE, base
 from llmcalc.catalog.presets import ARTICLE_EXAMPLE, PRESETS
 from llmcalc.configuration import Configuration
 from llmcalc.errata import ERRATA
-from llmcalc.inputs import DEFAULTS, INPUTS, PASTED, link_parameters
+from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED, link_parameters
 from pages.ui.shell import PAGES
 from pages.ui.words import w
 
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES)
 
 
-def opened(page: str = "explore", link: dict[str, str] | None = None) -> AppTest:
-    """The app on one page, with a link's parameters, after one run without an exception."""
-    app = AppTest.from_file("../app.py", default_timeout=30)
-    for key, value in (link or {}).items():
-        app.query_params[key] = value
-    app.run()
-    if page != PAGES[0]:
-        app.switch_page(f"pages/{page}.py").run()
-    assert not app.exception, [e.value for e in app.exception]
-    return app
-
-
-def charts(app: AppTest) -> list[dict]:
-    return [json.loads(element.proto.spec) for element in app.get("plotly_chart")]
-
-
-def metrics(app: AppTest) -> dict[str, str]:
-    return {metric.label: metric.value for metric in app.metric}
+@EVERY_PAGE
+@pytest.mark.parametrize("model", [model for model in MODELS if model != PASTED])
+def test_every_page_stands_with_every_model(page, model):
+    app = opened(page, {"model": model})
+    assert {key: app.session_state[key] for key in SHAPE} == base(model).values
+    assert not app.session_state["link_problems"]
 
 
 @EVERY_PAGE
-@pytest.mark.parametrize("input_id", INPUTS)
+@pytest.mark.parametrize("input_id", [id for id in INPUTS if id != "model"])
 def test_every_page_stands_at_both_ends_of_every_input(page, input_id):
+    first, *others = INPUTS[input_id].ends
+    app = opened(page, {input_id: link_parameters(DEFAULTS | {input_id: first})[input_id]})
+    assert app.session_state[input_id] == first
+    assert not app.session_state["link_problems"]
+    for value in others:
+        app.session_state[input_id] = value
+        app.run()
+        assert not app.exception, (value, [e.value for e in app.exception])
+
+
+@pytest.mark.parametrize("input_id", [id for id in INPUTS if id != "model"])
+def test_a_link_takes_both_ends_of_every_input(input_id):
     for value in INPUTS[input_id].ends:
-        app = opened(page, {input_id: link_parameters(DEFAULTS | {input_id: value})[input_id]})
-        if value != PASTED:  # without a config.json in the link there is nothing to start from
-            assert app.session_state[input_id] == value
-            assert not app.session_state["link_problems"]
+        app = opened("method", {input_id: link_parameters(DEFAULTS | {input_id: value})[input_id]})
+        assert app.session_state[input_id] == value
+        assert not app.session_state["link_problems"]
 
 
 @EVERY_PAGE

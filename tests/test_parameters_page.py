@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from golden_files import json_rows
-from test_pages import charts, metrics, opened
+from opened_app import charts, metrics, opened
 
 from llmcalc import from_config
+from llmcalc.catalog.counted_models import counted_models
 from llmcalc.catalog.models import model, models
 from llmcalc.transformer.breakdown import breakdown, invoice
 from pages.ui.model_figures import parameter_map, plain
@@ -14,7 +14,7 @@ from pages.ui.palette import COLOURS
 from pages.ui.show import name
 from pages.ui.words import w
 
-GOLDEN = {row["id"]: row for row in json_rows("parameters.jsonl")}
+GOLDEN = counted_models()
 
 
 @pytest.mark.parametrize(
@@ -26,19 +26,19 @@ GOLDEN = {row["id"]: row for row in json_rows("parameters.jsonl")}
     ],
 )
 def test_the_page_shows_the_total_and_what_is_active(id, menu, total, active):
-    assert (GOLDEN[id]["total"], GOLDEN[id]["active"]) == (total, active)
+    assert (GOLDEN[id].total, GOLDEN[id].active) == (total, active)
     app = opened("parameters", {"model": menu})
     (table,) = [text.value for text in app.markdown if w("parameters.column_formula") in text.value]
     *rows, last = table.splitlines()
     assert f"{total:,}" in last
     assert f"{active:,}" in last
-    for component, count in GOLDEN[id]["components"].items():
+    for component, count in GOLDEN[id].components.items():
         (row,) = [row for row in rows if row.startswith(f"| **{w(f'components.{component}')}** |")]
         assert f"| {count:,} |" in row
 
     tiles, bars = (figure["data"] for figure in charts(app))
     assert tiles[0]["values"][0] == total
-    outside = sum(GOLDEN[id]["components"].get(name, 0) for name in ("embedding", "positions", "head"))
+    outside = sum(GOLDEN[id].components.get(name, 0) for name in ("embedding", "positions", "head"))
     in_layers = sum(sum(trace["y"]) for trace in bars if trace.get("yaxis") != "y2")
     width = app.session_state["d_model"]
     final_norm = 2 * width if id == "gpt2" else width  # LayerNorm has a bias, RMSNorm has none
@@ -83,3 +83,16 @@ def test_a_label_writes_subscripts_and_powers():
     assert plain(r"2 \cdot d_\text{ff} + r_q \cdot \left(d_n + 1\right) + d^{2}") == (
         "2 · d<sub>ff</sub> + r<sub>q</sub> · (d<sub>n</sub> + 1) + d<sup>2</sup>"
     )
+
+
+@pytest.mark.parametrize(("menu", "id"), [("GPT-2 XL 1.5B", "gpt2-xl"), (model("deepseek-v3").name, "deepseek-v3")])
+def test_a_model_as_published_says_what_its_own_class_was_counted_to_have(menu, id):
+    said = w(
+        "parameters.checked",
+        by=f"`transformers {GOLDEN[id].transformers}: {GOLDEN[id].class_name}`",
+        count=f"{GOLDEN[id].total:,}",
+        difference="0",
+    )
+    assert said in [caption.value for caption in opened("parameters", {"model": menu}).caption]
+    changed = opened("parameters", {"model": menu, "n_layers": "4"})
+    assert not [caption for caption in changed.caption if GOLDEN[id].class_name in caption.value]

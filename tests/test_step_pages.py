@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from test_pages import charts, metrics, opened
+from opened_app import charts, metrics, opened
 
 from llmcalc.accuracy import all_compared
 from llmcalc.catalog.accelerators import ACCELERATORS
+from llmcalc.catalog.measured_steps import measured_steps
 from llmcalc.configuration import Configuration
 from llmcalc.inputs import DEFAULTS
 from llmcalc.units import human
@@ -104,3 +105,15 @@ def test_filters_narrow_everything_down_and_may_leave_nothing(figure):
 def test_the_page_says_that_no_gpu_was_read():
     said = "\n".join(m.value for m in opened("accuracy").main.markdown)
     assert "No figure was read off a GPU" in said
+
+
+@pytest.mark.parametrize(
+    ("link", "family"),
+    [({}, "nanogpt"), ({"model": "Llama 3 8B"}, "llama"), ({"norm": "RMSNorm"}, ""), ({"model": "T5 small"}, "")],
+)
+def test_the_training_page_says_how_far_off_the_measured_steps_of_the_same_code_are(link, family):
+    said = [caption.value for caption in opened("training", link).caption if "✓" in caption.value]
+    rows = [row for row in measured_steps() if row.family == family]
+    assert len(said) == bool(rows)
+    for text in said:
+        assert f"{len(rows)} steps of `{family}`" in text

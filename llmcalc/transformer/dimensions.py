@@ -91,6 +91,12 @@ class Dimensions:
         """d_ff as given, or 4 × d_model."""
         return 4 * self.d_model if self.d_ff is None else self.d_ff
 
+    @property
+    def is_nanogpt(self) -> bool:
+        """Whether nanoGPT builds such a model: GPT-2's layers, of any size."""
+        like_gpt2 = self.norm == "LayerNorm" and self.positions == "learned" and self.final_norm and self.tied_head
+        return like_gpt2 and not self.gated and self.kv_heads() == self.n_heads
+
     def problems(self) -> tuple[InputError, ...]:
         """All that is contradictory in these dimensions, each naming its input; empty for a sound model."""
         found = []

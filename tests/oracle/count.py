@@ -92,7 +92,7 @@ def count(config: Mapping[str, Any], task: str = "language model") -> dict[str, 
         one = "embedding" if "embedding" in found else found[0]  # a tied head is counted with the embedding
         components[one] = components.get(one, 0) + parameter.numel()
     return {
-        "class": type(model).__name__,
+        "class_name": type(model).__name__,
         "total": sum(p.numel() for p in model.parameters()),
         "components": components,
         "active": sum(p.numel() for p in model.parameters()) - _idle(model),

@@ -129,7 +129,7 @@ def test_a_random_model_of_each_family_has_as_many_parameters_as_the_real_one(mo
             pytest.skip(str(error))
         except (ValueError, TypeError, AttributeError, NotImplementedError, ZeroDivisionError, AssertionError):
             reject()  # transformers itself refuses this combination
-        config["architectures"] = [real["class"]]
+        config["architectures"] = [real["class_name"]]
         ours = read_config(config)
         assume(not any(notice.id == "other_head" for notice in ours.warnings))
         got = {name: q.value for name, q in ours.model.components().items()}
