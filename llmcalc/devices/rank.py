@@ -103,7 +103,7 @@ class RankMemory:
         stage = self.neediest
         moment = stage.timeline.moment_of_most()
         alive = {category: of_category(moment.alive, category) for category in _OF_A_MOMENT}
-        stays = [stage.weights]
+        stays = [stage.weights, stage.model_buffers]
         gradients = stage.gradients if self.run.gradients_stay else alive["gradients"]
         stays += [gradients] if gradients else []
         stays += [] if self.layout.offload_optimizer else [stage.optimizer_state]

@@ -17,6 +17,7 @@ from llmcalc.devices.pieces import Pieces, Place, Summary
 from llmcalc.devices.shard import is_of_experts, smaller
 from llmcalc.devices.work import Weight, Work
 from llmcalc.quantity import Formula, Quantity, total
+from llmcalc.step.buffers import buffers_memory
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.state import input_memory
 from llmcalc.step.timeline import Change, Segment, Stretch, Timeline, larger, piece
@@ -126,6 +127,11 @@ class Stage:
                     term = f.shared_weights(parameters=n, weight_bytes=each, shards=among)
                     terms.append(term.named(f"{'expert_' if experts else ''}{name}weights"))
         return _summed("weights", r"M_\text{weights}", terms)
+
+    @cached_property
+    def model_buffers(self) -> Quantity | None:
+        """What the model's class registers beside the weights of its layers."""
+        return buffers_memory(self.work.counted, self.run, layers=self.n_layers, first=self.is_first)
 
     @cached_property
     def gradients(self) -> Quantity:
@@ -313,6 +319,7 @@ class Stage:
     def base(self) -> Size:
         """Bytes that stay for the whole run."""
         stays = self.weights.value + self._on_device(self.optimizer_state.value)
+        stays += self.model_buffers.value if self.model_buffers else 0
         return stays + self.gradients.value if self.run.gradients_stay else stays
 
     @cached_property

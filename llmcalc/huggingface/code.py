@@ -22,12 +22,37 @@ _OF_GPT2_AGE = replace(
     LAYER_NORM_CODE, rotary=False, softmax_fp32=False, dropout_at=("embedding", "attention", "residual")
 )
 GPT2_CODE = replace(_OF_GPT2_AGE, joined_projections="split", mask_kept=True)
-BIGCODE_CODE = replace(GPT2_CODE, softmax_fp32=True, mask_kept=False)
-GPT1_CODE = replace(GPT2_CODE, activation="gelu_new", norm_after="sum", sdpa=False)
-GPT_NEO_CODE = replace(_OF_GPT2_AGE, local_mask=False, scores_fp32=True, scaled="product", sdpa=False)
-GPTJ_CODE = replace(GPT_NEO_CODE, scaled="scores", rotary=True, rotary_fraction=1.0, rotary_spread="tensor")
+BIGCODE_CODE = replace(
+    GPT2_CODE, softmax_fp32=True, mask_kept=False, buffers="masks", buffers_in_layers=False, buffer_format="bool"
+)
+GPT1_CODE = replace(GPT2_CODE, activation="gelu_new", norm_after="sum", sdpa=False, buffers="masks")
+GPT_NEO_CODE = replace(
+    _OF_GPT2_AGE,
+    local_mask=False,
+    scores_fp32=True,
+    scaled="product",
+    sdpa=False,
+    buffers="masks",
+    buffer_format="bool",
+)
+GPTJ_CODE = replace(
+    GPT_NEO_CODE,
+    scaled="scores",
+    rotary=True,
+    rotary_fraction=1.0,
+    rotary_spread="tensor",
+    buffers="tables",
+    buffer_format="fp32",
+)
 CODEGEN_CODE = replace(GPTJ_CODE, joined_projections="split", rotary_tables_fp32=True)
-CTRL_CODE = replace(_OF_GPT2_AGE, activation="relu", embedding_scaled=True, dropout_at=("embedding", "residual"))
+CTRL_CODE = replace(
+    _OF_GPT2_AGE,
+    activation="relu",
+    embedding_scaled=True,
+    dropout_at=("embedding", "residual"),
+    buffers="tables",
+    buffers_in_layers=False,
+)
 XGLM_CODE = replace(
     _OF_GPT2_AGE,
     embedding_scaled=True,
@@ -36,6 +61,8 @@ XGLM_CODE = replace(
     mask_kept=True,
     sdpa=False,
     dropout_at=("embedding", "attention", "activation", "residual"),
+    buffers="tables",
+    buffers_in_layers=False,
 )
 BIOGPT_CODE = replace(
     _OF_GPT2_AGE,
@@ -185,6 +212,7 @@ LLAMA4_CODE = replace(
 SEED_CODE = replace(LLAMA_CODE, dropout_at=("attention", "residual"))
 
 _ACTIVATION_KEYS = ("hidden_activation", "hidden_act", "activation_function", "activation")
+_POSITION_KEYS = ("n_positions", "max_position_embeddings")
 _FRACTION_KEYS = ("partial_rotary_factor", "rotary_pct")
 
 
@@ -194,6 +222,8 @@ def filled_in(keys: Keys, code: Code, d_head: int | None) -> Code:
         if keys.has(key) and isinstance(keys.value(key), str):
             code = replace(code, activation=keys.text(key))
             break
+    if code.buffers:
+        code = replace(code, n_positions=next(keys.size(key) for key in _POSITION_KEYS if keys.has(key)))
     if keys.has("clip_qkv") and keys.value("clip_qkv") is not None:
         code = replace(code, projections_clamped=True)
     if keys.has("attn_logit_softcapping"):

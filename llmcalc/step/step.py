@@ -20,6 +20,7 @@ from llmcalc.catalog.precisions import BYTES
 from llmcalc.errors import InputError
 from llmcalc.quantity import Quantity, given_quantity, product, total
 from llmcalc.sources import PYTORCH
+from llmcalc.step.buffers import MODEL_BUFFERS, buffers_memory
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.state import (
     adapter_parameters,
@@ -140,11 +141,20 @@ class Step:
         return input_memory(batch_size=self.run.batch_size, seq_len=self.run.seq_len).named("inputs")
 
     @cached_property
+    def buffers(self) -> Quantity:
+        """What the model's class registers beside its weights."""
+        found = buffers_memory(self.counted, self.run, layers=self.counted.n_layers)
+        return found or _none(MODEL_BUFFERS, r"M_\text{buffers}")
+
+    @cached_property
     def steady_state(self) -> Quantity:
-        """What is there between steps: weights, optimizer states, and the next batch."""
+        """What is there between steps: weights and what is registered beside them, optimizer states, and the next
+        batch."""
         stays = [self.weights, self.optimizer_state, self.inputs]
         if self.run.gradients_stay:
             stays.insert(1, self.gradients)
+        if self.buffers.value:
+            stays.append(self.buffers)
         return total("between_steps", r"M_\text{steady}", *stays)
 
     # The timeline
@@ -270,13 +280,14 @@ class Step:
 
     @property
     def _steady_by_category(self) -> dict[str, int]:
-        found = {"weights": int(self.weights.value), "optimizer_state": int(self.optimizer_state.value)}
+        weights = int(self.weights.value + self.buffers.value)
+        found = {"weights": weights, "optimizer_state": int(self.optimizer_state.value)}
         return found | ({"gradients": int(self.gradients.value)} if self.run.gradients_stay else {})
 
     def _at(self, id: str, moment: Moment) -> Quantity:
         """A moment as a sum of what is alive then."""
         alive = moment.alive
-        parts = [self.weights]
+        parts = [self.weights, self.buffers]
         if self.run.gradients_stay or id == "optimizer_step":
             parts.append(self.gradients)
         elif gradients := of_category(alive, "gradients"):

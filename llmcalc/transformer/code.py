@@ -70,6 +70,13 @@ class Code:
     logits_scaled: bool = False
     logits_capped: bool = False  # they go through a tanh (Gemma 2)
 
+    # What is registered beside the weights: causal "masks", or "tables" of angles or sinusoids, for n_positions
+    buffers: str = ""
+    buffers_in_layers: bool = True  # each layer has one; or the model does
+    buffers_unfused_only: bool = False  # only where attention goes step by step (nanoGPT)
+    buffer_format: str = "weights"  # that of the weights, or one of its own
+    n_positions: int = 0
+
     # Mixtures of experts
     experts: str = "grouped"  # tokens sorted by expert, one product for all; "everywhere": every expert on every token
     expert_gate: str = ""  # as in a feed-forward network; "clamped" (gpt-oss)

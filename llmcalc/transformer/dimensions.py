@@ -142,7 +142,13 @@ class Dimensions:
                 *((norm(d, "final_norm"),) if self.final_norm else ()),
                 *(() if self.tied_head else (Head(self.vocab_size, d),)),
             ),
-            code=replace(PLAIN, norm="layer_norm" if self.norm == "LayerNorm" else "fused_rms"),
+            code=replace(
+                PLAIN,
+                norm="layer_norm" if self.norm == "LayerNorm" else "fused_rms",
+                buffers="masks" if positions else "",
+                buffers_unfused_only=True,
+                n_positions=self.n_positions,
+            ),
         )
 
 

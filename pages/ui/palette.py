@@ -38,6 +38,7 @@ COLOURS = {
 
 # Terms of the memory of a step, by the component that is drawn for them; a term not named here is its own component.
 COMPONENT_OF = {
+    "model_buffers": "weights",
     "optimizer_temporary": "optimizer_state",
     "attention_matrix": "attention",
     "saved_logits": "logits",
