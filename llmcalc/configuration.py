@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llmcalc.advice import Advice, Job, single_changes, smallest_changes
 from llmcalc.article import ArticleStep, article_step
 from llmcalc.bases import SHAPE, Base, base
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
@@ -22,7 +23,6 @@ from llmcalc.errors import InputError
 from llmcalc.inference import inference_memory
 from llmcalc.inputs import DEFAULTS, INPUTS, Integer
 from llmcalc.quantity import Quantity
-from llmcalc.step.advice import Advice, single_changes, smallest_changes
 from llmcalc.step.overhead import Overhead
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.simulation import is_simulated
@@ -156,12 +156,16 @@ class Configuration:
         return self.overhead.budget(self.accelerator.memory)
 
     def advice(self) -> list[Advice]:
-        """The smallest changes to the run after which the step fits the accelerator; nothing where it does."""
-        return smallest_changes(self._run_as, self.run, self.budget.value, counted=self.model)
+        """The smallest changes after which the step fits the accelerator; nothing where it does."""
+        return smallest_changes(self._job, self.budget.value)
 
     def savings(self) -> list[Advice]:
-        """Every change to the run that would save memory, alone."""
-        return single_changes(self._run_as, self.run, counted=self.model)
+        """Every change that would save memory, alone."""
+        return single_changes(self._job)
+
+    @property
+    def _job(self) -> Job:
+        return Job(self._run_as, self.run, self.layout, self.model)
 
     @property
     def training(self) -> Step | ArticleStep:
@@ -190,6 +194,11 @@ class Configuration:
     def layout(self) -> Layout:
         """How the step is laid out over devices: as asked, or the nearest that can be."""
         return self._laid_out[0]
+
+    @property
+    def device_peak(self) -> Quantity:
+        """The most that one device, the one that needs most, has allocated at once."""
+        return self.step.peak if self.layout == Layout() else self.rank.peak
 
     @cached_property
     def rank(self) -> RankMemory:

@@ -7,10 +7,11 @@ from typing import Any
 import streamlit as st
 
 from llmcalc.accuracy import errors, of_family
+from llmcalc.advice import Advice
 from llmcalc.article import ArticleStep, training_rule_of_thumb
+from llmcalc.devices.layout import Layout
 from llmcalc.inference import model_memory
 from llmcalc.quantity import Quantity
-from llmcalc.step.advice import Advice
 from llmcalc.step.step import Step
 from pages.ui.chart import chart
 from pages.ui.figures import memory_bars
@@ -33,7 +34,7 @@ config = configuration()
 training, step = config.training, config.step
 device = (config.accelerator.id, config.accelerator.memory)
 names = {component: w(f"components.{component}") for component in COLOURS}
-process, reserved = config.overhead.process(step.peak), config.overhead.reserved(step.peak)
+process, reserved = config.overhead.process(config.device_peak), config.overhead.reserved(config.device_peak)
 fits = process.value <= device[1]
 
 
@@ -76,12 +77,13 @@ def through_the_step() -> None:
 def what_would_fit() -> None:
     """Whether it fits; the smallest changes after which it does, else all that would save memory."""
     st.subheader(w("advice.header"), anchor=False)
+    place = "" if config.layout.devices == 1 else "_each"
     words = {"device": device[0], "memory": human(device[1], "bytes"), "process": human(process.value, "bytes")}
     if fits:
-        st.markdown(w("advice.fits", **words, left=human(device[1] - process.value, "bytes")))
+        st.markdown(w(f"advice.fits{place}", **words, left=human(device[1] - process.value, "bytes")))
     else:
         found = config.advice()
-        st.markdown(w("advice.smallest" if found else "advice.none", **words))
+        st.markdown(w(f"advice.smallest{place}" if found else f"advice.none{place}", **words))
         for place, advice in enumerate(found):
             advice_button(advice, f"advice_{place}")
     with st.expander(w("advice.all"), key="savings", on_change="rerun") as opened:
@@ -110,7 +112,7 @@ def beside_the_tensors() -> None:
     st.subheader(w("overhead.header"), anchor=False)
     st.markdown(w("overhead.text"))
     lines = [f"| {w('working.term')} | {w('working.amount')} |", "|:--|--:|"]
-    for label, quantity in (("allocated", step.peak), ("reserved", reserved), ("process", process)):
+    for label, quantity in (("allocated", config.device_peak), ("reserved", reserved), ("process", process)):
         lines.append(f"| {w(f'overhead.{label}')} | {human(quantity.value, 'bytes')} |")
     st.markdown("\n".join(lines))
     with st.expander(w("working.open"), key="overhead_working", on_change="rerun") as opened:
@@ -131,7 +133,7 @@ def run_of_plan() -> dict[str, Any]:
 def on_each_device() -> None:
     """What the device that needs most holds, where the step is laid out over several."""
     layout = config.layout
-    if layout.devices == 1 and not layout.offload_optimizer:
+    if layout == Layout():
         return
     peak = config.rank.peak
     st.subheader(

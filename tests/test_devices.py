@@ -116,6 +116,14 @@ def test_one_device_is_the_simulated_step_to_the_byte(model, recompute, precisio
     assert peak(model, run) == training_step(model, run).peak.value
 
 
+@every_model
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+@pytest.mark.parametrize("recompute", RECOMPUTATIONS)
+def test_one_device_is_the_simulated_step_where_a_layer_of_attention_is_its_peak(model, batch_size, recompute):
+    run = TrainingRun(batch_size=batch_size, seq_len=16_384, recompute=recompute, attention="eager")
+    assert peak(model, run) == pytest.approx(training_step(model, run).peak.value, rel=1e-12)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize(
     "changes",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from math import gcd
 from typing import TYPE_CHECKING, Any
 
@@ -79,8 +80,8 @@ def plans(
         raise InputError("n_devices", "no layout of so many devices divides this model and this batch", code="no_plan")
     done, tables = 0, []
     for recompute in RECOMPUTATIONS:
-        for several, rows in _by_gradients(grid):
-            sample = replace(run, recompute=recompute, gradient_accumulation=2 if several else 1)
+        for micro_batch, micro_batches, rows in _by_events(grid):
+            sample = replace(run, recompute=recompute, batch_size=micro_batch, gradient_accumulation=micro_batches)
             work = Work(model, sample, counted or model)
             for part in _chunks(rows):
                 tables.append(_counted(work, sample, part, cluster, offload_optimizer))
@@ -194,12 +195,14 @@ def _where(rows: Table, condition: np.ndarray) -> Table:
     return {name: column[condition] for name, column in rows.items()}
 
 
-def _by_gradients(rows: Table) -> Iterator[tuple[bool, Table]]:
-    """Rows of one and of several micro-batches: in the latter gradients stay through the step."""
-    several = rows["micro_batches"] > 1
-    for which in (False, True):
-        if np.any(several == which):
-            yield which, _where(rows, several == which)
+def _by_events(rows: Table) -> Iterator[tuple[int, int, Table]]:
+    """Rows whose steps have the same events, with a micro-batch and a number of them that stand for all: of several,
+    gradients stay through the step; one of a single sequence needs no copies of its heads."""
+    alone, once = rows["micro_batch"] == 1, rows["micro_batches"] == 1
+    for size, number in product((1, 2), repeat=2):
+        here = (alone == (size == 1)) & (once == (number == 1))
+        if np.any(here):
+            yield size, number, _where(rows, here)
 
 
 def _chunks(rows: Table) -> Iterator[Table]:

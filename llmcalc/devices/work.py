@@ -34,14 +34,14 @@ class Alike(NamedTuple):
 class Work:
     """A step to be laid out: its events on one device, with one layer of each kind, and every layer's weights.
 
-    Its events are the same for every batch. ``counted`` is the model whose weights are held, where ``model`` only
-    stands in for its layers.
+    Its events are the same for every batch of one sequence, and for every batch of more. ``counted`` is the model whose
+    weights are held, where ``model`` only stands in for its layers.
     """
 
     def __init__(self, model: Model, run: TrainingRun, counted: Model) -> None:
         self.model, self.counted = model, counted
         shown, stands_for = representatives(model.layers())
-        traced = trace(model, replace(run, batch_size=1), shown)
+        traced = trace(model, replace(run, batch_size=min(run.batch_size, 2)), shown)
         self.events = traced.events
         kind_of = {layer: place for place, layers in enumerate(stands_for) for layer in layers}
         self.order = tuple(kind_of[i] for i in range(len(kind_of)))  # of every layer, which of those traced it is like
