@@ -20,6 +20,7 @@ from llmcalc.devices.layout import Layout, check_layout
 from llmcalc.devices.plans import Cluster, plans, settings
 from llmcalc.devices.rank import RankMemory, rank_memory
 from llmcalc.errors import InputError
+from llmcalc.fits import largest_that_fits
 from llmcalc.inference import inference_memory
 from llmcalc.inputs import DEFAULTS, INPUTS, Integer
 from llmcalc.quantity import Quantity
@@ -275,6 +276,16 @@ class Configuration:
             return self.training_peak_of(batch_size, seq_len)
         memory = self.inference_of(batch_size, seq_len).value  # one number for an encoder, which caches nothing
         return np.broadcast_to(memory, np.broadcast_shapes(np.shape(batch_size), np.shape(seq_len)))
+
+    def largest_that_fits(self, purpose: str, knob: str, memories: Any) -> Any:
+        """The largest ``batch_size``, or ``seq_len``, with which training or inference needs no more than each of
+        ``memories`` bytes, the other as it is; 0 where there is none. It ends where the control, or the positions, do.
+        """
+        held = {id: self.values[id] for id in ("batch_size", "seq_len")}
+        declared = INPUTS[knob]
+        assert isinstance(declared, Integer)
+        most = min(declared.high, self.longest_position or declared.high) if knob == "seq_len" else declared.high
+        return largest_that_fits(lambda n: self.memory_of(purpose, **held | {knob: n}), memories, most)
 
     @property
     def longest_position(self) -> int | None:

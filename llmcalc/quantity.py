@@ -100,27 +100,25 @@ class Quantity:
         for part in self.inputs.values():
             yield from part.walk(depth + 1)
 
+    def to_row(self) -> dict[str, Any]:
+        """What there is to tell of this quantity alone: id, symbol, value, unit, formula, substitution and source."""
+        w, given = self.working, self.is_given
+        return {
+            "id": self.id,
+            "symbol": self.symbol,
+            "value": self.value,
+            "unit": self.unit,
+            "formula": "" if given else w.symbols,
+            "substitution": "" if given else w.values,
+            "source": str(self.source) if self.source else "",
+        }
+
     def to_frame(self) -> pd.DataFrame:
-        """The tree as a table: one row a quantity, with depth, value, unit, formula, substitution and source."""
+        """The tree as a table: a row of `to_row` for each quantity, with its depth. Integers stay exact."""
         import pandas as pd
 
-        rows = []
-        for depth, q in self.walk():
-            w = q.working
-            given = q.is_given
-            rows.append(
-                {
-                    "depth": depth,
-                    "id": q.id,
-                    "symbol": q.symbol,
-                    "value": q.value,
-                    "unit": q.unit,
-                    "formula": "" if given else w.symbols,
-                    "substitution": "" if given else w.values,
-                    "source": str(q.source) if q.source else "",
-                }
-            )
-        return pd.DataFrame(rows)
+        rows = [{"depth": depth, **q.to_row()} for depth, q in self.walk()]
+        return pd.DataFrame(rows).assign(value=pd.Series([row["value"] for row in rows], dtype=object))
 
 
 @dataclass(frozen=True, eq=False)

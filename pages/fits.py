@@ -7,9 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 import streamlit as st
 
-from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
-from llmcalc.fits import largest_that_fits
-from llmcalc.inputs import INPUTS, PURPOSES
+from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator, devices_by_memory
+from llmcalc.inputs import PURPOSES
 from llmcalc.units import GB
 from pages.ui.chart import chart
 from pages.ui.numbers import exact, human, marked
@@ -34,14 +33,6 @@ def gigabytes(memory: float) -> str:
     return f"{memory / GB:g} GB"
 
 
-def by_memory() -> dict[int, list[str]]:
-    """The devices of the catalogue by their memory, the smallest first."""
-    found: dict[int, list[str]] = {}
-    for row in sorted(ACCELERATORS.values(), key=lambda row: row.memory):
-        found.setdefault(row.memory, []).append(row.id)
-    return found
-
-
 def smallest_that_holds(needed: float) -> Accelerator | None:
     """The device with the least memory that is enough."""
     return min((a for a in ACCELERATORS.values() if a.memory >= needed), key=lambda a: a.memory, default=None)
@@ -49,12 +40,8 @@ def smallest_that_holds(needed: float) -> Accelerator | None:
 
 def solved(knob: str, memories: Iterable[int]) -> dict[int, int]:
     """The largest value of ``batch_size`` or ``seq_len`` that fits each memory, the other as it is."""
-    other = {"batch_size": batch, "seq_len": length}
-    most = INPUTS[knob].high
-    if knob == "seq_len" and positions:
-        most = min(most, positions)
     sizes = list(memories)
-    found = largest_that_fits(lambda n: config.memory_of(purpose, **other | {knob: n}), np.array(sizes), most)
+    found = config.largest_that_fits(purpose, knob, np.array(sizes))
     return dict(zip(sizes, found.tolist(), strict=True))
 
 
@@ -81,7 +68,7 @@ st.segmented_control(
     label_visibility="collapsed", required=True, on_change=choose_purpose,
 )  # fmt: skip
 
-groups = by_memory()
+groups = devices_by_memory()
 largest, longest = solved("batch_size", groups), solved("seq_len", groups)
 needed = float(config.memory_of(purpose, np.array([float(batch)]), np.array([float(length)]))[0])
 with st.container(key="headlines"):

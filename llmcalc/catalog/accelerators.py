@@ -72,3 +72,11 @@ ACCELERATORS = {
         _device("M4 Max", 128, 546, None, None, "B", APPLE.at("M4 Max")),
     )
 }
+
+
+def devices_by_memory() -> dict[int, list[str]]:
+    """The devices by their memory, the smallest first."""
+    found: dict[int, list[str]] = {}
+    for row in sorted(ACCELERATORS.values(), key=lambda row: row.memory):
+        found.setdefault(row.memory, []).append(row.id)
+    return found

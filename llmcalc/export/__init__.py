@@ -1,0 +1,83 @@
+"""The data behind the dashboard, as tables to take home: unrounded, in base units, a row for each item.
+
+`TABLES` has them by name; each is worked out from a `Configuration` when it is asked for. A column's name ends in its
+unit where it has one; terms and components are under their ids, which are the same in every language.
+
+>>> from llmcalc.inputs import DEFAULTS
+>>> table("components", Configuration(DEFAULTS)).parameters.sum()
+124439808
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llmcalc.configuration import Configuration
+from llmcalc.errors import InputError
+from llmcalc.export import memory, models, works
+from llmcalc.export.rows import model_name
+from llmcalc.inputs import LINK_VERSION
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["TABLES", "as_csv", "as_json", "model_name", "slug", "table"]
+TABLES = {make.__name__: make for make in (*models.TABLES, *memory.TABLES, *works.TABLES)}
+
+
+def table(name: str, config: Configuration) -> pd.DataFrame:
+    """One of `TABLES`. Its columns hold Python's own numbers, so that integers stay exact however large.
+
+    Raises InputError where this configuration has none, as where there is no plan for a cluster.
+    """
+    import pandas as pd
+
+    return pd.DataFrame(_rows(name, config), dtype=object)
+
+
+def as_csv(name: str, config: Configuration) -> str:
+    """One of `TABLES` as comma-separated values."""
+    return table(name, config).to_csv(index=False, lineterminator="\n")
+
+
+def as_json(names: Iterable[str], config: Configuration, link: str) -> str:
+    """Some of `TABLES` as JSON, with every input and the link that sets them. A table that cannot be made is null."""
+    content = {
+        "link": link,
+        "version": LINK_VERSION,
+        "model": model_name(config),
+        "inputs": dict(config.values),
+        "tables": {name: _rows_or_none(name, config) for name in names},
+    }
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1)
+
+
+def slug(text: str) -> str:
+    """A text as a part of a file's name: small letters, digits, points and hyphens."""
+    return re.sub(r"[^a-z0-9.]+", "-", text.lower())[:60].strip("-.")
+
+
+def _rows(name: str, config: Configuration) -> list[Mapping[str, Any]]:
+    return [{key: _plain(value) for key, value in row.items()} for row in TABLES[name](config)]
+
+
+def _rows_or_none(name: str, config: Configuration) -> list[Mapping[str, Any]] | None:
+    try:
+        return _rows(name, config)
+    except InputError:
+        return None
+
+
+def _plain(value: Any) -> Any:
+    """A number of Python's own, an integer where it is one; nothing for what is not finite, which JSON cannot say."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if not isinstance(value, float):
+        return value
+    return int(value) if value.is_integer() else value if math.isfinite(value) else None

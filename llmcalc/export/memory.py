@@ -1,0 +1,126 @@
+"""Tables of memory: of a training step through time and term by term, of inference, and of what fits."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from llmcalc.catalog.accelerators import devices_by_memory
+from llmcalc.configuration import Configuration
+from llmcalc.export.rows import Rows, Table, records, term, working
+from llmcalc.inputs import INPUTS, PURPOSES, Integer
+
+_SIZES = ("batch_size", "seq_len")
+_OF_A_PLAN = {
+    "peak": "peak_bytes",
+    "traffic": "sent_bytes",
+    "time": "relative_time",
+    "bubble": "idle_ratio",
+    "again": "recomputed_ratio",
+}
+
+
+def moments(config: Configuration) -> Rows:
+    """Every moment of a training step, term by term: as PyTorch allocates it, and as the article counts it."""
+    for account, memory in (("corrected", config.step), ("article", config.article)):
+        for moment, sum_of_terms in memory.moments.items():
+            for part in sum_of_terms.parts:
+                yield {"account": account, "moment": moment, **term(part, "memory_bytes")}
+
+
+def inference(config: Configuration) -> Rows:
+    """Inference with a full cache, term by term."""
+    for part in config.inference.parts:
+        yield term(part, "memory_bytes")
+
+
+def timeline(config: Configuration) -> Rows:
+    """Every allocation and release of a training step in order, and what is alive after it."""
+    events = config.step.timeline.rename(columns={"change": "change_bytes", "live": "live_bytes"})
+    columns = [name for name in events.columns if not name.startswith("live_") or name == "live_bytes"]
+    return records(events[columns])
+
+
+def profile(config: Configuration) -> Rows:
+    """The points of the step that are drawn, with what is alive by component."""
+    points = config.step.profile
+    return records(points.rename(columns=lambda c: f"{c}_bytes" if c.startswith("live") else c))
+
+
+def process(config: Configuration) -> Rows:
+    """What is allocated at the peak, what PyTorch reserves for it, and what the process takes of the device."""
+    peak, overhead = config.step.peak, config.overhead
+    for q in (peak, overhead.reserved(peak), overhead.process(peak)):
+        yield term(q, "memory_bytes")
+
+
+def savings(config: Configuration) -> Rows:
+    """Every change of the run that saves memory, alone. What one costs: 0 nothing, 1 time, 2 what is trained."""
+    for advice in config.savings():
+        changes = {"changes": "+".join(change.id for change in advice.changes), "cost": advice.cost}
+        yield {**changes, "saved_bytes": advice.saved, "peak_bytes": advice.peak}
+
+
+def device(config: Configuration) -> Rows:
+    """The peak of the device that needs most, term by term, in the layout that is set."""
+    for part in config.rank.peak.parts:
+        yield term(part, "memory_bytes")
+
+
+def growth(config: Configuration) -> Rows:
+    """Memory against the batch and against the length, the other as it is."""
+    sizes = {knob: config.values[knob] for knob in _SIZES}
+    for knob in _SIZES:
+        stops = np.array(sorted({*_stops(knob), sizes[knob]}), float)
+        training, serving = (config.memory_of(purpose, **{**sizes, knob: stops}) for purpose in PURPOSES)
+        for stop, peak, memory in zip(stops, training, serving, strict=True):
+            both = {"training_peak_bytes": peak, "inference_bytes": memory}
+            yield {"varied": knob, **sizes, knob: int(stop), **both}
+
+
+def memory_map(config: Configuration) -> Rows:
+    """Memory over batch and length, for what has to fit."""
+    purpose = config.values["purpose"]
+    batches, lengths = (np.array(_stops(knob), float) for knob in _SIZES)
+    memory = config.memory_of(purpose, batches[:, None], lengths[None, :])
+    for (i, j), needed in np.ndenumerate(memory):
+        sizes = {"batch_size": int(batches[i]), "seq_len": int(lengths[j])}
+        yield {"purpose": purpose, **sizes, "memory_bytes": needed}
+
+
+def devices(config: Configuration) -> Rows:
+    """The largest batch, and the longest sequence, on every device, for what has to fit; 0 where there is none."""
+    purpose, groups = config.values["purpose"], devices_by_memory()
+    batches, lengths = (config.largest_that_fits(purpose, knob, np.array(list(groups))) for knob in _SIZES)
+    for (memory, names), batch, length in zip(groups.items(), batches.tolist(), lengths.tolist(), strict=True):
+        for name in names:
+            largest = {"largest_batch_size": batch, "longest_seq_len": length}
+            yield {"device": name, "memory_bytes": memory, "purpose": purpose, **largest}
+
+
+def plans(config: Configuration) -> Rows:
+    """Every plan for the cluster, the best first. Raises InputError where there is none."""
+    return records(config.plans.rename(columns=_OF_A_PLAN))
+
+
+def training_working(config: Configuration) -> Rows:
+    """What stays, what is kept for the backward pass, and the process at the peak, with all that went into them."""
+    step = config.step
+    return working(step.steady_state, step.saved_activations, config.overhead.process(step.peak))
+
+
+def device_working(config: Configuration) -> Rows:
+    """The peak and the messages of the device that needs most, with all that went into them."""
+    return working(config.rank.peak, config.rank.traffic)
+
+
+def _stops(knob: str) -> tuple[int, ...]:
+    """The stops of an input's slider."""
+    declared = INPUTS[knob]
+    assert isinstance(declared, Integer)
+    return declared.scale
+
+
+TABLES: tuple[Table, ...] = (
+    *(moments, inference, timeline, profile, process, savings, device, growth, memory_map, devices, plans),
+    *(training_working, device_working),
+)

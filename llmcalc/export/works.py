@@ -1,0 +1,117 @@
+"""Tables of what is cited, printed and measured: scaling laws, the article's figures, measured steps, the formulas."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+
+from llmcalc.accuracy import METHODS, all_compared
+from llmcalc.configuration import Configuration
+from llmcalc.errata import ERRATA, EXAMPLE_STEPS, LAYER_TERMS, complete_parameters
+from llmcalc.export.rows import Rows, Table, shown, working
+from llmcalc.reference import formulas
+from llmcalc.scaling import (
+    KAPLAN_CRITICAL_PARAMETERS,
+    loss_from_parameters,
+    parameters_for_better_metric,
+    parameters_for_lower_loss,
+    performance_from_parameters,
+)
+from llmcalc.step.run import TrainingRun
+from llmcalc.symbols import SYMBOLS
+
+_IMPROVEMENTS = (1, 2, 5, 10, 20, 50)
+
+
+def law(config: Configuration) -> Rows:
+    """Loss by Kaplan et al.'s law, and the article's performance in terms of this model's, against parameters."""
+    here, alpha = config.model.non_embedding_parameters().value, config.values["alpha"]
+    ours = performance_from_parameters(parameters=here, alpha=alpha).value
+    for n in sorted({*np.logspace(5, 13, 161).tolist(), here}):
+        loss = loss_from_parameters(critical_parameters=KAPLAN_CRITICAL_PARAMETERS, parameters=n, alpha=alpha)
+        performance = performance_from_parameters(parameters=n, alpha=alpha).value / ours
+        yield {"non_embedding_parameters": n, "loss_nats_per_token": loss.value, "relative_performance": performance}
+
+
+def improvements(config: Configuration) -> Rows:
+    """How many times the parameters an improvement takes, at this exponent."""
+    for percent in sorted({*_IMPROVEMENTS, config.values["improvement"]}):
+        asked = {"improvement": percent, "alpha": config.values["alpha"]}
+        yield {
+            "improvement_percent": percent,
+            "times_parameters_for_higher_metric": parameters_for_better_metric(**asked).value,
+            "times_parameters_for_lower_loss": parameters_for_lower_loss(**asked).value,
+        }
+
+
+def printed(config: Configuration) -> Rows:
+    """Every figure of the article as printed and as computed; the same for every configuration."""
+    for figure in dict.fromkeys((*EXAMPLE_STEPS, *LAYER_TERMS, *ERRATA.values())):
+        right = figure.right()
+        yield {
+            "section": figure.section,
+            "figure": figure.id,
+            "printed": figure.printed,
+            "right": right.value,
+            "unit": right.unit,
+            "is_wrong": figure.id in ERRATA,
+            **shown(right),
+        }
+
+
+def measured(config: Configuration) -> Rows:
+    """Every measured training step beside each prediction of it; the same for every configuration."""
+    for found in all_compared():
+        row = found.row
+        run = {field.name: getattr(row.training_run, field.name) for field in fields(TrainingRun)}
+        for method, figures in METHODS.items():
+            for figure in figures:
+                yield {
+                    "model": row.model,
+                    "family": row.family,
+                    **run,
+                    "instrument": row.instrument,
+                    "figure": figure,
+                    "measured_bytes": found.measured(figure),
+                    "method": method,
+                    "predicted_bytes": found.predicted[method, figure],
+                    "error_ratio": found.error(method, figure),
+                }
+
+
+def all_formulas(config: Configuration) -> Rows:
+    """Every formula there is, with what it counts and its source."""
+    for module, found in formulas().items():
+        for f in found:
+            shape = {"symbol": f.symbol, "unit": f.unit, "formula": f.tex, "arguments": " ".join(f.arguments)}
+            source = {"source": str(f.source), "title": f.source.work.title, "address": f.source.work.url}
+            yield {"id": f.id, "module": module, **shape, "meaning": f.meaning, **source}
+
+
+def symbols(config: Configuration) -> Rows:
+    """The nomenclature."""
+    for name, symbol in SYMBOLS.items():
+        yield {"argument": name, "symbol": symbol.tex, "unit": symbol.unit}
+
+
+def law_working(config: Configuration) -> Rows:
+    """The numbers of the scaling law, with all that went into them."""
+    parameters, alpha = config.model.non_embedding_parameters(), config.values["alpha"]
+    asked = {"improvement": config.values["improvement"], "alpha": alpha}
+    return working(
+        loss_from_parameters(critical_parameters=KAPLAN_CRITICAL_PARAMETERS, parameters=parameters, alpha=alpha),
+        parameters_for_better_metric(**asked),
+        parameters_for_lower_loss(**asked),
+    )
+
+
+def article_working(config: Configuration) -> Rows:
+    """The right figures of the article, with all that went into them."""
+    return working(*(figure.right() for figure in ERRATA.values()), complete_parameters(tied_head=False))
+
+
+TABLES: tuple[Table, ...] = (
+    *(law, improvements, printed, measured, all_formulas, symbols),
+    *(law_working, article_working),
+)
