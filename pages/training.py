@@ -11,8 +11,8 @@ from llmcalc.advice import Advice
 from llmcalc.article import ArticleStep, training_rule_of_thumb
 from llmcalc.devices.layout import Layout
 from llmcalc.inference import model_memory
-from llmcalc.quantity import Quantity
 from llmcalc.step.step import Step
+from pages.ui.accounts import told_together
 from pages.ui.chart import chart
 from pages.ui.figures import memory_bars
 from pages.ui.numbers import error_share, exact, human, marked
@@ -22,12 +22,6 @@ from pages.ui.shell import configuration, inside_app
 from pages.ui.show import headlines, name, term_table, working
 from pages.ui.timeline import timeline_figure
 from pages.ui.words import w
-
-# The terms of a moment that are told together when the article's account is set beside ours
-TOLD_TOGETHER = {
-    "logits": ("logits", "activation_gradients"),
-    **{id: (id,) for id in ("weights", "optimizer_state", "gradients", "weight_casts", "inputs")},
-}
 
 inside_app()
 config = configuration()
@@ -145,14 +139,6 @@ def on_each_device() -> None:
         if opened.open:
             for part in peak.parts:
                 working(part)
-
-
-def told_together(moment: Quantity) -> dict[str, float]:
-    """A moment's terms in the few groups that both accounts have; all that is left is what layers keep."""
-    sums, parts = {}, by_component(moment.parts)
-    for group, members in TOLD_TOGETHER.items():
-        sums[group] = sum(parts.pop(member, 0) for member in members)
-    return {"layers": sum(parts.values()), **sums}
 
 
 def beside_the_article() -> None:

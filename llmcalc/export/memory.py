@@ -47,8 +47,8 @@ def profile(config: Configuration) -> Rows:
 
 
 def process(config: Configuration) -> Rows:
-    """What is allocated at the peak, what PyTorch reserves for it, and what the process takes of the device."""
-    peak, overhead = config.step.peak, config.overhead
+    """What the device that needs most has allocated at its peak, what PyTorch reserves, what the process takes."""
+    peak, overhead = config.device_peak, config.overhead
     for q in (peak, overhead.reserved(peak), overhead.process(peak)):
         yield term(q, "memory_bytes")
 
@@ -105,7 +105,7 @@ def plans(config: Configuration) -> Rows:
 def training_working(config: Configuration) -> Rows:
     """What stays, what is kept for the backward pass, and the process at the peak, with all that went into them."""
     step = config.step
-    return working(step.steady_state, step.saved_activations, config.overhead.process(step.peak))
+    return working(step.steady_state, step.saved_activations, config.overhead.process(config.device_peak))
 
 
 def device_working(config: Configuration) -> Rows:

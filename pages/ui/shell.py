@@ -28,8 +28,10 @@ from llmcalc.inputs import (
 )
 from pages.ui.ask import ask, chosen_language, defaults, values
 from pages.ui.choose import coded_problem, config_reader, model_menu, problem_words
+from pages.ui.download import download_menu
 from pages.ui.numbers import exact
 from pages.ui.pins import pin_problems
+from pages.ui.report import report_menu
 from pages.ui.words import speak, w
 
 PAGES = (
@@ -64,13 +66,18 @@ def draw(page: Any) -> None:
     if st.session_state.setdefault("first_run", True):
         sidebar(page.url_path)
         st.session_state["first_run"] = False
-        page.run()
+        _content(page)
     else:
         try:
-            page.run()
+            _content(page)
             time.sleep(HEAD_START)
         finally:
             sidebar(page.url_path)
+
+
+def _content(page: Any) -> None:
+    page.run()
+    download_menu(page.url_path or PAGES[0], configuration(), link())
 
 
 def inside_app() -> None:
@@ -174,6 +181,7 @@ def sidebar(page: str) -> None:
         with st.expander(w("link.copy")):
             st.markdown(w("link.explained"))
             st.code(link(), language=None, wrap_lines=True)
+        report_menu(config, link())
     if st.session_state.get("link_repairs"):
         st.rerun()
 

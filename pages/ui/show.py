@@ -92,14 +92,12 @@ def citation(source: Citation) -> str:
 
 
 def _lines(quantity: Quantity, depth: int) -> list[str]:
-    shown = quantity.working
     lines = [f"**{name(quantity.id)}**"]
     if quantity.formula_id:
         lines.append(f":small[{w(f'formulas.{quantity.formula_id}')}]")
-    if not quantity.is_given:
-        lines.append(f"${quantity.symbol} = {localized(shown.symbols, locale())}$")
-        lines.append(f"$= {localized(shown.values, locale())}$")
-    lines.append(f"$= {localized(shown.result, locale())}$ {unit_name(quantity.unit)} {_rounded(quantity)}")
+    *steps, result = latex_steps(quantity)
+    lines += [f"${step}$" for step in steps]
+    lines.append(f"${result}$ {unit_name(quantity.unit)} {rounded(quantity)}")
     if quantity.source:
         lines.append(f":small[{w('working.source')}: {citation(quantity.source)}]")
     for part in quantity.inputs.values():
@@ -108,9 +106,17 @@ def _lines(quantity: Quantity, depth: int) -> list[str]:
     return lines
 
 
-def _rounded(quantity: Quantity) -> str:
-    rounded = human(quantity.value, quantity.unit)
-    return "" if rounded == exact(quantity.value) else f"≈ {rounded}"
+def latex_steps(quantity: Quantity) -> list[str]:
+    """The formula in symbols, the same with values, and the result, as LaTeX; of a given number the result alone."""
+    shown = quantity.working
+    steps = [] if quantity.is_given else [f"{quantity.symbol} = {shown.symbols}", f"= {shown.values}"]
+    return [localized(step, locale()) for step in (*steps, f"= {shown.result}")]
+
+
+def rounded(quantity: Quantity) -> str:
+    """The value for people, where that is another than the exact one."""
+    for_people = human(quantity.value, quantity.unit)
+    return "" if for_people == exact(quantity.value) else f"≈ {for_people}"
 
 
 def term_table(quantities: Sequence[Quantity], whole: Quantity) -> str:

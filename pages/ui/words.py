@@ -10,8 +10,8 @@ from __future__ import annotations
 import functools
 import string
 import tomllib
-from collections.abc import Mapping
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar, copy_context
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,17 @@ def dictionary(language: str) -> Mapping[str, str]:
     if language == ENGLISH:
         words |= {f"formulas.{f.id}": f.meaning for found in formulas().values() for f in found}
     return words
+
+
+def in_this_language(make: Callable[[], str]) -> Callable[[], str]:
+    """Something that is made later, outside of this run, in the language that this run speaks."""
+    spoken = language()
+
+    def made() -> str:
+        speak(spoken)
+        return make()
+
+    return lambda: copy_context().run(made)
 
 
 def words() -> Mapping[str, str]:

@@ -1,0 +1,204 @@
+"""The report of one configuration: what it is, its numbers with their working, and every source that they cite.
+
+What is said is settled here, once; `report_html` and `report_markdown` write it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from datetime import date
+
+import streamlit as st
+
+from llmcalc.bases import SHAPE
+from llmcalc.compute import forward_flops
+from llmcalc.configuration import Configuration
+from llmcalc.devices.layout import Layout
+from llmcalc.export import model_name, slug
+from llmcalc.inference import cache_per_token
+from llmcalc.inputs import DEFAULTS, INPUTS, LINK_VERSION
+from llmcalc.quantity import Quantity
+from pages.ui.choose import notice_words, problem_words
+from pages.ui.document import (
+    Block,
+    Bullets,
+    Document,
+    Line,
+    Paragraph,
+    Section,
+    Table,
+    code,
+    linked,
+    plain,
+    said,
+)
+from pages.ui.numbers import exact, human, marked
+from pages.ui.report_html import html
+from pages.ui.report_markdown import markdown
+from pages.ui.report_sections import (
+    Cited,
+    accuracy,
+    article,
+    each_device,
+    fits,
+    inference,
+    parameters,
+    scaling,
+    scaling_numbers,
+    training,
+)
+from pages.ui.show import title_of, unit_name
+from pages.ui.words import in_this_language, language, w, words
+
+_WRITERS: dict[str, tuple[Callable[[Document], str], str, str]] = {
+    "html": (html, "html", "text/html"),
+    "markdown": (markdown, "md", "text/markdown"),
+}
+_NOT_OF_A_RUN = ("lang", "model", "config", "compare")
+
+
+def report_menu(config: Configuration, link: str) -> None:
+    """The report's two files to download, each made when it is asked for."""
+    with st.expander(w("report.open"), key="report", on_change="rerun") as opened:
+        if opened.open:
+            st.caption(w("report.explained"))
+            with st.container(horizontal=True, gap="small"):
+                for form, (_, ending, kind) in _WRITERS.items():
+                    st.download_button(
+                        w(f"report.{form}"),
+                        in_this_language(functools.partial(_written, form, config, link)),
+                        f"llmcalc-report-{slug(model_name(config))}.{ending}",
+                        kind,
+                        key=f"report_{form}",
+                        on_click="ignore",
+                        icon=":material/download:",
+                    )
+
+
+def _written(form: str, config: Configuration, link: str) -> str:
+    return _WRITERS[form][0](report(config, link, date.today()))
+
+
+def report(config: Configuration, link: str, made: date) -> Document:
+    """The whole report in the language of this run. ``link`` opens the configuration, ``made`` is the day."""
+    cited = Cited()
+    sections = [
+        _section("numbers", _headlines(config)),
+        _section("parameters", parameters(config, cited)),
+        _section("training", training(config, cited)),
+        *([_section("devices", each_device(config, cited))] if config.layout != Layout() else []),
+        _section("inference", inference(config, cited)),
+        _section("fits", fits(config)),
+        _section("scaling", scaling(config, cited)),
+        _section("article", article(config, cited)),
+        _section("accuracy", accuracy(config)),
+        _section("inputs", _all_inputs(config, link)),
+        _section("sources", [Bullets(list(cited.works()))]),
+    ]
+    title = plain(w("report.title", name=title_of(config)))
+    return Document(title, language(), list(_opening(config, link, made)), sections)
+
+
+def _section(id: str, blocks: list[Block] | Iterator[Block]) -> Section:
+    return Section(plain(w(f"report.{id}")), list(blocks))
+
+
+def _opening(config: Configuration, link: str, made: date) -> Iterator[Block]:
+    """What was counted, from where, when, what was changed of it and what is wrong with it."""
+    yield Paragraph(plain(w("report.made", date=made.isoformat(), version=LINK_VERSION)))
+    yield Paragraph(linked(w("report.link"), link))
+    start = config.base
+    about = plain(" · ".join(text for text in (start.id, start.group, str(start.year or "")) if text))
+    if start.source:
+        about += plain(f" · {w('working.source')}: ") + linked(start.source, start.url)
+    yield Paragraph(about)
+    notes = [_unmarked(notice_words(notice.id, notice.text, notice.details)) for notice in start.notices]
+    notes += [_unmarked(problem_words(problem)) for problem in config.problems]
+    if notes:
+        yield Bullets([plain(note) for note in notes])
+    changed = list(_changed(config))
+    yield Paragraph(said(w("report.changed") if changed else w("report.unchanged", name=start.id)))
+    if changed:
+        heads = ("report.input", "report.at_first", "report.here")
+        yield Table([plain(w(head)) for head in heads], changed, "lrr")
+
+
+def _unmarked(text: str) -> str:
+    """A message without its marks: it may quote what the reader wrote, whose marks would be taken for ours."""
+    return text.replace("**", "")
+
+
+def _changed(config: Configuration) -> Iterator[list[Line]]:
+    """Every input that differs from the base, or from what it is at first where the base does not decide it."""
+    at_first = {**DEFAULTS, **config.base.values}
+    changed = config.base.changed(config.values)
+    for id, value in config.values.items():
+        if id in changed or (id not in (*SHAPE, *_NOT_OF_A_RUN) and value != at_first[id]):
+            yield [_label(id), _value(id, at_first[id]), _value(id, value)]
+
+
+def _headlines(config: Configuration) -> Iterator[Block]:
+    """The numbers that the pages show in frames, for people and exactly."""
+    model, values, step = config.model, config.values, config.training
+    flops = forward_flops(model, seq_len=values["seq_len"])
+    active = model.active_parameters()
+    quantities: list[tuple[str, Quantity]] = [
+        (w("parameters.total"), model.parameters()),
+        *([(w("parameters.active"), active)] if active.value != model.parameters().value else []),
+        (w("parameters.embedding"), model.embedding_parameters()),
+        (w("parameters.non_embedding"), model.non_embedding_parameters()),
+        (w("explore.weights", format=values["weight_format"]), config.inference.inputs["weights"]),
+        (w("training.steady_state"), step.steady_state),
+        (w("training.saved_activations"), step.saved_activations),
+        (w("explore.training_peak"), step.peak),
+        (w("overhead.process"), config.overhead.process(config.device_peak)),
+        (w("explore.inference"), config.inference),
+        (
+            w("compare.cache", format=values["cache_format"]),
+            cache_per_token(model, cache_format=values["cache_format"]),
+        ),
+        *([(w("compare.flops", length=exact(values["seq_len"])), flops)] if flops else []),
+        *scaling_numbers(config),
+    ]
+    rows = [
+        [plain(label), plain(human(q.value, q.unit)), plain(f"{_digits(q.value)} {unit_name(q.unit)}".strip())]
+        for label, q in quantities
+    ]
+    heads = ("report.number", "report.rounded", "report.exact")
+    yield Table([plain(w(head)) for head in heads], rows, "lrr")
+    if config.is_estimate:
+        yield Paragraph(plain(w("training.estimate")), is_note=True)
+
+
+def _digits(value: float) -> str:
+    """Every digit before the point of a large number, six of a small one."""
+    return exact(round(value) if value >= 1e6 else value)
+
+
+def _all_inputs(config: Configuration, link: str) -> Iterator[Block]:
+    """Every input, as the link has it, and the link for those who have it on paper."""
+    rows = [[_label(id), code(id), _value(id, config.values[id])] for id in INPUTS]
+    yield Table([plain(w(head)) for head in ("report.input", "report.key", "report.here")], rows, "llw")
+    yield Paragraph(plain(f"{w('report.link')}: {link}"), is_note=True)
+
+
+def _label(id: str) -> Line:
+    return plain(w(f"inputs.{id}.label"))
+
+
+def _value(id: str, value: object) -> Line:
+    """An input's value as the control shows it."""
+    match value:
+        case None:
+            return plain(w("link.empty"))
+        case "":
+            return plain(w("link.nothing"))
+        case bool():
+            return plain(w("report.on" if value else "report.off"))
+        case int():
+            return plain(exact(value))
+        case float():
+            return plain(marked(f"{value:g}"))
+    key = f"options.{id}.{value}"
+    return plain(w(key)) if key in words() else code(value) if id in ("config", "compare") else plain(value)
