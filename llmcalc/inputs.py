@@ -327,8 +327,12 @@ def check_link(
 
 
 def link_parameters(values: Mapping[str, Any]) -> dict[str, str]:
-    """Every input as a link writes it, defaults included, with the version: such a link keeps its meaning for good."""
-    return {"v": str(LINK_VERSION)} | {key: written(values[key]) for key in INPUTS}
+    """Every input as a link writes it, defaults included, with the version: such a link keeps its meaning for good.
+
+    A size that the model has not, such as positions in T5, and that cannot be left empty is not in it.
+    """
+    told = (key for key, declared in INPUTS.items() if values[key] is not None or declared.default is None)
+    return {"v": str(LINK_VERSION)} | {key: written(values[key]) for key in told}
 
 
 def written(value: Any) -> str:

@@ -6,9 +6,11 @@ import json
 import re
 import string
 from collections.abc import Iterable, Iterator
+from datetime import date
 from typing import Any
 
 import pytest
+from configurations import CONFIGURATIONS, HOSTILE
 from google.protobuf.message import Message
 from streamlit.testing.v1 import AppTest
 
@@ -24,6 +26,8 @@ from llmcalc.reference import formulas
 from llmcalc.transformer.norm import NORMS
 from llmcalc.units import ENGLISH, GiB, Locale, human
 from pages.ui import words
+from pages.ui.document import Block, Bullets, Line, Paragraph, Table, Working
+from pages.ui.report import report
 from pages.ui.shell import PAGES
 
 REAL = words.dictionary
@@ -50,7 +54,7 @@ RUN_NAMES |= {"recompute", "loss", "keep_logits", *(f"dropout={row.training_run.
 IN_PACKAGE_WORDS = {"accuracy": RUN_NAMES, "cluster": set(INPUTS["recompute"].options)}
 UNITS = r"\b([KMGTPE]iB|GB|B|[kMGTP]?FLOP|ribu|juta|miliar|triliun)\b"
 OPENED = ["article_difference", "formats", "all_working", "parameters_working", "peak_working", "misprint_working"]
-OPENED += [f"working_{letter}" for letter in "bcdefgi"]
+OPENED += [*(f"working_{letter}" for letter in "bcdefgi"), "download", "report"]
 
 
 def marked(text: str) -> str:
@@ -167,6 +171,40 @@ def test_every_text_that_is_drawn_comes_from_words(marked_words, page, link, sta
     assert not found, "on the screen, but not in llmcalc/words"
     english = {text for text in texts if re.search(r"\d\.\d{1,2}(?!\d)|\d,\d{3},\d", unmarked(text, named))}
     assert not english, "numbers that are written in the English way"
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_every_text_of_a_report_comes_from_words(marked_words, name):
+    words.speak("id")
+    document = report(CONFIGURATIONS[name], "http://localhost/", date(2031, 2, 3))
+    words.speak("en")
+    *told, _ = document.sections  # the last are titles of works
+    blocks = [*document.opening, *(block for section in told for block in section.blocks)]
+    texts = {"".join(span.text for span in line if span.kind in SAID) for block in blocks for line in lines_of(block)}
+    texts |= {section.title[0].text for section in document.sections} | {document.title[0].text}
+    assert sum("«" in text for text in texts) > 50
+    named = {row.family for row in measured_steps()} | RUN_NAMES | {"bert", "t5", "http", "localhost", HOSTILE}
+    found = {text for text in texts if re.search(r"[a-zA-Z]{2,}", unmarked(text, named))}
+    assert not found, "in the report, but not in llmcalc/words"
+    english = {text for text in texts if re.search(r"\d\.\d{1,2}(?!\d)|\d,\d{3},\d", unmarked(text, named))}
+    assert not english, "numbers that are written in the English way"
+
+
+SAID = ("plain", "bold", "emphasis")
+
+
+def lines_of(block: Block) -> Iterator[Line]:
+    """Every line of a part of a document."""
+    match block:
+        case Paragraph(line):
+            yield line
+        case Bullets(lines):
+            yield from lines
+        case Table(head, rows):
+            yield from head
+            yield from (cell for row in rows for cell in row)
+        case Working(name, steps, source):
+            yield from (name, *steps, source)
 
 
 def test_the_marks_find_a_text_that_does_not_come_from_words():

@@ -39,11 +39,9 @@ def download_menu(page: str, config: Configuration, link: str) -> None:
             st.caption(w("download.explained"))
             for name in names:
                 make, file = partial(as_csv, name, config), f"{about}-{slug(name)}.csv"
-                _button(f"{w(f'download.{name}')} · CSV", make, file, "text/csv", ":material/table:")
+                _button(w("download.csv", table=w(f"download.{name}")), make, file, "text/csv", ":material/table:")
             whole = partial(as_json, names, config, link)
-            _button(
-                f"{w('download.json')} · JSON", whole, f"{about}.json", "application/json", ":material/data_object:"
-            )
+            _button(w("download.json"), whole, f"{about}.json", "application/json", ":material/data_object:")
 
 
 def _button(label: str, make: partial[str], file: str, kind: str, icon: str) -> None:

@@ -146,7 +146,7 @@ def fits(config: Configuration) -> Iterator[Block]:
         [
             (bold if memory == device.memory else plain)(f"{memory / GB:g} GB"),
             plain(", ".join(names)),
-            *(plain(exact(found[row]) if found[row] else "–") for found in largest.values()),
+            *(plain(exact(found[row]) if found[row] else w("fits.none")) for found in largest.values()),
         ]
         for row, (memory, names) in enumerate(groups.items())
     ]

@@ -1,0 +1,229 @@
+"""The data to take home is the data of the pages: it adds up, it parses, and its link opens the same configuration."""
+
+from __future__ import annotations
+
+import io
+import json
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pandas as pd
+import pytest
+from configurations import CONFIGURATIONS, configured, files_of
+from golden_files import csv_rows
+from streamlit.testing.v1 import AppTest
+
+from llmcalc.accuracy import METHODS
+from llmcalc.bases import base
+from llmcalc.catalog.accelerators import ACCELERATORS
+from llmcalc.catalog.measured_steps import measured_steps
+from llmcalc.configuration import Configuration
+from llmcalc.export import TABLES, as_csv, as_json, slug, table
+from llmcalc.inputs import DEFAULTS, INPUTS, check_link, link_parameters
+from llmcalc.quantity import Quantity, total
+from llmcalc.reference import formulas
+from pages.ui.download import OF_ANY, OFFERED
+from pages.ui.shell import PAGES
+from pages.ui.words import dictionary
+
+EVERY = pytest.mark.parametrize("config", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
+SAME_FOR_ALL = {"printed", "measured", "all_formulas", "symbols", "article_working"}
+LLAMA_3_8B = 8_030_261_248  # Meta's config, counted on the class of transformers: tests/golden/parameters.jsonl
+
+
+@EVERY
+def test_every_table_is_parsed_back_to_the_same_numbers(config):
+    for name in TABLES if config is CONFIGURATIONS["preset"] else TABLES.keys() - SAME_FOR_ALL:
+        made, read = table(name, config), pd.read_csv(io.StringIO(as_csv(name, config)))
+        assert len(made) == len(read) > 0, name
+        assert list(made.columns) == list(read.columns)
+        for column in read.select_dtypes(["int64", "float64"]).columns:
+            for ours, theirs in zip(made[column], read[column], strict=True):
+                assert ours == theirs or (pd.isna(ours) and pd.isna(theirs)), f"{name}.{column}"
+
+
+@EVERY
+def test_parameters_add_up_however_they_are_taken_apart(config):
+    model = config.model
+    for name in ("components", "parts"):
+        assert table(name, config).parameters.sum() == model.parameters().value
+        assert table(name, config).active_parameters.sum() == model.active_parameters().value
+    weights = table("weights", config)
+    assert (weights.copies * weights.parameters_of_one == weights.parameters).all()
+    by_component = weights.groupby("component").parameters.sum().to_dict()
+    assert by_component == {component: q.value for component, q in model.components().items()}
+    parts = table("parts", config)
+    assert table("layers", config).parameters.sum() == parts[parts.layers.notna()].parameters.sum()
+    assert table("article_count", config).parameters.sum() == model.parameters().value
+
+
+@EVERY
+def test_the_terms_of_a_moment_add_up_to_it_in_both_accounts(config):
+    sums = table("moments", config).groupby(["account", "moment"]).memory_bytes.sum()
+    for account, memory in (("corrected", config.step), ("article", config.article)):
+        for moment, q in memory.moments.items():
+            assert sums[account, moment] == q.value
+    assert table("inference", config).memory_bytes.sum() == config.inference.value
+    assert table("device", config).memory_bytes.sum() == pytest.approx(config.rank.peak.value)
+
+
+@EVERY
+def test_the_timeline_keeps_its_own_books_and_reaches_the_peak(config):
+    events, points = table("timeline", config), table("profile", config)
+    assert (events.live_bytes.diff()[1:] == events.change_bytes[1:]).all()
+    assert events.live_bytes.max() == points.live_bytes.max() == config.step.peak.value
+    alive = points[[column for column in points if column.startswith("live_") and column != "live_bytes"]]
+    assert (alive.sum(axis=1) == points.live_bytes).all()
+
+
+@EVERY
+def test_a_sweep_passes_through_the_configuration(config):
+    here = {"batch_size": config.values["batch_size"], "seq_len": config.values["seq_len"]}
+    growth = table("growth", config)
+    rows = growth[(growth[list(here)] == list(here.values())).all(axis=1)]
+    assert len(rows) == 2
+    assert (rows.inference_bytes == config.inference.value).all()
+    if config.values["account"] == "corrected":
+        assert rows.training_peak_bytes.tolist() == [config.training.peak.value] * 2
+    else:
+        assert rows.training_peak_bytes.tolist() == pytest.approx([config.training.peak.value] * 2)
+
+
+@pytest.mark.parametrize("name", ["preset", "changed, article's account", "LoRA"])
+def test_the_largest_batch_fits_and_one_more_does_not(name):
+    config = CONFIGURATIONS[name]
+    purpose = config.values["purpose"]
+    found = table("devices", config)
+    assert set(found.device) == set(ACCELERATORS)
+    assert set(found.purpose) == {purpose}
+    row = found[found.device == "H100 SXM"].iloc[0]
+    kept = config.values | {"batch_size": row.largest_batch_size}
+    more = config.values | {"batch_size": row.largest_batch_size + 1}
+    memory = [_memory(Configuration(values), purpose) for values in (kept, more)]
+    assert memory[0] <= row.memory_bytes == 80e9 < memory[1]
+
+
+def _memory(config: Configuration, purpose: str) -> float:
+    return (config.training.peak if purpose == "training" else config.inference).value
+
+
+def test_plans_are_those_of_the_cluster_page_and_the_first_holds_what_it_says():
+    config = CONFIGURATIONS["mixture"]
+    plans = table("plans", config)
+    assert len(plans) == len(config.plans)
+    first = plans.iloc[0]
+    assert first.fits
+    assert config.rank_of(first).peak.value == pytest.approx(first.peak_bytes)
+    assert "peak" not in plans
+
+
+def test_a_model_that_cannot_be_laid_out_has_no_plans_in_its_json():
+    config = configured("GPT-2 124M", n_devices=7, n_layers=5, global_batch=3, seq_len=64)
+    assert json.loads(as_json(["plans", "components"], config, ""))["tables"]["plans"] is None
+
+
+def test_models_stand_side_by_side_as_each_would_alone():
+    models = table("compared", CONFIGURATIONS["mixture"]).set_index("model")
+    assert list(models.index) == ["1: Mixtral 8x7B", "2: Llama 3 8B;n_layers=40", "3: Mixtral 8x7B"]
+    assert models.parameters.iloc[0] == models.parameters.iloc[2] == 46_702_792_704
+    layer = 218_112_000  # of Llama 3 8B: 4096·(2·4096 + 2·1024) + 3·4096·14336 + 2·4096
+    assert models.parameters.iloc[1] == LLAMA_3_8B + 8 * layer
+    assert models.weights_in_bf16_bytes.iloc[1] == 2 * models.parameters.iloc[1]
+    assert table("compared", CONFIGURATIONS["pasted"]).model.tolist() == ["1: config.json"], "unreadable pins"
+
+
+def test_the_law_is_kaplans_and_improvements_are_by_hand():
+    law = table("law", CONFIGURATIONS["preset"]).set_index("non_embedding_parameters")
+    known = {float(row["parameters"]): float(row["loss"]) for row in csv_rows("kaplan_loss.csv")}
+    for size in (1e6, 1e8, 1e9):
+        (loss,) = [loss for n, loss in law.loss_nats_per_token.items() if n == pytest.approx(size, rel=1e-9)]
+        assert loss == pytest.approx(known[size], rel=1e-9)
+    assert law.relative_performance[CONFIGURATIONS["preset"].model.non_embedding_parameters().value] == 1
+    ten = table("improvements", configured("GPT-2 124M", alpha=0.07)).set_index("improvement_percent").loc[10]
+    assert ten.times_parameters_for_higher_metric == pytest.approx(1.1 ** (1 / 0.07))
+    assert ten.times_parameters_for_lower_loss == pytest.approx(0.9 ** (-1 / 0.07))
+
+
+def test_the_articles_figures_and_the_measured_steps_are_all_there():
+    printed = table("printed", CONFIGURATIONS["preset"])
+    errata = [row for row in csv_rows("errata.csv") if row["unit"] == "parameters"]
+    wanted = {(float(row["printed"]), float(row["right"])) for row in errata}
+    assert len(wanted) > 5
+    assert wanted <= set(zip(printed.printed, printed.right, strict=True))
+    measured = table("measured", CONFIGURATIONS["preset"])
+    assert len(measured) == len(measured_steps()) * sum(map(len, METHODS.values()))
+    assert (measured.predicted_bytes / measured.measured_bytes - 1 - measured.error_ratio).abs().max() < 1e-9
+    assert len(table("all_formulas", CONFIGURATIONS["preset"])) == sum(map(len, formulas().values()))
+
+
+def test_integers_stay_exact_beside_fractions_however_large():
+    odd = 2**70 + 1
+    frame = total("t", "T", Quantity("a", odd, "parameters", "a"), Quantity("b", 0.5, "parameters", "b")).to_frame()
+    assert frame.value.tolist()[1:] == [odd, 0.5]
+    huge = configured("GPT-2 124M", d_model=65_536, n_layers=1_000, d_ff=1_000_000, vocab_size=2_000_000)
+    assert str(huge.model.components()["feed_forward"].value) in as_csv("components", huge)
+
+
+@EVERY
+def test_json_parses_and_its_link_sets_the_same_inputs(config):
+    link = f"http://localhost:8501/?{urlencode(link_parameters(config.values))}"
+    told = json.loads(as_json(OF_ANY, config, link))
+    written = {key: found[0] for key, found in parse_qs(urlsplit(told["link"]).query, True).items()}
+    assert written.pop("v") == str(told["version"])
+    read = {key: INPUTS[key].read(text) for key, text in written.items()}
+    sizes = base(read["model"], read["config"]).values
+    assert DEFAULTS | dict(sizes) | read == told["inputs"] == dict(config.values)
+    assert check_link({key: [text] for key, text in written.items()}) == []
+    whole = next(row for row in told["tables"]["model_working"] if row["id"] == "parameters")
+    assert whole["value"] == config.model.parameters().value
+    assert whole.keys() == {"of", "depth", "id", "symbol", "value", "unit", "formula", "substitution", "source"}
+
+
+def test_every_table_has_words_and_is_offered_somewhere():
+    assert {name for names in OFFERED.values() for name in names} | set(OF_ANY) == set(TABLES)
+    for language in ("en", "id"):
+        assert {f"download.{name}" for name in TABLES} <= set(dictionary(language))
+
+
+def test_a_name_becomes_part_of_a_files_name():
+    assert slug("Llama 3.1 8B;n_layers=16") == "llama-3.1-8b-n-layers-16"
+    assert slug("../<x>") == "x"
+    assert len(slug("x" * 500)) <= 60
+
+
+@pytest.mark.parametrize("language", ["en", "id"])
+def test_every_page_offers_its_data_in_one_menu_and_makes_nothing_before_it_is_asked_for(language, monkeypatch):
+    made, asked = files_of(monkeypatch), []
+    for name, make in TABLES.items():
+        monkeypatch.setitem(TABLES, name, lambda config, name=name, make=make: asked.append(name) or make(config))
+    app = AppTest.from_file("../app.py", default_timeout=30)
+    for key, value in {"lang": language, "model": "Llama 3 8B", "compare": "Yi 6B", "n_layers": "16"}.items():
+        app.query_params[key] = value
+    app.run()
+    assert not made, "closed, a menu has no files"
+    for page in PAGES:
+        app.switch_page(f"pages/{page}.py").run()
+        app.session_state["download"] = True
+        app.run()
+        assert not app.exception, [e.value for e in app.exception]
+        assert dictionary(language)["download.open"] in [block.proto.popover.label for block in app.get("popover")]
+        names = OFFERED.get(page, OF_ANY)
+        about = f"llmcalc-{page}-llama-3-8b-n-layers-16"
+        files = [file for file in made if file.startswith(about)]
+        assert files == [*(f"{about}-{slug(name)}.csv" for name in names), f"{about}.json"]
+        assert not asked
+    assert made[f"{about}-{slug(names[0])}.csv"]() == as_csv(names[0], CONFIGURATIONS["preset"])
+    assert asked == [names[0]] * 2
+
+
+def test_a_pages_json_has_the_link_of_that_page(monkeypatch):
+    made = files_of(monkeypatch)
+    app = AppTest.from_file("../app.py", default_timeout=30)
+    app.query_params["batch_size"] = "3"
+    app.run()
+    app.session_state["download"] = True
+    app.run()
+    told = json.loads(made["llmcalc-explore-gpt-2-124m.json"]())
+    assert told["inputs"] == DEFAULTS | dict(configured("GPT-2 124M").base.values) | {"batch_size": 3}
+    assert "batch_size=3" in told["link"]
+    (copied,) = [code.value for code in app.sidebar.code]
+    assert told["link"] == copied
