@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import streamlit as st
@@ -27,7 +27,7 @@ OFFERED: Mapping[str, tuple[str, ...]] = {
 OF_ANY = ("components", "moments", "inference", "model_working")
 
 
-def download_menu(page: str, config: Configuration, link: str) -> None:
+def download_menu(page: str, config: Configuration, link: Callable[[], str]) -> None:
     """A menu of the page's tables, each a CSV file, and all of them as JSON; made when they are asked for."""
     names = OFFERED.get(page, OF_ANY)
     about = f"llmcalc-{page}-{slug(model_name(config))}"
@@ -40,7 +40,7 @@ def download_menu(page: str, config: Configuration, link: str) -> None:
             for name in names:
                 make, file = partial(as_csv, name, config), f"{about}-{slug(name)}.csv"
                 _button(w("download.csv", table=w(f"download.{name}")), make, file, "text/csv", ":material/table:")
-            whole = partial(as_json, names, config, link)
+            whole = partial(as_json, names, config, link())
             _button(w("download.json"), whole, f"{about}.json", "application/json", ":material/data_object:")
 
 

@@ -58,7 +58,7 @@ _WRITERS: dict[str, tuple[Callable[[Document], str], str, str]] = {
 _NOT_OF_A_RUN = ("lang", "model", "config", "compare")
 
 
-def report_menu(config: Configuration, link: str) -> None:
+def report_menu(config: Configuration, link: Callable[[], str]) -> None:
     """The report's two files to download, each made when it is asked for."""
     with st.expander(w("report.open"), key="report", on_change="rerun") as opened:
         if opened.open:
@@ -67,7 +67,7 @@ def report_menu(config: Configuration, link: str) -> None:
                 for form, (_, ending, kind) in _WRITERS.items():
                     st.download_button(
                         w(f"report.{form}"),
-                        in_this_language(functools.partial(_written, form, config, link)),
+                        in_this_language(functools.partial(_written, form, config, link())),
                         f"llmcalc-report-{slug(model_name(config))}.{ending}",
                         kind,
                         key=f"report_{form}",

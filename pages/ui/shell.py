@@ -77,7 +77,7 @@ def draw(page: Any) -> None:
 
 def _content(page: Any) -> None:
     page.run()
-    download_menu(page.url_path or PAGES[0], configuration(), link())
+    download_menu(page.url_path or PAGES[0], configuration(), link)
 
 
 def inside_app() -> None:
@@ -181,7 +181,7 @@ def sidebar(page: str) -> None:
         with st.expander(w("link.copy")):
             st.markdown(w("link.explained"))
             st.code(link(), language=None, wrap_lines=True)
-        report_menu(config, link())
+        report_menu(config, link)
     if st.session_state.get("link_repairs"):
         st.rerun()
 
