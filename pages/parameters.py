@@ -43,7 +43,7 @@ if counted := config.counted:
             "parameters.checked",
             by=f"`transformers {counted.transformers}: {counted.class_name}`",
             count=exact(counted.total),
-            difference=signed(parameters.value - counted.total) if parameters.value != counted.total else "0",
+            difference=signed(parameters.value - counted.total),
         )
     )
 

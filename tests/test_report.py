@@ -12,7 +12,7 @@ import pytest
 from configurations import CONFIGURATIONS, HOSTILE, configured, files_of
 from streamlit.testing.v1 import AppTest
 
-from llmcalc.accuracy import errors
+from llmcalc.accuracy import compared, errors
 from llmcalc.catalog.measured_steps import measured_steps
 from llmcalc.configuration import Configuration
 from llmcalc.inputs import INPUTS, link_parameters
@@ -21,7 +21,7 @@ from llmcalc.reference import formulas
 from llmcalc.symbols import SYMBOLS
 from llmcalc.tex import localized
 from pages.ui.document import Document, Line, Paragraph, Section, Table, bar, code, linked, math, plain, said
-from pages.ui.numbers import error_percent, exact, human
+from pages.ui.numbers import error_share, exact, human
 from pages.ui.report import report
 from pages.ui.report_html import html, mathml, terms
 from pages.ui.report_markdown import markdown
@@ -186,20 +186,15 @@ def test_a_report_says_what_was_changed_and_what_was_not():
     assert "Nothing was changed" in text_of(tree(html(document("preset", "en"))))
 
 
-@pytest.mark.parametrize(
-    ("name", "families"), [("mixture", {"mixtral"}), ("preset", {"gpt2", "nanogpt"}), ("encoder", set())]
-)
-def test_a_report_says_how_far_off_the_measured_steps_of_the_family_are(name, families):
+@pytest.mark.parametrize(("name", "family"), [("mixture", "mixtral"), ("preset", "nanogpt"), ("encoder", "bert")])
+def test_a_report_says_how_far_off_the_measured_steps_of_the_same_code_are(name, family):
     shown = text_of(tree(html(document(name, "en"))))
-    rows = [row for row in measured_steps() if row.family in families]
-    if not rows:
-        assert w("report.not_measured", families="bert") in shown
-        return
-    assert w("report.measured", count=exact(len(rows)), families=", ".join(sorted(families))) in shown
-    from llmcalc.accuracy import compared
-
+    rows = [row for row in measured_steps() if row.family == family]
+    assert (w("training.estimate") in shown) == (not rows)
+    assert (f"{len(rows)} training steps of {family} code" in shown.replace(" , ", ", ")) == bool(rows)
     for what in ("saved", "peak"):
-        assert error_percent(errors(map(compared, rows), "llmcalc", what).largest) in shown
+        assert not rows or error_share(errors(map(compared, rows), "llmcalc", what).largest) in shown
+    assert "46,702,792,704 parameters: difference 0." in text_of(tree(html(document("mixture", "en"))))
 
 
 def test_a_step_over_several_devices_is_told_with_its_layout():

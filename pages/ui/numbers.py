@@ -17,8 +17,8 @@ def exact(value: float) -> str:
 
 
 def signed(difference: float) -> str:
-    """Every digit of a difference, with its sign."""
-    return marked(f"{difference:+,}")
+    """Every digit of a difference, with its sign where there is one."""
+    return marked(f"{difference:+,}" if difference else "0")
 
 
 def percent(share: float) -> str:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from llmcalc.accuracy import of_family, errors
+from llmcalc.accuracy import errors, of_family
 from llmcalc.article import article_components, article_parameters, training_rule_of_thumb
 from llmcalc.catalog.accelerators import devices_by_memory
 from llmcalc.configuration import Configuration
