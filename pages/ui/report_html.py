@@ -39,7 +39,7 @@ th { color: var(--muted); font-weight: 600; font-size: 0.88rem; white-space: nor
 .working .name { font-weight: 600; }
 .formula { overflow-x: auto; padding: 0.1rem 0; }
 math { font-size: 1.05em; math-style: normal; }
-msup mfrac { font-size: 1.4em; }
+msup > :nth-child(2) mfrac { font-size: 1.4em; }
 @media (max-width: 40rem) { .bar { width: 4rem; } h1 { font-size: 1.5rem; }
   th, td { padding-right: 0.6rem; } .l { white-space: normal; min-width: 8rem; } }
 @media print { :root { color-scheme: light; } body { max-width: none; padding: 0; font-size: 10pt; }
