@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmcalc.catalog.formats import CACHE_FORMATS, WEIGHT_FORMATS
+from llmcalc.catalog.formats import CACHE_FORMATS
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import ARTICLE, SHAZEER_2019
+from llmcalc.techniques.quantization import stored_weights
 from llmcalc.transformer.model import Model
 
 
@@ -25,11 +26,12 @@ def kv_cache_memory(*, batch_size, cache_elements, bytes_per_element):
 def inference_memory(
     model: Model, *, batch_size: Any, seq_len: Any, weight_format: str = "bf16", cache_format: str = "bf16"
 ) -> Quantity:
-    """Weights and a full KV cache; formats are keys of the catalogue. Transient activations are not counted.
+    """Weights as they are stored, and a full KV cache; formats are those of the catalogue, which also says what of a
+    model each of them quantises. Transient activations are not counted.
 
     ``batch_size`` and ``seq_len`` may be arrays: then the result is a sweep.
     """
-    weights = model_memory(parameters=model.parameters(), bits_per_weight=WEIGHT_FORMATS[weight_format].bits)
+    weights = stored_weights(model, weight_format)
     cache = kv_cache_memory(
         batch_size=batch_size,
         cache_elements=model.kv_cache_elements(seq_len=seq_len),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmcalc.catalog.accelerators import ACCELERATORS
-from llmcalc.catalog.formats import CACHE_FORMATS, WEIGHT_FORMATS
+from llmcalc.catalog.formats import CACHE_FORMATS, STORED_FORMATS
 from llmcalc.catalog.models import models
 from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.catalog.precisions import PRECISIONS
@@ -247,7 +247,7 @@ _ALL: tuple[Input, ...] = (
     Choice(id="lora_targets", group="run", options=LORA_TARGETS, default="attention"),
     Choice(id="lora_base", group="run", options=LORA_BASES, default="same"),
     Choice(id="account", group="run", options=ACCOUNTS, default="corrected"),
-    Choice(id="weight_format", group="run", options=tuple(WEIGHT_FORMATS), default="bf16"),
+    Choice(id="weight_format", group="run", options=STORED_FORMATS, default="bf16"),
     Choice(id="cache_format", group="run", options=tuple(CACHE_FORMATS), default="bf16"),
     Real(id="cuda_context", group="run", low=0.0, high=2_000.0, default=450.0, step=10.0),
     Real(id="workspaces", group="run", low=0.0, high=500.0, default=17.0, step=1.0),

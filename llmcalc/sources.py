@@ -86,6 +86,7 @@ NARAYANAN_2021 = _arxiv(
     "Efficient Large-Scale Language Model Training on GPU Clusters Using Megatron-LM",
     "2104.04473",
 )
+CHOWDHERY_2022 = _arxiv("Chowdhery et al.", 2022, "PaLM: Scaling Language Modeling with Pathways", "2204.02311")
 REN_2021 = _arxiv("Ren et al.", 2021, "ZeRO-Offload: Democratizing Billion-Scale Model Training", "2101.06840")
 LIU_2023 = _arxiv(
     "Liu, Zaharia, Abbeel", 2023, "Ring Attention with Blockwise Transformers for Near-Infinite Context", "2310.01889"
@@ -116,6 +117,32 @@ FRANTAR_2023 = _arxiv(
     "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers",
     "2210.17323",
 )
+LIN_2023 = _arxiv("Lin et al.", 2023, "AWQ: Activation-aware Weight Quantization", "2306.00978")
+FRANTAR_ALISTARH_2023 = _arxiv(
+    "Frantar, Alistarh", 2023, "SparseGPT: Massive Language Models Can Be Accurately Pruned in One-Shot", "2301.00774"
+)
+MISHRA_2021 = _arxiv("Mishra et al.", 2021, "Accelerating Sparse Deep Neural Networks", "2104.08378")
+HAN_2015 = _arxiv(
+    "Han, Mao, Dally",
+    2015,
+    "Deep Compression: Compressing Deep Neural Networks with Pruning, Trained Quantization and Huffman Coding",
+    "1510.00149",
+)
+HINTON_2015 = _arxiv("Hinton, Vinyals, Dean", 2015, "Distilling the Knowledge in a Neural Network", "1503.02531")
+SANH_2019 = _arxiv("Sanh et al.", 2019, "DistilBERT, a distilled version of BERT", "1910.01108")
+MURALIDHARAN_2024 = _arxiv(
+    "Muralidharan et al.", 2024, "Compact Language Models via Pruning and Knowledge Distillation", "2407.14679"
+)
+SREENIVAS_2024 = _arxiv(
+    "Sreenivas et al.", 2024, "LLM Pruning and Distillation in Practice: The Minitron Approach", "2408.11796"
+)
+COMPRESSED_TENSORS = Work(
+    "Neural Magic",
+    2024,
+    "compressed-tensors: sparse and quantized tensors on disk",
+    "https://github.com/neuralmagic/compressed-tensors",
+)
+GPT_FAST = Work("PyTorch Labs", 2023, "gpt-fast", "https://github.com/pytorch-labs/gpt-fast")
 DAO_2022 = _arxiv("Dao et al.", 2022, "FlashAttention: Fast and Memory-Efficient Exact Attention", "2205.14135")
 MICIKEVICIUS_2022 = _arxiv("Micikevicius et al.", 2022, "FP8 Formats for Deep Learning", "2209.05433")
 MICIKEVICIUS_2018 = _arxiv("Micikevicius et al.", 2018, "Mixed Precision Training", "1710.03740")

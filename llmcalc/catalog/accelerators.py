@@ -1,7 +1,7 @@
-"""Accelerators: memory in bytes (marketing GB are 10⁹), bandwidth, dense matrix rate.
+"""Accelerators: memory in bytes (marketing GB are 10⁹), bandwidth, dense rates by number format.
 
 ``grade`` says how good the figures are: A read in the vendor's table, B in a secondary source, C where sources
-conflict.
+conflict; it is that of memory, bandwidth and the bf16 rate. A rate that was found in no table is None.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from llmcalc.units import GB
 
 @dataclass(frozen=True)
 class Accelerator:
-    """One device: ``memory`` in bytes, ``bandwidth`` in bytes/s, ``bf16_flops`` dense in FLOP/s (None: unknown)."""
+    """One device: ``memory`` in bytes, ``bandwidth`` in bytes/s, rates of dense products in FLOP/s (None: unknown, or
+    no such hardware). That of fp32 is without tensor cores, as PyTorch multiplies unless told otherwise."""
 
     id: str
     vendor: str
@@ -24,6 +25,14 @@ class Accelerator:
     watts: int | None
     grade: str
     source: Citation
+    fp32_flops: float | None = None
+    fp16_flops: float | None = None
+    fp8_flops: float | None = None
+
+    def peak_flops(self, format: str) -> float | None:
+        """The dense rate of products in a number format, in FLOP/s."""
+        rates = {"fp32": self.fp32_flops, "bf16": self.bf16_flops, "fp16": self.fp16_flops, "fp8": self.fp8_flops}
+        return rates[format]
 
 
 def _device(
@@ -34,37 +43,49 @@ def _device(
     watts: int | None,
     grade: str,
     source: Citation,
+    *,
+    fp32: float | None = None,
+    fp16: float | None = None,
+    fp8: float | None = None,
 ) -> Accelerator:
-    flops = None if bf16_tflops is None else bf16_tflops * 1e12
-    return Accelerator(id, source.work.authors, memory_gb * GB, bandwidth_gbps * 1e9, flops, watts, grade, source)
+    """A row from figures as they are printed, in TFLOPS. GPUs multiply in fp16 as fast as in bf16."""
+    if source.work in (NVIDIA, AMD) and fp16 is None:
+        fp16 = bf16_tflops
+    bf16_rate, fp32_rate, fp16_rate, fp8_rate = (
+        None if tflops is None else tflops * 1e12 for tflops in (bf16_tflops, fp32, fp16, fp8)
+    )
+    size, speed = memory_gb * GB, bandwidth_gbps * 1e9
+    return Accelerator(
+        id, source.work.authors, size, speed, bf16_rate, watts, grade, source, fp32_rate, fp16_rate, fp8_rate
+    )
 
 
 ACCELERATORS = {
     row.id: row
     for row in (
-        _device("H100 SXM", 80, 3350, 989, 700, "A", NVIDIA.at("H100 SXM")),
-        _device("H100 PCIe", 80, 2000, 756, 350, "A", NVIDIA.at("H100 PCIe")),
-        _device("H200 SXM", 141, 4800, 989, 700, "A", NVIDIA.at("H200 SXM")),
-        _device("B200", 180, 8000, 2250, 1000, "C", NVIDIA.at("B200")),
-        _device("GB200 per GPU", 186, 8000, 2250, 1200, "C", NVIDIA.at("GB200 per GPU")),
-        _device("B300", 288, 8000, 2250, 1200, "C", NVIDIA.at("B300")),
-        _device("A100 40GB SXM", 40, 1555, 312, 400, "A", NVIDIA.at("A100 40GB SXM")),
-        _device("A100 80GB SXM", 80, 2039, 312, 400, "A", NVIDIA.at("A100 80GB SXM")),
-        _device("A100 80GB PCIe", 80, 1935, 312, 300, "A", NVIDIA.at("A100 80GB PCIe")),
+        _device("H100 SXM", 80, 3350, 989, 700, "A", NVIDIA.at("H100 SXM"), fp32=67, fp8=1979),
+        _device("H100 PCIe", 80, 2000, 756, 350, "A", NVIDIA.at("H100 PCIe"), fp32=51, fp8=1513),
+        _device("H200 SXM", 141, 4800, 989, 700, "A", NVIDIA.at("H200 SXM"), fp32=67, fp8=1979),
+        _device("B200", 180, 8000, 2250, 1000, "C", NVIDIA.at("B200"), fp32=80, fp8=4500),
+        _device("GB200 per GPU", 186, 8000, 2250, 1200, "C", NVIDIA.at("GB200 per GPU"), fp8=4500),
+        _device("B300", 288, 8000, 2250, 1200, "C", NVIDIA.at("B300"), fp8=4500),
+        _device("A100 40GB SXM", 40, 1555, 312, 400, "A", NVIDIA.at("A100 40GB SXM"), fp32=19.5),
+        _device("A100 80GB SXM", 80, 2039, 312, 400, "A", NVIDIA.at("A100 80GB SXM"), fp32=19.5),
+        _device("A100 80GB PCIe", 80, 1935, 312, 300, "A", NVIDIA.at("A100 80GB PCIe"), fp32=19.5),
         _device("A10", 24, 600, 125, 150, "B", NVIDIA.at("A10")),
-        _device("L4", 24, 300, 121, 72, "A", NVIDIA.at("L4")),
-        _device("L40S", 48, 864, 362, 350, "A", NVIDIA.at("L40S")),
-        _device("V100 32GB SXM2", 32, 900, None, 300, "A", NVIDIA.at("V100 32GB SXM2")),
-        _device("T4", 16, 320, None, 70, "A", NVIDIA.at("T4")),
+        _device("L4", 24, 300, 121, 72, "A", NVIDIA.at("L4"), fp32=30.3, fp8=242),
+        _device("L40S", 48, 864, 362, 350, "A", NVIDIA.at("L40S"), fp32=91.6, fp8=733),
+        _device("V100 32GB SXM2", 32, 900, None, 300, "A", NVIDIA.at("V100 32GB SXM2"), fp32=15.7, fp16=125),
+        _device("T4", 16, 320, None, 70, "A", NVIDIA.at("T4"), fp32=8.1, fp16=65),
         _device("RTX 3090", 24, 936, 71, 350, "B", NVIDIA.at("RTX 3090")),
-        _device("RTX 4090", 24, 1008, 165, 450, "B", NVIDIA.at("RTX 4090")),
-        _device("RTX 5090", 32, 1792, 210, 575, "B", NVIDIA.at("RTX 5090")),
-        _device("RTX 6000 Ada", 48, 960, 364, 300, "C", NVIDIA.at("RTX 6000 Ada")),
+        _device("RTX 4090", 24, 1008, 165, 450, "B", NVIDIA.at("RTX 4090"), fp32=82.6, fp8=330),
+        _device("RTX 5090", 32, 1792, 210, 575, "B", NVIDIA.at("RTX 5090"), fp32=104.8, fp8=419),
+        _device("RTX 6000 Ada", 48, 960, 364, 300, "C", NVIDIA.at("RTX 6000 Ada"), fp8=728),
         _device("MI250X", 128, 3277, 383, 560, "A", AMD.at("MI250X")),
-        _device("MI300X", 192, 5300, 1307, 750, "A", AMD.at("MI300X")),
-        _device("MI325X", 256, 6000, 1307, 1000, "A", AMD.at("MI325X")),
-        _device("MI355X", 288, 8000, 2500, 1400, "C", AMD.at("MI355X")),
-        _device("Gaudi 3", 128, 3700, 1835, 900, "A", INTEL.at("Gaudi 3")),
+        _device("MI300X", 192, 5300, 1307, 750, "A", AMD.at("MI300X"), fp8=2614),
+        _device("MI325X", 256, 6000, 1307, 1000, "A", AMD.at("MI325X"), fp8=2614),
+        _device("MI355X", 288, 8000, 2500, 1400, "C", AMD.at("MI355X"), fp8=5000),
+        _device("Gaudi 3", 128, 3700, 1835, 900, "A", INTEL.at("Gaudi 3"), fp8=1835),
         _device("TPU v5e", 16, 819, 197, None, "A", GOOGLE_TPU.at("TPU v5e")),
         _device("TPU v5p", 95, 2765, 459, None, "A", GOOGLE_TPU.at("TPU v5p")),
         _device("TPU v6e", 32, 1638, 918, None, "A", GOOGLE_TPU.at("TPU v6e")),

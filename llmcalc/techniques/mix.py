@@ -1,0 +1,214 @@
+"""From the plain training step to the one that was set up, switch by switch: what each does to memory and to time.
+
+The plain step: the same model, sequences and tokens in fp32 at once on one device, attention that stores its matrix,
+AdamW as PyTorch runs it, nothing recomputed. Switches are thrown in one fixed order; another would share the same
+difference out differently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Any
+
+from llmcalc.devices.layout import Layout
+from llmcalc.devices.rank import RankMemory, rank_memory
+from llmcalc.quantity import Quantity, formula, total
+from llmcalc.sources import CHOWDHERY_2022, PYTORCH
+from llmcalc.step.run import TrainingRun
+from llmcalc.step.step import training_step
+from llmcalc.techniques.time import Hardware, missing_rate, step_time
+from llmcalc.transformer.model import Model
+
+
+@formula(r"\Delta M", "bytes", PYTORCH.at("torch.cuda.max_memory_allocated, of both steps"))
+def memory_change(*, after_bytes, before_bytes):
+    """What a switch adds to the peak of the device that needs most; less than nothing where it saves."""
+    return after_bytes - before_bytes
+
+
+@formula(r"\Delta t", "s", CHOWDHERY_2022.at("sec. 4.1, of both steps"))
+def time_change(*, after_seconds, before_seconds):
+    """What a switch adds to the time of a step; less than nothing where it saves."""
+    return after_seconds - before_seconds
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How a step is run and laid out over devices."""
+
+    run: TrainingRun
+    layout: Layout
+
+
+def _of_run(*names: str) -> Callable[[Setup, Setup], Setup]:
+    """Takes some fields of the run over from the step that was set up."""
+
+    def throw(setup: Setup, chosen: Setup) -> Setup:
+        return replace(setup, run=replace(setup.run, **{name: getattr(chosen.run, name) for name in names}))
+
+    return throw
+
+
+def _of_layout(*names: str) -> Callable[[Setup, Setup], Setup]:
+    def throw(setup: Setup, chosen: Setup) -> Setup:
+        return replace(setup, layout=replace(setup.layout, **{name: getattr(chosen.layout, name) for name in names}))
+
+    return throw
+
+
+def _micro_batches(setup: Setup, chosen: Setup) -> Setup:
+    """The same sequences in several micro-batches, one after the other."""
+    n = chosen.run.gradient_accumulation
+    return replace(setup, run=replace(setup.run, gradient_accumulation=n, batch_size=setup.run.batch_size // n))
+
+
+def _data_parallel(setup: Setup, chosen: Setup) -> Setup:
+    """The same sequences shared out among copies of the model."""
+    n = chosen.layout.data_parallel
+    run = replace(setup.run, batch_size=setup.run.batch_size // n)
+    return Setup(run, replace(setup.layout, data_parallel=n))
+
+
+SWITCHES: dict[str, Callable[[Setup, Setup], Setup]] = {
+    "precision": _of_run("precision"),
+    "attention": _of_run("attention"),
+    "recompute": _of_run("recompute"),
+    "loss": _of_run("loss", "keep_logits"),
+    "optimizer": _of_run("optimizer", "set_to_none"),
+    "lora": _of_run("lora_rank", "lora_targets", "lora_base"),
+    "micro_batches": _micro_batches,
+    "data_parallel": _data_parallel,
+    "zero": _of_layout("zero_stage"),
+    "tensor_parallel": _of_layout("tensor_parallel", "sequence_parallel"),
+    "pipeline_parallel": _of_layout("pipeline_parallel", "interleave"),
+    "context_parallel": _of_layout("context_parallel"),
+    "expert_parallel": _of_layout("expert_parallel"),
+    "offload": _of_layout("offload_optimizer"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Account:
+    """Peak of the device that needs most, and time of the step, which is None where it cannot be estimated."""
+
+    peak: Quantity
+    time: Quantity | None
+
+
+@dataclass(frozen=True, eq=False)
+class Bar:
+    """What one switch does. ``id`` is a key of `SWITCHES`."""
+
+    id: str
+    before: Account
+    after: Account
+
+    @cached_property
+    def memory(self) -> Quantity:
+        """What it adds to the peak."""
+        change = memory_change(after_bytes=self.after.peak.value, before_bytes=self.before.peak.value)
+        return change.named(f"change_{self.id}")
+
+    @cached_property
+    def time(self) -> Quantity | None:
+        """What it adds to the time of a step."""
+        before, after = self.before.time, self.after.time
+        if before is None or after is None:
+            return None
+        return time_change(after_seconds=after.value, before_seconds=before.value).named(f"change_{self.id}")
+
+
+@dataclass(frozen=True, eq=False)
+class Mix:
+    """The way from the plain step of a model to the one that was set up.
+
+    ``counted`` is the model whose parameters are counted, where ``model`` only stands in for its layers.
+    """
+
+    model: Model
+    counted: Model
+    chosen: Setup
+    hardware: Hardware
+
+    @cached_property
+    def plain_setup(self) -> Setup:
+        """The plain step: all sequences of a step at once on one device."""
+        run = self.chosen.run
+        sequences = run.batch_size * run.gradient_accumulation * self.chosen.layout.data_parallel
+        plain = TrainingRun(
+            batch_size=sequences,
+            seq_len=run.seq_len,
+            dropout=run.dropout,
+            precision="fp32",
+            attention="eager",
+            optimizer="adamw_foreach",
+            loss="plain",
+        )
+        return Setup(plain, Layout())
+
+    @cached_property
+    def plain(self) -> Account:
+        """Memory and time of the plain step."""
+        return self._account(self.plain_setup)
+
+    @cached_property
+    def bars(self) -> tuple[Bar, ...]:
+        """One bar for each switch that is set otherwise than in the plain step, in the order of `SWITCHES`."""
+        found, setup, before = [], self.plain_setup, self.plain
+        for id, throw in SWITCHES.items():
+            thrown = throw(setup, _without_idle_settings(self.chosen))
+            if thrown != setup:
+                setup, after = thrown, self._account(thrown)
+                found.append(Bar(id, before, after))
+                before = after
+        return tuple(found)
+
+    @property
+    def result(self) -> Account:
+        """Memory and time of the step that was set up."""
+        return self.bars[-1].after if self.bars else self.plain
+
+    @cached_property
+    def memory(self) -> Quantity:
+        """The peak that was arrived at, as the plain one and what each switch adds."""
+        return total("mixed_peak", r"M_\text{mix}", self.plain.peak.named("plain_peak"), *(b.memory for b in self.bars))
+
+    @cached_property
+    def time(self) -> Quantity | None:
+        """The time that was arrived at, as the plain one and what each switch adds; None where one is not known."""
+        changes = [bar.time for bar in self.bars]
+        if self.plain.time is None or None in changes:
+            return None
+        return total("mixed_time", r"t_\text{mix}", self.plain.time.named("plain_time"), *filter(None, changes))
+
+    @property
+    def without_rate(self) -> str | None:
+        """The number format in which the device's rate is not known, if that is why there is no time."""
+        setups = (self.plain_setup, self.chosen)
+        return next((name for setup in setups if (name := missing_rate(setup.run, self.hardware))), None)
+
+    def _account(self, setup: Setup) -> Account:
+        rank = _rank(self.model, self.counted, setup)
+        alone = setup.layout.devices == 1 and not setup.layout.offload_optimizer
+        peak = _peak_alone(self.model, self.counted, setup.run) if alone else rank.peak
+        return Account(peak, step_time(self.counted, setup.run, setup.layout, rank, self.hardware))
+
+
+@lru_cache(maxsize=256)
+def _rank(model: Model, counted: Model, setup: Setup) -> RankMemory:
+    return rank_memory(model, setup.run, setup.layout, counted=counted)
+
+
+@lru_cache(maxsize=256)
+def _peak_alone(model: Model, counted: Model, run: TrainingRun) -> Quantity:
+    return training_step(model, run, counted=counted).peak
+
+
+def _without_idle_settings(setup: Setup) -> Setup:
+    """The setup with what has no effect as it is by default: LoRA's settings without LoRA, and the like."""
+    run, layout = setup.run, setup.layout
+    idle: dict[str, Any] = {} if run.lora_rank else {"lora_targets": "attention", "lora_base": "same"}
+    sharing = {} if layout.tensor_parallel > 1 else {"sequence_parallel": False}
+    return Setup(replace(run, **idle), replace(layout, **sharing))

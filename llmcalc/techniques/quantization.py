@@ -1,0 +1,175 @@
+"""A model's weights as they are stored in a number format: what of it is quantised, and what is not.
+
+Formats for linear layers (bitsandbytes, GPTQ, AWQ, fp8, microscaling) leave embeddings, head, norms, biases, learned
+positions and routers in 16 bits. llama.cpp's files quantise embeddings and head too, and keep the rest in 32.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+
+from llmcalc.catalog.formats import WEIGHT_FORMATS, NumberFormat
+from llmcalc.quantity import Quantity, formula, total
+from llmcalc.sources import DETTMERS_2023, GGUF
+from llmcalc.techniques.gguf import Place, embedding_format, head_format, matrix_format
+from llmcalc.transformer.attention import Attention
+from llmcalc.transformer.embedding import TokenEmbedding
+from llmcalc.transformer.experts import Experts
+from llmcalc.transformer.head import Head
+from llmcalc.transformer.model import Model
+from llmcalc.transformer.part import Part
+
+
+@formula(r"M_\text{quantised}", "bytes", DETTMERS_2023.at("sec. 3"))
+def quantized_memory(*, parameters, bits_per_weight):
+    """Weights that are quantised: bits for each, its share of scales and zero points included, by eight."""
+    return parameters * bits_per_weight / 8
+
+
+@formula(r"M_\text{kept}", "bytes", GGUF.at("src/llama-quant.cpp"))
+def unquantized_memory(*, parameters, bits_per_weight):
+    """Weights that stay as they are: too few to matter, or too sensitive."""
+    return parameters * bits_per_weight / 8
+
+
+# The sides that a linear layer reads from, by the formula that counts its weights: how wide its rows are
+_READS: Mapping[str, tuple[str, ...]] = {
+    "query_parameters": ("d_model",),
+    "key_parameters": ("d_model",),
+    "value_parameters": ("d_model",),
+    "output_parameters": ("n_heads", "d_head"),
+    "attention_gate_parameters": ("d_model",),
+    "latent_query_parameters": ("d_model",),
+    "query_down_parameters": ("d_model",),
+    "query_up_parameters": ("q_lora_rank",),
+    "key_value_down_parameters": ("d_model",),
+    "key_value_up_parameters": ("kv_lora_rank",),
+    "latent_output_parameters": ("n_heads", "d_value"),
+    "up_parameters": ("d_model",),
+    "gate_parameters": ("d_model",),
+    "down_parameters": ("d_ff",),
+}
+_JOINED = ("query", "key", "value")  # one matrix where a family's code computes them in one product
+GROUPS = ("whole", "layers", "embedding", "head", "rest")
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """``numbers`` in rows ``width`` wide; ``role`` is "query", "down" …"""
+
+    role: str
+    width: int
+    numbers: int
+
+
+@lru_cache(maxsize=1024)
+def linear_matrices(part: Part) -> tuple[Matrix, ...]:
+    """The linear layers of a part of a layer; those of experts all together."""
+    if isinstance(part, Experts):
+        return tuple(Matrix(m.role, m.width, part.n_experts * m.numbers) for m in linear_matrices(part.expert))
+    return tuple(
+        Matrix(q.formula_id.removesuffix("_parameters").removeprefix("latent_"), width, q.value)
+        for q in part.parameters().parts
+        if (sides := _READS.get(q.formula_id)) and (width := prod(int(q.inputs[side].value) for side in sides))
+    )
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How many numbers of each of the `GROUPS` a model keeps in which format, and how many bits they take."""
+
+    numbers: Mapping[tuple[str, str], int]
+    bits: Mapping[tuple[str, str], float]
+
+    def of_group(self, group: str) -> tuple[int, float]:
+        """Numbers of a group, and bits each takes on average."""
+        n = sum(count for (of, _), count in self.numbers.items() if of == group)
+        return n, sum(bits for (of, _), bits in self.bits.items() if of == group) / max(n, 1)
+
+    def formats_of(self, group: str) -> tuple[str, ...]:
+        """The formats that a group is in, most used first."""
+        found = {name: n for (of, name), n in self.numbers.items() if of == group and n}
+        return tuple(sorted(found, key=lambda name: -found[name]))
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Bits on average over the whole model."""
+        return sum(self.bits.values()) / sum(self.numbers.values())
+
+
+@lru_cache(maxsize=256)
+def stored(model: Model, name: str) -> Stored:
+    """What is in which format where the model is stored in the format, or the file of llama.cpp's, of that name."""
+    numbers: Counter[tuple[str, str]] = Counter()
+    bits: Counter[tuple[str, str]] = Counter()
+    for group, count, width, format in _pieces(model, name):
+        numbers[group, format.id] += count
+        bits[group, format.id] += count * format.bits_in_rows_of(width)
+    return Stored(numbers, bits)
+
+
+def stored_weights(model: Model, name: str) -> Quantity:
+    """Bytes of a model's weights in that format: what is quantised, and what is not, one by one."""
+    kept = stored(model, name)
+    parts = []
+    for group in GROUPS:
+        n, bits = kept.of_group(group)
+        if n:
+            memory = unquantized_memory if set(kept.formats_of(group)) <= {"fp32", "bf16"} else quantized_memory
+            parts.append(memory(parameters=n, bits_per_weight=bits).named(f"stored_{group}"))
+    return total("model_memory", r"M_\text{model}", *parts)
+
+
+def _pieces(model: Model, name: str) -> Iterator[tuple[str, int, int, NumberFormat]]:
+    """Every piece of the model: its group, how many numbers, how wide its rows are, and its format."""
+    format, whole = WEIGHT_FORMATS.get(name), model.parameters().value
+    if format and format.stored == "all":
+        yield "whole", whole, 1, format
+        return
+    in_file = format is None or format.stored == "gguf"
+    counted = 0
+    for piece in _in_file(model, name) if in_file else _linear(model, WEIGHT_FORMATS[name]):
+        counted += piece[1]
+        yield piece
+    yield "rest", whole - counted, 1, WEIGHT_FORMATS["fp32" if in_file else "bf16"]
+
+
+def _linear(model: Model, format: NumberFormat) -> Iterator[tuple[str, int, int, NumberFormat]]:
+    for block, count in model.blocks:
+        for part in block.parts:
+            for m in linear_matrices(part):
+                yield "layers", count * m.numbers, m.width, format
+    for group, n, width in _tables(model):
+        yield group, n, width, WEIGHT_FORMATS["bf16"]
+
+
+def _tables(model: Model) -> Iterator[tuple[str, int, int]]:
+    """The token embedding, and a head of its own: numbers and width of rows."""
+    for part in (*model.front, *model.back):
+        if isinstance(part, TokenEmbedding):
+            yield "embedding", part.vocab_size * part.d_model, part.d_model
+        if isinstance(part, Head) and part.matrix:
+            yield "head", part.vocab_size * part.d_model, part.d_model
+
+
+def _in_file(model: Model, name: str) -> Iterator[tuple[str, int, int, NumberFormat]]:
+    joined = model.code is not None and model.code.joined_projections != "no"
+    layers = model.layers()
+    for i, block in enumerate(layers):
+        attention = next((p for p in block.parts if isinstance(p, Attention)), None)
+        sharing = attention.n_heads // attention.n_kv_heads if attention else 1
+        n_experts = max((p.n_experts for p in block.parts if isinstance(p, Experts)), default=1)
+        for part in block.parts:
+            for m in linear_matrices(part):
+                role = "joined" if joined and m.role in _JOINED else m.role
+                place = Place(role, i, len(layers), sharing, n_experts)
+                yield "layers", m.numbers, m.width, matrix_format(name, place, m.width)
+    tables = list(_tables(model))
+    tied = all(group != "head" for group, _, _ in tables)
+    for group, n, width in tables:
+        of = head_format if group == "head" or tied else embedding_format
+        yield group, n, width, of(name, width)
