@@ -28,6 +28,9 @@ from llmcalc.step.overhead import Overhead
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.simulation import is_simulated
 from llmcalc.step.step import Step, peak_sweep, training_step
+from llmcalc.techniques.distillation import Distillation
+from llmcalc.techniques.mix import Mix, Setup
+from llmcalc.techniques.time import Hardware
 from llmcalc.transformer.dimensions import Dimensions, plain_sizes
 from llmcalc.transformer.model import Model
 from llmcalc.units import human
@@ -238,6 +241,26 @@ class Configuration:
     def inference(self) -> Quantity:
         """Memory of inference with a full cache."""
         return self.inference_of(self.values["batch_size"], self.values["seq_len"])
+
+    # Techniques
+
+    @cached_property
+    def mix(self) -> Mix:
+        """The way from the plain training step to the one that was set up."""
+        values = self.values
+        hardware = Hardware(self.accelerator, values["utilization"], values["link_bandwidth"], values["host_bandwidth"])
+        return Mix(self._run_as, self.model, Setup(self.run, self.layout), hardware)
+
+    @cached_property
+    def student(self) -> Configuration:
+        """The model of the library that this one is distilled into, run as this one is."""
+        id = self.values["student"]
+        return Configuration({**self.values, "model": id, **base(id).values})
+
+    @cached_property
+    def distillation(self) -> Distillation:
+        """The student's training step with this model as its teacher, on one device."""
+        return Distillation(self.student.step, self.model, self.values["weight_format"])
 
     @property
     def accelerator(self) -> Accelerator:

@@ -19,6 +19,7 @@ from llmcalc.catalog.precisions import PRECISIONS
 from llmcalc.catalog.presets import PRESETS
 from llmcalc.errors import InputError
 from llmcalc.step.run import ATTENTIONS, LORA_BASES, LORA_TARGETS, LOSSES, RECOMPUTATIONS
+from llmcalc.techniques.pruning import PRUNINGS
 from llmcalc.transformer.dimensions import POSITIONS
 from llmcalc.transformer.norm import NORMS
 
@@ -26,9 +27,12 @@ LINK_VERSION = 2
 PURPOSES = ("training", "inference")  # what has to fit into a device's memory
 ACCOUNTS = ("corrected", "article")  # whose formulas the memory of a step is computed with
 PASTED = "config.json"
-# Every model that one can start from: shapes of the plain decoder, the library (presets cover GPT-2 and GPT-3), a paste
-_COVERED = {preset.group for preset in PRESETS.values()}
-MODELS = (*PRESETS, *(row.name for row in models().values() if row.group not in _COVERED), PASTED)
+# Every model that one can start from: shapes of the plain decoder, all else of the library, a paste
+_PRESET_NAMES = {name.lower() for name in PRESETS}
+MODELS = (*PRESETS, *(row.name for row in models().values() if row.name.lower() not in _PRESET_NAMES), PASTED)
+# What a model can be distilled into, and which technique is looked at
+STUDENTS = tuple(model for model in MODELS if model != PASTED)
+TECHNIQUES = ("mix", "quantization", "cache", "pruning", "distillation")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,6 +277,14 @@ _ALL: tuple[Input, ...] = (
     Integer(id="n_devices", group="cluster", low=1, high=16_384, default=64),
     Integer(id="node_size", group="cluster", low=1, high=1_024, default=8),
     Integer(id="global_batch", group="cluster", low=1, high=1_000_000, default=None),
+    # techniques that save memory or time, and how fast the devices are
+    Choice(id="technique", group="techniques", options=TECHNIQUES, default="mix"),
+    Choice(id="pruning", group="techniques", options=PRUNINGS, default="unstructured"),
+    Real(id="pruned", group="techniques", low=0.0, high=95.0, default=50.0, step=5.0),
+    Choice(id="student", group="techniques", options=STUDENTS, default="DistilGPT2 82M"),
+    Real(id="utilization", group="techniques", low=1.0, high=100.0, default=40.0, step=1.0),
+    Real(id="link_bandwidth", group="techniques", low=1.0, high=2_000.0, default=450.0, step=1.0),
+    Real(id="host_bandwidth", group="techniques", low=1.0, high=1_000.0, default=50.0, step=1.0),
     # what the present model is compared with
     Text(id="compare", group="comparison", longest=20_000),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 KiB, MiB, GiB, TiB, PiB, EiB = (2 ** (10 * power) for power in range(1, 7))
@@ -100,7 +101,7 @@ def parse_bytes(text: str) -> float:
     return float(match[1].replace(",", "").replace("_", "")) * factors[match[2].lower()]
 
 
-def _scaled(value: float, scale: list[tuple[int, str]], bare: str) -> str:
+def _scaled(value: float, scale: Sequence[tuple[float, str]], bare: str) -> str:
     for factor, suffix in scale:
         if abs(value) >= factor * 0.9995:
             return f"{_three(value / factor)}{suffix}"

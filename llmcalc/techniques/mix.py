@@ -8,7 +8,7 @@ difference out differently.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -99,9 +99,11 @@ class Account:
 
 @dataclass(frozen=True, eq=False)
 class Bar:
-    """What one switch does. ``id`` is a key of `SWITCHES`."""
+    """What one switch does. ``id`` is a key of `SWITCHES`; ``settings`` are the inputs that it moves, with their values
+    before and after."""
 
     id: str
+    settings: tuple[tuple[str, Any, Any], ...]
     before: Account
     after: Account
 
@@ -160,9 +162,9 @@ class Mix:
         for id, throw in SWITCHES.items():
             thrown = throw(setup, _without_idle_settings(self.chosen))
             if thrown != setup:
-                setup, after = thrown, self._account(thrown)
-                found.append(Bar(id, before, after))
-                before = after
+                after = self._account(thrown)
+                found.append(Bar(id, _moved(setup, thrown), before, after))
+                setup, before = thrown, after
         return tuple(found)
 
     @property
@@ -194,6 +196,13 @@ class Mix:
         alone = setup.layout.devices == 1 and not setup.layout.offload_optimizer
         peak = _peak_alone(self.model, self.counted, setup.run) if alone else rank.peak
         return Account(peak, step_time(self.counted, setup.run, setup.layout, rank, self.hardware))
+
+
+def _moved(before: Setup, after: Setup) -> tuple[tuple[str, Any, Any], ...]:
+    """The inputs that differ; the batch, which follows from the others, is not told."""
+    pairs: list[tuple[Any, Any]] = [(before.run, after.run), (before.layout, after.layout)]
+    found = [(f.name, getattr(a, f.name), getattr(b, f.name)) for a, b in pairs for f in fields(a)]
+    return tuple((name, was, is_now) for name, was, is_now in found if was != is_now and name != "batch_size")
 
 
 @lru_cache(maxsize=256)

@@ -20,7 +20,7 @@ from llmcalc.transformer.attention import Attention
 from llmcalc.transformer.embedding import TokenEmbedding
 from llmcalc.transformer.experts import Experts
 from llmcalc.transformer.head import Head
-from llmcalc.transformer.model import Model
+from llmcalc.transformer.model import Block, Model
 from llmcalc.transformer.part import Part
 
 
@@ -67,10 +67,14 @@ class Matrix:
 
 
 @lru_cache(maxsize=1024)
-def linear_matrices(part: Part) -> tuple[Matrix, ...]:
-    """The linear layers of a part of a layer; those of experts all together."""
+def linear_matrices(block: Block) -> tuple[Matrix, ...]:
+    """The linear layers of a layer; those of its experts all together."""
+    return tuple(matrix for part in block.parts for matrix in _of_part(part))
+
+
+def _of_part(part: Part) -> tuple[Matrix, ...]:
     if isinstance(part, Experts):
-        return tuple(Matrix(m.role, m.width, part.n_experts * m.numbers) for m in linear_matrices(part.expert))
+        return tuple(Matrix(m.role, m.width, part.n_experts * m.numbers) for m in _of_part(part.expert))
     return tuple(
         Matrix(q.formula_id.removesuffix("_parameters").removeprefix("latent_"), width, q.value)
         for q in part.parameters().parts
@@ -105,10 +109,11 @@ class Stored:
 def stored(model: Model, name: str) -> Stored:
     """What is in which format where the model is stored in the format, or the file of llama.cpp's, of that name."""
     numbers: Counter[tuple[str, str]] = Counter()
-    bits: Counter[tuple[str, str]] = Counter()
+    bits: dict[tuple[str, str], float] = {}
     for group, count, width, format in _pieces(model, name):
         numbers[group, format.id] += count
-        bits[group, format.id] += count * format.bits_in_rows_of(width)
+        more = count * format.bits_in_rows_of(width)
+        bits[group, format.id] = bits.get((group, format.id), 0) + more
     return Stored(numbers, bits)
 
 
@@ -140,9 +145,8 @@ def _pieces(model: Model, name: str) -> Iterator[tuple[str, int, int, NumberForm
 
 def _linear(model: Model, format: NumberFormat) -> Iterator[tuple[str, int, int, NumberFormat]]:
     for block, count in model.blocks:
-        for part in block.parts:
-            for m in linear_matrices(part):
-                yield "layers", count * m.numbers, m.width, format
+        for m in linear_matrices(block):
+            yield "layers", count * m.numbers, m.width, format
     for group, n, width in _tables(model):
         yield group, n, width, WEIGHT_FORMATS["bf16"]
 
@@ -163,11 +167,10 @@ def _in_file(model: Model, name: str) -> Iterator[tuple[str, int, int, NumberFor
         attention = next((p for p in block.parts if isinstance(p, Attention)), None)
         sharing = attention.n_heads // attention.n_kv_heads if attention else 1
         n_experts = max((p.n_experts for p in block.parts if isinstance(p, Experts)), default=1)
-        for part in block.parts:
-            for m in linear_matrices(part):
-                role = "joined" if joined and m.role in _JOINED else m.role
-                place = Place(role, i, len(layers), sharing, n_experts)
-                yield "layers", m.numbers, m.width, matrix_format(name, place, m.width)
+        for m in linear_matrices(block):
+            role = "joined" if joined and m.role in _JOINED else m.role
+            place = Place(role, i, len(layers), sharing, n_experts)
+            yield "layers", m.numbers, m.width, matrix_format(name, place, m.width)
     tables = list(_tables(model))
     tied = all(group != "head" for group, _, _ in tables)
     for group, n, width in tables:

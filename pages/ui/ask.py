@@ -148,3 +148,31 @@ def _named_choice(declared: Choice, default: str, common: dict[str, Any]) -> str
 def _move(input_id: str, seen_key: str) -> None:
     """The control that is seen was moved: so is the input."""
     st.session_state[input_id] = st.session_state[seen_key]
+
+
+def twin(input_id: str) -> None:
+    """Another control of an input, beside the chart that it moves: it shows the input's value, and moves the input."""
+    declared, key = INPUTS[input_id], f"{input_id}_twin"
+    st.session_state[key] = _set(input_id, defaults()[input_id])
+    common: dict[str, Any] = {
+        "label": label(declared),
+        "key": key,
+        "help": w(f"inputs.{input_id}.help"),
+        "on_change": _move,
+        "args": (input_id, key),
+    }
+    match declared:
+        case Choice() if f"options.{input_id}.{declared.default}" in words():
+            names = {option: w(f"options.{input_id}.{option}") for option in declared.options}
+            st.segmented_control(options=declared.options, format_func=names.__getitem__, required=True, **common)
+        case Choice() if len(declared.options) <= 3:
+            st.segmented_control(options=declared.options, required=True, **common)
+        case Choice():
+            st.selectbox(options=declared.options, **common)
+        case Real():
+            bounds = {"min_value": declared.low, "max_value": declared.high, "step": declared.step}
+            st.slider(format="%g", **bounds, **common)
+        case Integer():
+            st.number_input(min_value=declared.low, max_value=declared.high, **common)
+        case Switch():
+            st.toggle(**common)

@@ -21,6 +21,11 @@ def signed(difference: float) -> str:
     return marked(f"{difference:+,}" if difference else "0")
 
 
+def change(difference: float, unit: str) -> str:
+    """A difference for people, with its sign: +1.2 GiB, −30 ms."""
+    return f"{'+' if difference > 0 else '−' if difference < 0 else '±'}{human(abs(difference), unit)}"
+
+
 def percent(share: float) -> str:
     """A share in per cent, to a tenth."""
     return marked(f"{share:.1%}")

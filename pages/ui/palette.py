@@ -34,6 +34,7 @@ COLOURS = {
     "kv_cache": "#D55E00|#F07F2E",
     "in_flight": "#E8C37A|#8A6A1F",
     "communication": "#56B4E9|#2F7FB8",
+    "teacher": "#4D3B1F|#7D6B4B",
 }
 
 # Terms of the memory of a step, by the component that is drawn for them; a term not named here is its own component.
@@ -45,6 +46,15 @@ COMPONENT_OF = {
     "held_logits": "logits",
     "logits_gradient": "logits",
     "rounding": "inputs",
+    "stored_whole": "weights",
+    "stored_layers": "weights",
+    "stored_embedding": "embedding",
+    "stored_head": "head",
+    "stored_rest": "norm",
+    "teacher_weights": "teacher",
+    "teacher_layer": "teacher",
+    "teacher_logits": "logits",
+    "soft_targets": "logits",
 }
 
 MARK = "#C1272D|#FF6B6B"  # what belongs to the reader: the device's memory, the present configuration

@@ -35,10 +35,10 @@ from pages.ui.report import report_menu
 from pages.ui.words import speak, w
 
 PAGES = (
-    *("explore", "parameters", "training", "fits", "cluster"),
+    *("explore", "parameters", "training", "fits", "cluster", "techniques"),
     *("compare", "scaling", "article", "accuracy", "method"),
 )
-OPEN_GROUP = {"training": "run", "fits": "fits", "cluster": "cluster", "scaling": "scaling"}
+OPEN_GROUP = {"training": "run", "fits": "fits", "cluster": "cluster", "scaling": "scaling", "techniques": "techniques"}
 HOST_KEYS = ("embed", "embed_options")
 # Seconds that the page is ahead of the controls, so that it is sent, and its first chart drawn, before they come: a
 # script that goes on keeps Streamlit's sending thread from its turn, and a browser lays out all that waits for it.
@@ -172,7 +172,7 @@ def sidebar(page: str) -> None:
         for declared in (*in_group("shape"), *in_group("size")):
             ask(declared.id)
             _problems_beside(declared.id, problems)
-        for group in ("architecture", "run", "fits", "devices", "cluster", "scaling", "comparison"):
+        for group in ("architecture", "run", "fits", "devices", "cluster", "techniques", "scaling", "comparison"):
             with st.expander(w(f"sidebar.{group}"), expanded=group == OPEN_GROUP.get(page)):
                 for declared in in_group(group):
                     ask(declared.id, placeholder=_derived(declared.id, config))

@@ -1,0 +1,146 @@
+"""Pruning: what zeros save as they are stored, and what is left of a model whose heads and channels are taken out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from llmcalc.catalog.formats import WEIGHT_FORMATS
+from llmcalc.quantity import Quantity, formula, total
+from llmcalc.sources import COMPRESSED_TENSORS, HAN_2015, MISHRA_2021
+from llmcalc.techniques.quantization import linear_matrices, stored, unquantized_memory
+from llmcalc.transformer.attention import Attention
+from llmcalc.transformer.experts import Experts
+from llmcalc.transformer.feedforward import FeedForward
+from llmcalc.transformer.latent_attention import LatentAttention
+from llmcalc.transformer.model import Block, Model
+from llmcalc.transformer.part import Part
+
+PRUNINGS = ("unstructured", "2:4", "structured")
+STORAGES = ("dense", "bitmask", "csr")  # how a matrix with zeros anywhere can be stored
+INDEX_BITS = 32  # of a column's number, and of the place where a row begins
+
+
+@formula(r"M_\text{dense}", "bytes", HAN_2015.at("sec. 2"))
+def dense_memory(*, parameters, bits_per_weight):
+    """A matrix with zeros, stored like any other: a zero takes as many bits as every other number."""
+    return parameters * bits_per_weight / 8
+
+
+@formula(r"M_\text{bitmask}", "bytes", COMPRESSED_TENSORS.at("bitmask compression"))
+def bitmask_memory(*, parameters, bits_per_weight, pruned):
+    """One bit for each number says whether it is zero (z in per cent); only the others are stored."""
+    return parameters * (1 + (1 - pruned / 100) * bits_per_weight) / 8
+
+
+@formula(r"M_\text{CSR}", "bytes", HAN_2015.at("sec. 2"))
+def csr_memory(*, parameters, bits_per_weight, pruned, index_bits, matrix_rows):
+    """Compressed sparse rows: each number that is not zero with its column, and where each row begins."""
+    return (parameters * (1 - pruned / 100) * (bits_per_weight + index_bits) + matrix_rows * index_bits) / 8
+
+
+@formula(r"M_\text{2:4}", "bytes", MISHRA_2021.at("sec. 3"))
+def semi_structured_memory(*, parameters, bits_per_weight):
+    """Of every four numbers two are stored, each with two bits that say which of the four it was."""
+    return parameters * (2 * bits_per_weight + 2 * 2) / (4 * 8)
+
+
+@formula(r"z_\text{bitmask}", "", COMPRESSED_TENSORS.at("bitmask compression, solved for the share of zeros"))
+def bitmask_break_even(*, bits_per_weight):
+    """Per cent of zeros beyond which a bitmask takes less than storing every number: the bit has to pay for itself."""
+    return 100 / bits_per_weight
+
+
+@formula(r"z_\text{CSR}", "", HAN_2015.at("sec. 2, solved for the share of zeros"))
+def csr_break_even(*, bits_per_weight, index_bits):
+    """The same of compressed sparse rows, where each number that is left carries its index (rows' beginnings left
+    out)."""
+    return 100 * index_bits / (bits_per_weight + index_bits)
+
+
+# Zeros anywhere, or two of every four
+
+
+def pruned_weights(model: Model, weight_format: str, pruning: str, pruned: float) -> dict[str, Quantity]:
+    """Bytes of the model when so many per cent of its layers' linear weights are zero, by how they are stored. All
+    else is stored as the format says. 2:4 prunes a half, whatever ``pruned`` is."""
+    kept = stored(model, weight_format)
+    group = "layers" if kept.of_group("layers")[0] else "whole"
+    bits, (n, rows) = kept.of_group(group)[1], linear_numbers(model)
+    common = {"parameters": n, "bits_per_weight": bits}
+    found = {"dense": dense_memory(**common)}
+    if pruning == "2:4":
+        found["2:4"] = semi_structured_memory(**common)
+    else:
+        found["bitmask"] = bitmask_memory(**common, pruned=pruned)
+        found["csr"] = csr_memory(**common, pruned=pruned, index_bits=INDEX_BITS, matrix_rows=rows)
+    rest = _rest(model, weight_format, n)
+    return {id: total("pruned_weights", r"M_\text{model}", memory, *rest) for id, memory in found.items()}
+
+
+def linear_numbers(model: Model) -> tuple[int, int]:
+    """Numbers in the linear weights of all layers, and rows that they stand in."""
+    found = [(count * m.numbers, m.width) for block, count in model.blocks for m in linear_matrices(block)]
+    return sum(n for n, _ in found), sum(n // width for n, width in found)
+
+
+def _rest(model: Model, weight_format: str, n: int) -> list[Quantity]:
+    """What is not pruned: embeddings, head, norms and the like, at the bits they have in the format."""
+    kept, whole = stored(model, weight_format), model.parameters().value
+    outside = {group: kept.of_group(group) for group in ("embedding", "head", "rest")}
+    if not any(n for n, _ in outside.values()):
+        outside = {"rest": (whole - n, WEIGHT_FORMATS[weight_format].bits)}
+    return [
+        unquantized_memory(parameters=number, bits_per_weight=bits).named(f"stored_{group}")
+        for group, (number, bits) in outside.items()
+        if number
+    ]
+
+
+# Heads and channels taken out
+
+
+def structurally_pruned(model: Model, pruned: float) -> Model:
+    """The model without so many per cent of the heads and of the feed-forward channels of each layer.
+
+    Whole groups of query heads go, with their key/value head; at least one of everything stays. The width of the model
+    stays, so embeddings do too.
+    """
+    share = 1 - pruned / 100
+    blocks = tuple(
+        (Block(tuple(_narrowed(part, block, share) for part in block.parts), block.name), count)
+        for block, count in model.blocks
+    )
+    return replace(model, blocks=blocks)
+
+
+def _fewer(number: int, share: float) -> int:
+    return max(1, round(number * share))
+
+
+def _narrowed(part: Part, block: Block, share: float) -> Part:
+    if isinstance(part, Attention):
+        n_kv_heads = _fewer(part.n_kv_heads, share) if part.n_kv_heads > 1 else 1
+        sharing = part.n_heads // part.n_kv_heads if part.n_kv_heads > 1 else _fewer(part.n_heads, share)
+        return replace(part, n_kv_heads=n_kv_heads, n_heads=n_kv_heads * sharing)
+    if isinstance(part, LatentAttention):
+        return replace(part, n_heads=_fewer(part.n_heads, share))
+    if isinstance(part, FeedForward):
+        return replace(part, d_ff=_fewer(part.d_ff, share))
+    if isinstance(part, Experts):
+        return replace(part, expert=replace(part.expert, d_ff=_fewer(part.expert.d_ff, share)))
+    if part.component == "qk_norm":
+        return _narrowed_norm(part, block, share)
+    return part
+
+
+def _narrowed_norm(part: Any, block: Block, share: float) -> Part:
+    """A norm over all heads of the queries or keys is as wide as they are; one over a single head stays."""
+    attention = next((p for p in block.parts if isinstance(p, Attention)), None)
+    if attention is None:
+        return part
+    after = _narrowed(attention, block, share)
+    for heads in ("n_heads", "n_kv_heads"):
+        if getattr(attention, heads) > 1 and part.width == getattr(attention, heads) * attention.d_head:
+            return replace(part, width=getattr(after, heads) * attention.d_head)
+    return part

@@ -1,0 +1,25 @@
+"""Techniques: what each saves and what it costs, before and after, for the present model."""
+
+import streamlit as st
+
+from pages.ui.ask import twin
+from pages.ui.mix_section import mix_section
+from pages.ui.quantization_sections import cache_section, quantization_section
+from pages.ui.shell import configuration, inside_app
+from pages.ui.show import title_of
+from pages.ui.smaller_sections import distillation_section, pruning_section
+from pages.ui.words import w
+
+SECTIONS = {
+    "mix": mix_section,
+    "quantization": quantization_section,
+    "cache": cache_section,
+    "pruning": pruning_section,
+    "distillation": distillation_section,
+}
+
+inside_app()
+config = configuration()
+st.header(w("techniques.header", name=title_of(config)), anchor=False)
+twin("technique")
+SECTIONS[config.values["technique"]](config)
