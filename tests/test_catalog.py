@@ -51,9 +51,24 @@ def test_each_work_is_declared_once_with_what_it_takes_to_find_it():
         assert work.url.startswith("https://") or name == "ARTICLE", name
 
 
-@pytest.mark.parametrize("row", csv_rows("quant_formats_bits.csv"), ids=lambda row: row["id"])
+FORMAT_ROWS = [row for row in csv_rows("quant_formats_bits.csv") if not row["id"].startswith("2:4")]
+# Types of GGUF that are formats of their own under another name, or hold activations only
+OTHER_TYPES = {"F32": "fp32", "F16": "bf16", "BF16": "bf16", "MXFP4": "MXFP4", "NVFP4": "NVFP4"}
+OF_ACTIVATIONS = ("Q8_1", "Q8_K")
+TYPE_ROWS = [row for row in csv_rows("gguf_block_sizes.csv") if row["type"] not in OF_ACTIVATIONS]
+
+
+@pytest.mark.parametrize("row", FORMAT_ROWS, ids=lambda row: row["id"])
 def test_a_number_format_has_its_bits(row):
-    assert WEIGHT_FORMATS[row["id"]].bits == pytest.approx(float(row["bits_per_weight"]), rel=1e-6)
+    assert WEIGHT_FORMATS[row["id"]].bits == pytest.approx(float(row["bits_per_weight"]), rel=1e-9)
+
+
+@pytest.mark.parametrize("row", TYPE_ROWS, ids=lambda row: row["type"])
+def test_a_type_of_gguf_has_its_blocks(row):
+    format = WEIGHT_FORMATS[OTHER_TYPES.get(row["type"], f"GGUF {row['type']}")]
+    assert format.bits == int(row["bytes_per_block"]) * 8 / int(row["weights_per_block"])
+    assert format.bits == float(row["bits_per_weight"])
+    assert format.block == (1 if row["type"] in OTHER_TYPES else int(row["weights_per_block"]))
 
 
 @pytest.mark.parametrize("id", WEIGHT_FORMATS)
@@ -76,7 +91,9 @@ def test_an_accelerator_has_the_figures_of_its_data_sheet(row):
     assert device.vendor == row["vendor"]
     assert device.memory == int(row["memory_GB"]) * 10**9
     assert device.bandwidth == float(row["bandwidth_GBps"]) * 1e9
-    assert device.bf16_flops == (float(row["bf16_dense_TFLOPS"]) * 1e12 if row["bf16_dense_TFLOPS"] else None)
+    for format in ("fp32", "fp16", "bf16", "fp8"):
+        printed = row["fp32_TFLOPS" if format == "fp32" else f"{format}_dense_TFLOPS"]
+        assert device.peak_flops(format) == (float(printed) * 1e12 if printed else None)
     assert device.watts == (int(row["watts"]) if row["watts"] else None)
 
 

@@ -48,7 +48,7 @@ SIZES = st.one_of(
     st.builds(lambda digits, exponent: float(f"{digits}e{exponent}"), st.integers(1, 999), st.integers(13, 23)),
 )
 # where a size is no sensible value
-VALUES = {"alpha": short_decimals(20, 1000, 3), "improvement": st.integers(1, 90)}
+VALUES = {"alpha": short_decimals(20, 1000, 3), "improvement": st.integers(1, 90), "pruned": st.integers(1, 99)}
 
 
 def arguments_of(a_formula: Formula, numbers: st.SearchStrategy[float] = SIZES) -> st.SearchStrategy[dict[str, float]]:

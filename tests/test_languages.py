@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 
 from llmcalc.bases import base
 from llmcalc.catalog.accelerators import ACCELERATORS
-from llmcalc.catalog.formats import CACHE_FORMATS, WEIGHT_FORMATS
+from llmcalc.catalog.formats import CACHE_FORMATS, GGUF_MIXTURES, WEIGHT_FORMATS
 from llmcalc.catalog.measured_steps import measured_steps
 from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.catalog.precisions import PRECISIONS
@@ -38,7 +38,7 @@ TECHNICAL |= {"columns", "column_order"}  # of a table: keys and formats around 
 PLOTLY_TEXTS = {"name", "text", "ticktext", "hovertemplate", "customdata", "labels", "x", "y", "ticksuffix"}
 # Names, which are the same in every language
 CATALOG = (ACCELERATORS, CACHE_FORMATS, WEIGHT_FORMATS, OPTIMIZERS, PRECISIONS, NORMS)
-NAMES = {*MODELS, *(name for rows in CATALOG for name in rows), *INPUTS, "Qwen/Qwen3-8B"}
+NAMES = {*MODELS, *GGUF_MIXTURES, *(name for rows in CATALOG for name in rows), *INPUTS, "Qwen/Qwen3-8B"}
 NAMES |= {text for model in MODELS if model != PASTED for text in (base(model).group, base(model).source)}
 NAMES |= {str(f.source) for found in formulas().values() for f in found}
 NAMES |= {str(f.right().source) for f in (*ERRATA.values(), *EXAMPLE_STEPS)}
@@ -52,9 +52,11 @@ RUN_NAMES = {row.model for row in measured_steps()}
 RUN_NAMES |= {option for id in ("attention", "recompute", "loss") for option in INPUTS[id].options}
 RUN_NAMES |= {"recompute", "loss", "keep_logits", *(f"dropout={row.training_run.dropout}" for row in measured_steps())}
 IN_PACKAGE_WORDS = {"accuracy": RUN_NAMES, "cluster": set(INPUTS["recompute"].options)}
-UNITS = r"\b([KMGTPE]iB|GB|B|[kMGTP]?FLOP|ribu|juta|miliar|triliun)\b"
+UNITS = r"\b([KMGTPE]iB|GB|B|ms|min|[kMGTP]?FLOP|ribu|juta|miliar|triliun)\b"
 OPENED = ["article_difference", "formats", "all_working", "parameters_working", "peak_working", "misprint_working"]
 OPENED += [*(f"working_{letter}" for letter in "bcdefgi"), "download", "report"]
+OPENED += ["technique_knobs", "all_formats"]
+OPENED += [f"{section}_working" for section in ("quantization", "cache", "pruning", "distillation")]
 
 
 def marked(text: str) -> str:
@@ -143,6 +145,29 @@ def unmarked(text: str, names: Iterable[str] = ()) -> str:
     return text
 
 
+EVERY_SWITCH = {"model": "Mixtral 8x7B", "precision": "amp_fp8", "recompute": "full", "loss": "fused"}
+EVERY_SWITCH |= {"optimizer": "adamw_8bit", "set_to_none": "false", "lora_rank": "8", "lora_base": "NF4"}
+EVERY_SWITCH |= {"gradient_accumulation": "4", "data_parallel": "2", "zero_stage": "3", "tensor_parallel": "2"}
+EVERY_SWITCH |= {"sequence_parallel": "true", "pipeline_parallel": "2", "interleave": "2", "context_parallel": "2"}
+EVERY_SWITCH |= {"expert_parallel": "2", "offload_optimizer": "true"}
+PLAIN = {"precision": "fp32", "attention": "eager", "loss": "plain"}
+TECHNIQUE_SCENES = [
+    (EVERY_SWITCH, {"mix_working": "lora"}),
+    (EVERY_SWITCH, {"mix_working": "offload"}),
+    (PLAIN, {}),
+    ({"accelerator": "TPU v5e"}, {}),
+    ({"model": "BERT base (encoder)"}, {"mix_working": "precision"}),
+    ({"technique": "quantization", "weight_format": "GGUF Q4_K_M", "model": "Llama 3 8B"}, {}),
+    ({"technique": "quantization", "weight_format": "NF4"}, {}),
+    ({"technique": "quantization"}, {}),
+    ({"technique": "cache", "model": "DeepSeek-V3 671B"}, {}),
+    ({"technique": "cache", "model": "Mistral 7B v0.1"}, {}),
+    ({"technique": "cache", "model": "BERT base (encoder)"}, {}),
+    *(({"technique": "pruning", "pruning": pruning}, {}) for pruning in INPUTS["pruning"].ends),
+    ({"technique": "distillation"}, {}),
+    ({"technique": "distillation", "model": "Llama 3 8B"}, {}),
+]
+
 SCENES = [(page, {}, {}) for page in PAGES]
 SCENES += [
     ("parameters", {"model": "T5 small"}, {}),
@@ -160,6 +185,7 @@ SCENES += [
     ("compare", {"compare": "Llama 3 8B;n_layers=40|Mixtral 8x7B|Mixtral 8x7B"}, {"compare_working": 0}),
     ("compare", {"compare": "7"}, {}),
     ("method", {}, {"method_search": "0 0"}),
+    *(("techniques", link, state) for link, state in TECHNIQUE_SCENES),
 ]
 
 

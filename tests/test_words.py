@@ -11,6 +11,7 @@ import pytest
 
 from llmcalc.article import article_parameters
 from llmcalc.bases import base
+from llmcalc.catalog.published_results import PUBLISHED_RESULTS
 from llmcalc.compute import forward_flops
 from llmcalc.configuration import Configuration
 from llmcalc.errata import ERRATA, EXAMPLE_STEPS, LAYER_TERMS, complete_parameters
@@ -20,6 +21,9 @@ from llmcalc.reference import formulas
 from llmcalc.step.run import ATTENTIONS, LOSSES, RECOMPUTATIONS
 from llmcalc.step.step import MOMENTS
 from llmcalc.symbols import SYMBOLS
+from llmcalc.techniques.mix import SWITCHES
+from llmcalc.techniques.pruning import PRUNINGS, pruned_weights
+from llmcalc.techniques.quantization import stored_weights
 from pages.ui.palette import COLOURS
 from pages.ui.shell import PAGES
 from pages.ui.show import name
@@ -77,9 +81,26 @@ def shown_quantities():
         rank = Configuration(mixture | changes).rank
         roots = [rank.peak, rank.weights, rank.gradients, rank.optimizer_state, rank.communication, rank.traffic]
         ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}
+    ids |= {q.id for root in quantities_of_techniques(mixture, lora) for _, q in root.walk() if not q.is_given}
     errata = [figure.right() for figure in FIGURES]
     ids |= {q.id for root in (*errata, complete_parameters(tied_head=False)) for _, q in root.walk() if not q.is_given}
     return ids | {q.id for q in errata} | {"rounding"}
+
+
+def quantities_of_techniques(mixture, lora):
+    """Everything that the page on techniques can open."""
+    values = DEFAULTS | {"gradient_accumulation": 4, "optimizer": "sgd", "recompute": "full"}
+    several = {"data_parallel": 2, "zero_stage": 1, "tensor_parallel": 2, "pipeline_parallel": 2}
+    several |= {"context_parallel": 2, "expert_parallel": 2, "gradient_accumulation": 2}
+    for changed in (values, values | lora, mixture | several | {"offload_optimizer": True}):
+        config = Configuration(changed)
+        yield from (config.mix.memory, config.mix.time, config.mix.result.time)
+    for weight_format in ("bf16", "NF4"):
+        yield stored_weights(Configuration(mixture).model, weight_format)
+    for pruning in PRUNINGS[:2]:
+        yield from pruned_weights(Configuration(mixture).model, "NF4", pruning, 50).values()
+    yield from (config.distillation.peak, config.distillation.work, config.distillation.teacher_pass)
+    yield config.distillation.moments["loss_backward"]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -90,6 +111,8 @@ def test_every_id_has_words(language):
     wanted |= {f"figures.{figure.id}" for figure in FIGURES} | {f"errata.{erratum}.why" for erratum in ERRATA}
     wanted |= {f"modules.{m.removeprefix('llmcalc.').replace('.', '_')}" for m in formulas()}
     wanted |= {f"phases.{moment}" for moment in MOMENTS}
+    wanted |= {f"techniques.{part}_{switch}" for part in ("switch", "cost") for switch in SWITCHES}
+    wanted |= {f"published.{result}" for result in PUBLISHED_RESULTS}
     code = "".join(file.read_text() for file in ROOT.glob("llmcalc/**/*.py"))
     codes = {c for c in re.findall(r"code=\"(\w+)\"", code) if f"reasons.{c}" not in words}
     wanted |= {f"problems.{c}" for c in codes}

@@ -16,7 +16,7 @@ from llmcalc.transformer.latent_attention import LatentAttention
 from llmcalc.transformer.model import Block, Model
 from llmcalc.transformer.part import Part
 
-PRUNINGS = ("unstructured", "2:4", "structured")
+PRUNINGS = ("unstructured", "semi_structured", "structured")
 STORAGES = ("dense", "bitmask", "csr")  # how a matrix with zeros anywhere can be stored
 INDEX_BITS = 32  # of a column's number, and of the place where a row begins
 
@@ -63,14 +63,14 @@ def csr_break_even(*, bits_per_weight, index_bits):
 
 def pruned_weights(model: Model, weight_format: str, pruning: str, pruned: float) -> dict[str, Quantity]:
     """Bytes of the model when so many per cent of its layers' linear weights are zero, by how they are stored. All
-    else is stored as the format says. 2:4 prunes a half, whatever ``pruned`` is."""
+    else is stored as the format says. Semi-structured (2:4) pruning takes a half, whatever ``pruned`` is."""
     kept = stored(model, weight_format)
     group = "layers" if kept.of_group("layers")[0] else "whole"
     bits, (n, rows) = kept.of_group(group)[1], linear_numbers(model)
     common = {"parameters": n, "bits_per_weight": bits}
     found = {"dense": dense_memory(**common)}
-    if pruning == "2:4":
-        found["2:4"] = semi_structured_memory(**common)
+    if pruning == "semi_structured":
+        found["semi_structured"] = semi_structured_memory(**common)
     else:
         found["bitmask"] = bitmask_memory(**common, pruned=pruned)
         found["csr"] = csr_memory(**common, pruned=pruned, index_bits=INDEX_BITS, matrix_rows=rows)

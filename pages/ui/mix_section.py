@@ -109,22 +109,26 @@ def _table(mix: Mix) -> None:
     lines = [f"| {' | '.join(heads)} |", "|:--|:--|--:|:--|--:|:--|"]
     for bar in mix.bars:
         time = change(bar.time.value, "s") if bar.time else "–"
-        cells = [w(f"techniques.switch_{bar.id}"), "; ".join(_told(*setting) for setting in bar.settings)]
+        cells = [w(f"techniques.switch_{bar.id}"), _settings(bar)]
         cells += [change(bar.memory.value, "bytes"), _changes(bar), time, w(f"techniques.cost_{bar.id}")]
         lines.append(f"| {' | '.join(cells)} |")
     with st.container(key="technique_table"):
         st.markdown("\n".join(lines))
 
 
-def _told(input_id: str, was: Any, is_now: Any) -> str:
-    return f"`{input_id}` {_value(input_id, was)} → {_value(input_id, is_now)}"
+def _settings(bar: Bar) -> str:
+    """What is moved, from what to what; by name where it is more than one."""
+    moved = [(id, f"{_value(id, was)} → {_value(id, is_now)}") for id, was, is_now in bar.settings]
+    if len(moved) == 1:
+        return moved[0][1]
+    return " · ".join(f"{w(f'inputs.{id}.label')}: {change}" for id, change in moved)
 
 
 def _value(input_id: str, value: Any) -> str:
     if isinstance(value, bool):
         return w("techniques.on" if value else "techniques.off")
     key = f"options.{input_id}.{value}"
-    return w(key) if key in words() else exact(value) if isinstance(value, int) else f"`{value}`"
+    return w(key) if key in words() else exact(value) if isinstance(value, int) else str(value)
 
 
 def _by_component(bar: Bar) -> dict[str, tuple[float, float]]:

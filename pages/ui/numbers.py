@@ -22,8 +22,8 @@ def signed(difference: float) -> str:
 
 
 def change(difference: float, unit: str) -> str:
-    """A difference for people, with its sign: +1.2 GiB, −30 ms."""
-    return f"{'+' if difference > 0 else '−' if difference < 0 else '±'}{human(abs(difference), unit)}"
+    """A difference for people, with its sign: +1.2 GiB, −30 ms; 0 where there is none."""
+    return f"{'+' if difference > 0 else '−'}{human(abs(difference), unit)}" if difference else "0"
 
 
 def percent(share: float) -> str:

@@ -37,13 +37,10 @@ def quantization_section(config: Configuration) -> None:
     with right:
         twin("cache_format")
     plain, memory = stored_weights(model, "bf16"), config.inference
-    headlines(
-        [
-            (w("techniques.weights_16"), plain),
-            (w("techniques.weights_in", format=name), memory.inputs["weights"]),
-            (w("explore.inference"), memory),
-        ]
-    )
+    quantities = [(w("techniques.weights_in", format="bf16"), plain)]
+    if name != "bf16":
+        quantities.append((w("techniques.weights_in", format=name), memory.inputs["weights"]))
+    headlines([*quantities, (w("explore.inference"), memory)])
     _format_chart(config)
     _unquantised(model, name)
     with st.expander(w("techniques.all_formats"), key="all_formats", on_change="rerun") as opened:

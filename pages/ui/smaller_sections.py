@@ -39,9 +39,9 @@ def pruning_section(config: Configuration) -> None:
     with left:
         twin("pruning")
     with right:
-        if structure != "2:4":
+        if structure != "semi_structured":
             twin("pruned")
-    st.markdown(w(f"techniques.pruning_{structure.replace(':', '_')}"))
+    st.markdown(w(f"techniques.pruning_{structure}"))
     if structure == "structured":
         _structured(config)
     else:
@@ -55,13 +55,8 @@ def _zeros(config: Configuration) -> None:
     structure, pruned, name = values["pruning"], values["pruned"], values["weight_format"]
     found = pruned_weights(config.model, name, structure, pruned)
     before = stored_weights(config.model, name)
-    headlines([(w(f"techniques.storage_{id.replace(':', '_')}"), q) for id, q in found.items()])
-    heads = ("techniques.column_storage", "working.amount", "techniques.change")
-    rows = [
-        (w(f"techniques.storage_{id.replace(':', '_')}"), human(q.value, "bytes"), _change(q.value, before.value))
-        for id, q in found.items()
-    ]
-    table([w(head) for head in heads], rows)
+    told = {id: f"{w(f'techniques.storage_{id}')}: {_change(q.value, before.value)}" for id, q in found.items()}
+    headlines([(told[id], q) for id, q in found.items()])
     even = list(_break_even(config).values()) if structure == "unstructured" else []
     if even:
         percents = {id: marked(f"{q.value:.3g}") for id, q in _break_even(config).items()}
@@ -113,13 +108,13 @@ def _curves(config: Configuration) -> None:
     model, name = config.model, config.values["weight_format"]
     found = [pruned_weights(model, name, "unstructured", share) for share in SHARES]
     curves = {id: [at[id].value for at in found] for id in STORAGES}
-    half = pruned_weights(model, name, "2:4", 50)["2:4"].value
+    half = pruned_weights(model, name, "semi_structured", 50)["semi_structured"].value
     shares = {id: SHARES for id in curves} | {"structured": TAKEN_OUT}
     smaller = [stored_weights(structurally_pruned(model, share), name).value for share in TAKEN_OUT]
     title = w("techniques.pruning_chart", format=name)
-    here = 50 if config.values["pruning"] == "2:4" else config.values["pruned"]
+    here = 50 if config.values["pruning"] == "semi_structured" else config.values["pruned"]
     alt = w("techniques.pruning_alt", title=title, dense=human(curves["dense"][0], "bytes"), half=human(half, "bytes"))
-    figure = sparsity_curves(title, shares, curves | {"2:4": [half], "structured": smaller}, here)
+    figure = sparsity_curves(title, shares, curves | {"semi_structured": [half], "structured": smaller}, here)
     chart(figure, key="memory_by_sparsity", alt=alt, height=380)
 
 

@@ -27,6 +27,8 @@ _CSS = """
 .st-key-comparison_table :is(td, th):first-child { position: sticky; left: 0; z-index: 1;
   background: light-dark(#ffffff, #11151a); white-space: normal; min-width: 8.5rem; }
 .st-key-comparison_table th { white-space: normal; min-width: 6.5rem; }
+/* what a technique shrinks and what it costs wrap */
+.st-key-technique_table :is(td, th):is(:nth-child(4), :last-child) { white-space: normal; min-width: 13rem; }
 /* the slider and its exact value stay side by side at every width */
 [data-testid="stSidebar"] [data-testid="stHorizontalBlock"] { flex-wrap: nowrap; }
 [data-testid="stSidebar"] [data-testid="stColumn"] { min-width: 0; }
@@ -35,7 +37,17 @@ _CSS = """
 @media (max-width: 767px) {
   [data-testid="stMainBlockContainer"] { padding-left: 0.9rem; padding-right: 0.9rem; }
   .stMarkdown :is(td, th) { padding: 0.4rem 0.5rem; }
-  :lang(id) .st-key-headlines [data-testid="stMetricValue"] { font-size: 1.5rem; }  /* 46,7 miliar */
+  .st-key-headlines [data-testid="stMetricValue"] { font-size: 1.5rem; }  /* 46,7 miliar, 172 MFLOP */
+  /* a technique's cost and what it shrinks have lines of their own under its figures */
+  .st-key-technique_table :is(table, thead, tbody) { display: block; }
+  .st-key-technique_table tr { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1.2fr) 5.6em 5.2em;
+    font-size: 0.9em; border-bottom: 1px solid rgba(128, 128, 128, 0.3); }
+  .st-key-technique_table :is(td, th) { border: none; padding: 0.4rem 0.2rem; white-space: normal; min-width: 0; }
+  .st-key-technique_table :is(td, th):nth-child(5) { order: 3; }
+  .st-key-technique_table :is(td, th):nth-child(-n+3) { order: 2; }
+  .st-key-technique_table td:is(:nth-child(4), :last-child) { order: 4; grid-column: 1 / -1; padding-top: 0;
+    opacity: 0.85; }
+  .st-key-technique_table th:is(:nth-child(4), :last-child) { display: none; }
   [class*="st-key-printed_"] :is(table, thead, tbody) { display: block; }
   [class*="st-key-printed_"] tr { display: grid; grid-template-columns: minmax(0, 1fr) repeat(2, 8.4em);
     font-size: 0.9em; border-bottom: 1px solid rgba(128, 128, 128, 0.3); }

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmcalc.quantity import Quantity
-from pages.ui.figures import Figure, byte_unit, layout
+from pages.ui.figures import Figure, byte_unit, layout, wrapped
 from pages.ui.numbers import change, human
 from pages.ui.palette import COLOURS, MARK, MUTED
 from pages.ui.words import w
@@ -48,7 +48,7 @@ def waterfall(title: str, whole: Quantity, names: Mapping[str, str], axis: str) 
         "x": [length / factor for length in lengths], "marker": {"color": colours}, "customdata": texts,
         "hovertemplate": "%{y}<br>%{customdata}<extra></extra>", "showlegend": False,
     }, {
-        "type": "scatter", "mode": "text", "y": rows, "text": [f" {text}" for text in texts],
+        "type": "scatter", "mode": "text", "y": rows, "text": [f"\u2002{text}" for text in texts],
         "x": [(start + length) / factor for start, length in zip(starts, lengths, strict=True)],
         "textposition": "middle right", "cliponaxis": False, "hoverinfo": "skip", "showlegend": False,
     }]  # fmt: skip
@@ -68,20 +68,20 @@ def sparsity_curves(
 ) -> Figure:
     """Bytes of the weights against the share of zeros, for each way to store them; ``here`` is marked."""
     factor, prefix = byte_unit(max(max(y) for y in curves.values()))
-    colours = {"dense": _WHOLE, "bitmask": COLOURS["embedding"], "csr": COLOURS["kv_cache"], "2:4": COLOURS["head"],
+    colours = {"dense": _WHOLE, "bitmask": COLOURS["embedding"], "csr": COLOURS["kv_cache"], "semi_structured": COLOURS["head"],
                "structured": COLOURS["feed_forward"]}  # fmt: skip
     data: list[dict[str, Any]] = [{
-        "type": "scatter", "mode": "lines", "name": w(f"techniques.storage_{_key(id)}"), "x": list(shares[id]),
+        "type": "scatter", "mode": "lines", "name": w(f"techniques.storage_{id}"), "x": list(shares[id]),
         "y": [value / factor for value in y], "line": {"color": colours[id], "width": 2.5},
         "customdata": [human(value, "bytes") for value in y],
-        "hovertemplate": f"{w(f'techniques.storage_{_key(id)}')}<br>%{{x:g}}: %{{customdata}}<extra></extra>",
-    } for id, y in curves.items() if id != "2:4"]  # fmt: skip
-    if "2:4" in curves:
+        "hovertemplate": f"{w(f'techniques.storage_{id}')}<br>%{{x:g}}: %{{customdata}}<extra></extra>",
+    } for id, y in curves.items() if id != "semi_structured"]  # fmt: skip
+    if "semi_structured" in curves:
         data.append({
-            "type": "scatter", "mode": "markers", "name": w("techniques.storage_2_4"), "x": [50],
-            "y": [curves["2:4"][0] / factor], "customdata": [human(curves["2:4"][0], "bytes")],
-            "marker": {"color": colours["2:4"], "size": 13, "symbol": "diamond"},
-            "hovertemplate": f"{w('techniques.storage_2_4')}<br>%{{customdata}}<extra></extra>",
+            "type": "scatter", "mode": "markers", "name": w("techniques.storage_semi_structured"), "x": [50],
+            "y": [curves["semi_structured"][0] / factor], "customdata": [human(curves["semi_structured"][0], "bytes")],
+            "marker": {"color": colours["semi_structured"], "size": 13, "symbol": "diamond"},
+            "hovertemplate": f"{w('techniques.storage_semi_structured')}<br>%{{customdata}}<extra></extra>",
         })  # fmt: skip
     mark = {
         "type": "line", "xref": "x", "yref": "paper", "x0": here, "x1": here, "y0": 0, "y1": 1,
@@ -99,17 +99,14 @@ def sparsity_curves(
     }  # fmt: skip
 
 
-def _key(storage: str) -> str:
-    return storage.replace(":", "_")
-
-
 def plain_bars(title: str, values: Mapping[str, float], unit: str, axis: str, marked: str = "") -> Figure:
     """One horizontal bar for each row with its value at its end; that of the present model is in the mark's colour."""
     factor, prefix = byte_unit(max(values.values()))
     rows = list(values)
     return {
         "data": [{
-            "type": "bar", "orientation": "h", "y": rows, "x": [values[row] / factor for row in rows],
+            "type": "bar", "orientation": "h", "y": [wrapped(row) for row in rows],
+            "x": [values[row] / factor for row in rows],
             "marker": {"color": [COLOURS["kv_cache"] if row == marked else MUTED for row in rows]},
             "text": [f" {human(values[row], unit)}" for row in rows], "textposition": "outside", "cliponaxis": False,
             "customdata": [human(values[row], unit) for row in rows],
