@@ -20,6 +20,7 @@ from llmcalc.catalog.formats import CACHE_FORMATS, GGUF_MIXTURES, WEIGHT_FORMATS
 from llmcalc.catalog.measured_steps import measured_steps
 from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.catalog.precisions import PRECISIONS
+from llmcalc.catalog.published_results import PUBLISHED_RESULTS
 from llmcalc.errata import ERRATA, EXAMPLE_STEPS
 from llmcalc.inputs import INPUTS, MODELS, PASTED
 from llmcalc.reference import formulas
@@ -41,6 +42,7 @@ CATALOG = (ACCELERATORS, CACHE_FORMATS, WEIGHT_FORMATS, OPTIMIZERS, PRECISIONS, 
 NAMES = {*MODELS, *GGUF_MIXTURES, *(name for rows in CATALOG for name in rows), *INPUTS, "Qwen/Qwen3-8B"}
 NAMES |= {text for model in MODELS if model != PASTED for text in (base(model).group, base(model).source)}
 NAMES |= {str(f.source) for found in formulas().values() for f in found}
+NAMES |= {str(row.source) for rows in (WEIGHT_FORMATS, PUBLISHED_RESULTS) for row in rows.values()}
 NAMES |= {str(f.right().source) for f in (*ERRATA.values(), *EXAMPLE_STEPS)}
 NAMED = rf"(?<!\w)({'|'.join(map(re.escape, sorted(filter(None, NAMES), key=len, reverse=True)))})(?!\w)"
 MARKUP = (

@@ -12,12 +12,13 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
-from llmcalc.devices.layout import Layout
-from llmcalc.devices.rank import RankMemory, rank_memory
+from llmcalc.devices.layout import Layout, check_layout
+from llmcalc.devices.rank import RankMemory
+from llmcalc.devices.work import Work
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import CHOWDHERY_2022, PYTORCH
 from llmcalc.step.run import TrainingRun
-from llmcalc.step.step import training_step
+from llmcalc.step.step import Step, training_step
 from llmcalc.techniques.time import Hardware, missing_rate, step_time
 from llmcalc.transformer.model import Model
 
@@ -192,10 +193,12 @@ class Mix:
         return next((name for setup in setups if (name := missing_rate(setup.run, self.hardware))), None)
 
     def _account(self, setup: Setup) -> Account:
-        rank = _rank(self.model, self.counted, setup)
-        alone = setup.layout.devices == 1 and not setup.layout.offload_optimizer
-        peak = _peak_alone(self.model, self.counted, setup.run) if alone else rank.peak
-        return Account(peak, step_time(self.counted, setup.run, setup.layout, rank, self.hardware))
+        run, layout = setup.run, setup.layout
+        alone = layout.devices == 1 and not layout.offload_optimizer
+        rank = None if alone else _rank(self.model, self.counted, setup)
+        peak = rank.peak if rank else _step(self.model, self.counted, run).peak
+        adapters = _step(self.model, self.counted, run).trainable.value if run.lora_rank else 0
+        return Account(peak, step_time(self.counted, run, layout, self.hardware, adapters=adapters, rank=rank))
 
 
 def _moved(before: Setup, after: Setup) -> tuple[tuple[str, Any, Any], ...]:
@@ -207,12 +210,19 @@ def _moved(before: Setup, after: Setup) -> tuple[tuple[str, Any, Any], ...]:
 
 @lru_cache(maxsize=256)
 def _rank(model: Model, counted: Model, setup: Setup) -> RankMemory:
-    return rank_memory(model, setup.run, setup.layout, counted=counted)
+    check_layout(model, setup.run, setup.layout)
+    return RankMemory(_work(model, counted, replace(setup.run, batch_size=1)), setup.run, setup.layout)
+
+
+@lru_cache(maxsize=64)
+def _work(model: Model, counted: Model, run: TrainingRun) -> Work:
+    """The events of a step, which are the same for every batch and every layout."""
+    return Work(model, run, counted)
 
 
 @lru_cache(maxsize=256)
-def _peak_alone(model: Model, counted: Model, run: TrainingRun) -> Quantity:
-    return training_step(model, run, counted=counted).peak
+def _step(model: Model, counted: Model, run: TrainingRun) -> Step:
+    return training_step(model, run, counted=counted)
 
 
 def _without_idle_settings(setup: Setup) -> Setup:

@@ -77,8 +77,14 @@ def missing_rate(run: TrainingRun, hardware: Hardware) -> str | None:
     return next((name for name in _formats(run) if hardware.device.peak_flops(name) is None), None)
 
 
-def step_time(model: Model, run: TrainingRun, layout: Layout, rank: RankMemory, hardware: Hardware) -> Quantity | None:
-    """Time of one step on all devices together; None where operations or the device's rate are not known."""
+def step_time(
+    model: Model, run: TrainingRun, layout: Layout, hardware: Hardware, *, adapters: float, rank: RankMemory | None
+) -> Quantity | None:
+    """Time of one step on all devices together; None where operations or the device's rate are not known.
+
+    ``adapters`` are the parameters that LoRA trains, 0 without it; ``rank`` is what one of several devices holds, None
+    for a device alone, which sends nothing.
+    """
     forward = forward_flops(model, seq_len=run.seq_len)
     if forward is None or missing_rate(run, hardware):
         return None
@@ -86,20 +92,19 @@ def step_time(model: Model, run: TrainingRun, layout: Layout, rank: RankMemory, 
     tokens = run.batch_size * run.gradient_accumulation * layout.data_parallel * run.seq_len
     common = {"tokens": tokens, "devices": layout.devices, "utilization": hardware.utilization}
     parts = []
-    for id, flops in _flops(forward, run, rank).items():
+    for id, flops in _flops(forward, adapters).items():
         peak = hardware.device.peak_flops(linear if id == "weights" else other)
         work = work_of_passes(flops=flops, passes=_passes(id, run))
         parts.append(compute_time(flops=work, peak_flops=peak, **common).named(f"time_{id}"))
-    computing = sum(part.value for part in parts)
     if layout.pipeline_parallel > 1:
         pipeline = {"pipeline_parallel": layout.pipeline_parallel, "interleave": layout.interleave}
+        computing = sum(part.value for part in parts)
         parts.append(idle_time(compute_seconds=computing, **pipeline, micro_batches=run.gradient_accumulation))
-    if rank.traffic.value:
+    if rank and rank.traffic.value:
         parts.append(message_time(sent_bytes=rank.traffic.value, link_bandwidth=hardware.link_bandwidth))
-    if layout.offload_optimizer:
-        numbers, n = run.numbers, sum(rank.neediest.parameters.values())
-        sizes = {"gradient_bytes": numbers.gradient_bytes, "weight_bytes": numbers.weight_bytes}
-        shards = layout.sharing(1)
+    if rank and layout.offload_optimizer:
+        sizes = {"gradient_bytes": run.numbers.gradient_bytes, "weight_bytes": run.numbers.weight_bytes}
+        n, shards = sum(rank.neediest.parameters.values()), layout.sharing(1)
         parts.append(host_time(parameters=n, **sizes, shards=shards, host_bandwidth=hardware.host_bandwidth))
     return total("step_time", r"t_\text{step}", *parts)
 
@@ -111,14 +116,13 @@ def _formats(run: TrainingRun) -> tuple[str, str]:
     return (other if run.lora_rank else numbers.linear or other), other
 
 
-def _flops(forward: Quantity, run: TrainingRun, rank: RankMemory) -> dict[str, Quantity]:
+def _flops(forward: Quantity, adapters: float) -> dict[str, Quantity]:
     """Operations of one token forward, by what they are for."""
     found = {"weights": forward.inputs["weight_flops"]}
     if attention := forward.inputs.get("all_attention_flops"):
         found["attention"] = attention
     found["logits"] = forward.inputs["logits_flops"]
-    if run.lora_rank:
-        adapters = sum(n for experts, n in rank.neediest.parameters.items() if not experts)
+    if adapters:
         found["adapters"] = adapter_flops(parameters=adapters)
     return found
 

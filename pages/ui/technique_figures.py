@@ -68,8 +68,13 @@ def sparsity_curves(
 ) -> Figure:
     """Bytes of the weights against the share of zeros, for each way to store them; ``here`` is marked."""
     factor, prefix = byte_unit(max(max(y) for y in curves.values()))
-    colours = {"dense": _WHOLE, "bitmask": COLOURS["embedding"], "csr": COLOURS["kv_cache"], "semi_structured": COLOURS["head"],
-               "structured": COLOURS["feed_forward"]}  # fmt: skip
+    colours = {
+        "dense": _WHOLE,
+        "bitmask": COLOURS["embedding"],
+        "csr": COLOURS["kv_cache"],
+        "semi_structured": COLOURS["head"],
+        "structured": COLOURS["feed_forward"],
+    }
     data: list[dict[str, Any]] = [{
         "type": "scatter", "mode": "lines", "name": w(f"techniques.storage_{id}"), "x": list(shares[id]),
         "y": [value / factor for value in y], "line": {"color": colours[id], "width": 2.5},
