@@ -136,6 +136,7 @@ show_working("g", article_ten_percent(alpha=ERRATA["alpha"].printed), *(f.right(
 st.page_link("pages/scaling.py", label=w("article.g.link"), icon=":material/trending_down:")
 
 section("h")
+st.page_link("pages/techniques.py", label=w("article.h.link"), icon=":material/compress:")
 
 literal = article_gpt3_layer(d_model=GPT3.d_model, d_ff=GPT3.ffn_width())
 literal_layers = article_layers(n_layers=GPT3.n_layers, block_parameters=literal)

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from llmcalc.catalog.formats import WEIGHT_FORMATS
 from llmcalc.comparison import MOST_PINNED, Pinned, pinned_of
 from llmcalc.compute import forward_flops
 from llmcalc.configuration import Configuration
-from llmcalc.inference import cache_per_token, model_memory
+from llmcalc.inference import cache_per_token
 from llmcalc.inputs import MODELS, PASTED
 from llmcalc.quantity import Quantity
+from llmcalc.techniques.quantization import stored_weights
 from llmcalc.transformer.latent_attention import LatentAttention
 from pages.ui.chart import chart
 from pages.ui.choose import changes_in_words, problem_words
@@ -143,12 +143,7 @@ def shape(config: Configuration) -> dict[str, str]:
 def counted(config: Configuration) -> dict[str, Quantity | None]:
     """The numbers that have a working, by the name of their row."""
     model = config.model
-    weights = {
-        w("compare.weights", format=id): model_memory(
-            parameters=model.parameters(), bits_per_weight=WEIGHT_FORMATS[id].bits
-        )
-        for id in FORMATS
-    }
+    weights = {w("compare.weights", format=id): stored_weights(model, id) for id in FORMATS}
     return {
         w("compare.parameters"): model.parameters(),
         w("compare.active"): model.active_parameters(),

@@ -4,9 +4,9 @@ import numpy as np
 import streamlit as st
 
 from llmcalc.article import article_components, article_parameters
-from llmcalc.catalog.formats import WEIGHT_FORMATS
-from llmcalc.inference import model_memory
+from llmcalc.catalog.formats import STORED_FORMATS
 from llmcalc.inputs import INPUTS
+from llmcalc.techniques.quantization import stored, stored_weights
 from pages.ui.chart import chart
 from pages.ui.figures import memory_bars, memory_curves, share_bars
 from pages.ui.numbers import exact, human, marked, signed
@@ -117,12 +117,10 @@ with st.expander(w("explore.article_difference"), key="article_difference", on_c
 
 with st.expander(w("explore.formats"), key="formats", on_change="rerun") as formats:
     if formats.open:
-        lines = [f"| {w('explore.format')} | {w('explore.bits')} | {w('explore.bytes')} | |", "|:--|--:|--:|:--|"]
-        for row in WEIGHT_FORMATS.values():
-            memory = model_memory(parameters=parameters, bits_per_weight=row.bits)
-            lines.append(
-                f"| {row.id} | {marked(f'{row.bits:.4g}')} | {exact(memory.value)} | {human(memory.value, 'bytes')} |"
-            )
+        lines = [f"| {w('explore.format')} | {w('techniques.average')} | {w('explore.bytes')} | |", "|:--|--:|--:|:--|"]
+        for name in STORED_FORMATS:
+            memory, bits = round(stored_weights(model, name).value), stored(model, name).bits_per_weight
+            lines.append(f"| {name} | {marked(f'{bits:.4g}')} | {exact(memory)} | {human(memory, 'bytes')} |")
         st.markdown("\n".join(lines))
 
 with st.expander(w("explore.all_working"), key="all_working", on_change="rerun") as opened:
