@@ -194,8 +194,7 @@ class Mix:
 
     def _account(self, setup: Setup) -> Account:
         run, layout = setup.run, setup.layout
-        alone = layout.devices == 1 and not layout.offload_optimizer
-        rank = None if alone else _rank(self.model, self.counted, setup)
+        rank = None if layout == Layout() else _rank(self.model, self.counted, setup)
         peak = rank.peak if rank else _step(self.model, self.counted, run).peak
         adapters = _step(self.model, self.counted, run).trainable.value if run.lora_rank else 0
         return Account(peak, step_time(self.counted, run, layout, self.hardware, adapters=adapters, rank=rank))
@@ -211,12 +210,13 @@ def _moved(before: Setup, after: Setup) -> tuple[tuple[str, Any, Any], ...]:
 @lru_cache(maxsize=256)
 def _rank(model: Model, counted: Model, setup: Setup) -> RankMemory:
     check_layout(model, setup.run, setup.layout)
-    return RankMemory(_work(model, counted, replace(setup.run, batch_size=1)), setup.run, setup.layout)
+    run = replace(setup.run, batch_size=min(setup.run.batch_size, 2))
+    return RankMemory(_work(model, counted, run), setup.run, setup.layout)
 
 
 @lru_cache(maxsize=64)
 def _work(model: Model, counted: Model, run: TrainingRun) -> Work:
-    """The events of a step, which are the same for every batch and every layout."""
+    """The events of a step: the same for every batch of more than one sequence, and for every layout."""
     return Work(model, run, counted)
 
 
