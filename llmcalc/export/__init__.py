@@ -20,7 +20,7 @@ import numpy as np
 
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
-from llmcalc.export import memory, models, works
+from llmcalc.export import memory, models, techniques, works
 from llmcalc.export.rows import model_name
 from llmcalc.inputs import LINK_VERSION
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["TABLES", "as_csv", "as_json", "model_name", "slug", "table"]
-TABLES = {make.__name__: make for make in (*models.TABLES, *memory.TABLES, *works.TABLES)}
+TABLES = {make.__name__: make for make in (*models.TABLES, *memory.TABLES, *techniques.TABLES, *works.TABLES)}
 
 
 def table(name: str, config: Configuration) -> pd.DataFrame:

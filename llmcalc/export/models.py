@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from llmcalc.article import article_components
-from llmcalc.catalog.formats import WEIGHT_FORMATS
+from llmcalc.catalog.formats import STORED_FORMATS
 from llmcalc.comparison import read_pinned
 from llmcalc.compute import forward_flops
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
 from llmcalc.export.rows import Rows, Table, model_name, shown, working
-from llmcalc.inference import cache_per_token, model_memory
+from llmcalc.inference import cache_per_token
+from llmcalc.techniques.quantization import stored, stored_weights
 from llmcalc.transformer.breakdown import breakdown, by_component, in_symbols, invoice, layer_components
 
 _SHAPE = ("n_layers", "n_decoder_layers", "d_model", "n_heads", "n_kv_heads", "n_positions", "vocab_size")
@@ -64,10 +65,10 @@ def article_count(config: Configuration) -> Rows:
 
 
 def formats(config: Configuration) -> Rows:
-    """The weights in every number format."""
-    for row in WEIGHT_FORMATS.values():
-        memory = model_memory(parameters=config.model.parameters(), bits_per_weight=row.bits)
-        yield {"format": row.id, "bits_per_weight": row.bits, "weights_bytes": memory.value}
+    """The weights stored in every number format, with their bits on average over this model."""
+    for name in STORED_FORMATS:
+        bits = stored(config.model, name).bits_per_weight
+        yield {"format": name, "bits_per_weight": bits, "weights_bytes": stored_weights(config.model, name).value}
 
 
 def compared(config: Configuration) -> Rows:

@@ -18,6 +18,7 @@ OFFERED: Mapping[str, tuple[str, ...]] = {
     "training": ("timeline", "profile", "moments", "process", "savings", "device", "training_working"),
     "fits": ("devices", "memory_map"),
     "cluster": ("plans", "device", "device_working"),
+    "techniques": ("switches", "formats", "caches", "pruned", "distilled", "techniques_working"),
     "compare": ("compared", "compared_components", "compared_working"),
     "scaling": ("law", "improvements", "law_working"),
     "article": ("printed", "article_working"),

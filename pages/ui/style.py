@@ -28,7 +28,8 @@ _CSS = """
   background: light-dark(#ffffff, #11151a); white-space: normal; min-width: 8.5rem; }
 .st-key-comparison_table th { white-space: normal; min-width: 6.5rem; }
 /* what a technique shrinks and what it costs wrap */
-.st-key-technique_table :is(td, th):is(:nth-child(4), :last-child) { white-space: normal; min-width: 13rem; }
+.st-key-technique_table :is(td, th):is(:nth-child(2), :nth-child(4), :last-child) { white-space: normal; }
+.st-key-technique_table :is(td, th):is(:nth-child(4), :last-child) { min-width: 13rem; }
 /* the slider and its exact value stay side by side at every width */
 [data-testid="stSidebar"] [data-testid="stHorizontalBlock"] { flex-wrap: nowrap; }
 [data-testid="stSidebar"] [data-testid="stColumn"] { min-width: 0; }
