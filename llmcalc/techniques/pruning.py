@@ -39,7 +39,7 @@ def csr_memory(*, parameters, bits_per_weight, pruned, index_bits, matrix_rows):
     return (parameters * (1 - pruned / 100) * (bits_per_weight + index_bits) + matrix_rows * index_bits) / 8
 
 
-@formula(r"M_\text{2:4}", "bytes", MISHRA_2021.at("sec. 3"))
+@formula(r"M_\text{2:4}", "bytes", MISHRA_2021.at("on Sparse Tensor Cores"))
 def semi_structured_memory(*, parameters, bits_per_weight):
     """Of every four numbers two are stored, each with two bits that say which of the four it was."""
     return parameters * (2 * bits_per_weight + 2 * 2) / (4 * 8)
