@@ -1,0 +1,36 @@
+"""What each technique saves alone, of the peak of the reader's step."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import fields
+from typing import Any
+
+from llmcalc.configuration import Configuration
+from llmcalc.devices.layout import ZERO_STAGES, Layout
+from llmcalc.devices.rank import RankMemory
+from llmcalc.inputs import DEFAULTS
+
+DEVICES = 8  # that the states are shared out among
+_ONE_DEVICE = {field.name: DEFAULTS[field.name] for field in fields(Layout)}
+
+
+def shared_out(config: Configuration, zero_stage: int) -> RankMemory:
+    """One of eight devices with the same batch on each, and ZeRO of that stage."""
+    layout = {**_ONE_DEVICE, "data_parallel": DEVICES, "zero_stage": zero_stage}
+    return Configuration({**config.values, **layout}).rank
+
+
+def peaks(config: Configuration) -> dict[str, float]:
+    """The peak of a device, in bytes, after each change alone that lowers it, the lowest first."""
+    return _peaks(tuple(config.values.items()))
+
+
+@functools.lru_cache(maxsize=128)
+def _peaks(items: tuple[tuple[str, Any], ...]) -> dict[str, float]:
+    config = Configuration(dict(items))
+    found = {advice.changes[0].id: float(advice.peak) for advice in config.savings()}
+    for stage in ZERO_STAGES[1:]:
+        found[f"zero_{stage}"] = shared_out(config, stage).peak.value
+    now = config.step.peak.value
+    return dict(sorted(((id, peak) for id, peak in found.items() if peak < now), key=lambda item: item[1]))
