@@ -37,13 +37,13 @@ def parts_and_drawing(config: Configuration) -> None:
     with told:
         part = chosen_part(tuple(PARTS), "lesson_part", "attention")
         st.markdown(w(f"learn.part.{part}.text"))
-        knobs(chapter)
         st.caption(w("learn.diagram.others"))
         with st.container(horizontal=True):
             for model in SHOWN_MODELS:
                 st.button(model, key=f"show_{model}", on_click=start_from, args=(model,), disabled=config.name == model)
     with drawn:
         diagram(config.model, part)
+        knobs(chapter)
 
 
 def formulas_and_drawing(config: Configuration) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from llmcalc.article import training_rule_of_thumb
-from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.configuration import Configuration
 from llmcalc.inference import model_memory
 from llmcalc.quantity import Quantity, total
@@ -71,7 +70,6 @@ def facts(config: Configuration) -> dict[str, Any]:
         "batch": run.batch_size,
         "length": run.seq_len,
         "tokens": tokens_per_step(config),
-        "optimizer": OPTIMIZERS[run.optimizer].id,
         "state": state,
         "state_each": state / n,
         "steady": step.steady_state.value,

@@ -275,6 +275,7 @@ QUESTIONS = {
                 ),
                 "ten_times": lambda config: 10 ** (1 / config.values["alpha"]),
                 "linear_price": lambda config: 1 + config.values["improvement"] / 100,
+                "fewer": lambda config: (1 - config.values["improvement"] / 100) ** (1 / config.values["alpha"]),
             },
         ),
         Question(

@@ -12,7 +12,7 @@ from llmcalc.units import human
 
 RIGHT = "right"
 MOST_WRONG = 3
-_TELLABLE = 0.02  # how far two answers lie apart at least, as a share of the larger
+_TELLABLE = 0.008  # how far two answers lie apart at least, as a share of the larger
 
 
 @dataclass(frozen=True)

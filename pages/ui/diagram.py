@@ -73,7 +73,8 @@ def _legend(model: Model, lit: str) -> str:
 
 def _column(name: str, stack: Stack | None, lit: str, *, crossed: bool) -> Iterable[str]:
     """One stack from the bottom up: tokens, tables, layers, output. One that the model has not is never lit."""
-    x, counts, layers = _CENTRE[name], stack.counts if stack else None, exact(stack.layers) if stack else "–"
+    x, counts = _CENTRE[name], stack.counts if stack else None
+    times = w("learn.diagram.times", layers=exact(stack.layers)) if stack else ""
     lit = lit if stack else ""
     is_decoder = name == "decoder"
     yield _text(x, HEIGHT - 6, w(f"learn.diagram.{name}_input"), 11)
@@ -83,7 +84,7 @@ def _column(name: str, stack: Stack | None, lit: str, *, crossed: bool) -> Itera
     yield _box(x, 348, "positions", w("learn.diagram.positions"), _count(counts, "positions"), lit)
     yield _arrow(x, 348, 320)
     top = 98 if is_decoder else 176
-    yield _frame(x, top, 336 - top, w("learn.diagram.times", layers=layers), lit, left=not is_decoder)
+    yield _frame(x, top, 336 - top, times, lit, left=not is_decoder)
     yield from _sublayer(x, 304, "attention", w(f"learn.diagram.{name}_attention"), counts, lit)
     if is_decoder:
         yield from _sublayer(

@@ -15,7 +15,7 @@ from llmcalc.lessons.quiz import RIGHT, Option, Question
 from llmcalc.lessons.tasks import Task
 from llmcalc.quantity import Quantity
 from llmcalc.tex import localized
-from llmcalc.transformer.breakdown import in_symbols
+from llmcalc.transformer.breakdown import in_symbols, in_values
 from pages.ui.ask import twin, values
 from pages.ui.numbers import exact, human
 from pages.ui.show import name, unit_name, working
@@ -124,13 +124,13 @@ def formulas(*quantities: Quantity) -> None:
 
 
 def _terms(whole: Quantity) -> Iterator[str]:
-    """A sum, and a line for each of its terms: in symbols down to what a reader can set, then in numbers."""
+    """A sum, and a line for each of its terms in symbols and in numbers; parameters down to what a reader can set."""
     result = localized(whole.working.result, locale())
     yield f"**{name(whole.id)}**\n\n${whole.symbol} = {result}$ {unit_name(whole.unit)} {_short(whole)}\n"
     for part in whole.parts:
-        shown = part.working
-        steps = [in_symbols(part)] if part.parts else [shown.symbols, shown.values]
-        steps = [*dict.fromkeys([*steps, shown.result])]
+        shown, counted = part.working, part.unit == "parameters"
+        written = (in_symbols(part), in_values(part)) if counted else (shown.symbols, shown.values)
+        steps = dict.fromkeys((*written, shown.result))
         yield f"- {name(part.id)}: ${localized(' = '.join(steps), locale())}$"
 
 

@@ -35,6 +35,7 @@ _CSS = """
 @media (max-width: 767px) {
   [data-testid="stMainBlockContainer"] { padding-left: 0.9rem; padding-right: 0.9rem; }
   .stMarkdown :is(td, th) { padding: 0.4rem 0.5rem; }
+  .st-key-chapter_beside button { padding: 0.25rem 0.62rem; }  /* ten chapters in a row */
   :lang(id) .st-key-headlines [data-testid="stMetricValue"] { font-size: 1.5rem; }  /* 46,7 miliar */
   [class*="st-key-printed_"] :is(table, thead, tbody) { display: block; }
   [class*="st-key-printed_"] tr { display: grid; grid-template-columns: minmax(0, 1fr) repeat(2, 8.4em);
