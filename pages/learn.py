@@ -25,10 +25,9 @@ chapter = CHAPTERS[config.values["chapter"]]
 
 def chosen_part(parts: tuple[str, ...], key: str, start: str) -> str:
     """The part of the drawing that the reader asks about."""
-    return st.pills(
-        w("learn.diagram.choose"), parts, default=start, required=True, key=key, wrap=True,
-        format_func=lambda part: w(f"learn.part.{part}.label"),
-    )  # fmt: skip
+    names = {part: w(f"learn.part.{part}.label") for part in parts}
+    choice = {"default": start, "required": True, "wrap": True, "format_func": names.__getitem__}
+    return st.pills(w("learn.diagram.choose"), parts, key=key, **choice)
 
 
 def parts_and_drawing(config: Configuration) -> None:

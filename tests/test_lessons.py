@@ -50,7 +50,7 @@ def at_all_ends() -> list[Configuration]:
         for end in declared.ends
     ]
     least = {"batch_size": 1, "seq_len": 1, "n_layers": 1, "n_heads": 1}
-    no_activations = {"precision": "fp32", "optimizer": "adamw_fused", "batch_size": 1, "seq_len": 4}
+    no_activations = {"precision": "fp32", "optimizer": "adamw_fused", "batch_size": 1, "seq_len": 4, "n_layers": 1000}
     found += [configured(**no_activations), configured(alpha=1.0, improvement=1.0)]
     return [*found, configured(**least), configured(**least, d_model=1, vocab_size=1), configured(d_model=2)]
 

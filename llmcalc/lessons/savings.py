@@ -17,8 +17,7 @@ _ONE_DEVICE = {field.name: DEFAULTS[field.name] for field in fields(Layout)}
 
 def shared_out(config: Configuration, zero_stage: int) -> RankMemory:
     """One of eight devices with the same batch on each, and ZeRO of that stage."""
-    layout = {**_ONE_DEVICE, "data_parallel": DEVICES, "zero_stage": zero_stage}
-    return Configuration({**config.values, **layout}).rank
+    return _shared_out(tuple(config.values.items()), zero_stage)
 
 
 def peaks(config: Configuration) -> dict[str, float]:
@@ -26,11 +25,17 @@ def peaks(config: Configuration) -> dict[str, float]:
     return _peaks(tuple(config.values.items()))
 
 
-@functools.lru_cache(maxsize=128)
+@functools.lru_cache(maxsize=64)
+def _shared_out(items: tuple[tuple[str, Any], ...], zero_stage: int) -> RankMemory:
+    layout = {**_ONE_DEVICE, "data_parallel": DEVICES, "zero_stage": zero_stage}
+    return Configuration({**dict(items), **layout}).rank
+
+
+@functools.lru_cache(maxsize=64)
 def _peaks(items: tuple[tuple[str, Any], ...]) -> dict[str, float]:
     config = Configuration(dict(items))
     found = {advice.changes[0].id: float(advice.peak) for advice in config.savings()}
     for stage in ZERO_STAGES[1:]:
-        found[f"zero_{stage}"] = shared_out(config, stage).peak.value
+        found[f"zero_{stage}"] = _shared_out(items, stage).peak.value
     now = config.step.peak.value
     return dict(sorted(((id, peak) for id, peak in found.items() if peak < now), key=lambda item: item[1]))

@@ -199,7 +199,8 @@ def quiz(chapter: Chapter, config: Configuration) -> None:
 
 def ask_question(question: Question, config: Configuration, numbers: Mapping[str, Any]) -> None:
     """One question. Its options move with the configuration; a choice stays with the mistake that it stands for."""
-    options, key = {option.id: option for option in question.options(config)}, key_of(question)
+    key = key_of(question)
+    options = {option.id: option_words(option, question) for option in question.options(config)}
     if st.session_state.get(key) not in options:
         st.session_state[key] = None
     chosen = st.radio(
@@ -207,12 +208,12 @@ def ask_question(question: Question, config: Configuration, numbers: Mapping[str
         list(options),
         index=None,
         key=key,
-        format_func=lambda id: option_words(options[id], question),
+        format_func=options.__getitem__,
         persist_state="session",
     )
     if chosen == RIGHT:
-        said = option_words(options[RIGHT], question)
-        st.success(w(f"learn.questions.{question.id}.right", right=said, **numbers), icon=":material/check:")
+        said = w(f"learn.questions.{question.id}.right", right=options[RIGHT], **numbers)
+        st.success(said, icon=":material/check:")
         answer = question.right(config)
         if isinstance(answer, Quantity):
             with st.popover(w("working.open"), type="tertiary"):
