@@ -47,17 +47,17 @@ def parts_and_drawing(config: Configuration) -> None:
 
 def formulas_and_drawing(config: Configuration) -> None:
     """Chapter 2: the drawing, and the count of one layer's parts."""
-    told, drawn = st.columns([6, 5], gap="large")
-    with told:
+    drawn, counted = st.columns(2, gap="large")
+    with drawn:
         part = chosen_part((*PARTS, "layer", "model"), "lesson_counted", "layer")
+        diagram(config.model, part)
+    with counted:
         if (quantity := one_layer_of(config.model, part)).value:
             formulas(quantity)
         else:
             st.markdown(w("learn.no_part"))
         lesson_chart(chapter.id, config)
         knobs(chapter)
-    with drawn:
-        diagram(config.model, part)
 
 
 def calculators_table(config: Configuration) -> None:
@@ -71,19 +71,20 @@ def calculators_table(config: Configuration) -> None:
             for amount in (account.saved, account.peak) if account else (None, None):
                 cells.append(human(amount, "bytes") if amount is not None else "–")
         lines.append("| " + " | ".join(cells) + " |")
-    st.markdown("\n".join(lines))
+    with st.container(key="comparison_table"):
+        st.markdown("\n".join(lines))
     error = measured["llmcalc"].peak / measured["measured"].peak - 1  # type: ignore[operator]
     st.caption(w("learn.calculators.measured", run=f"`{job()}`", error=error_share(abs(error))))
 
 
-def formulas_and_chart(config: Configuration) -> None:
-    """Formulas with the reader's values, and beside them the chart with its controls."""
-    told, drawn = st.columns([5, 7], gap="large")
-    with told:
-        formulas(*chapter.formulas(config))
+def chart_and_formulas(config: Configuration) -> None:
+    """The chart with its controls, and beside them the formulas with the reader's values."""
+    drawn, told = st.columns([7, 5], gap="large")
     with drawn:
         lesson_chart(chapter.id, config)
         knobs(chapter)
+    with told:
+        formulas(*chapter.formulas(config))
 
 
 take_note(chapter, config)
@@ -96,10 +97,10 @@ if chapter.id == "parts":
 elif chapter.id == "parameters":
     formulas_and_drawing(config)
 else:
-    formulas_and_chart(config)
+    chart_and_formulas(config)
 if chapter.id == "calculators":
     calculators_table(config)
-left, right = st.columns(2, gap="large")
+left, right = st.columns(2, gap="medium")
 with left:
     try_it(chapter.task, config)
 with right:

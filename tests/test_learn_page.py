@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from llmcalc.configuration import Configuration
 from llmcalc.inputs import CHAPTERS as NUMBERS
-from llmcalc.inputs import DEFAULTS, INPUTS
+from llmcalc.inputs import INPUTS, link_parameters
 from llmcalc.lessons.chapters import CHAPTERS
 from llmcalc.lessons.quiz import RIGHT
 from pages.ui.lesson import key_of
@@ -166,5 +166,19 @@ def test_the_lesson_stands_for_a_model_of_another_kind():
             run(app, chapter=number)
 
 
-def test_the_first_start_is_the_default():
-    assert DEFAULTS["chapter"] == NUMBERS[0]
+@pytest.mark.parametrize("end", [0, -1])
+def test_every_chapter_stands_where_everything_is_at_one_end(end):
+    values = {key: declared.ends[end] for key, declared in INPUTS.items()} | {"model": "GPT-2 124M", "chapter": "1"}
+    app = opened_on("learn", link_parameters(values))
+    for number in NUMBERS[1:]:
+        run(app, chapter=number)
+
+
+def test_every_chart_says_in_words_what_it_shows():
+    app = opened()
+    for number in NUMBERS[1:]:
+        run(app, chapter=number)
+        (element,), (figure,) = app.get("plotly_chart"), charts(app)
+        title, _, told = element.proto.alt.partition(": ")
+        assert title == figure["layout"]["title"]["text"].partition(": ")[0]
+        assert told

@@ -297,7 +297,6 @@ QUESTIONS = {
                 "keeps_nothing": always(0),
                 "keeps_all": _kept("none"),
                 "keeps_half": times(0.5, _kept("none")),
-                "keeps_twice": times(2, _kept("none")),
             },
         ),
         Question(

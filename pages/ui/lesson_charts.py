@@ -34,7 +34,7 @@ from pages.ui.figures import (
     wrapped,
 )
 from pages.ui.numbers import exact, human, marked, percent
-from pages.ui.palette import COLOURS, MARK, MUTED, by_component, paler
+from pages.ui.palette import COLOURS, MARK, by_component, paler
 from pages.ui.show import title_of
 from pages.ui.words import w
 
@@ -194,7 +194,6 @@ def _techniques(config: Configuration) -> tuple[Figure, str]:
         for row in order
     ]
     colours = [COLOURS["weights" if rows[row] == now else "embedding"] for row in order]
-    line = {"type": "line", "xref": "x", "yref": "paper", "x0": now / factor, "x1": now / factor, "y0": 0, "y1": 1}
     figure = {
         "data": [{
             "type": "bar", "orientation": "h", "marker": {"color": colours},
@@ -207,7 +206,6 @@ def _techniques(config: Configuration) -> tuple[Figure, str]:
             xaxis={"title": {"text": w("axes.memory").format(unit=unit)},
                    "range": [0, 1.4 * now / factor], "nticks": 6},
             yaxis={"automargin": True, "ticksuffix": " "},
-            shapes=[line | {"line": {"color": MUTED, "width": 1.5, "dash": "dot"}}],
         ),
     }  # fmt: skip
     return figure, ", ".join(f"{row} {human(peak, 'bytes')}" for row, peak in rows.items())

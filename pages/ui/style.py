@@ -32,6 +32,7 @@ _CSS = """
 [data-testid="stSidebar"] [data-testid="stColumn"] { min-width: 0; }
 /* the input behind a control that shows words for its options */
 :has(> [class*="st-key-unseen_"]) { display: none; }
+@media (pointer: coarse) { .st-key-neighbours kbd { display: none; } }
 @media (max-width: 767px) {
   [data-testid="stMainBlockContainer"] { padding-left: 0.9rem; padding-right: 0.9rem; }
   .stMarkdown :is(td, th) { padding: 0.4rem 0.5rem; }
