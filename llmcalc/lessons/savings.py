@@ -1,4 +1,4 @@
-"""What each technique saves alone, of the peak of the reader's step."""
+"""What each technique saves alone, of the peak that the reader's step has on one device."""
 
 from __future__ import annotations
 
@@ -33,8 +33,10 @@ def _shared_out(items: tuple[tuple[str, Any], ...], zero_stage: int) -> RankMemo
 
 @functools.lru_cache(maxsize=64)
 def _peaks(items: tuple[tuple[str, Any], ...]) -> dict[str, float]:
-    config = Configuration(dict(items))
-    found = {advice.changes[0].id: float(advice.peak) for advice in config.savings()}
+    config = Configuration({**dict(items), **_ONE_DEVICE})
+    # what takes several devices stands below, stage by stage
+    alone = [advice for advice in config.savings() if "data_parallel" not in advice.fields]
+    found = {advice.changes[0].id: float(advice.peak) for advice in alone}
     for stage in ZERO_STAGES[1:]:
         found[f"zero_{stage}"] = _shared_out(items, stage).peak.value
     now = config.step.peak.value

@@ -176,7 +176,8 @@ def _scaling(config: Configuration) -> tuple[Figure, str]:
         "data": data,
         "layout": layout(
             w("learn.charts.scaling", percent=marked(f"{improvement:g}")), showlegend=False,
-            xaxis={"type": "log", "title": {"text": w("axes.non_embedding")}, **log_ticks(sizes[0], sizes[-1])},
+            xaxis={"type": "log", "title": {"text": w("axes.non_embedding")},
+                   **log_ticks(sizes[0], sizes[-1], most=4)},
             yaxis={"type": "log", "title": {"text": w("axes.loss")}, "tickformat": ".3~g", "nticks": 6},
         ),
     }  # fmt: skip
