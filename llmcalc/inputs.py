@@ -26,6 +26,7 @@ from llmcalc.transformer.norm import NORMS
 LINK_VERSION = 2
 PURPOSES = ("training", "inference")  # what has to fit into a device's memory
 ACCOUNTS = ("corrected", "article")  # whose formulas the memory of a step is computed with
+CHAPTERS = tuple(str(number) for number in range(1, 11))  # of the lesson
 PASTED = "config.json"
 # Every model that one can start from: shapes of the plain decoder, all else of the library, a paste
 _PRESET_NAMES = {name.lower() for name in PRESETS}
@@ -211,6 +212,8 @@ _VOCABULARIES = (
 _ALL: tuple[Input, ...] = (
     # the language of the words; where neither link nor reader says, the browser's
     Choice(id="lang", group="language", options=("en", "id"), default="en"),
+    # where in the lesson the reader is
+    Choice(id="chapter", group="lesson", options=CHAPTERS, default=CHAPTERS[0]),
     # what it starts from
     Choice(id="model", group="base", options=MODELS, default="GPT-2 124M"),
     Text(id="config", group="base", longest=20_000),

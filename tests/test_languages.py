@@ -23,17 +23,20 @@ from llmcalc.catalog.precisions import PRECISIONS
 from llmcalc.catalog.published_results import PUBLISHED_RESULTS
 from llmcalc.errata import ERRATA, EXAMPLE_STEPS
 from llmcalc.inputs import INPUTS, MODELS, PASTED
+from llmcalc.lessons.chapters import CHAPTERS
+from llmcalc.lessons.quiz import RIGHT
 from llmcalc.reference import formulas
 from llmcalc.transformer.norm import NORMS
 from llmcalc.units import ENGLISH, GiB, Locale, human
 from pages.ui import words
 from pages.ui.document import Block, Bullets, Line, Paragraph, Table, Working
+from pages.ui.lesson import key_of
 from pages.ui.report import report
 from pages.ui.shell import PAGES
 
 REAL = words.dictionary
 # What has no text for the reader in it, in the elements that Streamlit sends to the browser
-TECHNICAL = {"id", "form_id", "query_param_key", "type", "icon", "tag", "config", "format", "theme", "page"}
+TECHNICAL = {"id", "form_id", "query_param_key", "type", "icon", "tag", "config", "format", "theme", "page", "shortcut"}
 TECHNICAL |= {"page_script_hash", "raw_value", "raw_values", "code_text", "language", "default", "spec"}
 TECHNICAL |= {"columns", "column_order"}  # of a table: keys and formats around its headings
 PLOTLY_TEXTS = {"name", "text", "ticktext", "hovertemplate", "customdata", "labels", "x", "y", "ticksuffix"}
@@ -47,7 +50,7 @@ NAMES |= {str(f.right().source) for f in (*ERRATA.values(), *EXAMPLE_STEPS)}
 NAMED = rf"(?<!\w)({'|'.join(map(re.escape, sorted(filter(None, NAMES), key=len, reverse=True)))})(?!\w)"
 MARKUP = (
     r"\$[^$]*\$", r"`[^`]*`", r"\]\([^)]*\)", r"<sub>.*?</sub>", r"<[^>]*>", r"%?\{[^{}]*\}",
-    r":material/\w+:", r":small", r"&\w+;", r"\b[a-z]+_\w+", r":[a-z]+-badge", r"\b[0-9a-f]{32}\b",
+    r":material/\w+:", r":green\b", r":small", r"&\w+;", r"\b[a-z]+_\w+", r":[a-z]+-badge", r"\b[0-9a-f]{32}\b",
 )  # fmt: skip
 # Measured steps, and the table of plans, are told in the package's own words: what one would type
 RUN_NAMES = {row.model for row in measured_steps()}
@@ -171,6 +174,11 @@ TECHNIQUE_SCENES = [
 ]
 
 SCENES = [(page, {}, {}) for page in PAGES]
+SCENES += [
+    ("learn", {"chapter": number}, {key_of(q): answer for q in chapter.questions})
+    for number, chapter in CHAPTERS.items()
+    for answer in (RIGHT, "everything_doubles")
+]
 SCENES += [
     ("parameters", {"model": "T5 small"}, {}),
     ("parameters", {"model": "Llama 4 Scout"} if "Llama 4 Scout" in MODELS else {"model": "Mixtral 8x7B"}, {}),

@@ -60,12 +60,12 @@ def test_the_waterfalls_go_from_the_plain_step_to_the_present_one():
 
 def test_a_control_on_the_page_moves_the_input_and_the_input_moves_it():
     app = opened("techniques")
-    app.selectbox(key="precision_twin").set_value("bf16").run()
+    app.selectbox(key="precision_beside").set_value("bf16").run()
     assert not app.exception
     assert app.session_state["precision"] == "bf16"
     app.session_state["precision"] = "fp32"
     app.run()
-    assert app.selectbox(key="precision_twin").value == "fp32"
+    assert app.selectbox(key="precision_beside").value == "fp32"
 
 
 def test_one_button_leads_back_to_the_plain_step_and_keeps_the_batch():

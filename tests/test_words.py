@@ -17,6 +17,7 @@ from llmcalc.configuration import Configuration
 from llmcalc.errata import ERRATA, EXAMPLE_STEPS, LAYER_TERMS, complete_parameters
 from llmcalc.inference import cache_per_token
 from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED
+from llmcalc.lessons.facts import training_state
 from llmcalc.reference import formulas
 from llmcalc.step.run import ATTENTIONS, LOSSES, RECOMPUTATIONS
 from llmcalc.step.step import MOMENTS
@@ -65,6 +66,7 @@ def shown_quantities():
         model = config.model
         roots = [model.parameters(), model.active_parameters(), model.non_embedding_parameters(), config.inference]
         roots += [*model.components().values(), model.kv_elements_per_token(), cache_per_token(model)]
+        roots += [training_state(config)]
         roots += [flops] if (flops := forward_flops(model, seq_len=1024)) else []
         for memory in (config.step, config.article):
             roots += [memory.peak, memory.saved_activations, memory.steady_state, *memory.moments.values()]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -67,14 +67,23 @@ def _only_content(quantity: Quantity) -> Quantity | None:
 
 def in_symbols(quantity: Quantity) -> str:
     """Its formula as LaTeX, down to what a reader can set. Like terms are added up: 2·d·h·d_h for query and output."""
+    return _written(quantity, lambda given: given.symbol)
+
+
+def in_values(quantity: Quantity) -> str:
+    """The same with values put in."""
+    return _written(quantity, lambda given: tex.number(given.value))
+
+
+def _written(quantity: Quantity, given: Callable[[Quantity], str]) -> str:
     if quantity.is_given:
-        return quantity.symbol
+        return given(quantity)
     if not quantity.is_total:
         assert quantity.expression is not None
-        return tex.render(quantity.expression, {name: in_symbols(q) for name, q in quantity.inputs.items()})
+        return tex.render(quantity.expression, {name: _written(q, given) for name, q in quantity.inputs.items()})
     alike: dict[tuple[object, ...], list[str]] = {}
     for part in quantity.parts:
-        term = in_symbols(part)
+        term = _written(part, given)
         alike.setdefault((part.value, *sorted(term.split(r" \cdot "))), []).append(term)
     return " + ".join(_times(len(terms), terms[0]) for terms in alike.values())
 

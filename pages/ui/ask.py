@@ -97,6 +97,45 @@ def label(declared: Input) -> str:
     return f"{name} ${SYMBOLS[declared.id].tex}$" if declared.id in SYMBOLS else name
 
 
+def twin(input_id: str) -> None:
+    """A second control of an input, to stand beside the chart that it moves: it shows the value and moves the input."""
+    declared, key, value = INPUTS[input_id], f"{input_id}_beside", values()[input_id]
+    start = starting_point()
+    common: dict[str, Any] = {"label": label(declared), "key": key, "help": w(f"inputs.{input_id}.help")}
+    common |= {"disabled": input_id in start.fixed, "on_change": _move, "args": (input_id, key)}
+    match declared:
+        case Integer() if declared.scale:
+            _stops_slider(declared, value, common)
+            return
+        case Integer():
+            st.session_state[key] = value
+            st.number_input(min_value=declared.low, max_value=declared.high, **common)
+        case Real():
+            st.session_state[key] = value
+            bounds = {"min_value": declared.low, "max_value": declared.high, "step": declared.step}
+            st.slider(format="%g", **bounds, **common)
+        case Choice():
+            st.session_state[key] = value
+            named = f"options.{input_id}.{declared.default}" in words()
+            names = {o: w(f"options.{input_id}.{o}") if named else o for o in declared.options}
+            if len(names) <= 5:
+                st.segmented_control(options=names, format_func=names.__getitem__, required=True, **common)
+            else:
+                st.selectbox(options=names, format_func=names.__getitem__, **common)
+        case Switch():
+            st.session_state[key] = value
+            st.toggle(**common)
+        case Text():
+            raise TypeError(f"{input_id} is a text")
+
+
+def _stops_slider(declared: Integer, value: int, common: dict[str, Any]) -> None:
+    """A slider over round stops; the nearest one stands for a value between two, and says it exactly."""
+    nearest = st.session_state[common["key"]] = declared.nearest_stop(value)
+    stops = {stop: exact(value if stop == nearest else stop) for stop in declared.scale}
+    st.select_slider(options=declared.scale, format_func=stops.__getitem__, **common)
+
+
 def _slider_and_number(declared: Integer, default: int, common: dict[str, Any]) -> int:
     """A slider over round stops beside a field for any exact value: the field is the input, the slider moves it."""
     slider_key = f"{declared.id}_slider"
@@ -108,18 +147,10 @@ def _slider_and_number(declared: Integer, default: int, common: dict[str, Any]) 
             value=default,
             **{**common, "help": None, "label_visibility": "collapsed"},
         )
-    nearest = st.session_state[slider_key] = declared.nearest_stop(value)
-    stops = {stop: exact(value if stop == nearest else stop) for stop in declared.scale}
     with slider:
-        st.select_slider(
-            common["label"],
-            declared.scale,
-            key=slider_key,
-            help=common["help"],
-            format_func=stops.__getitem__,
-            disabled=common["disabled"],
-            on_change=_move,
-            args=(declared.id, slider_key),
+        seen = {key: common[key] for key in ("label", "help", "disabled")}
+        _stops_slider(
+            declared, value, {**seen, "key": slider_key, "on_change": _move, "args": (declared.id, slider_key)}
         )
     return value
 
@@ -148,31 +179,3 @@ def _named_choice(declared: Choice, default: str, common: dict[str, Any]) -> str
 def _move(input_id: str, seen_key: str) -> None:
     """The control that is seen was moved: so is the input."""
     st.session_state[input_id] = st.session_state[seen_key]
-
-
-def twin(input_id: str) -> None:
-    """Another control of an input, beside the chart that it moves: it shows the input's value, and moves the input."""
-    declared, key = INPUTS[input_id], f"{input_id}_twin"
-    st.session_state[key] = _set(input_id, defaults()[input_id])
-    common: dict[str, Any] = {
-        "label": label(declared),
-        "key": key,
-        "help": w(f"inputs.{input_id}.help"),
-        "on_change": _move,
-        "args": (input_id, key),
-    }
-    match declared:
-        case Choice() if f"options.{input_id}.{declared.default}" in words():
-            names = {option: w(f"options.{input_id}.{option}") for option in declared.options}
-            st.segmented_control(options=declared.options, format_func=names.__getitem__, required=True, **common)
-        case Choice() if len(declared.options) <= 3:
-            st.segmented_control(options=declared.options, required=True, **common)
-        case Choice():
-            st.selectbox(options=declared.options, **common)
-        case Real():
-            bounds = {"min_value": declared.low, "max_value": declared.high, "step": declared.step}
-            st.slider(format="%g", **bounds, **common)
-        case Integer():
-            st.number_input(min_value=declared.low, max_value=declared.high, **common)
-        case Switch():
-            st.toggle(**common)

@@ -35,7 +35,7 @@ from pages.ui.report import report_menu
 from pages.ui.words import speak, w
 
 PAGES = (
-    *("explore", "parameters", "training", "fits", "cluster", "techniques"),
+    *("explore", "learn", "parameters", "training", "fits", "cluster", "techniques"),
     *("compare", "scaling", "article", "accuracy", "method"),
 )
 OPEN_GROUP = {"training": "run", "fits": "fits", "cluster": "cluster", "scaling": "scaling", "techniques": "techniques"}
@@ -168,6 +168,9 @@ def sidebar(page: str) -> None:
     problems = (*config.problems, *pin_problems())
     with st.sidebar:
         ask("lang", label_visibility="collapsed")
+        with st.container(key="unseen_lesson"):  # the lesson itself has the control that is seen
+            for declared in in_group("lesson"):
+                ask(declared.id)
         model_menu(config)
         for declared in (*in_group("shape"), *in_group("size")):
             ask(declared.id)

@@ -35,6 +35,7 @@ _CSS = """
 [data-testid="stSidebar"] [data-testid="stColumn"] { min-width: 0; }
 /* the input behind a control that shows words for its options */
 :has(> [class*="st-key-unseen_"]) { display: none; }
+@media (pointer: coarse) { .st-key-neighbours kbd { display: none; } }
 @media (max-width: 767px) {
   [data-testid="stMainBlockContainer"] { padding-left: 0.9rem; padding-right: 0.9rem; }
   .stMarkdown :is(td, th) { padding: 0.4rem 0.5rem; }
@@ -49,6 +50,7 @@ _CSS = """
   .st-key-technique_table td:is(:nth-child(4), :last-child) { order: 4; grid-column: 1 / -1; padding-top: 0;
     opacity: 0.85; }
   .st-key-technique_table th:is(:nth-child(4), :last-child) { display: none; }
+  .st-key-chapter_beside button { padding: 0.25rem 0.62rem; }  /* ten chapters in a row */
   [class*="st-key-printed_"] :is(table, thead, tbody) { display: block; }
   [class*="st-key-printed_"] tr { display: grid; grid-template-columns: minmax(0, 1fr) repeat(2, 8.4em);
     font-size: 0.9em; border-bottom: 1px solid rgba(128, 128, 128, 0.3); }

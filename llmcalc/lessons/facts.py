@@ -1,0 +1,87 @@
+"""The numbers of a configuration that the lesson tells in words, under the names that its words fill in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmcalc.article import training_rule_of_thumb
+from llmcalc.configuration import Configuration
+from llmcalc.inference import model_memory
+from llmcalc.quantity import Quantity, total
+from llmcalc.scaling import KAPLAN_ALPHA, KAPLAN_CRITICAL_PARAMETERS, loss_from_parameters
+from llmcalc.units import GB
+
+
+def single_precision(config: Configuration) -> Quantity:
+    """The weights in fp32, in bytes: what the rules of thumb start from."""
+    return model_memory(parameters=config.model.parameters(), bits_per_weight=32)
+
+
+def rule_of_four(config: Configuration) -> Quantity:
+    """What "four times the model" says of training, in bytes."""
+    return training_rule_of_thumb(model_bytes=single_precision(config))
+
+
+def training_state(config: Configuration) -> Quantity:
+    """All that a step holds for each parameter once the backward pass is through: weights, gradients, optimizer."""
+    step = config.step
+    return total("training_state", r"M_\text{state}", step.weights, step.gradients, step.optimizer_state)
+
+
+def loss_by_kaplan(config: Configuration) -> Quantity:
+    """The loss of a model of this size by Kaplan et al.'s law, with their exponent."""
+    return loss_from_parameters(
+        critical_parameters=KAPLAN_CRITICAL_PARAMETERS,
+        parameters=config.model.non_embedding_parameters(),
+        alpha=KAPLAN_ALPHA,
+    )
+
+
+def embedding_share(config: Configuration) -> float:
+    """The part of all parameters that is in the token embedding."""
+    return config.model.components()["embedding"].value / config.model.parameters().value
+
+
+def tokens_per_step(config: Configuration) -> int:
+    """Tokens that one optimizer step learns from, on all devices."""
+    run = config.run
+    return int(run.batch_size * run.seq_len * run.gradient_accumulation * config.layout.data_parallel)
+
+
+def facts(config: Configuration) -> dict[str, Any]:
+    """The numbers of a configuration by name; bytes and parameters in base units."""
+    model, sizes, run, step, article = config.model, config.dimensions, config.run, config.step, config.article
+    n, state, rule = model.parameters().value, training_state(config).value, rule_of_four(config).value
+    return {
+        "n": n,
+        "per_layer": model.blocks[0][0].parameters().value,
+        "layers": model.n_layers,
+        "width": sizes.d_model,
+        "heads": sizes.n_heads,
+        "vocabulary": sizes.vocab_size,
+        "embedding_share": embedding_share(config),
+        "non_embedding": model.non_embedding_parameters().value,
+        "loss": loss_by_kaplan(config).value,
+        "weights": config.inference.inputs["weights"].value,
+        "format": config.values["weight_format"],
+        "device": config.accelerator.id,
+        "memory": config.accelerator.memory,
+        "memory_gb": config.accelerator.memory / GB,
+        "batch": run.batch_size,
+        "length": run.seq_len,
+        "tokens": tokens_per_step(config),
+        "state": state,
+        "state_each": state / n,
+        "steady": step.steady_state.value,
+        "saved": step.saved_activations.value,
+        "peak": step.peak.value,
+        "process": config.overhead.process(step.peak).value,
+        "rule": rule,
+        "over_rule": step.peak.value / rule,
+        "article_peak": article.peak.value,
+        "article_saved": article.saved_activations.value,
+        "peak_ratio": article.peak.value / step.peak.value,
+        "saved_ratio": article.saved_activations.value / step.saved_activations.value,
+        "alpha": config.values["alpha"],
+        "improvement": config.values["improvement"],
+    }

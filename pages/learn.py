@@ -1,0 +1,110 @@
+"""Learn: the article as a lesson in ten chapters, each with the reader's own numbers, a task and a few questions."""
+
+import streamlit as st
+
+from llmcalc.configuration import Configuration
+from llmcalc.lessons.accounts import ACCOUNTS, accounts_of, accounts_of_job, job
+from llmcalc.lessons.anatomy import PARTS, one_layer_of
+from llmcalc.lessons.chapters import CHAPTERS
+from llmcalc.lessons.facts import facts
+from pages.ui.choose import start_from
+from pages.ui.diagram import diagram
+from pages.ui.lesson import formulas, from_the_top, knobs, neighbours, progress, quiz, take_note, try_it
+from pages.ui.lesson_charts import lesson_chart
+from pages.ui.numbers import error_share, human
+from pages.ui.shell import configuration, inside_app
+from pages.ui.words import w
+
+# What chapter 1 starts from on demand: the encoder and decoder of 2017, and a GPT
+SHOWN_MODELS = ("Transformer base", "GPT-2 124M", "BERT base (encoder)")
+
+inside_app()
+config = configuration()
+chapter = CHAPTERS[config.values["chapter"]]
+
+
+def chosen_part(parts: tuple[str, ...], key: str, start: str) -> str:
+    """The part of the drawing that the reader asks about."""
+    names = {part: w(f"learn.part.{part}.label") for part in parts}
+    choice = {"default": start, "required": True, "wrap": True, "format_func": names.__getitem__}
+    return st.pills(w("learn.diagram.choose"), parts, key=key, **choice)
+
+
+def parts_and_drawing(config: Configuration) -> None:
+    """Chapter 1: the drawing, and what the part under discussion is for."""
+    told, drawn = st.columns([5, 6], gap="large")
+    with told:
+        part = chosen_part(tuple(PARTS), "lesson_part", "attention")
+        st.markdown(w(f"learn.part.{part}.text"))
+        st.caption(w("learn.diagram.others"))
+        with st.container(horizontal=True):
+            for model in SHOWN_MODELS:
+                st.button(model, key=f"show_{model}", on_click=start_from, args=(model,), disabled=config.name == model)
+    with drawn:
+        diagram(config.model, part)
+        knobs(chapter)
+
+
+def formulas_and_drawing(config: Configuration) -> None:
+    """Chapter 2: the drawing, and the count of one layer's parts."""
+    drawn, counted = st.columns(2, gap="large")
+    with drawn:
+        part = chosen_part((*PARTS, "layer", "model"), "lesson_counted", "layer")
+        diagram(config.model, part)
+    with counted:
+        if (quantity := one_layer_of(config.model, part)).value:
+            formulas(quantity)
+        else:
+            st.markdown(w("learn.no_part"))
+        lesson_chart(chapter.id, config)
+        knobs(chapter)
+
+
+def calculators_table(config: Configuration) -> None:
+    """Chapter 7: what each account says of the measured step, and of the reader's."""
+    measured, theirs = accounts_of_job(), accounts_of(config)
+    heads = ("learn.account", "learn.kept", "learn.charts.peak_short", "learn.kept_yours", "learn.peak_yours")
+    lines = ["| " + " | ".join(map(w, heads)) + " |", "|:--|--:|--:|--:|--:|"]
+    for id in ACCOUNTS:
+        cells = [w(f"learn.accounts.{id}")]
+        for account in (measured[id], theirs.get(id)):
+            for amount in (account.saved, account.peak) if account else (None, None):
+                cells.append(human(amount, "bytes") if amount is not None else "–")
+        lines.append("| " + " | ".join(cells) + " |")
+    with st.container(key="comparison_table"):
+        st.markdown("\n".join(lines))
+    error = measured["llmcalc"].peak / measured["measured"].peak - 1  # type: ignore[operator]
+    st.caption(w("learn.calculators.measured", run=f"`{job()}`", error=error_share(abs(error))))
+
+
+def chart_and_formulas(config: Configuration) -> None:
+    """The chart with its controls, and beside them the formulas with the reader's values."""
+    drawn, told = st.columns([7, 5], gap="large")
+    with drawn:
+        lesson_chart(chapter.id, config)
+        knobs(chapter)
+    with told:
+        formulas(*chapter.formulas(config))
+
+
+take_note(chapter, config)
+progress()
+from_the_top(chapter)
+st.header(f"{chapter.number}. {w(f'learn.chapters.{chapter.id}.title')}", anchor=False)
+st.markdown(w(f"learn.chapters.{chapter.id}.text", **facts(config)))
+if chapter.id == "parts":
+    parts_and_drawing(config)
+elif chapter.id == "parameters":
+    formulas_and_drawing(config)
+else:
+    chart_and_formulas(config)
+if chapter.id == "calculators":
+    calculators_table(config)
+if chapter.id == "techniques":
+    st.page_link("pages/techniques.py", label=w("article.h.link"), icon=":material/compress:")
+left, right = st.columns(2, gap="medium")
+with left:
+    try_it(chapter.task, config)
+with right:
+    quiz(chapter, config)
+neighbours(chapter)
