@@ -214,6 +214,8 @@ _ALL: tuple[Input, ...] = (
     Choice(id="lang", group="language", options=("en", "id"), default="en"),
     # where in the lesson the reader is
     Choice(id="chapter", group="lesson", options=CHAPTERS, default=CHAPTERS[0]),
+    # one chart at a time, for a room
+    Switch(id="present", group="room", default=False),
     # what it starts from
     Choice(id="model", group="base", options=MODELS, default="GPT-2 124M"),
     Text(id="config", group="base", longest=20_000),
@@ -348,6 +350,13 @@ def link_parameters(values: Mapping[str, Any]) -> dict[str, str]:
     """
     told = (key for key, declared in INPUTS.items() if values[key] is not None or declared.default is None)
     return {"v": str(LINK_VERSION)} | {key: written(values[key]) for key in told}
+
+
+def link_differences(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, str]:
+    """A shorter link, to be scanned: the version, the language, the model, and what differs from ``defaults``."""
+    kept = ("lang", "model")
+    different = {key: written(values[key]) for key in INPUTS if key in kept or values[key] != defaults[key]}
+    return {"v": str(LINK_VERSION)} | different
 
 
 def written(value: Any) -> str:

@@ -14,6 +14,7 @@ from llmcalc.units import GiB
 from pages.ui.chart import chart
 from pages.ui.numbers import error_share, exact, human
 from pages.ui.shell import inside_app
+from pages.ui.show import headline_row
 from pages.ui.step_figures import error_strips, predicted_against_measured
 from pages.ui.words import w
 
@@ -70,7 +71,7 @@ def spread(rows: Sequence[Comparison], method: str, what: str) -> str:
 
 def headline_numbers(rows: Sequence[Comparison], of: int) -> None:
     """How many steps, and how large the errors are."""
-    with st.container(key="headlines"):
+    with headline_row():
         with st.container(border=True):
             st.metric(w("accuracy.steps"), exact(len(rows)))
             st.caption(w("accuracy.all_of", count=exact(of)))

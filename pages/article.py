@@ -123,7 +123,7 @@ memory = {
     "article": article_step(PEAK_MODEL.model(), PEAK_MODEL, **run),
     "corrected": training_step(PEAK_MODEL.model(), PEAK_RUN),
 }
-lines = [f"| | {w('explore.article')} | {w('article.right')} |", "|:--|--:|--:|"]
+lines = [f"| {w('article.figure')} | {w('explore.article')} | {w('article.right')} |", "|:--|--:|--:|"]
 for term in ("steady_state", "saved_activations", "peak"):
     theirs, ours = (getattr(memory[account], term) for account in ("article", "corrected"))
     lines.append(f"| {w(f'training.{term}')} | {human(theirs.value, 'bytes')} | {human(ours.value, 'bytes')} |")

@@ -13,7 +13,7 @@ from llmcalc.units import GB
 from pages.ui.chart import chart
 from pages.ui.numbers import exact, human, marked
 from pages.ui.shell import configuration, inside_app
-from pages.ui.show import title_of
+from pages.ui.show import headline_row, title_of
 from pages.ui.step_figures import fits_map
 from pages.ui.words import w
 
@@ -71,7 +71,7 @@ st.segmented_control(
 groups = devices_by_memory()
 largest, longest = solved("batch_size", groups), solved("seq_len", groups)
 needed = float(config.memory_of(purpose, np.array([float(batch)]), np.array([float(length)]))[0])
-with st.container(key="headlines"):
+with headline_row():
     answer("batch_size", largest[device.memory], exact(length))
     answer("seq_len", longest[device.memory], exact(batch))
     with st.container(border=True, height="stretch"):

@@ -97,9 +97,9 @@ def label(declared: Input) -> str:
     return f"{name} ${SYMBOLS[declared.id].tex}$" if declared.id in SYMBOLS else name
 
 
-def twin(input_id: str) -> None:
+def twin(input_id: str, place: str = "beside") -> None:
     """A second control of an input, to stand beside the chart that it moves: it shows the value and moves the input."""
-    declared, key, value = INPUTS[input_id], f"{input_id}_beside", values()[input_id]
+    declared, key, value = INPUTS[input_id], f"{input_id}_{place}", values()[input_id]
     start = starting_point()
     common: dict[str, Any] = {"label": label(declared), "key": key, "help": w(f"inputs.{input_id}.help")}
     common |= {"disabled": input_id in start.fixed, "on_change": _move, "args": (input_id, key)}

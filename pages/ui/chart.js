@@ -1,9 +1,6 @@
 // Plotly charts that follow their data and Streamlit's theme. Streamlit calls the default export on every
-// change. Comments take whole lines: chart.py drops them before sending this file.
+// change. Comments take whole lines: chart.py drops them before sending this file and those it stands on.
 
-const COARSE = matchMedia("(pointer: coarse)").matches;
-const COLOUR = "(#[0-9a-fA-F]{3,8}|rgba?\\([^)|]*\\)|theme:[a-z]+)";
-const PAIR = new RegExp(`^${COLOUR}\\|${COLOUR}$`);
 // By key. Streamlit makes a new parentElement when something above comes or goes, or on return to a page;
 // the chart then moves there with its zoom, instead of being drawn anew. So none is ever removed.
 const charts = new Map();
@@ -13,15 +10,36 @@ let library;
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(`
   .js-plotly-plot .hovertext > rect { fill: var(--st-background-color) !important; }
+  .chart-box { position: relative; }
+  .chart-box button { min-width: 26px; min-height: 26px; border: 0; border-radius: 0.3rem; background: none;
+    cursor: pointer; color: var(--st-text-color); font: 0.8rem var(--st-font, sans-serif); }
+  .chart-box button:hover { background: var(--st-secondary-background-color); }
+  .chart-box button:focus-visible { outline: 2px solid var(--st-primary-color); }
   .chart-legend { display: flex; flex-wrap: wrap; gap: 0 0.25rem; padding: 0 0 0.5rem; }
-  .chart-legend button { display: inline-flex; align-items: center; gap: 0.4rem; padding: 0.2rem 0.4rem;
-    border: 0; border-radius: 0.3rem; background: none; cursor: pointer; color: var(--st-text-color);
-    font: 0.8rem var(--st-font, sans-serif); }
-  .chart-legend button:hover { background: var(--st-secondary-background-color); }
-  .chart-legend button:focus-visible { outline: 2px solid var(--st-primary-color); }
-  .chart-legend button[aria-pressed="false"] { opacity: 0.45; text-decoration: line-through; }
+  .chart-legend button { display: inline-flex; align-items: center; gap: 0.4rem; padding: 0.2rem 0.4rem; }
+  .chart-legend button[aria-pressed="false"] { text-decoration: line-through; }
+  .chart-legend button[aria-pressed="false"] span { opacity: 0.3; }
   .chart-legend span { width: 0.75rem; height: 0.75rem; border-radius: 2px; }
   .chart-legend span.line { height: 3px; width: 1.1rem; }
+  .chart-tools { position: absolute; top: 0; right: 0; z-index: 1; display: flex; opacity: 0;
+    border-radius: 0.3rem; background: var(--st-background-color); }
+  .chart-box:hover .chart-tools, .chart-tools:focus-within, .chart-dialog .chart-tools { opacity: 1; }
+  .chart-tools svg { display: block; width: 1rem; margin: auto; fill: none; stroke: currentColor; stroke-width: 2; }
+  .chart-dialog { width: 100vw; height: 100dvh; max-width: none; max-height: none; border: 0;
+    padding: clamp(0.5rem, 2vmin, 2rem); background: var(--st-background-color); color: var(--st-text-color); }
+  .chart-dialog > .chart-box { display: flex; flex-direction: column; height: 100%; }
+  .chart-dialog .js-plotly-plot { flex: 1; min-height: 0; height: auto !important; }
+  :is(.chart-dialog, .chart-large) button { font-size: clamp(0.8rem, 1.4vw, 1.05rem); }
+  @media (min-width: 768px) {
+    /* as much of the window as the numbers above and the knobs below leave */
+    .chart-large > .chart-box { display: flex; flex-direction: column; height: max(20rem, 100dvh - 19.6rem); }
+    .chart-large > .chart-box > .js-plotly-plot { flex: 1; min-height: 0; height: auto !important; }
+  }
+  @media (pointer: coarse) {
+    .chart-box button { min-height: 32px; }
+    .chart-tools button { min-height: 40px; min-width: 44px; }
+    .chart-tools { position: static; justify-content: end; opacity: 1; }
+  }
 `);
 document.adoptedStyleSheets.push(sheet);
 
@@ -30,7 +48,10 @@ export default function ({ data, parentElement }) {
   const content = JSON.parse(text);
   if (!charts.has(content.key)) charts.set(content.key, new Chart());
   const chart = charts.get(content.key);
-  if (chart.box.parentElement !== parentElement) parentElement.replaceChildren(chart.box);
+  if (chart.root.parentElement !== parentElement) {
+    chart.tools.dialog.close();
+    parentElement.replaceChildren(chart.root);
+  }
   chart.show(text, content);
 }
 
@@ -63,99 +84,8 @@ async function fetchLibrary(path) {
   return window.Plotly;
 }
 
-const pen = document.createElement("canvas").getContext("2d");
-
-// Any CSS colour as [red, green, blue].
-function rgb(colour) {
-  pen.fillStyle = "#808080";
-  pen.fillStyle = colour;
-  const drawn = pen.fillStyle;
-  if (!drawn.startsWith("#")) return drawn.match(/[\d.]+/g).slice(0, 3).map(Number);
-  return [1, 3, 5].map((at) => parseInt(drawn.slice(at, at + 2), 16));
-}
-
-function readTheme(element) {
-  const style = getComputedStyle(element);
-  const read = (name) => style.getPropertyValue(`--st-${name}`).trim();
-  const [text, back] = [rgb(read("text-color")), rgb(read("background-color"))];
-  const mix = (share) => `rgb(${text.map((v, i) => Math.round(v * share + back[i] * (1 - share)))})`;
-  const colours = {
-    text: mix(1),
-    muted: mix(0.72),
-    grid: mix(0.12),
-    background: mix(0),
-    primary: read("primary-color"),
-  };
-  const dark = 0.299 * back[0] + 0.587 * back[1] + 0.114 * back[2] < 128;
-  // Commas inside rgb(…) do not separate colours.
-  const colorway = read("chart-categorical-colors").split(/,(?![^(]*\))/).filter(Boolean);
-  const font = read("font") || "sans-serif";
-  return { dark, colours, colorway, font, hover: mix(0.06), axis: mix(0.35) };
-}
-
-// What a figure leaves open, as a Plotly template: what the figure sets wins.
-function template({ colours, colorway, font, hover, axis }) {
-  const clear = "rgba(0,0,0,0)";
-  const lines = {
-    automargin: true,
-    fixedrange: COARSE,
-    gridcolor: colours.grid,
-    linecolor: colours.grid,
-    tickcolor: colours.grid,
-    zerolinecolor: axis,
-    tickfont: { color: colours.muted },
-    title: { standoff: 10, font: { color: colours.muted, size: 13 } },
-    spikecolor: axis,
-    spikedash: "solid",
-    spikethickness: 1,
-  };
-  const small = { color: colours.muted, size: 12 };
-  return {
-    layout: {
-      ...(colorway.length && { colorway }),
-      paper_bgcolor: clear,
-      plot_bgcolor: clear,
-      font: { family: font, size: 13, color: colours.text },
-      title: { x: 0, xanchor: "left", font: { size: 15 } },
-      margin: { l: 8, r: 12, t: 16, b: 8 },
-      xaxis: lines,
-      yaxis: lines,
-      legend: { orientation: "h", traceorder: "normal", x: 0, xanchor: "left", y: -0.2, bgcolor: clear },
-      hoverlabel: {
-        bgcolor: hover,
-        bordercolor: colours.grid,
-        font: { family: font, size: 13, color: colours.text },
-      },
-      modebar: { bgcolor: colours.background, color: axis, activecolor: colours.text },
-      annotationdefaults: { font: small, arrowcolor: colours.muted },
-      coloraxis: { colorbar: { outlinewidth: 0, tickfont: small } },
-      dragmode: COARSE ? false : "zoom",
-    },
-    data: {
-      heatmap: [{ colorbar: { outlinewidth: 0, tickfont: small } }],
-      pie: [{ marker: { line: { color: colours.background, width: 1 } } }],
-    },
-  };
-}
-
-function config(chart) {
-  const save = (format) => ({
-    name: format,
-    title: chart.words[format],
-    icon: window.Plotly.Icons[format === "png" ? "camera" : "disk"],
-    click: () => chart.save(format),
-  });
-  return {
-    displaylogo: false,
-    displayModeBar: COARSE ? false : "hover",
-    modeBarButtons: [[save("png"), save("svg"), "resetScale2d"]],
-    scrollZoom: false,
-    displayNotifier: false,
-    showAxisRangeEntryBoxes: false,
-    locale: "en",
-    locales: { en: { dictionary: { "Reset axes": chart.words.reset } } },
-  };
-}
+const CONFIG = { displayModeBar: false, scrollZoom: false, showAxisRangeEntryBoxes: false, locale: "en" };
+const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 let frame;
 
@@ -168,14 +98,20 @@ async function turn() {
 
 class Chart {
   constructor() {
+    this.root = document.createElement("div");
     this.box = document.createElement("div");
+    this.box.className = "chart-box";
+    this.box.setAttribute("role", "group");
     this.node = document.createElement("div");
+    this.node.setAttribute("role", "img");
     // A legend of buttons: it wraps at any width, and the keyboard reaches it, unlike Plotly's own.
     this.legend = document.createElement("div");
     this.legend.className = "chart-legend";
     this.hidden = new Set();
-    this.box.append(this.node, this.legend);
-    this.node.setAttribute("role", "img");
+    this.resets = 0;
+    this.tools = new Tools(this);
+    this.box.append(this.node, this.legend, this.tools.bar);
+    this.root.append(this.box);
     new ResizeObserver(() => this.fit()).observe(this.node);
     // Charts in hidden tabs or far below the fold are drawn when they are about to be seen.
     const seen = (entries) => {
@@ -186,14 +122,14 @@ class Chart {
     addEventListener("beforeprint", () => this.draw(true));
   }
 
-  show(text, { alt, height, library, words }) {
-    // The buttons of a chart are made with it: in another language they are made anew.
-    this.renamed ||= this.words !== undefined && this.words.reset !== words.reset;
-    this.words = words;
+  show(text, { alt, height, large, library, title, words }) {
     this.text = text;
     this.height = height;
     this.library = library;
+    this.title = title;
+    this.tools.name(words, title);
     this.node.setAttribute("aria-label", alt);
+    this.root.className = large ? "chart-large" : "";
     this.node.style.height = `${height}px`;
     // What is in sight comes first; a chart below the fold waits until the browser has shown that.
     clearTimeout(this.waiting);
@@ -202,47 +138,54 @@ class Chart {
     else this.waiting = setTimeout(() => this.draw(), 200);
   }
 
+  // How much larger type and lines are than on a page: where a chart has the window to itself, for the last row.
+  get scale() {
+    const { clientWidth, clientHeight } = this.node;
+    const alone = this.tools.dialog.open || this.root.className === "chart-large";
+    const room = Math.min(clientWidth / 850, clientHeight / 240);
+    return alone ? Math.round(10 * Math.min(2.5, Math.max(1, room))) / 10 : 1;
+  }
+
   async draw(unseen = false) {
     if (!this.near && !unseen) return;
     try {
       const Plotly = await load(this.library);
-      const width = this.node.clientWidth;
+      const { clientWidth: width, clientHeight: height } = this.node;
       if (!this.node.isConnected || !width) return;
       this.theme = readTheme(this.node);
-      const state = this.text + JSON.stringify(this.theme);
+      this.drawnScale = this.scale;
+      const state = this.text + JSON.stringify([this.theme, this.drawnScale, this.level, this.resets]);
       if (state === this.state) return;
-      const first = this.state === undefined;
-      const anew = first || this.renamed;
-      this.renamed = false;
-      if (first) this.node.textContent = "";
       this.state = state;
-      const { data, layout = {} } = this.figure();
+      const { data, layout } = this.figure(this.theme, this.drawnScale);
       this.drawLegend(data, layout);
-      for (const trace of data) if (this.hidden.has(trace.name)) trace.visible = false;
-      if (matchMedia("(prefers-reduced-motion: reduce)").matches) delete layout.transition;
-      const size = { width, height: this.height };
+      if (still()) delete layout.transition;
       await turn();
-      const full = { uirevision: "kept", ...layout, showlegend: false, template: template(this.theme), ...size };
-      // A config given again holds new functions, counts as changed and draws the chart from scratch.
-      await Plotly.react(this.node, data, full, anew ? config(this) : undefined);
+      // Something newer is to be drawn: two drawings at a time would get into each other's way.
+      if (state !== this.state) return;
+      const first = !this.made;
+      this.made = true;
+      if (first) this.node.textContent = "";
+      const uirevision = `${layout.uirevision ?? "kept"} ${this.resets}`;
+      const theme = template(this.theme, this.drawnScale);
+      const full = { ...layout, uirevision, showlegend: false, template: theme, width, height };
+      // A config given again counts as changed and draws the chart from scratch.
+      await Plotly.react(this.node, data, full, first ? CONFIG : undefined);
+      if (first) this.node.on("plotly_treemapclick", (click) => this.open(click));
     } catch (error) {
       console.error(error);
       window.Plotly?.purge(this.node);
-      this.state = undefined;
+      this.state = this.made = undefined;
       this.node.textContent = this.node.getAttribute("aria-label");
     }
   }
 
-  // The figure with its colours resolved for the current theme.
-  figure() {
-    const { dark, colours } = this.theme;
-    const resolve = (_, value) => {
-      if (typeof value !== "string") return value;
-      const pair = PAIR.exec(value);
-      const colour = pair ? pair[dark ? 2 : 1] : value;
-      return colour.startsWith("theme:") ? colours[colour.slice(6)] : colour;
-    };
-    return JSON.parse(this.text, resolve).figure;
+  // The figure as the reader has it: without the traces that were hidden.
+  figure(theme, scale) {
+    const { data, layout = {} } = resolved(this.text, theme, scale);
+    for (const trace of data) if (this.hidden.has(trace.name)) trace.visible = false;
+    if (this.level !== undefined) data[0].level = this.level;
+    return { data, layout };
   }
 
   // One button for each named trace, which hides and shows it; none for a single trace.
@@ -256,7 +199,7 @@ class Chart {
         const swatch = document.createElement("span");
         const { color, size } = trace.marker ?? trace.line ?? {};
         swatch.style.background = typeof color === "string" ? color : "";
-        swatch.className = trace.marker || size ? "" : "line";
+        swatch.className = trace.marker || trace.stackgroup || size ? "" : "line";
         button.append(swatch, trace.name);
         button.type = "button";
         button.setAttribute("aria-pressed", String(!this.hidden.has(trace.name)));
@@ -273,18 +216,43 @@ class Chart {
     this.draw(true).then(() => this.legend.children[at]?.focus());
   }
 
-  fit() {
-    const width = this.node.clientWidth;
-    if (this.state && width && width !== this.node.layout.width) window.Plotly.relayout(this.node, { width });
+  // Where the reader wants no motion, a tile opens without Plotly's zooming.
+  open({ nextLevel }) {
+    if (!still()) return true;
+    this.level = nextLevel;
+    this.draw(true);
+    return false;
   }
 
-  // On paper the chart needs a background of its own: light text on nothing would be lost.
+  // Axes and tiles as the figure has them.
+  reset() {
+    this.resets += 1;
+    this.level = undefined;
+    this.draw(true);
+  }
+
+  fit() {
+    const { clientWidth: width, clientHeight: height } = this.node;
+    if (!this.made || !width) return;
+    if (this.scale !== this.drawnScale) this.draw(true);
+    else if (width !== this.node.layout.width || height !== this.node.layout.height)
+      window.Plotly.relayout(this.node, { width, height });
+  }
+
+  // A picture for paper and slides, with the axes as they are zoomed.
   save(format) {
-    const { data, layout } = this.node;
-    const { background } = this.theme.colours;
+    const theme = onPaper(this.theme);
+    const { data, layout } = this.figure(theme, 1);
+    for (const [name, axis] of Object.entries(this.node.layout))
+      if (/^[xy]axis\d*$/.test(name)) layout[name] = { ...layout[name], range: axis.range, autorange: false };
+    const { background } = theme.colours;
     const grounds = { paper_bgcolor: background, plot_bgcolor: background };
-    const picture = { data, layout: { ...layout, showlegend: this.hasLegend, ...grounds } };
-    const size = { width: layout.width, height: layout.height, scale: 2 };
-    window.Plotly.downloadImage(picture, { format, filename: "chart", ...size }).catch(console.error);
+    const size = { width: Math.max(900, this.node.clientWidth), height: Math.max(420, this.height) };
+    const edges = { title: { ...layout.title, x: 0.02 }, margin: { ...layout.margin, l: 24, r: 24 } };
+    const around = { ...grounds, ...size, ...edges, showlegend: this.hasLegend, template: template(theme, 1) };
+    const picture = { data, layout: { ...layout, ...around } };
+    const words = this.title.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
+    const filename = ["llmcalc", ...words].join("-").slice(0, 80);
+    return window.Plotly.downloadImage(picture, { format, filename, ...size, scale: 2 }).catch(console.error);
   }
 }

@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +21,7 @@ import streamlit as st
 from streamlit import runtime
 from streamlit.components.v1 import declare_component
 
+from pages.ui.stage import on_stage
 from pages.ui.words import w
 
 # What a figure may use for a colour besides Plotly's own notations. chart.js takes the values from the theme;
@@ -30,7 +31,7 @@ THEME_COLOURS = {
     "muted": "#6B6D76",
     "grid": "#E6E6E8",
     "background": "#FFFFFF",
-    "primary": "#0072B2",
+    "primary": "#00659E",
 }
 
 _COLOUR = r"(#[0-9a-fA-F]{3,8}|rgba?\([^)|]*\)|theme:[a-z]+)"
@@ -41,8 +42,9 @@ _FALLBACK_CONFIG = {"displaylogo": False, "scrollZoom": False, "locale": "en"}
 
 
 def _script() -> str:
-    """Return chart.js without comments and indentation, since Streamlit sends it along with every chart."""
-    lines = (line.strip() for line in Path(__file__).with_name("chart.js").read_text("utf-8").splitlines())
+    """Return the scripts without comments and indentation, since Streamlit sends them along with every chart."""
+    files = (Path(__file__).with_name(f"{name}.js") for name in ("chart_theme", "chart_tools", "chart"))
+    lines = (line.strip() for file in files for line in file.read_text("utf-8").splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("//"))
 
 
@@ -125,14 +127,32 @@ def chart(figure: Mapping[str, Any], *, key: str, alt: str, height: int = 360) -
     alt: what the chart shows, in words, for those who cannot see it.
     height: in pixels, without the legend, which is drawn below it as buttons; reserved before the chart is drawn.
 
+    On stage (`stage.py`) the chart is offered, and drawn large when its turn comes.
+
     Without a server (in AppTest) the figure goes to `st.plotly_chart`, which also validates it. A test reads
     it, with the light colours, from `json.loads(at.get("plotly_chart")[0].proto.spec)`, its words from
     `.proto.alt`; `.proto.id` ends with the key.
     """
+    title = re.sub(r"<[^>]*>", " ", figure["layout"]["title"]["text"])
+    if (stage := on_stage()) is not None:
+        stage.offer(key, title, partial(_draw, figure, key, title, alt, height, large=True))
+    else:
+        _draw(figure, key, title, alt, height, large=False)
+
+
+def _draw(figure: Mapping[str, Any], key: str, title: str, alt: str, height: int, *, large: bool) -> None:
     address = _library_address()
     if address is None:
         st.plotly_chart(_light(figure), key=key, alt=alt, height=height, config=_FALLBACK_CONFIG)
-    else:
-        words = {button: w(f"chart.{button}") for button in ("png", "svg", "reset")}
-        content = {"key": key, "library": address, "alt": alt, "height": height, "figure": figure, "words": words}
-        _component(key=key, data=_encode(content), height="content")
+        return
+    content = {
+        "key": key,
+        "title": title,
+        "alt": alt,
+        "figure": figure,
+        "height": height,
+        "large": large,
+        "library": address,
+        "words": {act: w(f"chart.{act}") for act in ("png", "svg", "reset", "enlarge", "shrink")},
+    }
+    _component(key=key, data=_encode(content), height="content")

@@ -12,8 +12,8 @@ from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
 from llmcalc.hub import fetch_config
 from llmcalc.huggingface import parse_config
-from llmcalc.inputs import PASTED
-from pages.ui.ask import ask, starting_point
+from llmcalc.inputs import MODELS, PASTED
+from pages.ui.ask import ask, starting_point, values
 from pages.ui.numbers import exact
 from pages.ui.words import w, words
 
@@ -35,6 +35,16 @@ def model_menu(config: Configuration) -> None:
         if start.changed(config.values):
             st.caption(changes_in_words(config))
             st.button(w("sidebar.undo"), on_click=start_over)
+
+
+def model_twin() -> None:
+    """A second menu of the library, where the first is out of sight."""
+    st.session_state["model_twin"] = values()["model"]
+    st.selectbox(w("inputs.model.label"), MODELS, key="model_twin", on_change=_take_twin)
+
+
+def _take_twin() -> None:
+    start_from(st.session_state["model_twin"])
 
 
 def config_reader() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from llmcalc.units import EiB, GiB, KiB, MiB, PiB, TiB
 from pages.ui.numbers import human, marked, percent
-from pages.ui.palette import COLOURS, MARK, MUTED, TEXT
+from pages.ui.palette import COLOURS, MARK, MUTED, TEXT, ink_on
 from pages.ui.words import locale, w
 
 Figure = dict[str, Any]
@@ -56,6 +56,7 @@ def share_bars(title: str, values: Mapping[str, float], names: Mapping[str, str]
             "y": [names[c] for c in order], "x": [values[c] for c in order],
             "marker": {"color": [COLOURS[c] for c in order]},
             "text": text, "cliponaxis": False, "insidetextanchor": "end",
+            "insidetextfont": {"color": [ink_on(COLOURS[c]) for c in order]},
             "textposition": ["inside" if values[c] > 0.6 * values[order[-1]] else "outside" for c in order],
             "customdata": text, "hovertemplate": "%{y}<br>%{customdata}<extra></extra>",
         }],

@@ -6,6 +6,7 @@ import functools
 import gc
 import time
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Any
 from urllib.parse import urlencode
 
@@ -32,6 +33,9 @@ from pages.ui.download import download_menu
 from pages.ui.numbers import exact
 from pages.ui.pins import pin_problems
 from pages.ui.report import report_menu
+from pages.ui.share import qr_code
+from pages.ui.show import title_of
+from pages.ui.stage import presented
 from pages.ui.words import speak, w
 
 PAGES = (
@@ -76,8 +80,15 @@ def draw(page: Any) -> None:
 
 
 def _content(page: Any) -> None:
-    page.run()
-    download_menu(page.url_path or PAGES[0], configuration(), link)
+    """The page and its data to take home, as they are or presented to a room."""
+    config = configuration()
+    with presented(page.url_path, title_of(config)) if values()["present"] else nullcontext() as stage:
+        if stage:
+            with stage.notes:
+                for input_id in INPUTS:
+                    _problems_beside(input_id, config.problems, "stage_")
+        page.run()
+        download_menu(page.url_path or PAGES[0], config, link)
 
 
 def inside_app() -> None:
@@ -171,6 +182,7 @@ def sidebar(page: str) -> None:
         with st.container(key="unseen_lesson"):  # the lesson itself has the control that is seen
             for declared in in_group("lesson"):
                 ask(declared.id)
+        ask("present")
         model_menu(config)
         for declared in (*in_group("shape"), *in_group("size")):
             ask(declared.id)
@@ -181,9 +193,11 @@ def sidebar(page: str) -> None:
                     ask(declared.id, placeholder=_derived(declared.id, config))
                     _problems_beside(declared.id, problems)
         config_reader()
-        with st.expander(w("link.copy")):
+        with st.expander(w("link.copy"), key="copy_link", on_change="rerun") as copying:
             st.markdown(w("link.explained"))
             st.code(link(), language=None, wrap_lines=True)
+            if copying.open:
+                qr_code()
         report_menu(config, link)
     if st.session_state.get("link_repairs"):
         st.rerun()
@@ -216,7 +230,7 @@ def _derived(input_id: str, config: Configuration) -> str | None:
     return exact(derived[input_id]()) if input_id in derived else None
 
 
-def _problems_beside(input_id: str, problems: Iterable[InputError]) -> None:
+def _problems_beside(input_id: str, problems: Iterable[InputError], prefix: str = "") -> None:
     """What is wrong with this input, what is counted meanwhile, and a button for each value that would do."""
     with st.container():
         for problem in problems:
@@ -226,7 +240,7 @@ def _problems_beside(input_id: str, problems: Iterable[InputError]) -> None:
                     for value in problem.suggestions:
                         st.button(
                             w("problems.use", value=exact(value)),
-                            key=f"use_{input_id}_{value}",
+                            key=f"{prefix}use_{input_id}_{value}",
                             on_click=st.session_state.update,
                             args=({input_id: value},),
                         )

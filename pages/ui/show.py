@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import streamlit as st
 
@@ -12,6 +13,7 @@ from llmcalc.quantity import Quantity
 from llmcalc.sources import Citation
 from llmcalc.tex import localized
 from pages.ui.numbers import exact, human, percent
+from pages.ui.stage import at_the_front
 from pages.ui.words import locale, w, words
 
 
@@ -74,9 +76,16 @@ def headline(quantity: Quantity, *, label: str = "", help: str = "") -> None:
             working(quantity)
 
 
+@contextmanager
+def headline_row() -> Iterator[None]:
+    """Frames of headline numbers go side by side in it, wrapping where there is no room."""
+    with at_the_front(), st.container(key="headlines"):
+        yield
+
+
 def headlines(quantities: Iterable[tuple[str, Quantity]]) -> None:
     """Headline numbers side by side, wrapping where there is no room; (label, quantity) each."""
-    with st.container(key="headlines"):
+    with headline_row():
         for label, quantity in quantities:
             headline(quantity, label=label)
 

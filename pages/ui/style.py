@@ -10,6 +10,9 @@ _CSS = """
 [data-testid="stMainBlockContainer"] { padding-top: 4.25rem; padding-bottom: 3rem; max-width: 1500px; }
 [data-testid="stSidebarContent"] [data-testid="stVerticalBlock"] { gap: 0.55rem; }
 [data-testid="stMetricValue"], .stMarkdown table { font-variant-numeric: tabular-nums; }
+/* Streamlit's are too faint to be read: WCAG 1.4.3 */
+[data-testid="stCaptionContainer"], kbd {
+  color: light-dark(#5a6068, #a9b2bd) !important; opacity: 1 !important; }
 .katex { font-size: 1.05em; }
 .stMarkdown table { display: block; max-width: 100%; overflow-x: auto; }
 .stMarkdown :is(td, th) { white-space: nowrap; }
@@ -71,10 +74,58 @@ _CSS = """
 }
 """
 
+# Presenter mode: everything that is set in rem grows with the window
+_STAGE = """
+html:has(.st-key-stage) { font-size: max(16px, min(1.5vw, 2.7vh)); }
+@media (min-width: 768px) {
+  .stApp:has(.st-key-stage) :is([data-testid="stSidebar"], [data-testid="stExpandSidebarButton"]) { display: none; }
+}
+@media (max-width: 767px) {
+  .st-key-stage_bar > :is(.st-key-before, .st-key-next, :has([data-testid="stSelectbox"])) { order: 1; }
+}
+.stApp:has(.st-key-stage) [data-testid="stMainBlockContainer"] { padding: 3.9rem 1.2rem 0.3rem;
+  max-width: none; }
+.st-key-backstage { display: none; }
+.st-key-stage { gap: 0.4rem; }
+.st-key-stage_bar { gap: 0.5rem; }
+.st-key-stage_bar > :has([data-testid="stSelectbox"]) { flex: 1 1 12rem; min-width: 0; }
+.st-key-stage_qr { margin-left: auto; }
+/* an icon says it; the name is for those who hear it */
+.st-key-stage_bar :is(.st-key-before, .st-key-next) button :is([data-testid="stMarkdownContainer"], kbd),
+.st-key-stage .st-key-headlines [data-testid="stPopoverButton"] [data-testid="stMarkdownContainer"] {
+  position: absolute; clip-path: inset(50%); width: 1px; white-space: nowrap; }
+.st-key-stage .st-key-headlines { gap: 0.4rem; }
+.st-key-stage .st-key-headlines > * > [data-testid="stVerticalBlock"] { padding: 0.25rem 0.7rem; position: relative; }
+.st-key-stage .st-key-headlines [data-testid="stMetricValue"] { line-height: 1.15; }
+.st-key-stage .st-key-headlines :has(> [data-testid="stPopover"]) { position: absolute; top: 0; right: 0.4rem;
+  width: auto; }
+.st-key-stage .st-key-headlines [data-testid="stElementContainer"]:not(:has([data-testid="stMetric"])) {
+  display: none; }
+.st-key-stage_knobs { display: grid; gap: 0.2rem 1.2rem; align-items: end;
+  grid-template-columns: repeat(auto-fit, minmax(min(9rem, 44%), 1fr)); }
+.qr { display: block; margin: auto; width: min(55vh, 80vw); shape-rendering: crispEdges; }
+[data-testid="stSidebar"] .qr { width: 100%; max-width: 16rem; }
+"""
+
+# For those whom motion makes ill; Streamlit's own too
+_STILL = """
+@media (prefers-reduced-motion: reduce) {
+  *, *::before, *::after { animation-duration: 1ms !important; animation-iteration-count: 1 !important;
+    transition-duration: 1ms !important; scroll-behavior: auto !important; }
+}
+"""
+
+# The page's language, and Streamlit's first stop of the keyboard in it
+_LANGUAGE = """
+document.documentElement.lang = LANGUAGE;
+document.querySelector('[data-testid="stSkipToContent"]')?.replaceChildren(SKIP);
+"""
+
 
 def style() -> None:
     """Put the style sheet into the page, and tell the browser the page's language, once a run."""
     label = json.dumps(w("sidebar.open"), ensure_ascii=False)
-    st.html(f"<style>{_CSS.replace('OPEN_LABEL', label)}</style>")
+    st.html(f"<style>{_CSS.replace('OPEN_LABEL', label)}{_STAGE}{_STILL}</style>")
+    script = _LANGUAGE.replace("LANGUAGE", json.dumps(language())).replace("SKIP", json.dumps(w("app.skip")))
     with st.container(key="unseen_language"):
-        st.html(f"<script>document.documentElement.lang = '{language()}'</script>", unsafe_allow_javascript=True)
+        st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
