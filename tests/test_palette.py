@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from pages.ui.palette import COLOURS
+from pages.ui.palette import COLOURS, KINDS, MARK
 
 # What stands side by side in one chart, bar against bar
 TOGETHER = {
@@ -18,6 +18,18 @@ TOGETHER = {
         "kv_cache",
     ),
     "the article's memory": ("weights", "optimizer_state", "gradients", "layer_activations", "attention", "logits"),
+}
+# What is stacked, one upon the other, in this order
+STACKED = {
+    "a step": (
+        *("weights", "optimizer_state", "gradients", "weight_casts", "inputs", "embedding", "positions", "attention"),
+        *("feed_forward", "norm", "head", "logits", "residual", "activation_gradients", "kv_cache"),
+    ),
+    "a step of a mixture of experts": (
+        *("weights", "optimizer_state", "gradients", "weight_casts", "inputs", "embedding", "attention"),
+        *("feed_forward", "norm", "head", "qk_norm", "router", "experts", "shared_experts", "logits", "residual"),
+        "activation_gradients",
+    ),
 }
 # Machado, Oliveira, Fernandes 2009, "A Physiologically-based Model for Simulation of Color Vision Deficiency", table 1,
 # severity 1.0: linear RGB seen without red-, green- or blue-sensitive cones
@@ -54,8 +66,32 @@ def test_colours_of_one_chart_differ_clearly(chart, theme, sight):
     assert {pair: round(d, 1) for pair, d in distance.items() if d < 10} == {}
 
 
+@pytest.mark.parametrize("sight", SIGHT)
 @pytest.mark.parametrize("theme", BACKGROUND)
-def test_every_colour_stands_out_from_the_background(theme):
-    ground = lab(BACKGROUND[theme], "normal")
-    faint = {c for c, pair in COLOURS.items() if abs(lab(pair.split("|")[theme == "dark"], "normal") - ground)[0] < 12}
-    assert faint == set()
+@pytest.mark.parametrize("stack", STACKED)
+def test_neighbours_in_a_stack_differ_clearly(stack, theme, sight):
+    assert tuple(c for c in COLOURS if c in STACKED[stack]) == STACKED[stack], "not the order in which they are drawn"
+    seen = [lab(COLOURS[c].split("|")[theme == "dark"], sight) for c in STACKED[stack]]
+    # The next but one is a neighbour where the one between is absent
+    pairs = [(at, at + step) for step in (1, 2) for at in range(len(seen) - step)]
+    close = {(STACKED[stack][a], STACKED[stack][b]) for a, b in pairs if np.linalg.norm(seen[a] - seen[b]) < 10}
+    assert close == set()
+
+
+def contrast(colour: str, ground: str) -> float:
+    """Contrast ratio as WCAG 2 defines it."""
+    one, other = (float(linear(c) @ [0.2126, 0.7152, 0.0722]) + 0.05 for c in (colour, ground))
+    return max(one, other) / min(one, other)
+
+
+@pytest.mark.parametrize("theme", BACKGROUND)
+def test_every_colour_stands_out_from_the_background_on_a_weak_projector(theme):
+    drawn = {**COLOURS, "mark": MARK, **dict(enumerate(KINDS))}
+    ratio = {name: contrast(pair.split("|")[theme == "dark"], BACKGROUND[theme]) for name, pair in drawn.items()}
+    # WCAG 2.2, 1.4.11: three to one
+    assert {name: round(r, 2) for name, r in ratio.items() if r < 3} == {}
+
+
+def test_contrast_is_that_of_the_standard():
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)

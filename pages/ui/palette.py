@@ -1,7 +1,8 @@
 """One colour for each component and each kind of memory, on every page, in light and in dark ("light|dark").
 
-Hues are those of Okabe and Ito's colour-blind-safe set. Memory that the model and its optimizer hold shares one hue in
-steps of lightness; activations have the colour of the part that keeps them.
+Hues are near those of Okabe and Ito's colour-blind-safe set, dark or light enough for a weak projector: three to one
+against the background (WCAG 1.4.11). Memory that the model and its optimizer hold shares one hue in steps of lightness;
+activations have the colour of the part that keeps them.
 """
 
 from __future__ import annotations
@@ -11,29 +12,29 @@ from collections.abc import Iterable
 from llmcalc.quantity import Quantity
 
 COLOURS = {
-    "weights": "#2B1F80|#6C5FD6",
-    "optimizer_state": "#6F63C9|#9990EA",
-    "gradients": "#A9A0E6|#C3BCF6",
-    "weight_casts": "#D8D3F5|#E4E0FB",
-    "inputs": "#C9CCD1|#5E656F",
-    "embedding": "#0072B2|#3D9BE0",
-    "positions": "#7CC4EE|#A5DAF7",
-    "attention": "#E69F00|#F0B429",
-    "feed_forward": "#009E73|#1FB386",
-    "norm": "#5A606A|#6F7682",
-    "head": "#CC79A7|#E08FBC",
-    "qk_norm": "#B8BCC4|#C6CAD2",
-    "router": "#B5A642|#D6C75A",
-    "experts": "#00684C|#0B8A66",
-    "shared_experts": "#7FBF9F|#A9EBD2",
-    "pooler": "#8E4585|#C77FBE",
-    "logits": "#CC79A7|#E08FBC",
-    "layer_activations": "#B5A642|#D6C75A",
-    "residual": "#8A6642|#C39B72",
-    "activation_gradients": "#A3281E|#E0685B",
-    "kv_cache": "#D55E00|#F07F2E",
-    "in_flight": "#E8C37A|#8A6A1F",
-    "communication": "#56B4E9|#2F7FB8",
+    "weights": "#171876|#695DD4",
+    "optimizer_state": "#5A50B3|#8B83DB",
+    "gradients": "#8A71B2|#B8B2EC",
+    "weight_casts": "#8D90B1|#D8DAF6",
+    "inputs": "#6E7379|#626973",
+    "embedding": "#0D75B5|#4AA5EA",
+    "positions": "#4D9BC3|#3A88AA",
+    "attention": "#B38D25|#EFB327",
+    "feed_forward": "#008E61|#12AA7C",
+    "norm": "#6A6869|#F6EBF5",
+    "head": "#C774A1|#F29FCC",
+    "qk_norm": "#4D525A|#96989C",
+    "router": "#796F03|#DBCC5E",
+    "experts": "#0F6E51|#5DC79F",
+    "shared_experts": "#5E9F82|#4B917D",
+    "pooler": "#904787|#B871AF",
+    "logits": "#873E6E|#CA7CA9",
+    "layer_activations": "#857913|#C5B74B",
+    "residual": "#9B7551|#D7AE87",
+    "activation_gradients": "#BC3C2D|#EC7161",
+    "kv_cache": "#ED5A0D|#C15800",
+    "in_flight": "#6D5410|#AA863B",
+    "communication": "#0A8BBE|#4390C9",
     "teacher": "#4D3B1F|#7D6B4B",
 }
 
@@ -60,7 +61,7 @@ COMPONENT_OF = {
 MARK = "#C1272D|#FF6B6B"  # what belongs to the reader: the device's memory, the present configuration
 TEXT, MUTED = "theme:text", "theme:muted"
 # Kinds of layers in one model, in its order: without hue, since hues are components
-KINDS = ("#D5DAE0|#39424D", "#6B7480|#A9B2BD", "#A3ABB5|#6A7482", "#2F3640|#E3E7EC")
+KINDS = ("#8B939D|#5F6874", "#4A525C|#B5BDC7", "#6B7480|#8A939F", "#1F252B|#E3E7EC")
 _BACKGROUNDS = ("#ffffff", "#11151a")  # those of .streamlit/config.toml, light and dark
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pages.ui.figures import Figure, byte_unit, layout, log10, log_ticks, tick
 from pages.ui.numbers import human, marked
-from pages.ui.palette import MARK, TEXT
+from pages.ui.palette import COLOURS, MARK, TEXT
 from pages.ui.words import w
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SLOW = 1.1  # idle and recomputing for a tenth of the work or more
 _MOST_POINTS = 600  # of one kind
-_COLOURS = {"fits": "#009E73|#1FB386", "slow": "#E69F00|#F0B429", "too_large": "#C9CCD1|#4A525D"}
+_COLOURS = {"fits": COLOURS["feed_forward"], "slow": COLOURS["attention"], "too_large": COLOURS["inputs"]}
 # What a plan's name is made of, each said only where it differs from what one device has
 _SAID = {
     "tensor_parallel": 1,
