@@ -1,9 +1,13 @@
 """What plain pytest collects: tests/oracle only where torch and transformers (the oracle extra) are installed."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from importlib.util import find_spec
 
 import pytest
 from hypothesis import settings
+from real_browser import Browser, Page, chromium, dashboard
 
 from pages.ui import shell
 
@@ -18,3 +22,27 @@ settings.load_profile("llmcalc")
 def no_head_start(monkeypatch):
     """No page waits for a browser where there is none."""
     monkeypatch.setattr(shell, "HEAD_START", 0)
+
+
+@pytest.fixture(scope="session")
+def address() -> Iterator[str]:
+    """Where the app runs for the browser."""
+    with dashboard() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests that need one."""
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of its own for a test, on a desktop."""
+    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    yield page
+    context.close()

@@ -2,94 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
-
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import expect
+from real_browser import chart_drawn, dashboard, elsewhere, metric, query
 
 from llmcalc.inputs import DEFAULTS, link_parameters
 
-ROOT = Path(__file__).parent.parent
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-sync",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-]
-expect.set_options(timeout=30_000)
 # One server and one browser at a time: on a small machine several would wait for each other
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 
-@contextmanager
-def dashboard() -> Iterator[str]:
-    """A fresh process of the app, as the README starts it, and its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    options = [f"--server.port={port}", "--server.address=127.0.0.1", "--server.headless=true"]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", *options]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.25)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with dashboard() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert chromium, "the browser tests need Chromium: on Debian, apt-get install chromium"
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1440, "height": 1000})
-    page = context.new_page()
-    page.set_default_timeout(30_000)
-    yield page
-    context.close()
-
-
-def query(page: Page) -> dict[str, list[str]]:
-    return parse_qs(urlsplit(page.url).query)
-
-
-def metric(page: Page, label: str):
-    return page.get_by_test_id("stMetric").filter(has_text=label).get_by_test_id("stMetricValue")
-
-
-def parameter_bars(page: Page) -> list[float]:
+def parameter_bars(page) -> list[float]:
     """Lengths of the bars of the first chart, as plotly.js holds them."""
-    page.wait_for_selector(".js-plotly-plot .main-svg")
+    chart_drawn(page)
     return page.evaluate("[...document.querySelector('.js-plotly-plot').data[0].x]")
 
 
@@ -102,10 +27,10 @@ def test_a_link_to_a_page_is_the_first_hit_on_a_fresh_process(page):
 
 
 def test_an_arrow_key_on_a_slider_changes_chart_number_and_address_in_place(page, address):
-    complaints, elsewhere = [], set()
+    complaints, asked = [], set()
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: elsewhere.add(request.url) if is_elsewhere(request.url, address) else None)
+    page.on("request", lambda request: asked.add(request.url) if elsewhere(request.url, address) else None)
     page.goto(f"{address}/?n_layers=24")
     expect(metric(page, "Parameters")).to_have_text("209 M")
     before = parameter_bars(page)
@@ -121,11 +46,7 @@ def test_an_arrow_key_on_a_slider_changes_chart_number_and_address_in_place(page
     page.wait_for_url("**d_model=832**")
     assert query(page) == {"n_layers": ["24"], "d_model": ["832"]}
     assert complaints == []
-    assert elsewhere == set(), "something was asked of another machine"
-
-
-def is_elsewhere(url: str, address: str) -> bool:
-    return not url.startswith((address, address.replace("http", "ws"), "data:", "blob:"))
+    assert asked == set(), "something was asked of another machine"
 
 
 def test_inputs_stay_in_the_address_from_page_to_page(page, address):

@@ -196,6 +196,8 @@ SCENES += [
     ("compare", {"compare": "7"}, {}),
     ("method", {}, {"method_search": "0 0"}),
     *(("techniques", link, state) for link, state in TECHNIQUE_SCENES),
+    ("explore", {"present": "true", "n_heads": "10"}, {"stage_qr": True}),
+    ("article", {"present": "true"}, {"copy_link": True}),
 ]
 
 

@@ -33,7 +33,7 @@ def qr_code() -> None:
         st.warning(w("link.qr_too_long"))
         return
     st.html(f'<img class="qr" src="{drawing}" alt="{html.escape(w("link.qr_label", address=address))}">')
-    st.caption(w("link.qr_explained"))
+    st.caption(f"{w('link.qr_explained')} [{w('link.qr_open')}]({address})")
 
 
 def qr_popover() -> None:

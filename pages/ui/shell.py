@@ -6,7 +6,6 @@ import functools
 import gc
 import time
 from collections.abc import Iterable
-from contextlib import nullcontext
 from typing import Any
 from urllib.parse import urlencode
 
@@ -80,15 +79,19 @@ def draw(page: Any) -> None:
 
 
 def _content(page: Any) -> None:
-    """The page and its data to take home, as they are or presented to a room."""
-    config = configuration()
-    with presented(page.url_path, title_of(config)) if values()["present"] else nullcontext() as stage:
-        if stage:
-            with stage.notes:
-                for input_id in INPUTS:
-                    _problems_beside(input_id, config.problems, "stage_")
+    """The page, and its data to take home; or what of it is presented to a room."""
+    if not values()["present"]:
         page.run()
-        download_menu(page.url_path or PAGES[0], config, link)
+        download_menu(page.url_path or PAGES[0], configuration(), link)
+        return
+    config = configuration()
+    with presented(page.url_path, title_of(config)) as stage:
+        with stage.notes:
+            for input_id in INPUTS:
+                _problems_beside(input_id, config.problems, "stage_")
+            if config.is_estimate:
+                st.caption(w("training.estimate"))
+        page.run()
 
 
 def inside_app() -> None:

@@ -10,9 +10,10 @@ _CSS = """
 [data-testid="stMainBlockContainer"] { padding-top: 4.25rem; padding-bottom: 3rem; max-width: 1500px; }
 [data-testid="stSidebarContent"] [data-testid="stVerticalBlock"] { gap: 0.55rem; }
 [data-testid="stMetricValue"], .stMarkdown table { font-variant-numeric: tabular-nums; }
-/* Streamlit's are too faint to be read: WCAG 1.4.3 */
+/* Streamlit's are too faint, or in the dark too dark, to be read: WCAG 1.4.3 */
 [data-testid="stCaptionContainer"], kbd {
-  color: light-dark(#5a6068, #a9b2bd) !important; opacity: 1 !important; }
+  color: inherit !important; opacity: 0.78 !important; }
+button[kind="tertiary"]:is(:hover, :active, :focus) { color: inherit !important; text-decoration: underline; }
 .katex { font-size: 1.05em; }
 .stMarkdown table { display: block; max-width: 100%; overflow-x: auto; }
 .stMarkdown :is(td, th) { white-space: nowrap; }
@@ -23,7 +24,7 @@ _CSS = """
   grid-template-columns: repeat(auto-fit, minmax(min(11rem, 46%), 1fr)); }
 .st-key-headlines [data-testid="stVerticalBlock"] { gap: 0; padding-bottom: 0.25rem; }
 .st-key-headlines [data-testid="stMetricLabel"] * { white-space: normal; overflow: visible; }
-.st-key-headlines [data-testid="stPopoverButton"] { justify-content: flex-start; padding: 0.1rem 0; opacity: 0.85; }
+.st-key-headlines [data-testid="stPopoverButton"] { justify-content: flex-start; padding: 0.1rem 0; }
 .st-key-compared { grid-template-columns: repeat(auto-fill, minmax(min(11rem, 46%), 1fr)); }
 .st-key-compared [data-testid="stVerticalBlock"] { gap: 0.4rem; }
 /* what a row is about stays in sight while its models scroll by */
@@ -103,7 +104,7 @@ html:has(.st-key-stage) { font-size: max(16px, min(1.5vw, 2.7vh)); }
   display: none; }
 .st-key-stage_knobs { display: grid; gap: 0.2rem 1.2rem; align-items: end;
   grid-template-columns: repeat(auto-fit, minmax(min(9rem, 44%), 1fr)); }
-.qr { display: block; margin: auto; width: min(55vh, 80vw); shape-rendering: crispEdges; }
+.qr { display: block; margin: auto; width: min(50vh, 80vw); shape-rendering: crispEdges; }
 [data-testid="stSidebar"] .qr { width: 100%; max-width: 16rem; }
 """
 

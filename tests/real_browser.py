@@ -1,0 +1,93 @@
+"""The dashboard in a real Chromium: start it, open it, wait for it, read what is shown."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+ROOT = Path(__file__).parent.parent
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+]
+expect.set_options(timeout=30_000)
+
+
+@contextmanager
+def dashboard() -> Iterator[str]:
+    """A fresh process of the app, as the README starts it, and its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    options = [f"--server.port={port}", "--server.address=127.0.0.1", "--server.headless=true"]
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", *options]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.25)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser, of the system."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert found, "the browser tests need Chromium: on Debian, apt-get install chromium"
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=found, args=FLAGS)
+
+
+def query(page: Page) -> dict[str, list[str]]:
+    """What the address says."""
+    return parse_qs(urlsplit(page.url).query)
+
+
+def metric(page: Page, label: str) -> Locator:
+    """The value of a headline number."""
+    return page.get_by_test_id("stMetric").filter(has_text=label).get_by_test_id("stMetricValue")
+
+
+def chart_drawn(page: Page) -> None:
+    """Wait for a chart."""
+    page.wait_for_selector(".js-plotly-plot .main-svg")
+
+
+def settled(page: Page) -> None:
+    """Wait until the script has run, its elements are there, and it has been so for half a second."""
+    page.evaluate("delete window.calmSince")
+    page.wait_for_function("""() => {
+        const calm = document.querySelector('[data-test-script-state="notRunning"]')
+            && document.querySelector('[data-testid="stHeading"], .st-key-stage')
+            && !document.querySelector('[data-testid="stSkeleton"], [data-testid="stAppSkeleton"]')
+            && !document.querySelector('[data-stale="true"]');
+        window.calmSince = calm ? (window.calmSince ?? performance.now()) : undefined;
+        return calm && performance.now() - window.calmSince > 500;
+    }""")
+
+
+def elsewhere(url: str, address: str) -> bool:
+    """Whether something is asked of another machine."""
+    return not url.startswith((address, address.replace("http", "ws"), "data:", "blob:"))

@@ -1,0 +1,87 @@
+"""No page has a serious or critical violation that axe-core can find, in light and in dark, closed and open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import axe_playwright_python
+import pytest
+from playwright.sync_api import expect
+from real_browser import chart_drawn, settled
+
+from pages.ui.shell import PAGES
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+# WCAG 2.2 at level AA, and what axe-core calls best practice
+RUN = """async () => {
+  const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+  const found = await axe.run(document, { resultTypes: ["violations"], runOnly: { type: "tag", values: tags } });
+  return found.violations.flatMap(({ id, impact, nodes }) =>
+    nodes.map((node) => [impact, id, String(node.target), node.html.slice(0, 200)]));
+}"""
+
+
+def violations(page) -> list[str]:
+    """What axe-core finds that is serious or critical."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE)
+    return [each for each in page.evaluate(RUN) if each[0] in ("serious", "critical")]
+
+
+@pytest.fixture(scope="module", params=["light", "dark"])
+def reader(browser, address, request):
+    """One page for all tests of a theme; without motion, so that colours are at once what they will be."""
+    context = browser.new_context(
+        viewport={"width": 1440, "height": 1000}, reduced_motion="reduce", color_scheme=request.param
+    )
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    page.goto(address)
+    settled(page)
+    yield page
+    context.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_page_has_a_serious_violation(reader, name):
+    reader.locator(f'[data-testid="stTopNavLink"][href$="{"/" if name == PAGES[0] else name}"]').click()
+    reader.wait_for_function(f"location.pathname === '/{'' if name == PAGES[0] else name}'")
+    settled(reader)
+    assert violations(reader) == []
+
+
+def test_nothing_that_opens_has_a_serious_violation(reader, address):
+    reader.goto(f"{address}/training?lang=id&n_heads=10&nonsense=1")
+    settled(reader)
+    reader.evaluate("document.querySelectorAll('details:not([open]) > summary').forEach((closed) => closed.click())")
+    expect(reader.locator(".qr")).to_be_visible()
+    settled(reader)
+    reader.get_by_test_id("stPopoverButton").first.click()
+    expect(reader.get_by_test_id("stPopoverBody")).to_be_visible()
+    settled(reader)
+    assert violations(reader) == []
+
+
+def test_presenter_mode_has_no_serious_violation(reader, address):
+    reader.goto(f"{address}/?present=true&n_heads=10")
+    chart_drawn(reader)
+    reader.get_by_role("button", name="QR code").click()
+    expect(reader.locator(".qr")).to_be_visible()
+    settled(reader)
+    assert violations(reader) == []
+
+
+def test_a_chart_in_full_screen_has_no_serious_violation(reader, address):
+    reader.goto(f"{address}/training")
+    chart_drawn(reader)
+    reader.get_by_role("button", name="Full screen").first.press("Enter")
+    expect(reader.get_by_role("dialog")).to_be_visible()
+    assert violations(reader) == []
+
+
+def test_axe_finds_what_is_wrong(reader):
+    reader.set_content('<main class="stApp" style="color-scheme: light dark"><img src="data:,"></main>')
+    reader.evaluate(AXE)
+    assert any("image-alt" in str(each) for each in reader.evaluate(RUN))
