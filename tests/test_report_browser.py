@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 from playwright.sync_api import expect
-from test_browser import address, browser, page  # noqa: F401
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 
-def test_a_report_opens_from_disk_without_a_network(page, browser, address, tmp_path):  # noqa: F811
+def test_a_report_opens_from_disk_without_a_network(page, browser, address, tmp_path):
     page.goto(f"{address}/parameters?model=Mixtral+8x7B&lang=id")
     page.get_by_test_id("stSidebar").get_by_text("Laporan konfigurasi ini").click()
     with page.expect_download() as download:

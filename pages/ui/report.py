@@ -55,7 +55,7 @@ _WRITERS: dict[str, tuple[Callable[[Document], str], str, str]] = {
     "html": (html, "html", "text/html"),
     "markdown": (markdown, "md", "text/markdown"),
 }
-_NOT_OF_A_RUN = ("lang", "model", "config", "compare")
+_NOT_OF_A_RUN = ("lang", "present", "model", "config", "compare")
 
 
 def report_menu(config: Configuration, link: Callable[[], str]) -> None:
