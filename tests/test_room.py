@@ -157,6 +157,17 @@ def test_the_keyboard_skips_to_the_content_and_sees_where_it_is(page, address):
     page.wait_for_function("getComputedStyle(document.activeElement.parentElement).opacity === '1'")
 
 
+def test_the_keyboard_does_not_go_into_a_closed_sidebar_and_its_inputs_stay_set(page, address):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{address}/scaling?n_layers=24&alpha=0.05")
+    chart_drawn(page)
+    settled(page)
+    for _ in range(6):
+        page.keyboard.press("Tab")
+        assert not page.evaluate("!!document.activeElement.closest('[data-testid=stSidebar]')")
+    assert query(page) == {"n_layers": ["24"], "alpha": ["0.05"]}
+
+
 def test_where_motion_is_not_wanted_nothing_moves(browser, address):
     context = browser.new_context(viewport={"width": 1440, "height": 1000}, reduced_motion="reduce")
     page = context.new_page()

@@ -37,6 +37,8 @@ button[kind="tertiary"]:is(:hover, :active, :focus) { color: inherit !important;
 /* the slider and its exact value stay side by side at every width */
 [data-testid="stSidebar"] [data-testid="stHorizontalBlock"] { flex-wrap: nowrap; }
 [data-testid="stSidebar"] [data-testid="stColumn"] { min-width: 0; }
+/* closed, it is still there for the keyboard, and laid out 40 pixels wide and 13,000 high */
+[data-testid="stSidebar"][data-collapsed="true"] [data-testid="stSidebarContent"] { display: none; }
 /* the input behind a control that shows words for its options */
 :has(> [class*="st-key-unseen_"]) { display: none; }
 @media (pointer: coarse) { .st-key-neighbours kbd { display: none; } }
