@@ -1,7 +1,7 @@
 """Presenter mode: one chart at a time, large, below the headline numbers and above the main knobs.
 
-A page is drawn as always, but out of sight; its headline numbers and charts come on stage. On a page without charts all
-of it stays in sight, in large type.
+A page is drawn as always, but out of sight; its headline numbers and charts come on stage. What is to be read, and any
+page without charts, stays in sight as it is, in large type.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pages.ui.words import w
 
 _ICONS = {"before": ":material/chevron_left:", "next": ":material/chevron_right:"}
 _KEYS = {"before": "PageUp", "next": "PageDown"}
+READ = ("learn",)
 KNOBS = ("d_model", "n_layers", "n_heads", "batch_size", "seq_len")
 
 
@@ -94,7 +95,7 @@ def on_stage() -> Stage | None:
 def presented(page: str, title: str) -> Iterator[Stage]:
     """Whatever is drawn meanwhile is presented; ``title`` stands on stage."""
     stage = Stage(page)
-    token = _on_stage.set(stage)
+    token = _on_stage.set(None if page in READ else stage)
     try:
         with stage.rest:
             yield stage
