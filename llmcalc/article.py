@@ -257,5 +257,5 @@ def article_gpt3_layer(*, d_model, d_ff):
 
 @formula("k", "", ARTICLE.at("G, ten per cent better"))
 def article_ten_percent(*, alpha):
-    """ "10 % better needs so many times the parameters", as printed: the base should be 1.1, not 10."""
+    """ "10% better needs so many times the parameters", as printed: the base should be 1.1, not 10."""
     return 10 ** (1 / alpha)

@@ -1,4 +1,4 @@
-"""Scaling law: loss against parameters, where the reader's model stands, and what "10 % better" costs."""
+"""Scaling law: loss against parameters, where the reader's model stands, and what "10% better" costs."""
 
 import numpy as np
 import streamlit as st

@@ -228,7 +228,7 @@ def error_strips(
                    "range": [-0.6, len(order) - 0.4]},
             shapes=[{"type": "line", "xref": "x", "yref": "paper", "x0": 1, "x1": 1, "y0": 0, "y1": 1,
                      "line": {"color": MARK, "width": 1.5, "dash": "dash"}}],
-            annotations=[{"text": "1 %", "xref": "x", "yref": "paper", "x": 0, "y": 1, "xanchor": "left",
+            annotations=[{"text": "1%", "xref": "x", "yref": "paper", "x": 0, "y": 1, "xanchor": "left",
                           "yanchor": "bottom", "showarrow": False, "font": {"color": MARK, "size": 12}}],
         ),
     }  # fmt: skip
