@@ -9,13 +9,13 @@ from llmcalc.bases import SHAPE, base
 from llmcalc.catalog.presets import ARTICLE_EXAMPLE, PRESETS
 from llmcalc.configuration import Configuration
 from llmcalc.errata import ERRATA
-from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED, link_parameters
+from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED, in_group, link_parameters
 from pages.ui.shell import PAGES
 from pages.ui.words import w
 
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES)
-# All but those that name a model of the library, of which there are many
-EVERY_INPUT = pytest.mark.parametrize("input_id", [id for id in INPUTS if id not in ("model", "student")])
+OF_THE_LIBRARY = ("model", "student")  # inputs with as many options as there are models
+EVERY_INPUT = pytest.mark.parametrize("input_id", [id for id in INPUTS if id not in OF_THE_LIBRARY])
 
 
 @EVERY_PAGE
@@ -27,16 +27,15 @@ def test_every_page_stands_with_every_model(page, model):
 
 
 @EVERY_PAGE
-@EVERY_INPUT
-def test_every_page_stands_at_both_ends_of_every_input(page, input_id):
-    first, *others = INPUTS[input_id].ends
-    app = opened(page, {input_id: link_parameters(DEFAULTS | {input_id: first})[input_id]})
-    assert app.session_state[input_id] == first
-    assert not app.session_state["link_problems"]
-    for value in others:
-        app.session_state[input_id] = value
-        app.run()
-        assert not app.exception, (value, [e.value for e in app.exception])
+@pytest.mark.parametrize("group", sorted({declared.group for declared in INPUTS.values()}))
+def test_every_page_stands_at_both_ends_of_every_input(page, group):
+    app = opened(page)
+    for declared in in_group(group):
+        for value in () if declared.id in OF_THE_LIBRARY else declared.ends:
+            app.session_state[declared.id] = value
+            app.run()
+            assert not app.exception, (declared.id, value, [e.value for e in app.exception])
+        app.session_state[declared.id] = DEFAULTS[declared.id]
 
 
 @EVERY_INPUT
