@@ -16,7 +16,7 @@ _CSS = """
 button[kind="tertiary"]:is(:hover, :active, :focus) { color: inherit !important; text-decoration: underline; }
 .katex { font-size: 1.05em; }
 .stMarkdown table { display: block; max-width: 100%; overflow-x: auto; }
-.stMarkdown :is(td, th) { white-space: nowrap; }
+.stMarkdown td { white-space: nowrap; }
 /* printed / right / why: the reason wraps, and on a phone it has a line of its own under its figures */
 [class*="st-key-printed_"] :is(td, th):last-child { white-space: normal; }
 /* headline numbers and models: as many to a row as there is room for, two on a phone */
@@ -45,6 +45,7 @@ button[kind="tertiary"]:is(:hover, :active, :focus) { color: inherit !important;
 @media (max-width: 767px) {
   [data-testid="stMainBlockContainer"] { padding-left: 0.9rem; padding-right: 0.9rem; }
   .stMarkdown :is(td, th) { padding: 0.4rem 0.5rem; }
+  .stMarkdown td:not([style*="right"]) { white-space: normal; }  /* text; numbers stay whole */
   .st-key-headlines [data-testid="stMetricValue"] { font-size: 1.5rem; }  /* 46,7 miliar, 172 MFLOP */
   /* a technique's cost and what it shrinks have lines of their own under its figures */
   .st-key-technique_table :is(table, thead, tbody) { display: block; }
