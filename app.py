@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from pages.ui.sections import prepare_unseen
 from pages.ui.shell import draw, link_messages, pages, read_link, speak_to_reader, tame_garbage_collector
 from pages.ui.style import style
 from pages.ui.words import w
@@ -10,6 +11,7 @@ speak_to_reader()
 st.set_page_config(page_title=w("app.title"), page_icon="🧮", layout="wide", initial_sidebar_state="auto")
 tame_garbage_collector()
 style()
+prepare_unseen()
 page = st.navigation(pages(), position="top")
 read_link()
 link_messages()

@@ -20,3 +20,8 @@ class InputError(ValueError):
         self.suggestions = suggestions
         self.code = code
         self.details = details
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, InputError) and (self.args, vars(self)) == (other.args, vars(other))
+
+    __hash__ = ValueError.__hash__

@@ -22,8 +22,9 @@ from llmcalc.quantity import Quantity
 from llmcalc.step.step import training_step
 from pages.ui.choose import start_from
 from pages.ui.numbers import exact, human, marked, signed
-from pages.ui.shell import configuration, inside_app
+from pages.ui.shell import inside_app
 from pages.ui.show import name, term_table, working
+from pages.ui.state import configuration
 from pages.ui.words import w
 
 inside_app()

@@ -11,13 +11,15 @@ from llmcalc.devices.plans import settings
 from llmcalc.errors import InputError
 from llmcalc.units import GiB
 from pages.ui.chart import chart
-from pages.ui.choose import problem_words
 from pages.ui.figures import memory_bars
 from pages.ui.numbers import human
 from pages.ui.palette import COLOURS, by_component
 from pages.ui.plan_figures import plan_name, plan_points
-from pages.ui.shell import configuration, inside_app
+from pages.ui.problems import problem_words
+from pages.ui.sections import set_inputs
+from pages.ui.shell import inside_app
 from pages.ui.show import headlines, title_of, working
+from pages.ui.state import configuration
 from pages.ui.words import w
 
 if TYPE_CHECKING:
@@ -116,7 +118,7 @@ def memory_of(plan: Mapping[str, Any]) -> None:
     else:
         st.button(
             w("cluster.apply"), key="apply_plan", type="primary", help=w("cluster.apply_help"),
-            on_click=st.session_state.update, args=(settings(plan),),
+            on_click=set_inputs, args=(settings(plan),),
         )  # fmt: skip
     quantities = [(w("cluster.peak"), rank.peak), (w("components.weights"), rank.weights)]
     quantities += [(w("components.optimizer_state"), rank.optimizer_state)]
@@ -133,33 +135,37 @@ def memory_of(plan: Mapping[str, Any]) -> None:
             working(rank.peak)
 
 
+def to_choose_from(wanted: pd.DataFrame) -> None:
+    """The chart and the table of the plans, and what the chosen one needs."""
+    drawing = st.container()
+    st.subheader(w("cluster.table"), anchor=False)
+    st.caption(w("cluster.table_hint"))
+    plan = table(wanted)
+    with st.container(horizontal=True, vertical_alignment="center", key="plan_download"):
+        st.download_button(
+            w("cluster.download"), lambda: wanted.to_csv(index=False), "plans.csv", "text/csv",
+            on_click="ignore", icon=":material/download:",
+        )  # fmt: skip
+        if len(wanted) > MOST_ROWS:
+            st.caption(w("cluster.first", shown=MOST_ROWS, count=len(wanted)))
+    with drawing:
+        title = w("cluster.chart", count=len(wanted))
+        ends = {"low": human(wanted["peak"].min(), "bytes"), "high": human(wanted["peak"].max(), "bytes")}
+        figure = plan_points(title, wanted, plan, device)
+        chart(figure, key="plan_points", alt=w("cluster.chart_alt", title=title, **ends), height=380)
+    memory_of(plan)
+    st.caption(w("cluster.estimate"))
+
+
 st.header(w("cluster.header", name=title_of(config), devices=cluster.devices, device=device[0]), anchor=False)
 try:
     plans = config.plans
 except InputError as error:
     st.warning(problem_words(error))
-    st.stop()
-answer(plans)
-wanted = filtered(plans)
-if wanted.empty:
-    st.info(w("cluster.nothing_left"))
-    st.stop()
-
-drawing = st.container()
-st.subheader(w("cluster.table"), anchor=False)
-st.caption(w("cluster.table_hint"))
-plan = table(wanted)
-with st.container(horizontal=True, vertical_alignment="center", key="plan_download"):
-    st.download_button(
-        w("cluster.download"), lambda: wanted.to_csv(index=False), "plans.csv", "text/csv",
-        on_click="ignore", icon=":material/download:",
-    )  # fmt: skip
-    if len(wanted) > MOST_ROWS:
-        st.caption(w("cluster.first", shown=MOST_ROWS, count=len(wanted)))
-with drawing:
-    title = w("cluster.chart", count=len(wanted))
-    ends = {"low": human(wanted["peak"].min(), "bytes"), "high": human(wanted["peak"].max(), "bytes")}
-    figure = plan_points(title, wanted, plan, device)
-    chart(figure, key="plan_points", alt=w("cluster.chart_alt", title=title, **ends), height=380)
-memory_of(plan)
-st.caption(w("cluster.estimate"))
+else:
+    answer(plans)
+    wanted = filtered(plans)
+    if wanted.empty:
+        st.info(w("cluster.nothing_left"))
+    else:
+        to_choose_from(wanted)

@@ -16,13 +16,15 @@ from llmcalc.quantity import Quantity
 from llmcalc.techniques.quantization import stored_weights
 from llmcalc.transformer.latent_attention import LatentAttention
 from pages.ui.chart import chart
-from pages.ui.choose import changes_in_words, problem_words
+from pages.ui.choose import changes_in_words
 from pages.ui.figures import Figure, memory_bars, stacked_bars, stacked_shares
 from pages.ui.numbers import exact, human
 from pages.ui.palette import COLOURS, by_component
 from pages.ui.pins import load, pin, pin_chosen, pin_problems, pinned_models, refusal, unpin
-from pages.ui.shell import configuration, inside_app
+from pages.ui.problems import problem_words
+from pages.ui.shell import inside_app
 from pages.ui.show import title_of, working
+from pages.ui.state import configuration
 from pages.ui.words import w
 
 EXAMPLE = ("Llama 3 8B", "Mixtral 8x7B", "DeepSeek-V3 671B")
@@ -51,7 +53,8 @@ def card(name: str, config: Configuration) -> None:
     base = config.base
     st.markdown(f"**{name}**")
     about = " · ".join(text for text in (base.group, str(base.year or "")) if text)
-    st.caption(changes_in_words(config) if base.changed(config.values) else about)
+    changed = base.changed(config.values)
+    st.caption(changes_in_words(base, changed) if changed else about)
 
 
 def present_card() -> None:

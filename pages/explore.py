@@ -11,8 +11,9 @@ from pages.ui.chart import chart
 from pages.ui.figures import memory_bars, memory_curves, share_bars
 from pages.ui.numbers import exact, human, marked, signed
 from pages.ui.palette import COLOURS, by_component
-from pages.ui.shell import configuration, inside_app
+from pages.ui.shell import inside_app
 from pages.ui.show import headlines, title_of, working
+from pages.ui.state import configuration
 from pages.ui.words import w
 
 MOMENTS_SHOWN = ("between_steps", "loss_backward", "backward_end", "optimizer_step")

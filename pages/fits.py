@@ -12,8 +12,10 @@ from llmcalc.inputs import PURPOSES
 from llmcalc.units import GB
 from pages.ui.chart import chart
 from pages.ui.numbers import exact, human, marked
-from pages.ui.shell import configuration, inside_app
+from pages.ui.sections import set_inputs
+from pages.ui.shell import inside_app
 from pages.ui.show import headline_row, title_of
+from pages.ui.state import configuration
 from pages.ui.step_figures import fits_map
 from pages.ui.words import w
 
@@ -52,13 +54,13 @@ def answer(knob: str, value: int, held: str) -> None:
         if value:
             st.button(
                 w("fits.apply", value=exact(value)), key=f"apply_{knob}", disabled=value == config.values[knob],
-                on_click=st.session_state.update, args=({knob: value},), help=w(f"fits.apply_{knob}"),
+                on_click=set_inputs, args=({knob: value},), help=w(f"fits.apply_{knob}"),
             )  # fmt: skip
 
 
 def choose_purpose() -> None:
     """Training or inference: moves the input in the sidebar."""
-    st.session_state["purpose"] = st.session_state["purpose_here"]
+    set_inputs({"purpose": st.session_state["purpose_here"]})
 
 
 st.header(w("fits.header", name=title_of(config), device=device.id), anchor=False)

@@ -12,7 +12,8 @@ from pages.ui.diagram import diagram
 from pages.ui.lesson import formulas, from_the_top, knobs, neighbours, progress, quiz, take_note, try_it
 from pages.ui.lesson_charts import lesson_chart
 from pages.ui.numbers import error_share, human
-from pages.ui.shell import configuration, inside_app
+from pages.ui.shell import inside_app
+from pages.ui.state import configuration
 from pages.ui.words import w
 
 # What chapter 1 starts from on demand: the encoder and decoder of 2017, and a GPT

@@ -7,8 +7,9 @@ from pages.ui.chart import chart
 from pages.ui.model_figures import layer_bars, parameter_map, share_of
 from pages.ui.numbers import exact, human, signed
 from pages.ui.palette import COLOURS
-from pages.ui.shell import configuration, inside_app
+from pages.ui.shell import inside_app
 from pages.ui.show import headlines, name, title_of, working
+from pages.ui.state import configuration
 from pages.ui.words import w
 
 inside_app()

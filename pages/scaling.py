@@ -15,8 +15,9 @@ from pages.ui.chart import chart
 from pages.ui.figures import layout, log_ticks
 from pages.ui.numbers import human, marked
 from pages.ui.palette import COLOURS, MARK
-from pages.ui.shell import configuration, inside_app
+from pages.ui.shell import inside_app
 from pages.ui.show import headlines, title_of, working
+from pages.ui.state import configuration
 from pages.ui.words import w
 
 inside_app()

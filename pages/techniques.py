@@ -5,9 +5,10 @@ import streamlit as st
 from pages.ui.ask import twin
 from pages.ui.mix_section import mix_section
 from pages.ui.quantization_sections import cache_section, quantization_section
-from pages.ui.shell import configuration, inside_app
+from pages.ui.shell import inside_app
 from pages.ui.show import title_of
 from pages.ui.smaller_sections import distillation_section, pruning_section
+from pages.ui.state import configuration
 from pages.ui.words import w
 
 SECTIONS = {

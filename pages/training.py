@@ -1,6 +1,5 @@
 """Training memory: one step as it goes by, what its peak is made of, and what would make it fit."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -18,8 +17,10 @@ from pages.ui.figures import memory_bars
 from pages.ui.numbers import error_share, exact, human, marked
 from pages.ui.palette import COLOURS, by_component
 from pages.ui.plan_figures import plan_name
-from pages.ui.shell import configuration, inside_app
+from pages.ui.sections import after_charts, set_inputs
+from pages.ui.shell import inside_app
 from pages.ui.show import headlines, name, term_table, working
+from pages.ui.state import configuration
 from pages.ui.timeline import timeline_figure
 from pages.ui.words import w
 
@@ -30,12 +31,6 @@ device = (config.accelerator.id, config.accelerator.memory)
 names = {component: w(f"components.{component}") for component in COLOURS}
 process, reserved = config.overhead.process(config.device_peak), config.overhead.reserved(config.device_peak)
 fits = process.value <= device[1]
-
-
-def set_inputs(fields: Mapping[str, Any]) -> None:
-    """Turn the controls to what an advice says."""
-    for input_id, value in fields.items():
-        st.session_state[input_id] = value
 
 
 def advice_button(advice: Advice, key: str) -> None:
@@ -192,9 +187,16 @@ headlines(
     ]
 )
 through_the_step()
-what_would_fit()
-st.subheader(w("training.terms"), anchor=False)
-terms(training)
-on_each_device()
-beside_the_tensors()
-beside_the_article()
+
+
+def below_the_chart() -> None:
+    """All that is to be read."""
+    what_would_fit()
+    st.subheader(w("training.terms"), anchor=False)
+    terms(training)
+    on_each_device()
+    beside_the_tensors()
+    beside_the_article()
+
+
+after_charts(st.container(), below_the_chart)

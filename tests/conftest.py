@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 from real_browser import Browser, Page, chromium, dashboard
 
-from pages.ui import shell
+from pages.ui import sections
 
 collect_ignore = [] if find_spec("torch") and find_spec("transformers") else ["oracle"]
 
@@ -19,9 +19,13 @@ settings.load_profile("llmcalc")
 
 
 @pytest.fixture(autouse=True)
-def no_head_start(monkeypatch):
-    """No page waits for a browser where there is none."""
-    monkeypatch.setattr(shell, "HEAD_START", 0)
+def whole_runs_at_once(monkeypatch):
+    """AppTest shows of a run only what it drew, so let each draw the whole app; and no chart waits for a browser.
+
+    That what is drawn in parts is the same is tested in a browser, and in test_sections.py.
+    """
+    monkeypatch.setattr(sections, "HEAD_START", 0)
+    monkeypatch.setattr(sections, "rerun_fragments", lambda keys: None)
 
 
 @pytest.fixture(scope="session")

@@ -26,3 +26,11 @@ def charts(app: AppTest) -> list[dict]:
 def metrics(app: AppTest) -> dict[str, str]:
     """The headline numbers, by their labels."""
     return {metric.label: metric.value for metric in app.metric}
+
+
+def copied_link(app: AppTest) -> str:
+    """The link in its menu, once that is open."""
+    app.session_state["copy_link"] = True
+    app.run()
+    (code,) = app.sidebar.code
+    return code.value

@@ -15,7 +15,7 @@ from llmcalc.comparison import MOST_PINNED, Pinned, pinned_of, read_pinned, writ
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
 from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED
-from pages.ui.choose import coded_problem
+from pages.ui.problems import coded_problem
 from pages.ui.words import w
 
 EXAMPLE = "Llama 3 8B|Mixtral 8x7B|DeepSeek-V3 671B"

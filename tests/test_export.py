@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from configurations import CONFIGURATIONS, configured, files_of
 from golden_files import csv_rows
+from opened_app import copied_link
 from streamlit.testing.v1 import AppTest
 
 from llmcalc.accuracy import METHODS
@@ -225,5 +226,5 @@ def test_a_pages_json_has_the_link_of_that_page(monkeypatch):
     told = json.loads(made["llmcalc-explore-gpt-2-124m.json"]())
     assert told["inputs"] == DEFAULTS | dict(configured("GPT-2 124M").base.values) | {"batch_size": 3}
     assert "batch_size=3" in told["link"]
-    (copied,) = [code.value for code in app.sidebar.code]
+    copied = copied_link(app)
     assert told["link"] == copied

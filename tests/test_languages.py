@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from configurations import CONFIGURATIONS, HOSTILE
 from google.protobuf.message import Message
+from opened_app import copied_link
 from streamlit.testing.v1 import AppTest
 
 from llmcalc.bases import base
@@ -288,5 +289,5 @@ def test_another_language_changes_nothing_else():
     assert not app.exception
     assert app.header[0].value == REAL("en")["compare.header"]
     assert {key: app.session_state[key] for key in INPUTS if key != "lang"} == before
-    (copied,) = [code.value for code in app.sidebar.code]
+    copied = copied_link(app)
     assert "lang=en" in copied

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from opened_app import charts, metrics, opened
+from opened_app import charts, copied_link, metrics, opened
 
 from llmcalc.bases import SHAPE, base
 from llmcalc.catalog.presets import ARTICLE_EXAMPLE, PRESETS
@@ -155,7 +155,7 @@ def test_heads_that_do_not_divide_are_said_beside_the_control_and_mended_by_one_
 def test_the_copied_link_holds_every_value_on_every_page(page):
     link = {"d_model": "1600", "alpha": "0.05", "account": "article", "d_ff": "9000"}
     app = opened(page, link)
-    (copied,) = [code.value for code in app.sidebar.code]
+    copied = copied_link(app)
     for key, text in link_parameters(DEFAULTS | {"d_model": 1600, "alpha": 0.05, "account": "article"}).items():
         assert f"{key}={link.get(key, text)}".replace(" ", "+") in copied.replace("%2C", ",").replace("%20", "+")
 

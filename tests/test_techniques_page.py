@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from opened_app import charts, metrics, opened
+from opened_app import charts, copied_link, metrics, opened
 
 from llmcalc.bases import base
 from llmcalc.configuration import Configuration
@@ -121,5 +121,5 @@ def test_a_section_is_in_the_link():
     for technique in TECHNIQUES:
         app = opened("techniques", {"technique": technique})
         assert app.session_state["technique"] == technique
-        (copied,) = [code.value for code in app.sidebar.code]
+        copied = copied_link(app)
         assert f"technique={written(technique)}" in copied

@@ -3,92 +3,108 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import streamlit as st
 
-from llmcalc.bases import Base, base
+from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
-from llmcalc.inputs import DEFAULTS, INPUTS, Choice, Input, Integer, Real, Switch, Text
+from llmcalc.inputs import INPUTS, Choice, Input, Integer, Real, Switch, Text
 from llmcalc.symbols import SYMBOLS
 from pages.ui.numbers import exact
-from pages.ui.words import browser_language, w, words
+from pages.ui.problems import problems_beside
+from pages.ui.sections import redraw, set_inputs, unseen
+from pages.ui.state import State, is_in_link, state, values
+from pages.ui.words import w, words
+
+FIELD_WIDTH = 112  # pixels of the field beside a slider
+
+
+@dataclass(frozen=True)
+class Face:
+    """All that the control of an input shows, but for the language.
+
+    ``derived`` is what an empty field stands for at present. What the base does not let change is ``fixed``: shown, and
+    not moved.
+    """
+
+    value: Any
+    default: Any
+    fixed: bool
+    derived: int | None
+    problems: tuple[InputError, ...]
+
+
+def face_of(input_id: str, now: State) -> Face:
+    """The control of an input as it should be."""
+    return Face(
+        now.values[input_id],
+        now.defaults[input_id],
+        input_id in now.start.fixed,
+        _derived(input_id, now.configuration),
+        now.problems.get(input_id, ()),
+    )
+
+
+def _derived(input_id: str, config: Configuration) -> int | None:
+    d = config.dimensions
+    if input_id == "global_batch":
+        return config.cluster.global_batch
+    if config.base.config is not None:
+        return None
+    derived = {"d_ff": d.ffn_width, "n_kv_heads": d.kv_heads, "d_head": d.head_width}
+    return derived[input_id]() if input_id in derived else None
 
 
 def ask(
     input_id: str,
     *,
-    placeholder: str | None = None,
-    on_change: Callable[[], None] | None = None,
+    on_change: Callable[[], None] = redraw,
     label_visibility: Literal["visible", "collapsed"] = "visible",
-) -> Any:
-    """The control of one input, and its value. What the base does not let change is shown, but not moved."""
-    declared, start = INPUTS[input_id], starting_point()
-    default = defaults()[input_id]
+) -> None:
+    """The control of an input, and what is wrong with its value."""
+    face = face_of(input_id, state())
+    # A container of its own, for what is wrong comes and goes, and a control that moves is mounted anew
+    with st.container(key=f"ask_{input_id}", horizontal=True, vertical_alignment="bottom", gap="small"):
+        _control(INPUTS[input_id], face, {"label_visibility": label_visibility, "on_change": on_change})
+        if face.problems:
+            with st.container():
+                problems_beside(face.problems)
+
+
+def _control(declared: Input, face: Face, seen: dict[str, Any]) -> None:
     common: dict[str, Any] = {
         "label": label(declared),
-        "key": input_id,
-        "help": w(f"inputs.{input_id}.help"),
+        "key": declared.id,
+        "help": w(f"inputs.{declared.id}.help"),
         "bind": "query-params",
-        "disabled": input_id in start.fixed,
-        "label_visibility": label_visibility,
+        "disabled": face.fixed,
+        **seen,
     }
+    if face.value != face.default or is_in_link(declared.id):
+        # Streamlit would take it from where the link came in again, or not know that it is in the address by now
+        st.session_state[declared.id] = face.value
     match declared:
         case Integer(scale=()):
             bounds = {"min_value": declared.low, "max_value": declared.high}
-            return st.number_input(value=default, placeholder=placeholder, **bounds, **common)
+            placeholder = None if face.derived is None else exact(face.derived)
+            st.number_input(value=face.default, placeholder=placeholder, **bounds, **common)
         case Integer():
-            return _slider_and_number(declared, default, common)
+            _slider_and_number(declared, face, common)
         case Real():
             bounds = {"min_value": declared.low, "max_value": declared.high, "step": declared.step}
-            return st.slider(value=default, format="%g", **bounds, **common)
-        case Choice() if f"options.{input_id}.{declared.default}" in words():
-            return _named_choice(declared, default, common)
+            st.slider(value=face.default, format="%g", **bounds, **common)
+        case Choice() if f"options.{declared.id}.{declared.default}" in words():
+            _named_choice(declared, face, common)
         case Choice() if len(declared.options) <= 3:
-            return st.segmented_control(options=declared.options, default=default, required=True, **common)
+            st.segmented_control(options=declared.options, default=face.default, required=True, **common)
         case Choice():
-            return st.selectbox(
-                options=declared.options, index=declared.options.index(default), on_change=on_change, **common
-            )
+            st.selectbox(options=declared.options, index=declared.options.index(face.default), **common)
         case Switch():
-            return st.toggle(value=default, **common)
+            st.toggle(value=face.default, **common)
         case Text():
-            return st.text_input(value=default, max_chars=declared.longest, **common)
-
-
-def starting_point() -> Base:
-    """The base that the reader chose; where a config.json cannot be read, the plain decoder."""
-    try:
-        return base(_set("model", DEFAULTS["model"]), _set("config", DEFAULTS["config"]))
-    except InputError:
-        return base(DEFAULTS["model"])
-
-
-def _set(input_id: str, default: Any) -> Any:
-    """What an input was set to: on this page or before, else by the link, else its default."""
-    if input_id in st.session_state:
-        return st.session_state[input_id]
-    if input_id in st.query_params:
-        return INPUTS[input_id].read(st.query_params[input_id])
-    return default
-
-
-def values() -> dict[str, Any]:
-    """The value of every input."""
-    return {input_id: _set(input_id, default) for input_id, default in defaults().items()}
-
-
-def defaults() -> dict[str, Any]:
-    """The value of every input that neither the reader nor the link gave: the base's, and the browser's language."""
-    return DEFAULTS | dict(starting_point().values) | {"lang": browser_language()}
-
-
-def chosen_language() -> str:
-    """The language that the reader or the link chose, else the browser's."""
-    try:
-        return str(_set("lang", browser_language()))
-    except InputError:
-        return browser_language()
+            st.text_input(value=face.default, max_chars=declared.longest, **common)
 
 
 def label(declared: Input) -> str:
@@ -100,9 +116,8 @@ def label(declared: Input) -> str:
 def twin(input_id: str, place: str = "beside") -> None:
     """A second control of an input, to stand beside the chart that it moves: it shows the value and moves the input."""
     declared, key, value = INPUTS[input_id], f"{input_id}_{place}", values()[input_id]
-    start = starting_point()
     common: dict[str, Any] = {"label": label(declared), "key": key, "help": w(f"inputs.{input_id}.help")}
-    common |= {"disabled": input_id in start.fixed, "on_change": _move, "args": (input_id, key)}
+    common |= {"disabled": input_id in state().start.fixed, "on_change": _move, "args": (input_id, key)}
     match declared:
         case Integer() if declared.scale:
             _stops_slider(declared, value, common)
@@ -136,32 +151,23 @@ def _stops_slider(declared: Integer, value: int, common: dict[str, Any]) -> None
     st.select_slider(options=declared.scale, format_func=stops.__getitem__, **common)
 
 
-def _slider_and_number(declared: Integer, default: int, common: dict[str, Any]) -> int:
+def _slider_and_number(declared: Integer, face: Face, common: dict[str, Any]) -> None:
     """A slider over round stops beside a field for any exact value: the field is the input, the slider moves it."""
     slider_key = f"{declared.id}_slider"
-    slider, field = st.columns([3, 2], vertical_alignment="bottom", gap="small")
-    with field:
-        value = st.number_input(
-            min_value=declared.low,
-            max_value=declared.high,
-            value=default,
-            **{**common, "help": None, "label_visibility": "collapsed"},
-        )
-    with slider:
-        seen = {key: common[key] for key in ("label", "help", "disabled")}
-        _stops_slider(
-            declared, value, {**seen, "key": slider_key, "on_change": _move, "args": (declared.id, slider_key)}
-        )
-    return value
+    moves = {"key": slider_key, "on_change": _move, "args": (declared.id, slider_key)}
+    _stops_slider(declared, face.value, {key: common[key] for key in ("label", "help", "disabled")} | moves)
+    bounds = {"min_value": declared.low, "max_value": declared.high}
+    shown = {"help": None, "label_visibility": "collapsed", "width": FIELD_WIDTH}
+    st.number_input(value=face.default, **bounds, **common | shown)
 
 
-def _named_choice(declared: Choice, default: str, common: dict[str, Any]) -> str:
+def _named_choice(declared: Choice, face: Face, common: dict[str, Any]) -> None:
     """Options under the reader's words for them. Streamlit writes into the link what a control shows, so the input
     shows its options as they are, out of sight, and the control that is seen moves it."""
     seen_key = f"{declared.id}_seen"
-    with st.container(key=f"unseen_{declared.id}"):
-        value = st.segmented_control(options=declared.options, default=default, required=True, **common)
-    st.session_state[seen_key] = value
+    with unseen():
+        st.segmented_control(options=declared.options, default=face.default, required=True, **common)
+    st.session_state[seen_key] = face.value
     names = {option: w(f"options.{declared.id}.{option}") for option in declared.options}
     seen = {key: common[key] for key in ("label", "help", "disabled", "label_visibility")}
     st.segmented_control(
@@ -173,9 +179,8 @@ def _named_choice(declared: Choice, default: str, common: dict[str, Any]) -> str
         args=(declared.id, seen_key),
         **seen,
     )
-    return value
 
 
 def _move(input_id: str, seen_key: str) -> None:
     """The control that is seen was moved: so is the input."""
-    st.session_state[input_id] = st.session_state[seen_key]
+    set_inputs({input_id: st.session_state[seen_key]})

@@ -7,33 +7,38 @@ from typing import Any
 
 import streamlit as st
 
-from llmcalc.bases import base, compact
-from llmcalc.configuration import Configuration
+from llmcalc.bases import Base, base, compact
 from llmcalc.errors import InputError
 from llmcalc.hub import fetch_config
 from llmcalc.huggingface import parse_config
 from llmcalc.inputs import MODELS, PASTED
-from pages.ui.ask import ask, starting_point, values
+from pages.ui.ask import ask
 from pages.ui.numbers import exact
-from pages.ui.words import w, words
+from pages.ui.problems import notice_words, problem_words
+from pages.ui.sections import folded, set_inputs
+from pages.ui.state import starting_point, state, values
+from pages.ui.words import w
 
 
-def model_menu(config: Configuration) -> None:
-    """The library; where the present model is from, what was noticed in its config, and what was changed of it."""
-    ask("model", on_change=start_over)
+def about_model() -> None:
+    """Where the present model is from, and what was noticed in its config."""
+    start = state().start
+    about = [text for text in (start.group, str(start.year or "")) if text]
+    if start.source:
+        about.append(f"[{w('working.source')}]({start.url})" if start.url else start.source)
+    lines = [" · ".join(about)] if about else []
+    if start.note:
+        lines.append(w(f"presets.{start.note}"))
+    lines += [notice_words(notice.id, notice.text, notice.details) for notice in start.notices]
+    st.caption("\n\n".join(lines))
+
+
+def changes() -> None:
+    """What was changed of the model, and a button that takes it back."""
+    now = state()
     with st.container():
-        start = config.base
-        about = [text for text in (start.group, str(start.year or "")) if text]
-        if start.source:
-            about.append(f"[{w('working.source')}]({start.url})" if start.url else start.source)
-        lines = [" · ".join(about)] if about else []
-        if start.note:
-            lines.append(w(f"presets.{start.note}"))
-        lines += [notice_words(notice.id, notice.text, notice.details) for notice in start.notices]
-        st.caption("\n\n".join(lines))
-    with st.container():
-        if start.changed(config.values):
-            st.caption(changes_in_words(config))
+        if changed := now.start.changed(now.values):
+            st.caption(changes_in_words(now.start, changed))
             st.button(w("sidebar.undo"), on_click=start_over)
 
 
@@ -49,7 +54,7 @@ def _take_twin() -> None:
 
 def config_reader() -> None:
     """Paste, upload or fetch a config.json. It ends up in the link, cut down to what shapes the model."""
-    with st.expander(w("config.title")):
+    with folded(w("config.title"), key="config_reader"):
         with st.container():
             if problem := st.session_state.get("config_problem"):
                 st.error(problem_words(problem))
@@ -94,47 +99,14 @@ def start_from(model: str) -> None:
 
 
 def start_over() -> None:
-    """Set every input that the base decides to what it is there."""
-    st.session_state.update(starting_point().values)
+    """Set every input that the base decides to what it is there. For a control's callback."""
+    set_inputs(starting_point().values)
 
 
-def changes_in_words(config: Configuration) -> str:
-    """What was changed of the base, and from what."""
-    start = config.base
-    changed = start.changed(config.values).items()
-    was = ", ".join(f"{id} {_plain(start.values[id])} → {_plain(value)}" for id, value in changed)
+def changes_in_words(start: Base, changed: Mapping[str, Any]) -> str:
+    """What was changed of a base, and from what."""
+    was = ", ".join(f"{id} {_plain(start.values[id])} → {_plain(value)}" for id, value in changed.items())
     return w("sidebar.changed", changes=was)
-
-
-def problem_words(error: InputError) -> str:
-    """What is wrong, in the reader's words where the error has a code."""
-    return coded_problem(error.code or "config_refused", **{"reason": error, "key": error.input_id, **error.details})
-
-
-def coded_problem(code: str, **details: Any) -> str:
-    """What is wrong, by its code; where it is a piece of a longer text, with that piece."""
-    details = {name: _told(detail) for name, detail in details.items()}
-    if f"reasons.{code}" in words():
-        code, details["reason"] = "config_refused", w(f"reasons.{code}", **details)
-    text = w(f"problems.{code}", **details)
-    return w("problems.in_piece", piece=details["piece"], problem=text) if "piece" in details else text
-
-
-def notice_words(id: str, text: str, details: Mapping[str, Any]) -> str:
-    """What was noticed in a config, in the reader's words where there are any."""
-    key = f"notices.{id}"
-    return w(key, **details) if key in words() else text
-
-
-def _told(detail: Any) -> Any:
-    """A detail of a problem: what kind of thing was found, in words; another problem, why it is one."""
-    if isinstance(detail, str):
-        return words().get(f"phrases.{detail}", detail)
-    if not isinstance(detail, InputError):
-        return detail
-    details = {name: _told(value) for name, value in detail.details.items()}
-    keys = (f"{section}.{detail.code}" for section in ("reasons", "problems"))
-    return next((w(key, **details).removesuffix(".") for key in keys if key in words()), str(detail))
 
 
 def _plain(value: Any) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 import streamlit as st
 
 from llmcalc.configuration import Configuration
 from llmcalc.export import as_csv, as_json, model_name, slug
+from pages.ui.share import link
 from pages.ui.words import w
 
 # What the charts and tables of a page show. One that is not named here has what any configuration has.
@@ -28,7 +29,7 @@ OFFERED: Mapping[str, tuple[str, ...]] = {
 OF_ANY = ("components", "moments", "inference", "model_working")
 
 
-def download_menu(page: str, config: Configuration, link: Callable[[], str]) -> None:
+def download_menu(page: str, config: Configuration) -> None:
     """A menu of the page's tables, each a CSV file, and all of them as JSON; made when they are asked for."""
     names = OFFERED.get(page, OF_ANY)
     about = f"llmcalc-{page}-{slug(model_name(config))}"

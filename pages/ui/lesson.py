@@ -16,9 +16,11 @@ from llmcalc.lessons.tasks import Task
 from llmcalc.quantity import Quantity
 from llmcalc.tex import localized
 from llmcalc.transformer.breakdown import in_symbols, in_values
-from pages.ui.ask import twin, values
+from pages.ui.ask import twin
 from pages.ui.numbers import exact, human
+from pages.ui.sections import set_inputs
 from pages.ui.show import name, unit_name, working
+from pages.ui.state import values
 from pages.ui.words import locale, w
 
 _SOLVED, _ANSWERED, _BEFORE = "lesson_solved", "lesson_answered", "lesson_before"
@@ -103,7 +105,7 @@ def from_the_top(chapter: Chapter) -> None:
 
 
 def _open(number: str | None) -> None:
-    st.session_state["chapter"] = number
+    set_inputs({"chapter": number})
 
 
 def _open_chosen() -> None:
@@ -177,12 +179,12 @@ def _begin(settings: Mapping[str, Any]) -> None:
     """Set the controls to where a task starts, and remember what the reader had."""
     now = values()
     st.session_state.setdefault(_BEFORE, {id: now[id] for id in settings})
-    st.session_state.update(settings)
+    set_inputs(settings)
 
 
 def _back() -> None:
     """Set the controls to what the reader had before the first task."""
-    st.session_state.update(st.session_state.pop(_BEFORE))
+    set_inputs(st.session_state.pop(_BEFORE))
 
 
 # Questions

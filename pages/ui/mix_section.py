@@ -15,6 +15,7 @@ from pages.ui.ask import twin
 from pages.ui.chart import chart
 from pages.ui.numbers import change, exact, human
 from pages.ui.palette import by_component
+from pages.ui.sections import set_inputs
 from pages.ui.show import headlines, working
 from pages.ui.technique_figures import waterfall
 from pages.ui.technique_parts import published, table
@@ -60,7 +61,7 @@ def _knobs(mix: Mix) -> None:
         values = {id: getattr(plain.run, id) for id in _RUN_INPUTS}
         values |= {id: getattr(plain.layout, id) for id in _LAYOUT_INPUTS}
         st.button(
-            w("techniques.all_plain"), key="all_plain", on_click=st.session_state.update, args=(values,),
+            w("techniques.all_plain"), key="all_plain", on_click=set_inputs, args=(values,),
             help=w("techniques.all_plain_help"), disabled=not mix.bars,
         )  # fmt: skip
 

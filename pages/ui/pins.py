@@ -6,7 +6,8 @@ import streamlit as st
 
 from llmcalc.comparison import Pinned, read_pinned, write_pinned
 from llmcalc.errors import InputError
-from pages.ui.ask import values
+from pages.ui.sections import redraw, set_inputs
+from pages.ui.state import state, values
 
 
 def pinned_models() -> list[Pinned]:
@@ -14,13 +15,9 @@ def pinned_models() -> list[Pinned]:
     return [] if pin_problems() else read_pinned(values()["compare"])
 
 
-def pin_problems() -> list[InputError]:
+def pin_problems() -> tuple[InputError, ...]:
     """Why the text cannot be read, if so."""
-    try:
-        read_pinned(values()["compare"])
-    except InputError as error:
-        return [error]
-    return []
+    return state().problems.get("compare", ())
 
 
 def refusal() -> InputError | None:
@@ -49,7 +46,7 @@ def pin_chosen(key: str) -> None:
 
 def load(model: Pinned) -> None:
     """Set the controls to a pinned model; how it is run stays. For a control's callback."""
-    st.session_state.update(model.controls())
+    set_inputs(model.controls())
 
 
 def _write(models: list[Pinned]) -> None:
@@ -57,3 +54,4 @@ def _write(models: list[Pinned]) -> None:
         st.session_state["compare"] = write_pinned(models)
     except InputError as error:
         st.session_state["pin_problem"] = error
+    redraw()

@@ -9,18 +9,39 @@ from urllib.parse import urlencode, urlsplit
 import segno
 import streamlit as st
 
-from llmcalc.inputs import link_differences
-from pages.ui.ask import defaults, values
+from llmcalc.inputs import link_differences, link_parameters
+from pages.ui.sections import section
+from pages.ui.state import state, values
 from pages.ui.words import w
 
+_MENU = "copy_link"
 _HERE_ONLY = ("localhost", "0.0.0.0", "::1", "::")
+
+
+def link() -> str:
+    """The address of this page with every input in it, defaults included, and the version."""
+    base = (st.context.url or "").split("?")[0]
+    return f"{base}?{urlencode(link_parameters(values()))}"
+
+
+def link_menu() -> None:
+    """The link to copy, and its QR code; written only while the menu is open."""
+    section("link", lambda _: link() if st.session_state.get(_MENU) else None, _menu)
+
+
+def _menu(address: str | None) -> None:
+    with st.expander(w("link.copy"), key=_MENU, on_change="rerun"):
+        if address:
+            st.markdown(w("link.explained"))
+            st.code(address, language=None, wrap_lines=True)
+            qr_code()
 
 
 def short_link() -> str:
     """The address of this page with what differs from the defaults, the language and the version; not as presented."""
     here = urlsplit(st.context.url or "")
     page = f"{here.scheme}://{here.netloc}{here.path or '/'}"
-    return f"{page}?{urlencode(link_differences(values() | {'present': False}, defaults()))}"
+    return f"{page}?{urlencode(link_differences({**values(), 'present': False}, state().defaults))}"
 
 
 def qr_code() -> None:

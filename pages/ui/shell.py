@@ -4,48 +4,39 @@ from __future__ import annotations
 
 import functools
 import gc
-import time
-from collections.abc import Iterable
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import CodeType
 from typing import Any
-from urllib.parse import urlencode
 
 import streamlit as st
 
 from llmcalc.bases import base
 from llmcalc.comparison import read_pinned
-from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
-from llmcalc.inputs import (
-    DEFAULTS,
-    INPUTS,
-    LINK_VERSION,
-    PASTED,
-    LinkProblem,
-    Text,
-    check_link,
-    in_group,
-    link_parameters,
-)
-from pages.ui.ask import ask, chosen_language, defaults, values
-from pages.ui.choose import coded_problem, config_reader, model_menu, problem_words
+from llmcalc.inputs import DEFAULTS, INPUTS, LINK_VERSION, PASTED, LinkProblem, Text, check_link, in_group
+from pages.ui.ask import ask, face_of
+from pages.ui.choose import about_model, changes, config_reader, start_over
 from pages.ui.download import download_menu
-from pages.ui.numbers import exact
-from pages.ui.pins import pin_problems
+from pages.ui.problems import coded_problem, problems_beside
 from pages.ui.report import report_menu
-from pages.ui.share import qr_code
+from pages.ui.sections import after_charts, folded, is_unfolded, live, redraw, section, unseen, whole_app_from
+from pages.ui.share import link_menu
 from pages.ui.show import title_of
 from pages.ui.stage import presented
+from pages.ui.state import State, chosen_language, configuration, defaults, note_link, take_in, values
+from pages.ui.style import style_stage
 from pages.ui.words import speak, w
 
 PAGES = (
     *("explore", "learn", "parameters", "training", "fits", "cluster", "techniques"),
     *("compare", "scaling", "article", "accuracy", "method"),
 )
+GROUPS = ("architecture", "run", "fits", "devices", "cluster", "techniques", "scaling", "comparison")
 OPEN_GROUP = {"training": "run", "fits": "fits", "cluster": "cluster", "scaling": "scaling", "techniques": "techniques"}
+FOLDER = Path(__file__).parent.parent
 HOST_KEYS = ("embed", "embed_options")
-# Seconds that the page is ahead of the controls, so that it is sent, and its first chart drawn, before they come: a
-# script that goes on keeps Streamlit's sending thread from its turn, and a browser lays out all that waits for it.
-HEAD_START = 0.03
 
 
 def pages() -> list:
@@ -63,35 +54,69 @@ def speak_to_reader() -> None:
 
 def draw(page: Any) -> None:
     """The page and the controls. On a session's first run the controls come first, so that they take up what the link
-    says before anybody can leave the page; later their values are known, and the charts set out for the browser first.
+    says before anybody can leave the page; later their values are known, and what the reader looks at comes first.
     """
-    st.session_state["in_app"] = True
-    if st.session_state.setdefault("first_run", True):
-        sidebar(page.url_path)
+    name = page.url_path or PAGES[0]
+    drawn_from = take_in()
+    whole_app_from(lambda now: (now.start, now.values["lang"], now.values["present"]))
+    if drawn_from.values["present"]:
+        style_stage()
+    with st.sidebar:
+        above, knobs, below = st.container(), st.container(), st.container()
+    first_run = st.session_state.setdefault("first_run", True)
+    if first_run:
+        _controls(name, above, below)
+    try:
+        live(partial(_page_and_knobs, name, knobs))
+    finally:
         st.session_state["first_run"] = False
-        _content(page)
+        if not first_run:
+            _controls(name, above, below)
+    if st.session_state.get("link_repairs"):
+        st.rerun()
+    # Back in the browser's history the controls take up an address, after the page was drawn
+    if take_in() != drawn_from and not st.session_state.get("went_back"):
+        st.session_state["went_back"] = True
+        st.rerun()
+    st.session_state["went_back"] = False
+
+
+def _page_and_knobs(name: str, place: Any) -> None:
+    """The page and what moves it, in the order that `draw` tells."""
+    first_run = st.session_state["first_run"]
+    if first_run:
+        with place:
+            _knobs()
     else:
-        try:
-            _content(page)
-            time.sleep(HEAD_START)
-        finally:
-            sidebar(page.url_path)
+        after_charts(place, _knobs)
+    _page(name)
 
 
-def _content(page: Any) -> None:
+def _page(name: str) -> None:
     """The page, and its data to take home; or what of it is presented to a room."""
+    st.session_state["in_app"] = True
     if not values()["present"]:
-        page.run()
-        download_menu(page.url_path or PAGES[0], configuration(), link)
+        _run(name)
+        download_menu(name, configuration())
         return
     config = configuration()
-    with presented(page.url_path, title_of(config)) as stage:
+    with presented(name, title_of(config)) as stage:
         with stage.notes:
-            for input_id in INPUTS:
-                _problems_beside(input_id, config.problems, "stage_")
+            problems_beside(config.problems, "stage_")
             if config.is_estimate:
                 st.caption(w("training.estimate"))
-        page.run()
+        _run(name)
+
+
+def _run(name: str) -> None:
+    exec(_code(name), {"__name__": f"pages.{name}"})
+
+
+@functools.cache
+def _code(name: str) -> CodeType:
+    """A page's script. Streamlit itself would run it but once for each run of the whole app."""
+    file = FOLDER / f"{name}.py"
+    return compile(file.read_text(encoding="utf-8"), file, "exec", dont_inherit=True)
 
 
 def inside_app() -> None:
@@ -111,6 +136,7 @@ def tame_garbage_collector() -> None:
 
 def read_link() -> None:
     """Once a session, before any control is drawn: find what the link says that cannot be used, and take it out."""
+    note_link()
     if "link_problems" in st.session_state:
         _repair()
         return
@@ -172,78 +198,78 @@ def _shown(value: object) -> str:
     return w("link.empty") if value is None else w("link.nothing") if value == "" else f"`{value}`"
 
 
-def sidebar(page: str) -> None:
-    """All inputs on every page, so that every link holds them all, and the link.
+# All inputs are drawn on every page, so that every link holds them all, and stay at the same place of the tree: a
+# control that moves from page to page or from run to run is mounted anew by the browser.
 
-    Controls must stay at the same place of the tree from page to page and from run to run: one that moves is mounted
-    anew by the browser, and its value drops out of the address. So what comes and goes has a container of its own.
-    """
-    config = configuration()
-    problems = (*config.problems, *pin_problems())
-    with st.sidebar:
-        ask("lang", label_visibility="collapsed")
-        with st.container(key="unseen_lesson"):  # the lesson itself has the control that is seen
-            for declared in in_group("lesson"):
-                ask(declared.id)
-        ask("present")
-        model_menu(config)
-        for declared in (*in_group("shape"), *in_group("size")):
-            ask(declared.id)
-            _problems_beside(declared.id, problems)
-        for group in ("architecture", "run", "fits", "devices", "cluster", "techniques", "scaling", "comparison"):
-            with st.expander(w(f"sidebar.{group}"), expanded=group == OPEN_GROUP.get(page)):
-                for declared in in_group(group):
-                    ask(declared.id, placeholder=_derived(declared.id, config))
-                    _problems_beside(declared.id, problems)
+
+def _knobs() -> None:
+    """The main knobs, below what they changed of the model."""
+    changes()
+    for declared in (*in_group("shape"), *in_group("size")):
+        ask(declared.id)
+
+
+def _controls(page: str, above: Any, below: Any) -> None:
+    """The controls above and below the main knobs, and the menus."""
+    with unseen():  # the lesson itself has the control that is seen
+        _section_of("lesson", *_ids("lesson"))
+    with above:
+        _section_of("language", "lang", label_visibility="collapsed")
+        _section_of("room", "present")
+        _section_of("base", "model", on_change=start_over)
+        about_model()
+    with below:
+        _more_settings(page)
         config_reader()
-        with st.expander(w("link.copy"), key="copy_link", on_change="rerun") as copying:
-            st.markdown(w("link.explained"))
-            st.code(link(), language=None, wrap_lines=True)
-            if copying.open:
-                qr_code()
-        report_menu(config, link)
-    if st.session_state.get("link_repairs"):
-        st.rerun()
+        link_menu()
+        report_menu()
 
 
-def link() -> str:
-    """The address of this page with every input in it, defaults included, and the version."""
-    base = (st.context.url or "").split("?")[0]
-    return f"{base}?{urlencode(link_parameters(values()))}"
+def _section_of(key: str, *ids: str, **how: Any) -> None:
+    """A section of a few controls."""
+
+    def draw(_: object) -> None:
+        for id in ids:
+            ask(id, **how)
+
+    section(key, lambda now: [now.values[id] for id in ids], draw)
 
 
-def configuration() -> Configuration:
-    """What the reader set, as a model and a run. Worked out once for all who look at the same."""
-    return _configuration(tuple(values().items()))
+def _more_settings(page: str) -> None:
+    """All other controls behind one expander, a group at a time; those of the other groups are unseen."""
+    expander = {"key": f"more_on_{page}", "expanded": page in OPEN_GROUP}
+    menu, first = f"group_on_{page}", OPEN_GROUP.get(page, GROUPS[0])
+    names = {group: w(f"sidebar.{group}") for group in GROUPS}
+
+    def chosen() -> str:
+        return st.session_state.get(menu, first)
+
+    def face(now: State) -> tuple[str, list[Any]]:
+        ids = _ids(chosen())
+        return chosen(), [face_of(id, now) if is_unfolded(**expander) else now.values[id] for id in ids]
+
+    def draw(_: object) -> None:
+        with folded(w("sidebar.more"), **expander):
+            st.pills(
+                w("sidebar.group"), GROUPS, default=first, required=True, key=menu, format_func=names.__getitem__,
+                label_visibility="collapsed", on_change=redraw,
+            )  # fmt: skip
+            for id in _ids(chosen()):
+                ask(id)
+
+    section("more", face, draw)
+    with unseen():
+        for group in GROUPS:
+            _unless_chosen(group, chosen)
 
 
-@functools.lru_cache(maxsize=256)
-def _configuration(items: tuple[tuple[str, Any], ...]) -> Configuration:
-    return Configuration(dict(items))
+def _unless_chosen(group: str, chosen: Callable[[], str]) -> None:
+    def draw(values: list[Any] | None) -> None:
+        for id in _ids(group) if values is not None else ():
+            ask(id)
+
+    section(group, lambda now: None if chosen() == group else [now.values[id] for id in _ids(group)], draw)
 
 
-def _derived(input_id: str, config: Configuration) -> str | None:
-    """What an empty field stands for at present."""
-    d = config.dimensions
-    if input_id == "global_batch":
-        return f"{config.cluster.global_batch:,}"
-    if config.base.config is not None:
-        return None
-    derived = {"d_ff": d.ffn_width, "n_kv_heads": d.kv_heads, "d_head": d.head_width}
-    return exact(derived[input_id]()) if input_id in derived else None
-
-
-def _problems_beside(input_id: str, problems: Iterable[InputError], prefix: str = "") -> None:
-    """What is wrong with this input, what is counted meanwhile, and a button for each value that would do."""
-    with st.container():
-        for problem in problems:
-            if problem.input_id == input_id:
-                st.warning(problem_words(problem))
-                with st.container(horizontal=True):
-                    for value in problem.suggestions:
-                        st.button(
-                            w("problems.use", value=exact(value)),
-                            key=f"{prefix}use_{input_id}_{value}",
-                            on_click=st.session_state.update,
-                            args=({input_id: value},),
-                        )
+def _ids(group: str) -> list[str]:
+    return [declared.id for declared in in_group(group)]

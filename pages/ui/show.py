@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import streamlit as st
 
@@ -13,6 +14,7 @@ from llmcalc.quantity import Quantity
 from llmcalc.sources import Citation
 from llmcalc.tex import localized
 from pages.ui.numbers import exact, human, percent
+from pages.ui.sections import after_charts
 from pages.ui.stage import at_the_front
 from pages.ui.words import locale, w, words
 
@@ -77,17 +79,24 @@ def headline(quantity: Quantity, *, label: str = "", help: str = "") -> None:
 
 
 @contextmanager
-def headline_row() -> Iterator[None]:
+def headline_row() -> Iterator[Any]:
     """Frames of headline numbers go side by side in it, wrapping where there is no room."""
-    with at_the_front(), st.container(key="headlines"):
-        yield
+    with at_the_front():
+        row = st.container(key="headlines")
+    with row:
+        yield row
 
 
 def headlines(quantities: Iterable[tuple[str, Quantity]]) -> None:
     """Headline numbers side by side, wrapping where there is no room; (label, quantity) each."""
-    with headline_row():
-        for label, quantity in quantities:
+    numbers = list(quantities)
+
+    def draw() -> None:
+        for label, quantity in numbers:
             headline(quantity, label=label)
+
+    with headline_row() as row:
+        after_charts(row, draw)
 
 
 def working(quantity: Quantity, depth: int = 1) -> None:

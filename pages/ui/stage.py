@@ -14,6 +14,7 @@ import streamlit as st
 
 from pages.ui.ask import twin
 from pages.ui.choose import model_twin
+from pages.ui.sections import set_inputs
 from pages.ui.share import qr_popover
 from pages.ui.words import w
 
@@ -112,4 +113,4 @@ def at_the_front() -> AbstractContextManager[object]:
 
 def leave() -> None:
     """End presenter mode. For a control's callback."""
-    st.session_state["present"] = False
+    set_inputs({"present": False})

@@ -6,8 +6,10 @@ import streamlit as st
 
 from pages.ui.words import language, w
 
+# No :has() here: with it Chromium works out the style of the whole page anew whenever a chart measures a label, in
+# forty times as long, and charts measure many.
 _CSS = """
-[data-testid="stMainBlockContainer"] { padding-top: 4.25rem; padding-bottom: 3rem; max-width: 1500px; }
+[data-testid="stMainBlockContainer"] { padding-top: 3.25rem; padding-bottom: 3rem; max-width: 1500px; }
 [data-testid="stSidebarContent"] [data-testid="stVerticalBlock"] { gap: 0.55rem; }
 [data-testid="stMetricValue"], .stMarkdown table { font-variant-numeric: tabular-nums; }
 /* Streamlit's are too faint, or in the dark too dark, to be read: WCAG 1.4.3 */
@@ -34,13 +36,14 @@ button[kind="tertiary"]:is(:hover, :active, :focus) { color: inherit !important;
 /* what a technique shrinks and what it costs wrap */
 .st-key-technique_table :is(td, th):is(:nth-child(2), :nth-child(4), :last-child) { white-space: normal; }
 .st-key-technique_table :is(td, th):is(:nth-child(4), :last-child) { min-width: 13rem; }
-/* the slider and its exact value stay side by side at every width */
-[data-testid="stSidebar"] [data-testid="stHorizontalBlock"] { flex-wrap: nowrap; }
-[data-testid="stSidebar"] [data-testid="stColumn"] { min-width: 0; }
+/* the slider and its exact value stay side by side at every width, what is wrong below them */
+[class*="st-key-ask_"] > [data-testid="stElementContainer"]:first-child { flex: 1 1 0; min-width: 0; }
+[class*="st-key-ask_"] > [data-testid="stLayoutWrapper"] { flex: 1 0 100%; }
 /* closed, it is still there for the keyboard, and laid out 40 pixels wide and 13,000 high */
 [data-testid="stSidebar"][data-collapsed="true"] [data-testid="stSidebarContent"] { display: none; }
-/* the input behind a control that shows words for its options */
-:has(> [class*="st-key-unseen_"]) { display: none; }
+[class*="st-key-unseen_"] { display: none; }
+.qr { display: block; margin: auto; width: min(50vh, 80vw); shape-rendering: crispEdges; }
+[data-testid="stSidebar"] .qr { width: 100%; max-width: 16rem; }
 @media (pointer: coarse) { .st-key-neighbours kbd { display: none; } }
 @media (max-width: 767px) {
   [data-testid="stMainBlockContainer"] { padding-left: 0.9rem; padding-right: 0.9rem; }
@@ -73,26 +76,25 @@ button[kind="tertiary"]:is(:hover, :active, :focus) { color: inherit !important;
     border-radius: 14px 14px 0 0; box-shadow: 0 -6px 24px rgba(0, 0, 0, 0.25); }
   [data-testid="stSidebar"][data-collapsed="false"] [data-testid="stSidebarHeader"] { height: 2.6rem; padding: 0.3rem; }
   [data-testid="stSidebarNavItems"] { display: flex; flex-wrap: wrap; gap: 0 0.4rem; }
-  .stApp:has([data-testid="stSidebar"][data-collapsed="false"]) [data-testid="stMainBlockContainer"] {
+  [data-testid="stSidebar"][data-collapsed="false"] ~ * [data-testid="stMainBlockContainer"] {
     padding-bottom: 52dvh; }
 }
 """
 
-# Presenter mode: everything that is set in rem grows with the window
+# Presenter mode: everything that is set in rem grows with the window. In the page only while something is presented
 _STAGE = """
-html:has(.st-key-stage) { font-size: max(16px, min(1.5vw, 2.7vh)); }
+html { font-size: max(16px, min(1.5vw, 2.7vh)); }
 @media (min-width: 768px) {
-  .stApp:has(.st-key-stage) :is([data-testid="stSidebar"], [data-testid="stExpandSidebarButton"]) { display: none; }
+  .stApp :is([data-testid="stSidebar"], [data-testid="stExpandSidebarButton"]) { display: none; }
 }
 @media (max-width: 767px) {
-  .st-key-stage_bar > :is(.st-key-before, .st-key-next, :has([data-testid="stSelectbox"])) { order: 1; }
+  .st-key-stage_bar > :is(.st-key-before, .st-key-next, [class*="st-key-presented_"]) { order: 1; }
 }
-.stApp:has(.st-key-stage) [data-testid="stMainBlockContainer"] { padding: 3.9rem 1.2rem 0.3rem;
-  max-width: none; }
+.stApp [data-testid="stMainBlockContainer"] { padding: 3.9rem 1.2rem 0.3rem; max-width: none; }
 .st-key-backstage { display: none; }
 .st-key-stage { gap: 0.4rem; }
 .st-key-stage_bar { gap: 0.5rem; }
-.st-key-stage_bar > :has([data-testid="stSelectbox"]) { flex: 1 1 12rem; min-width: 0; }
+.st-key-stage_bar > [class*="st-key-presented_"] { flex: 1 1 12rem; min-width: 0; }
 .st-key-stage_qr { margin-left: auto; }
 /* an icon says it; the name is for those who hear it */
 .st-key-stage_bar :is(.st-key-before, .st-key-next) button :is([data-testid="stMarkdownContainer"], kbd),
@@ -101,14 +103,12 @@ html:has(.st-key-stage) { font-size: max(16px, min(1.5vw, 2.7vh)); }
 .st-key-stage .st-key-headlines { gap: 0.4rem; }
 .st-key-stage .st-key-headlines > * > [data-testid="stVerticalBlock"] { padding: 0.25rem 0.7rem; position: relative; }
 .st-key-stage .st-key-headlines [data-testid="stMetricValue"] { line-height: 1.15; }
-.st-key-stage .st-key-headlines :has(> [data-testid="stPopover"]) { position: absolute; top: 0; right: 0.4rem;
+/* of a number's frame the number, which comes first, and in its corner the working */
+.st-key-stage .st-key-headlines > * > * > [data-testid="stElementContainer"]:not(:first-child) { display: none; }
+.st-key-stage .st-key-headlines > * > * > [data-testid="stLayoutWrapper"] { position: absolute; top: 0; right: 0.4rem;
   width: auto; }
-.st-key-stage .st-key-headlines [data-testid="stElementContainer"]:not(:has([data-testid="stMetric"])) {
-  display: none; }
 .st-key-stage_knobs { display: grid; gap: 0.2rem 1.2rem; align-items: end;
   grid-template-columns: repeat(auto-fit, minmax(min(9rem, 44%), 1fr)); }
-.qr { display: block; margin: auto; width: min(50vh, 80vw); shape-rendering: crispEdges; }
-[data-testid="stSidebar"] .qr { width: 100%; max-width: 16rem; }
 """
 
 # For those whom motion makes ill; Streamlit's own too
@@ -129,7 +129,12 @@ document.querySelector('[data-testid="stSkipToContent"]')?.replaceChildren(SKIP)
 def style() -> None:
     """Put the style sheet into the page, and tell the browser the page's language, once a run."""
     label = json.dumps(w("sidebar.open"), ensure_ascii=False)
-    st.html(f"<style>{_CSS.replace('OPEN_LABEL', label)}{_STAGE}{_STILL}</style>")
+    st.html(f"<style>{_CSS.replace('OPEN_LABEL', label)}{_STILL}</style>")
     script = _LANGUAGE.replace("LANGUAGE", json.dumps(language())).replace("SKIP", json.dumps(w("app.skip")))
     with st.container(key="unseen_language"):
         st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
+
+
+def style_stage() -> None:
+    """Put the presenter's style sheet into the page, for as long as it is drawn."""
+    st.html(f"<style>{_STAGE}</style>")

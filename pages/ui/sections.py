@@ -1,0 +1,144 @@
+"""Parts of the app that are drawn again by themselves: the page with the main knobs, groups of controls, menus.
+
+A change of an input has Streamlit run the whole app, though most of what that draws is as it was. So the app is made of
+fragments, as Streamlit calls them. One of them is *live*: the page and the main knobs, drawn again at every change. The
+others are sections: each is drawn from its *face*, all that it depends on, and again only when that has become another.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+import streamlit as st
+
+from pages.ui.state import State, state, take_in, values
+from pages.ui.words import speak
+
+LIVE = "live"
+# Seconds that charts are ahead of the rest, so that they are sent and drawn before it comes: a script that goes on
+# keeps Streamlit's sending thread from its turn, and the browser lays out all that waits for it.
+HEAD_START = 0.045
+_APP = "app"  # not a section: what every section and the navigation depend on
+_DRAWN = "drawn_sections"
+_UNSEEN = "unseen"
+Face = TypeVar("Face")
+_away: ContextVar[Any] = ContextVar("away")
+_waiting: ContextVar[list[tuple[Any, Callable[[], None]]]] = ContextVar("waiting")
+
+
+def live(draw: Callable[[], None]) -> None:
+    """Draw here what follows every change of an input: at once its charts, then what they do not wait for."""
+
+    def drawn() -> None:
+        token = _waiting.set([])
+        try:
+            draw()
+        finally:
+            time.sleep(HEAD_START)
+            for place, rest in _waiting.get():
+                with place:
+                    rest()
+            _waiting.reset(token)
+
+    _fragment(LIVE, drawn)
+
+
+def after_charts(place: Any, draw: Callable[[], None]) -> None:
+    """Draw something in ``place``, a container of what is live, once the browser has had time to draw the charts."""
+    _waiting.get().append((place, draw))
+
+
+def section(key: str, face: Callable[[State], Face], draw: Callable[[Face], None]) -> None:
+    """Draw a part of the app here, and again whenever ``face`` returns something else than it was drawn from.
+
+    key: unique in the app.
+    face: called in callbacks too, where no words can be looked up.
+    draw: depends on nothing but the face and the language.
+    """
+
+    def drawn() -> None:
+        present = face(state())
+        _drawn()[key] = (face, present)
+        draw(present)
+
+    _fragment(key, drawn)
+
+
+def _fragment(key: str, draw: Callable[[], None]) -> None:
+    """A fragment that speaks the reader's language and has a place of its own out of sight."""
+
+    def drawn() -> None:
+        speak(values()["lang"])
+        with st.session_state[_UNSEEN]:
+            token = _away.set(st.container())
+        try:
+            draw()
+        finally:
+            _away.reset(token)
+
+    st.fragment(drawn, key=key)()
+
+
+def whole_app_from(face: Callable[[State], Any]) -> None:
+    """Say, in a run of the whole app, what everything depends on."""
+    _drawn()[_APP] = (face, face(state()))
+
+
+def redraw() -> None:
+    """Draw again what an input's change changes. The last call of a control's callback, for it may not return."""
+    was, now = state(), take_in()
+    stale = [key for key, (face, before) in _drawn().items() if face(now) != before]
+    if _APP in stale:
+        st.rerun()
+    if stale:
+        rerun_fragments([*([LIVE] if now != was else []), *stale])
+    # Else the control was one of those that are live, and Streamlit draws these in any case, in one run less.
+
+
+def rerun_fragments(keys: list[str]) -> None:
+    """Run these and nothing else, in this order."""
+    st.rerun(keys)
+
+
+def set_inputs(values: Mapping[str, Any]) -> None:
+    """Set inputs, and draw again what that changes. For a control's callback, of which it is the last call."""
+    st.session_state.update(values)
+    redraw()
+
+
+def _drawn() -> dict[str, tuple[Callable[[State], Any], Any]]:
+    """Of each section its face: the function, and what it returned when the section was last drawn."""
+    return st.session_state.setdefault(_DRAWN, {})
+
+
+def prepare_unseen() -> None:
+    """First in a run of the whole app: a place out of sight, see `unseen`."""
+    st.session_state[_UNSEEN] = st.popover("·", key="unseen_controls")
+
+
+@contextmanager
+def unseen() -> Iterator[None]:
+    """Draw controls that nobody needs to see at present, but whose values the link carries.
+
+    They are in a popover that is never opened: the browser does not make what is in there, which a run of Streamlit's
+    page would take time for even where style sheets hide it.
+    """
+    with _away.get(None) or st.session_state[_UNSEEN]:
+        yield
+
+
+@contextmanager
+def folded(label: str, *, key: str, expanded: bool = False) -> Iterator[None]:
+    """An expander, the content of which is unseen while it is closed. Belongs into a section, which opens it."""
+    expander = st.expander(label, expanded=expanded, key=key, on_change="rerun")
+    with expander if expander.open else unseen():
+        yield
+
+
+def is_unfolded(key: str, expanded: bool = False) -> bool:
+    """Whether an expander of that key is open."""
+    return bool(st.session_state.get(key, expanded))

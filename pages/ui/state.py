@@ -1,0 +1,115 @@
+"""What the reader set: the value of every input, and the configuration that they describe."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from llmcalc.bases import Base, base
+from llmcalc.comparison import read_pinned
+from llmcalc.configuration import Configuration
+from llmcalc.errors import InputError
+from llmcalc.inputs import DEFAULTS, INPUTS
+from pages.ui.words import browser_language
+
+_PRESENT = "present_state"
+_NAMED = "named_in_links"
+
+
+@dataclass(frozen=True)
+class State:
+    """Every input's value, and what it is at first: the base that was chosen decides some, the browser the language."""
+
+    start: Base
+    defaults: Mapping[str, Any]
+    values: Mapping[str, Any]
+
+    @functools.cached_property
+    def configuration(self) -> Configuration:
+        """The model and the run. Worked out once for all who look at the same."""
+        return _configuration(tuple(self.values.items()))
+
+    @functools.cached_property
+    def problems(self) -> Mapping[str, tuple[InputError, ...]]:
+        """What is wrong, by the input to change."""
+        found = list(self.configuration.problems)
+        try:
+            read_pinned(self.values["compare"])
+        except InputError as error:
+            found.append(error)
+        ids = dict.fromkeys(problem.input_id for problem in found)
+        return {id: tuple(problem for problem in found if problem.input_id == id) for id in ids}
+
+
+@functools.lru_cache(maxsize=256)
+def _configuration(items: tuple[tuple[str, Any], ...]) -> Configuration:
+    return Configuration(dict(items))
+
+
+def take_in() -> State:
+    """Read what every input is set to: at the start of a run of the whole app, and once an input has changed.
+
+    There are too many inputs to ask Streamlit for each whenever one is needed.
+    """
+    at_first = defaults()
+    values = {input_id: _set(input_id, default) for input_id, default in at_first.items()}
+    now = st.session_state[_PRESENT] = State(starting_point(), at_first, values)
+    return now
+
+
+def note_link() -> None:
+    """Remember which inputs the address has named, so that `is_in_link` knows."""
+    st.session_state[_NAMED] = st.session_state.get(_NAMED, frozenset()).union(st.query_params)
+
+
+def is_in_link(input_id: str) -> bool:
+    """Whether the address has ever named an input: then Streamlit may take its value from there again."""
+    return input_id in st.session_state[_NAMED]
+
+
+def state() -> State:
+    """What was last taken in."""
+    return st.session_state[_PRESENT]
+
+
+def values() -> Mapping[str, Any]:
+    """The value of every input."""
+    return state().values
+
+
+def configuration() -> Configuration:
+    """What the reader set, as a model and a run."""
+    return state().configuration
+
+
+def starting_point() -> Base:
+    """The base that is chosen at this moment; where a config.json cannot be read, the plain decoder."""
+    try:
+        return base(_set("model", DEFAULTS["model"]), _set("config", DEFAULTS["config"]))
+    except InputError:
+        return base(DEFAULTS["model"])
+
+
+def defaults() -> dict[str, Any]:
+    """What every input is at this moment that neither the reader nor the link set."""
+    return DEFAULTS | dict(starting_point().values) | {"lang": browser_language()}
+
+
+def chosen_language() -> str:
+    """The language that the reader or the link chose at this moment, else the browser's."""
+    try:
+        return str(_set("lang", browser_language()))
+    except InputError:
+        return browser_language()
+
+
+def _set(input_id: str, default: Any) -> Any:
+    """What an input was set to: on this page or before, else by the link, else its default."""
+    try:
+        return st.session_state[input_id]
+    except KeyError:
+        return INPUTS[input_id].read(st.query_params[input_id]) if input_id in st.query_params else default

@@ -1,0 +1,203 @@
+"""What is drawn in parts is the same as if the whole app were drawn, and no more is drawn than has changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from opened_app import opened
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.runtime.scriptrunner_utils.script_requests import RerunData
+from streamlit.testing.v1 import AppTest, local_script_runner
+from streamlit.testing.v1.local_script_runner import LocalScriptRunner
+
+from llmcalc.inputs import DEFAULTS, INPUTS, Choice, Input, Integer, Real, Switch, in_group
+from pages.ui import sections
+from pages.ui.shell import OPEN_GROUP, PAGES
+from pages.ui.words import w
+
+KNOBS = [declared.id for group in ("shape", "size") for declared in in_group(group)]
+OTHERS = [id for id in INPUTS if id not in (*KNOBS, "config", "compare", "chapter")]
+ELSEWHERE = {"model": "Llama 3 8B", "student": "TinyLlama 1.1B", "accelerator": "A100 80GB SXM"}
+WHOLE = {"lang", "model", "present"}  # what everything depends on
+OF_MODELS = dict.fromkeys(("n_experts", "top_k", "d_expert"), "DeepSeek-V3 671B") | {"n_decoder_layers": "T5 small"}
+Screen = dict[tuple[int, ...], tuple[str, bytes]]
+
+
+class Browser:
+    """What a browser does that AppTest does not: it says which fragment a control is in, and keeps on the screen what
+    a run of some fragments did not draw, unless it was part of these."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch):
+        """Watch the runs of AppTest."""
+        self.screen: Screen = {}
+        self.ran: list[str] | None = None
+        self.fragment: str | None = None
+        self.runner: LocalScriptRunner | None = None
+        run, parse = LocalScriptRunner.run, local_script_runner.parse_tree_from_messages
+
+        def watched(runner: LocalScriptRunner, *arguments: Any, **named: Any) -> Any:
+            if self.fragment and self.runner:  # AppTest forgets the pages that the last run of the whole app named
+                runner._pages_manager._pages = self.runner._pages_manager.get_pages()
+            self.runner = runner
+            return run(runner, *arguments, **named)
+
+        def taken(sent: list[ForwardMsg]) -> Any:
+            self.take(sent)
+            return parse(sent)
+
+        def request(**data: Any) -> RerunData:
+            return RerunData(**data, fragment_id=self.fragment)
+
+        monkeypatch.setattr(LocalScriptRunner, "run", watched)
+        monkeypatch.setattr(local_script_runner, "parse_tree_from_messages", taken)
+        monkeypatch.setattr(local_script_runner, "RerunData", request)
+
+    def take(self, sent: list[ForwardMsg]) -> None:
+        """Show what a run sent."""
+        starts = [data for data in self.runner.event_data if "fragment_ids_this_run" in data]
+        ids = starts[-1]["fragment_ids_this_run"]
+        storage = self.runner._fragment_storage
+        keys = {id: key for key, found in storage._ids_by_target_key.items() for id in found}
+        self.ran = ids and [keys[id] for id in ids]
+        self.screen = {path: shown for path, shown in self.screen.items() if ids and shown[0] not in ids}
+        for message in sent:
+            if message.HasField("delta"):
+                path, delta = tuple(message.metadata.delta_path), message.delta
+                self.screen[path] = (delta.fragment_id, _as_seen(delta))
+
+    def shown(self) -> dict[tuple[int, ...], bytes]:
+        """All elements but those in the popover that is never opened."""
+        (unseen,) = (path for path, (_, element) in self.screen.items() if b"unseen_controls" in element)
+        return {path: e for path, (_, e) in self.screen.items() if path[: len(unseen)] != unseen}
+
+    def use(self, app: AppTest, control: Any, value: object = None) -> None:
+        """Turn a control, or press it."""
+        metadata = app.session_state._state._state._new_widget_state.widget_metadata
+        self.fragment = metadata[control.proto.id].fragment_id
+        (control.click() if value is None else control.set_value(value)).run()
+        self.fragment = None
+        assert not app.exception, [e.value for e in app.exception]
+
+
+def _as_seen(delta) -> bytes:
+    """An element without its value, and whether the browser is told that again: it is in the session."""
+    seen = type(delta)()
+    seen.CopyFrom(delta)
+    if (kind := seen.new_element.WhichOneof("type")) and seen.HasField("new_element"):
+        seen.new_element.ClearField("has_one_shot_effect")
+        element = getattr(seen.new_element, kind)
+        for name in ("set_value", "value", "raw_values", "raw_value", "url", "deferred_file_id"):
+            if name in element.DESCRIPTOR.fields_by_name:
+                element.ClearField(name)
+    return seen.SerializeToString(deterministic=True)
+
+
+@pytest.fixture
+def screen(monkeypatch) -> Browser:
+    """The runs of this test draw what they draw in a browser."""
+    monkeypatch.undo()
+    monkeypatch.setattr(sections, "HEAD_START", 0)
+    return Browser(monkeypatch)
+
+
+def other_value(declared: Input) -> object:
+    """A value that an input does not have at first."""
+    if declared.id in ELSEWHERE:
+        return ELSEWHERE[declared.id]
+    return next(value for value in declared.ends if value != DEFAULTS[declared.id])
+
+
+def control_of(app: AppTest, declared: Input) -> Any:
+    """The control of an input that a reader sees."""
+    match declared:
+        case Integer():
+            return app.number_input(key=declared.id)
+        case Real():
+            return app.slider(key=declared.id)
+        case Switch():
+            return app.toggle(key=declared.id)
+        case Choice():
+            seen = {group.key: group for group in app.segmented_control}
+            return seen.get(f"{declared.id}_seen") or seen.get(declared.id) or app.selectbox(key=declared.id)
+
+
+def the_same_when_all_is_drawn(app: AppTest, screen: Browser) -> None:
+    """A run of the whole app shows what is there already."""
+    shown = screen.shown()
+    app.run()
+    assert not app.exception, [e.value for e in app.exception]
+    assert screen.ran is None
+    assert shown == screen.shown()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_main_knob_draws_what_is_live_and_nothing_else_has_changed(page, screen):
+    app = opened(page)
+    for id in KNOBS:
+        screen.use(app, control_of(app, INPUTS[id]), DEFAULTS[id] * 2)
+        assert screen.ran == [sections.LIVE] or (page in OPEN_GROUP and screen.ran[0] == sections.LIVE), id
+        the_same_when_all_is_drawn(app, screen)
+
+
+@pytest.mark.parametrize("id", OTHERS)
+@pytest.mark.parametrize("unfolded", [False, True])
+def test_any_other_input_draws_the_page_and_what_shows_it_and_nothing_else_has_changed(id, unfolded, screen):
+    declared, page = (
+        INPUTS[id],
+        next((page for page, group in OPEN_GROUP.items() if group == INPUTS[id].group), "explore"),
+    )
+    app = opened(page if unfolded else "explore", {"model": OF_MODELS.get(id, DEFAULTS["model"])})
+    if unfolded:
+        app.session_state[f"more_on_{page}"] = True
+        app.run()
+    screen.use(app, control_of(app, declared), other_value(declared))
+    assert app.session_state[id] == other_value(declared)
+    assert screen.ran is None if id in WHOLE else screen.ran[0] == sections.LIVE
+    the_same_when_all_is_drawn(app, screen)
+
+
+@pytest.mark.parametrize(
+    ("page", "link", "key"),
+    [
+        ("training", {"model": "Llama 3 8B", "precision": "bf16", "accelerator": "A100 80GB SXM"}, "advice_0"),
+        ("fits", {}, "apply_batch_size"),
+        ("cluster", {"model": "Llama 3 8B"}, "apply_plan"),
+        ("compare", {}, "pin"),
+        ("compare", {"compare": "Llama 3 8B|Mixtral 8x7B"}, "load_1"),
+        ("compare", {"compare": "Llama 3 8B|Mixtral 8x7B"}, "unpin_0"),
+        ("article", {}, "use_example"),
+        ("learn", {"chapter": "4"}, "task_begin"),
+        ("learn", {"chapter": "4"}, "chapter_next"),
+        ("techniques", {"lora_rank": "8"}, "all_plain"),
+        ("explore", {"n_heads": "10"}, "use_n_heads_12"),
+        ("explore", {"present": "true"}, "leave"),
+        ("explore", {"present": "true"}, "next"),
+    ],
+)
+def test_a_button_draws_what_it_changes(page, link, key, screen):
+    app = opened(page, link)
+    screen.use(app, app.button(key=key))
+    the_same_when_all_is_drawn(app, screen)
+
+
+def test_controls_beside_a_chart_move_the_inputs(screen):
+    app = opened("techniques")
+    screen.use(app, app.segmented_control(key="technique_beside"), "cache")
+    assert app.session_state["technique"] == "cache"
+    assert screen.ran == [sections.LIVE, "more"]
+    the_same_when_all_is_drawn(app, screen)
+
+
+def test_settings_are_drawn_where_their_group_is_chosen(screen):
+    app = opened("explore", {"n_kv_heads": "5"})
+    app.session_state["more_on_explore"] = True
+    app.run()
+    screen.use(app, app.pills(key="group_on_explore"), "run")
+    assert screen.ran == ["more", "architecture", "run"]
+    the_same_when_all_is_drawn(app, screen)
+    assert app.session_state["n_kv_heads"] == 5
+    screen.use(app, app.slider(key="dropout"), 0.1)
+    assert screen.ran == [sections.LIVE, "more"]
+    the_same_when_all_is_drawn(app, screen)
+    assert w("sidebar.more") in [expander.label for expander in app.sidebar.expander]
