@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 from typing import Any, NamedTuple
 
@@ -60,7 +61,7 @@ class Kind:
         """How many numbers it holds."""
         return prod(dim.value for dim in self.dims)
 
-    @property
+    @cached_property
     def bytes(self) -> Size:
         """What it takes, rounded up to what the allocator hands out."""
         return -(-self.elements * BYTES[self.dtype] // ALLOCATION_STEP) * ALLOCATION_STEP

@@ -7,7 +7,7 @@ each kind, and a first one. The same code takes sweeps: then sizes, and the peak
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -90,17 +90,19 @@ class Timeline:
     def __init__(self, base: Size, stretches: list[Stretch]) -> None:
         self.base, self.stretches = base, stretches
 
-    def starts(self) -> Iterator[tuple[Stretch, Size]]:
+    @cached_property
+    def starts(self) -> list[tuple[Stretch, Size]]:
         """Every stretch with the memory at its beginning."""
-        height = self.base
+        height, starts = self.base, []
         for stretch in self.stretches:
-            yield stretch, height
+            starts.append((stretch, height))
             height = height + stretch.segment.net
+        return starts
 
     def most_by_phase(self) -> dict[tuple[str, str], Size]:
         """The most that is held in each phase and region: "front", "layers" or "back"."""
         found: dict[tuple[str, str], Size] = {}
-        for stretch, start in self.starts():
+        for stretch, start in self.starts:
             key = stretch.phase, _region(stretch.layer)
             found[key] = larger(found.get(key, 0), start + stretch.segment.most)
         return found
@@ -115,7 +117,7 @@ class Timeline:
     def moment_of_most(self, phase: str | None = None, region: str | None = None) -> Moment:
         """When most is held: in the whole step, or in a phase and region. Not for sweeps."""
         best = (-1, 0, -1)
-        for i, (stretch, start) in enumerate(self.starts()):
+        for i, (stretch, start) in enumerate(self.starts):
             if (phase or stretch.phase) != stretch.phase or (region or _region(stretch.layer)) != _region(
                 stretch.layer
             ):
@@ -133,8 +135,7 @@ class Timeline:
             alive.update(before.segment.left)
         segment = self.stretches[stretch].segment
         alive.update(_counted(segment.changes[:change]))
-        height = self.base + sum(s.segment.net for s in self.stretches[:stretch])
-        height += segment.heights[change - 1] if change else 0
+        height = self.starts[stretch][1] + (segment.heights[change - 1] if change else 0)
         return Moment(stretch, change, height, {kind: n for kind, n in alive.items() if n})
 
     def end_of(self, phase: str) -> Moment:

@@ -10,6 +10,8 @@ let library;
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(`
   .js-plotly-plot .hovertext > rect { fill: var(--st-background-color) !important; }
+  /* what happens in a chart, such as the measuring of its labels, moves nothing outside */
+  .js-plotly-plot { contain: strict; }
   .chart-box { position: relative; }
   .chart-box button { min-width: 26px; min-height: 26px; border: 0; border-radius: 0.3rem; background: none;
     cursor: pointer; color: var(--st-text-color); font: 0.8rem var(--st-font, sans-serif); }
@@ -64,6 +66,24 @@ function load(path) {
   return library;
 }
 
+// For each trace of each drawing Plotly goes through its whole schema to find which attributes are arrays, a third of
+// its work on a chart of many traces. That is the same for all traces of a type in which the same ones were given.
+function lookOnce(schema) {
+  const find = schema?.findArrayAttributes;
+  if (!find) return;
+  const known = new Map();
+  const given = (value, path = "") => Object.entries(value).flatMap(([name, part]) => {
+    if (Array.isArray(part) || ArrayBuffer.isView(part)) return path + name;
+    return part && typeof part === "object" ? given(part, `${path}${name}.`) : [];
+  });
+  schema.findArrayAttributes = (trace) => {
+    if (!trace._input) return find(trace);
+    const key = [trace.type, ...given(trace._input)].join();
+    if (!known.has(key)) known.set(key, find(trace));
+    return [...known.get(key)];
+  };
+}
+
 async function fetchLibrary(path) {
   if (window.Plotly) return window.Plotly;
   // The app may live under a prefix that only the browser knows (a proxy): start from Streamlit's own files.
@@ -81,6 +101,7 @@ async function fetchLibrary(path) {
     document.head.append(script);
   });
   URL.revokeObjectURL(script.src);
+  lookOnce(window.Plotly.PlotSchema);
   return window.Plotly;
 }
 

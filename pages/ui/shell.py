@@ -212,27 +212,17 @@ def _knobs() -> None:
 def _controls(page: str, above: Any, below: Any) -> None:
     """The controls above and below the main knobs, and the menus."""
     with unseen():  # the lesson itself has the control that is seen
-        _section_of("lesson", *_ids("lesson"))
+        _unless_chosen("lesson", lambda: "")
     with above:
-        _section_of("language", "lang", label_visibility="collapsed")
-        _section_of("room", "present")
-        _section_of("base", "model", on_change=start_over)
+        ask("lang", label_visibility="collapsed")
+        ask("present")
+        ask("model", on_change=start_over)
         about_model()
     with below:
         _more_settings(page)
         config_reader()
         link_menu()
         report_menu()
-
-
-def _section_of(key: str, *ids: str, **how: Any) -> None:
-    """A section of a few controls."""
-
-    def draw(_: object) -> None:
-        for id in ids:
-            ask(id, **how)
-
-    section(key, lambda now: [now.values[id] for id in ids], draw)
 
 
 def _more_settings(page: str) -> None:

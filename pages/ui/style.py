@@ -42,8 +42,15 @@ button[kind="tertiary"]:is(:hover, :active, :focus) { color: inherit !important;
 /* closed, it is still there for the keyboard, and laid out 40 pixels wide and 13,000 high */
 [data-testid="stSidebar"][data-collapsed="true"] [data-testid="stSidebarContent"] { display: none; }
 [class*="st-key-unseen_"] { display: none; }
+/* Streamlit has every element fade as soon as a run starts, a layer each, though most runs are over before it shows */
+.stApp [data-stale] { opacity: 1; transition: none; }
 .qr { display: block; margin: auto; width: min(50vh, 80vw); shape-rendering: crispEdges; }
 [data-testid="stSidebar"] .qr { width: 100%; max-width: 16rem; }
+/* what takes longer says so, above everything */
+.stApp[data-test-script-state="running"]::before { content: ""; position: fixed; inset: 0 0 auto; height: 3px;
+  z-index: 1000001; background: light-dark(#00659E, #4BA3E3); animation: working 1.2s 0.5s ease-in-out infinite both; }
+@keyframes working { 0% { clip-path: inset(0 100% 0 0); } 50% { clip-path: inset(0); }
+  100% { clip-path: inset(0 0 0 100%); } }
 @media (pointer: coarse) { .st-key-neighbours kbd { display: none; } }
 @media (max-width: 767px) {
   [data-testid="stMainBlockContainer"] { padding-left: 0.9rem; padding-right: 0.9rem; }
