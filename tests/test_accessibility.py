@@ -58,7 +58,7 @@ def test_nothing_that_opens_has_a_serious_violation(reader, address):
     reader.evaluate("document.querySelectorAll('details:not([open]) > summary').forEach((closed) => closed.click())")
     expect(reader.locator(".qr")).to_be_visible()
     settled(reader)
-    reader.get_by_test_id("stPopoverButton").first.click()
+    reader.locator(".st-key-headlines").get_by_test_id("stPopoverButton").first.click()
     expect(reader.get_by_test_id("stPopoverBody")).to_be_visible()
     settled(reader)
     assert violations(reader) == []

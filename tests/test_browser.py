@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from playwright.sync_api import expect
-from real_browser import chart_drawn, dashboard, elsewhere, metric, query
+from real_browser import chart_drawn, dashboard, elsewhere, metric, query, settled
 
 from llmcalc.inputs import DEFAULTS, link_parameters
 
@@ -47,6 +47,78 @@ def test_an_arrow_key_on_a_slider_changes_chart_number_and_address_in_place(page
     assert query(page) == {"n_layers": ["24"], "d_model": ["832"]}
     assert complaints == []
     assert asked == set(), "something was asked of another machine"
+
+
+def test_the_way_back_in_the_history_undoes_one_change_after_the_other(page, address):
+    page.goto(f"{address}/?n_layers=24")
+    shown = metric(page, "Parameters")
+    expect(shown).to_have_text("209 M")
+    slider = page.get_by_role("slider", name="Width")
+    numbers = ["209 M"]
+    for width in (832, 896):
+        slider.press("ArrowRight")
+        page.wait_for_url(f"**d_model={width}**")
+        expect(shown).not_to_have_text(numbers[-1])
+        numbers.append(shown.inner_text())
+    for number in reversed(numbers[:-1]):
+        page.go_back()
+        expect(shown).to_have_text(number)
+    assert query(page) == {"n_layers": ["24"]}
+
+
+def test_what_the_app_changes_of_a_link_goes_into_the_address_and_stays(page, address):
+    page.goto(f"{address}/learn?chapter=4&n_layers=24")
+    page.locator(".st-key-chapter_next button").click()
+    page.wait_for_url("**chapter=5**")
+    page.get_by_test_id("stTopNavLink").filter(has_text="Explore").click()
+    expect(metric(page, "Parameters")).to_have_text("209 M")
+    page.get_by_test_id("stTopNavLink").filter(has_text="Learn").click()
+    expect(page.get_by_role("heading", name="5. ")).to_be_visible()
+    assert query(page) == {"n_layers": ["24"], "chapter": ["5"]}
+
+
+def test_settings_unfold_change_the_page_and_stay_when_they_are_folded_again(page, address):
+    page.goto(address)
+    peak = metric(page, "Training, peak")
+    expect(peak).to_have_text("8.79 GiB")
+    expect(page.get_by_text("Attention kernel")).to_have_count(0)
+    page.get_by_text("More settings").click()
+    page.get_by_role("radio", name="Precision, optimizer, device").click()
+    page.get_by_role("radio", name="eager", exact=True).click()
+    expect(peak).not_to_have_text("8.79 GiB")
+    page.wait_for_url("**attention=eager**")
+    eager = peak.inner_text()
+    page.get_by_text("More settings").click()
+    expect(page.get_by_text("Attention kernel")).to_have_count(0)
+    page.get_by_role("slider", name="Layers").press("ArrowRight")
+    page.wait_for_url("**n_layers=13**")
+    assert query(page) == {"attention": ["eager"], "n_layers": ["13"]}
+    page.get_by_role("slider", name="Layers").press("ArrowLeft")
+    expect(peak).to_have_text(eager)
+
+
+def test_after_many_changes_the_address_opens_what_is_shown(page, address):
+    """What is drawn in parts, and what a fresh session draws of the address."""
+    page.goto(f"{address}/training?model=Llama+3+8B&batch_size=2")
+    chart_drawn(page)
+    page.get_by_role("slider", name="Layers").press("ArrowRight")
+    page.wait_for_url("**n_layers=33**")
+    heads = page.get_by_role("spinbutton", name="Heads")
+    heads.fill("24")
+    heads.press("Enter")
+    page.wait_for_url("**n_heads=24**")
+    page.get_by_role("radio", name="eager", exact=True).click()
+    page.wait_for_url("**attention=eager**")
+    settled(page)
+    page.locator(".st-key-advice_0").get_by_role("button").click()
+    settled(page)
+    told = """() => [...document.querySelectorAll("[data-testid=stSidebar], [data-testid=stMain]")].map((part) => [
+        part.innerText, ...[...part.querySelectorAll("input")].map((field) => field.value + field.placeholder)])"""
+    before = page.evaluate(told)
+    page.reload()
+    chart_drawn(page)
+    settled(page)
+    assert page.evaluate(told) == before
 
 
 def test_inputs_stay_in_the_address_from_page_to_page(page, address):

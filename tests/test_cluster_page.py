@@ -76,3 +76,12 @@ def test_the_page_stands_at_the_ends_of_its_own_inputs():
         {"offload_optimizer": "true", "lora_rank": "8"},
     ):
         opened(**link)
+
+
+def test_without_any_plan_the_page_says_why_and_keeps_its_controls():
+    app = opened(global_batch="1")
+    for _ in range(2):  # from the second run on the page comes before the controls
+        assert not app.exception
+        assert app.main.warning
+        assert app.selectbox(key="model").value == "GPT-2 124M"
+        app.run()

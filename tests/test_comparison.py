@@ -196,7 +196,7 @@ def test_a_bad_text_in_the_field_is_said_beside_it_and_on_the_page():
 
 def test_every_row_of_the_table_opens_to_its_working_and_stays_open_as_a_knob_turns():
     app = opened("compare", {"compare": f"{EXAMPLE}|T5 base"})
-    rows = app.main.get("button_group")[0].options
+    rows = app.pills(key="compare_working").options
     assert len(rows) == 7
     for at, shown in enumerate(rows):
         app.session_state["compare_working"] = at

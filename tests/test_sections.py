@@ -13,7 +13,8 @@ from streamlit.testing.v1.local_script_runner import LocalScriptRunner
 
 from llmcalc.inputs import DEFAULTS, INPUTS, Choice, Input, Integer, Real, Switch, in_group
 from pages.ui import sections
-from pages.ui.shell import OPEN_GROUP, PAGES
+from pages.ui.controls import OPEN_GROUP
+from pages.ui.shell import PAGES
 from pages.ui.words import w
 
 KNOBS = [declared.id for group in ("shape", "size") for declared in in_group(group)]
@@ -194,7 +195,7 @@ def test_settings_are_drawn_where_their_group_is_chosen(screen):
     app.session_state["more_on_explore"] = True
     app.run()
     screen.use(app, app.pills(key="group_on_explore"), "run")
-    assert screen.ran == ["more", "architecture", "run"]
+    assert screen.ran == ["out_of_sight", "more", "architecture", "run"]
     the_same_when_all_is_drawn(app, screen)
     assert app.session_state["n_kv_heads"] == 5
     screen.use(app, app.slider(key="dropout"), 0.1)

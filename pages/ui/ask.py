@@ -62,13 +62,14 @@ def ask(
     *,
     on_change: Callable[[], None] = redraw,
     label_visibility: Literal["visible", "collapsed"] = "visible",
+    told: bool = True,
 ) -> None:
-    """The control of an input, and what is wrong with its value."""
+    """The control of an input, and with ``told`` what is wrong with its value."""
     face = face_of(input_id, state())
     # A container of its own, for what is wrong comes and goes, and a control that moves is mounted anew
     with st.container(key=f"ask_{input_id}", horizontal=True, vertical_alignment="bottom", gap="small"):
         _control(INPUTS[input_id], face, {"label_visibility": label_visibility, "on_change": on_change})
-        if face.problems:
+        if told and face.problems:
             with st.container():
                 problems_beside(face.problems)
 

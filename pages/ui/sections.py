@@ -18,7 +18,7 @@ import streamlit as st
 from pages.ui.state import State, state, take_in, values
 from pages.ui.words import speak
 
-LIVE = "live"
+LIVE = "live"  # drawn first, for it is what the reader looks at
 # Seconds that charts are ahead of the rest, so that they are sent and drawn before it comes: a script that goes on
 # keeps Streamlit's sending thread from its turn, and the browser lays out all that waits for it.
 HEAD_START = 0.045
@@ -34,15 +34,21 @@ def live(draw: Callable[[], None]) -> None:
     """Draw here what follows every change of an input: at once its charts, then what they do not wait for."""
 
     def drawn() -> None:
-        token = _waiting.set([])
+        now = state()
+        _drawn()[LIVE] = (lambda state: state, now)
+        waiting: list[tuple[Any, Callable[[], None]]] = []
+        token, problem = _waiting.set(waiting), None
         try:
             draw()
-        finally:
-            time.sleep(HEAD_START)
-            for place, rest in _waiting.get():
-                with place:
-                    rest()
-            _waiting.reset(token)
+        except Exception as error:
+            problem = error
+        time.sleep(HEAD_START)
+        for place, rest in waiting:
+            with place:
+                rest()
+        _waiting.reset(token)
+        if problem:
+            raise problem
 
     _fragment(LIVE, drawn)
 
@@ -90,13 +96,12 @@ def whole_app_from(face: Callable[[State], Any]) -> None:
 
 def redraw() -> None:
     """Draw again what an input's change changes. The last call of a control's callback, for it may not return."""
-    was, now = state(), take_in()
+    now = take_in()
     stale = [key for key, (face, before) in _drawn().items() if face(now) != before]
     if _APP in stale:
         st.rerun()
-    if stale:
-        rerun_fragments([*([LIVE] if now != was else []), *stale])
-    # Else the control was one of those that are live, and Streamlit draws these in any case, in one run less.
+    if stale and stale != [LIVE]:  # else the control is one of those that are live, which Streamlit draws in any case
+        rerun_fragments(sorted(stale, key=lambda key: key != LIVE))
 
 
 def rerun_fragments(keys: list[str]) -> None:

@@ -1,10 +1,9 @@
-"""What every page shares: which pages there are, the sidebar, the link and what is wrong with it."""
+"""What every page shares: which pages there are, how they are drawn, and what is wrong with the link."""
 
 from __future__ import annotations
 
 import functools
 import gc
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import CodeType
@@ -15,17 +14,14 @@ import streamlit as st
 from llmcalc.bases import base
 from llmcalc.comparison import read_pinned
 from llmcalc.errors import InputError
-from llmcalc.inputs import DEFAULTS, INPUTS, LINK_VERSION, PASTED, LinkProblem, Text, check_link, in_group
-from pages.ui.ask import ask, face_of
-from pages.ui.choose import about_model, changes, config_reader, start_over
+from llmcalc.inputs import DEFAULTS, INPUTS, LINK_VERSION, PASTED, LinkProblem, Text, check_link
+from pages.ui.controls import knobs, other_controls
 from pages.ui.download import download_menu
 from pages.ui.problems import coded_problem, problems_beside
-from pages.ui.report import report_menu
-from pages.ui.sections import after_charts, folded, is_unfolded, live, redraw, section, unseen, whole_app_from
-from pages.ui.share import link_menu
+from pages.ui.sections import after_charts, live, whole_app_from
 from pages.ui.show import title_of
 from pages.ui.stage import presented
-from pages.ui.state import State, chosen_language, configuration, defaults, note_link, take_in, values
+from pages.ui.state import chosen_language, configuration, defaults, note_link, take_in, values
 from pages.ui.style import style_stage
 from pages.ui.words import speak, w
 
@@ -33,8 +29,6 @@ PAGES = (
     *("explore", "learn", "parameters", "training", "fits", "cluster", "techniques"),
     *("compare", "scaling", "article", "accuracy", "method"),
 )
-GROUPS = ("architecture", "run", "fits", "devices", "cluster", "techniques", "scaling", "comparison")
-OPEN_GROUP = {"training": "run", "fits": "fits", "cluster": "cluster", "scaling": "scaling", "techniques": "techniques"}
 FOLDER = Path(__file__).parent.parent
 HOST_KEYS = ("embed", "embed_options")
 
@@ -62,16 +56,16 @@ def draw(page: Any) -> None:
     if drawn_from.values["present"]:
         style_stage()
     with st.sidebar:
-        above, knobs, below = st.container(), st.container(), st.container()
+        above, between, below = st.container(), st.container(), st.container()
     first_run = st.session_state.setdefault("first_run", True)
     if first_run:
-        _controls(name, above, below)
+        other_controls(name, above, below)
     try:
-        live(partial(_page_and_knobs, name, knobs))
+        live(partial(_page_and_knobs, name, between))
     finally:
         st.session_state["first_run"] = False
         if not first_run:
-            _controls(name, above, below)
+            other_controls(name, above, below)
     if st.session_state.get("link_repairs"):
         st.rerun()
     # Back in the browser's history the controls take up an address, after the page was drawn
@@ -86,9 +80,9 @@ def _page_and_knobs(name: str, place: Any) -> None:
     first_run = st.session_state["first_run"]
     if first_run:
         with place:
-            _knobs()
+            knobs()
     else:
-        after_charts(place, _knobs)
+        after_charts(place, knobs)
     _page(name)
 
 
@@ -196,70 +190,3 @@ def link_messages() -> None:
 
 def _shown(value: object) -> str:
     return w("link.empty") if value is None else w("link.nothing") if value == "" else f"`{value}`"
-
-
-# All inputs are drawn on every page, so that every link holds them all, and stay at the same place of the tree: a
-# control that moves from page to page or from run to run is mounted anew by the browser.
-
-
-def _knobs() -> None:
-    """The main knobs, below what they changed of the model."""
-    changes()
-    for declared in (*in_group("shape"), *in_group("size")):
-        ask(declared.id)
-
-
-def _controls(page: str, above: Any, below: Any) -> None:
-    """The controls above and below the main knobs, and the menus."""
-    with unseen():  # the lesson itself has the control that is seen
-        _unless_chosen("lesson", lambda: "")
-    with above:
-        ask("lang", label_visibility="collapsed")
-        ask("present")
-        ask("model", on_change=start_over)
-        about_model()
-    with below:
-        _more_settings(page)
-        config_reader()
-        link_menu()
-        report_menu()
-
-
-def _more_settings(page: str) -> None:
-    """All other controls behind one expander, a group at a time; those of the other groups are unseen."""
-    expander = {"key": f"more_on_{page}", "expanded": page in OPEN_GROUP}
-    menu, first = f"group_on_{page}", OPEN_GROUP.get(page, GROUPS[0])
-    names = {group: w(f"sidebar.{group}") for group in GROUPS}
-
-    def chosen() -> str:
-        return st.session_state.get(menu, first)
-
-    def face(now: State) -> tuple[str, list[Any]]:
-        ids = _ids(chosen())
-        return chosen(), [face_of(id, now) if is_unfolded(**expander) else now.values[id] for id in ids]
-
-    def draw(_: object) -> None:
-        with folded(w("sidebar.more"), **expander):
-            st.pills(
-                w("sidebar.group"), GROUPS, default=first, required=True, key=menu, format_func=names.__getitem__,
-                label_visibility="collapsed", on_change=redraw,
-            )  # fmt: skip
-            for id in _ids(chosen()):
-                ask(id)
-
-    section("more", face, draw)
-    with unseen():
-        for group in GROUPS:
-            _unless_chosen(group, chosen)
-
-
-def _unless_chosen(group: str, chosen: Callable[[], str]) -> None:
-    def draw(values: list[Any] | None) -> None:
-        for id in _ids(group) if values is not None else ():
-            ask(id)
-
-    section(group, lambda now: None if chosen() == group else [now.values[id] for id in _ids(group)], draw)
-
-
-def _ids(group: str) -> list[str]:
-    return [declared.id for declared in in_group(group)]

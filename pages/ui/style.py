@@ -97,7 +97,7 @@ html { font-size: max(16px, min(1.5vw, 2.7vh)); }
 @media (max-width: 767px) {
   .st-key-stage_bar > :is(.st-key-before, .st-key-next, [class*="st-key-presented_"]) { order: 1; }
 }
-.stApp [data-testid="stMainBlockContainer"] { padding: 3.9rem 1.2rem 0.3rem; max-width: none; }
+.stApp [data-testid="stMainBlockContainer"] { padding: 2.9rem 1.2rem 0.3rem; max-width: none; }
 .st-key-backstage { display: none; }
 .st-key-stage { gap: 0.4rem; }
 .st-key-stage_bar { gap: 0.5rem; }

@@ -2,7 +2,7 @@
 
     python tests/bench/latency.py [steps]
 
-For each page: milliseconds of the script on the server (the head start of the page before the controls included), and
+For each page: milliseconds of the script on the server (what it waits for the browser to draw charts included), and
 from the key press until the first and until every visible chart looks different, as median / p95; and the ratio to an
 app with one slider and one six-bar Plotly chart (for the server: to one with a slider and a text). All take turns, so
 that they share what else the machine does.
