@@ -90,7 +90,6 @@ def chart_and_formulas(config: Configuration) -> None:
 
 take_note(chapter, config)
 progress()
-from_the_top(chapter)
 st.header(f"{chapter.number}. {w(f'learn.chapters.{chapter.id}.title')}", anchor=False)
 st.markdown(w(f"learn.chapters.{chapter.id}.text", **facts(config)))
 if chapter.id == "parts":
@@ -109,3 +108,4 @@ with left:
 with right:
     quiz(chapter, config)
 neighbours(chapter)
+from_the_top(chapter)
