@@ -24,4 +24,5 @@ class InputError(ValueError):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, InputError) and (self.args, vars(self)) == (other.args, vars(other))
 
-    __hash__ = ValueError.__hash__
+    def __hash__(self) -> int:
+        return hash(self.args)
