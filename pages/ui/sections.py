@@ -21,7 +21,7 @@ from pages.ui.words import speak
 LIVE = "live"  # drawn first, for it is what the reader looks at
 # Seconds that charts are ahead of the rest, so that they are sent and drawn before it comes: a script that goes on
 # keeps Streamlit's sending thread from its turn, and the browser lays out all that waits for it.
-HEAD_START = 0.045
+HEAD_START = 0.07
 _APP = "app"  # not a section: what every section and the navigation depend on
 _DRAWN = "drawn_sections"
 _UNSEEN = "unseen"
