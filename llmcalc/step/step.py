@@ -270,10 +270,11 @@ class Step:
 
         frame = pd.DataFrame(rows, columns=names)
         start = self._steady_by_category
-        drawn = [name for name in dict.fromkeys([*start, *frame["drawn"]]) if name]
+        change, drawn = frame["change"].to_numpy(), frame["drawn"].to_numpy()
         alive = {
-            f"live_{name}": start.get(name, 0) + frame["change"].where(frame["drawn"] == name, 0).cumsum()
-            for name in drawn
+            f"live_{name}": start.get(name, 0) + np.where(drawn == name, change, 0).cumsum()
+            for name in dict.fromkeys([*start, *drawn])
+            if name
         }
         live = sum(alive.values())
         return pd.concat([frame, pd.DataFrame({"live": live, **alive})], axis=1)
