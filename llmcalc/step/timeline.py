@@ -131,8 +131,9 @@ class Timeline:
     def moment(self, stretch: int, change: int) -> Moment:
         """The point ``change`` changes into ``stretch``."""
         alive: Counter[Kind] = Counter()
-        for before in self.stretches[:stretch]:
-            alive.update(before.segment.left)
+        for before, times in Counter(before.segment for before in self.stretches[:stretch]).items():
+            for kind, n in before.left.items():
+                alive[kind] += times * n
         segment = self.stretches[stretch].segment
         alive.update(_counted(segment.changes[:change]))
         height = self.starts[stretch][1] + (segment.heights[change - 1] if change else 0)
