@@ -36,6 +36,7 @@ COLOURS = {
     "in_flight": "#6D5410|#AA863B",
     "communication": "#0A8BBE|#4390C9",
     "teacher": "#4D3B1F|#7D6B4B",
+    "rest": "#8B939D|#5F6874",
 }
 
 # Terms of the memory of a step, by the component that is drawn for them; a term not named here is its own component.

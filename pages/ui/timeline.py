@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pages.ui.figures import Figure, byte_unit, layout
@@ -15,6 +16,7 @@ from pages.ui.words import w
 # How much of the chart's width each part of the step gets; the layers of a pass share theirs
 _SHARES = {"forward": 40, "loss": 14, "backward": 38, "optimizer": 8}
 _LARGEST_NAMED = 4  # categories that a hover tells
+_LEAST_DRAWN = 0.004  # of the peak: what is never more is a pixel high, and drawn with others of its size
 
 
 def timeline_figure(title: str, profile: pd.DataFrame, names: Mapping[str, str], device: tuple[str, float]) -> Figure:
@@ -35,22 +37,17 @@ def timeline_figure(title: str, profile: pd.DataFrame, names: Mapping[str, str],
     largest = profile["live"].max()
     peak = int(profile["live"].idxmax())
     in_sight = device[1] < 2.5 * largest
-    top = max(largest, device[1] if in_sight else 0) / factor
+    top = 1.18 * max(largest, device[1] if in_sight else 0) / factor
+    data.append(
+        _labels((x[peak], largest / factor), human(largest, "bytes"), device, device[1] / factor, in_sight, top)
+    )
     return {
         "data": data,
         "layout": layout(
             title, hovermode="x",
-            xaxis={
-                "title": {"text": w("timeline.axis")}, "showticklabels": False, "showgrid": False, "zeroline": False,
-                "range": [0, 100],
-            },
-            yaxis={"title": {"text": w("axes.memory", unit=unit)}, "range": [0, 1.18 * top], "automargin": True},
-            shapes=[*_boundaries(), *([_line(device[1] / factor)] if in_sight else [])],
-            annotations=[
-                *_phase_names(),
-                _peak_label(x[peak], largest, factor),
-                _device_label(device, factor, in_sight),
-            ],
+            xaxis={"title": {"text": w("timeline.axis")}, "range": [0, 100], "zeroline": False, **_phases()},
+            yaxis={"title": {"text": w("axes.memory", unit=unit)}, "range": [0, top], "automargin": True},
+            shapes=[_line(device[1] / factor)] if in_sight else [],
         ),
     }  # fmt: skip
 
@@ -82,7 +79,11 @@ def _areas(profile: pd.DataFrame) -> dict[str, list[float]]:
         if column.startswith("live_"):
             category = component_of(column.removeprefix("live_"))
             sums[category] = sums.get(category, 0) + profile[column]
-    return {c: sums[c].clip(lower=0).tolist() for c in COLOURS if c in sums and sums[c].max() > 0}
+    held = {category: alive.clip(lower=0) for category, alive in sums.items()}
+    small = [category for category, alive in held.items() if alive.max() < _LEAST_DRAWN * profile["live"].max()]
+    if len(small) > 1:
+        held["rest"] = sum(held.pop(category) for category in small)
+    return {c: held[c].tolist() for c in COLOURS if c in held and held[c].max() > 0}
 
 
 def _told(profile: pd.DataFrame, areas: Mapping[str, list[float]], names: Mapping[str, str]) -> list[str]:
@@ -97,26 +98,17 @@ def _told(profile: pd.DataFrame, areas: Mapping[str, list[float]], names: Mappin
     return texts
 
 
-def _boundaries() -> list[dict[str, Any]]:
-    edges, at = [], 0.0
-    for share in list(_SHARES.values())[:-1]:
-        at += share
-        edges.append({
-            "type": "line", "xref": "x", "yref": "paper", "x0": at, "x1": at, "y0": 0, "y1": 1,
-            "line": {"color": MUTED, "width": 1, "dash": "dot"},
-        })  # fmt: skip
-    return edges
-
-
-def _phase_names() -> list[dict[str, Any]]:
-    labels, at = [], 0.0
-    for part, share in _SHARES.items():
-        labels.append({
-            "text": w(f"timeline.{part}"), "x": at + share / 2, "y": 1, "xref": "x", "yref": "paper",
-            "xanchor": "center", "yanchor": "bottom", "showarrow": False, "font": {"size": 12, "color": MUTED},
-        })  # fmt: skip
-        at += share
-    return labels
+def _phases() -> dict[str, Any]:
+    """Ticks of the axis: a name in the middle of each phase, a dotted line between two."""
+    ends = np.cumsum(list(_SHARES.values()))
+    middles = ends - np.array(list(_SHARES.values())) / 2
+    return {
+        "tickvals": middles.tolist(), "ticktext": [w(f"timeline.{part}") for part in _SHARES], "tickangle": 0,
+        "showgrid": False,
+        "minor": {
+            "tickvals": ends[:-1].tolist(), "showgrid": True, "gridcolor": MUTED, "griddash": "dot",
+        },
+    }  # fmt: skip
 
 
 def _line(y: float) -> dict[str, Any]:
@@ -126,22 +118,15 @@ def _line(y: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _peak_label(x: float, peak: float, factor: float) -> dict[str, Any]:
+def _labels(
+    peak: tuple[float, float], amount: str, device: tuple[str, float], line: float, in_sight: bool, top: float
+) -> dict[str, Any]:
+    """The peak and the device by name: points with a text, which Plotly draws faster than annotations."""
+    name = f"{device[0]}: {human(device[1], 'bytes')}"
+    side = "left" if peak[0] > 85 else "right" if peak[0] < 15 else "center"
     return {
-        "text": w("timeline.peak", amount=human(peak, "bytes")), "x": x, "y": peak / factor, "xref": "x", "yref": "y",
-        "showarrow": True, "arrowhead": 2, "ax": 0, "ay": -26, "font": {"size": 13, "color": TEXT},
-    }  # fmt: skip
-
-
-def _device_label(device: tuple[str, float], factor: float, in_sight: bool) -> dict[str, Any]:
-    name, memory = device
-    text = f"{name}: {human(memory, 'bytes')}"
-    if not in_sight:
-        return {
-            "text": f"{text} ↑", "xref": "paper", "yref": "paper", "x": 0.01, "y": 0.99, "xanchor": "left",
-            "yanchor": "top", "showarrow": False, "font": {"color": MARK, "size": 12},
-        }  # fmt: skip
-    return {
-        "text": text, "xref": "paper", "yref": "y", "x": 0.01, "y": memory / factor, "xanchor": "left",
-        "yanchor": "middle", "showarrow": False, "font": {"color": MARK, "size": 12}, "bgcolor": "theme:background",
+        "type": "scatter", "mode": "text", "x": [peak[0], 0.5], "y": [peak[1], line if in_sight else top],
+        "text": [w("timeline.peak", amount=amount), name if in_sight else f"{name} ↑"],
+        "textposition": [f"top {side}", "top right" if in_sight else "bottom right"],
+        "textfont": {"size": 13, "color": [TEXT, MARK]}, "showlegend": False, "hoverinfo": "skip",
     }  # fmt: skip
