@@ -105,6 +105,33 @@ async function fetchLibrary(path) {
   return window.Plotly;
 }
 
+// Bars stacked on one another as one trace, without those of no length: each of Plotly's traces takes time of its own.
+function inOneTrace(data, layout) {
+  if (layout.barmode !== "stack" || layout.barnorm) return { data, layout };
+  const stacked = ({ type, yaxis }) => type === "bar" && !yaxis;
+  const bars = data.filter((trace) => stacked(trace) && trace.visible !== false);
+  if (bars.length < 2) return { data, layout };
+  const { orientation } = bars[0];
+  const [along, across] = orientation === "h" ? ["x", "y"] : ["y", "x"];
+  const drawn = bars.flatMap((bar) => bar[along].flatMap((length, i) => (length ? [[bar, i]] : [])));
+  const joined = (name) => drawn.map(([bar, i]) => bar[name][i]);
+  const one = {
+    type: "bar",
+    orientation,
+    x: joined("x"),
+    y: joined("y"),
+    marker: { color: drawn.map(([bar]) => bar.marker.color) },
+    customdata: joined("customdata"),
+    hovertemplate: drawn.map(([bar]) => bar.hovertemplate),
+  };
+  const axis = `${across}axis`;
+  const categoryarray = [...new Set(bars.flatMap((bar) => bar[across]))];
+  return {
+    data: [one, ...data.filter((trace) => !stacked(trace))],
+    layout: { ...layout, [axis]: { categoryarray, ...layout[axis] } },
+  };
+}
+
 const CONFIG = { displayModeBar: false, scrollZoom: false, showAxisRangeEntryBoxes: false, locale: "en" };
 const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
@@ -178,8 +205,9 @@ class Chart {
       const state = this.text + JSON.stringify([this.theme, this.drawnScale, this.level, this.resets]);
       if (state === this.state) return;
       this.state = state;
-      const { data, layout } = this.figure(this.theme, this.drawnScale);
-      this.drawLegend(data, layout);
+      const figure = this.figure(this.theme, this.drawnScale);
+      this.drawLegend(figure.data, figure.layout);
+      const { data, layout } = inOneTrace(figure.data, figure.layout);
       if (still()) delete layout.transition;
       await turn();
       // Something newer is to be drawn: two drawings at a time would get into each other's way.
@@ -214,6 +242,10 @@ class Chart {
     const named = data.filter((trace) => trace.name && trace.showlegend !== false);
     this.hasLegend = showlegend && named.length > 1;
     if (!this.hasLegend) return this.legend.replaceChildren();
+    const hidden = [...this.hidden];
+    const state = JSON.stringify([hidden, named.map(({ name, marker, line }) => [name, marker?.color, line?.color])]);
+    if (state === this.legendState && this.legend.childElementCount) return;
+    this.legendState = state;
     this.legend.replaceChildren(
       ...named.map((trace) => {
         const button = document.createElement("button");
