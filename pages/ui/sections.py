@@ -22,6 +22,7 @@ LIVE = "live"  # drawn first, for it is what the reader looks at
 # Seconds that charts are ahead of the rest, so that they are sent and drawn before it comes: a script that goes on
 # keeps Streamlit's sending thread from its turn, and the browser lays out all that waits for it.
 HEAD_START = 0.07
+TURN = 0.002  # seconds in which the browser is told that a run began: it does its part of that while we do ours
 _APP = "app"  # not a section: what every section and the navigation depend on
 _DRAWN = "drawn_sections"
 _UNSEEN = "unseen"
@@ -96,6 +97,7 @@ def whole_app_from(face: Callable[[State], Any]) -> None:
 
 def redraw() -> None:
     """Draw again what an input's change changes. The last call of a control's callback, for it may not return."""
+    time.sleep(TURN)
     now = take_in()
     stale = [key for key, (face, before) in _drawn().items() if face(now) != before]
     if _APP in stale:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import sys
 from functools import partial
 from pathlib import Path
 from types import CodeType
@@ -122,10 +123,12 @@ def inside_app() -> None:
 
 
 @st.cache_resource(show_spinner=False)
-def tame_garbage_collector() -> None:
-    """Streamlit collects all garbage after every run; what is imported by now is no garbage, so exempt it, once."""
+def tame_python() -> None:
+    """Once: what is imported by now is no garbage, so exempt it from what is collected; and have the thread that sends
+    to the browser wait for its turn a tenth as long as usual while a page is worked out."""
     gc.collect()
     gc.freeze()
+    sys.setswitchinterval(0.0005)
 
 
 def read_link() -> None:
