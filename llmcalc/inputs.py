@@ -252,16 +252,18 @@ _ALL: tuple[Input, ...] = (
     Real(id="dropout", group="run", low=0.0, high=0.5, default=0.0, step=0.05),
     Integer(id="gradient_accumulation", group="run", low=1, high=65_536, default=1),
     Switch(id="set_to_none", group="run", default=True),
-    Integer(id="lora_rank", group="run", low=0, high=4_096, default=0),
-    Choice(id="lora_targets", group="run", options=LORA_TARGETS, default="attention"),
-    Choice(id="lora_base", group="run", options=LORA_BASES, default="same"),
     Choice(id="account", group="run", options=ACCOUNTS, default="corrected"),
-    Choice(id="weight_format", group="run", options=STORED_FORMATS, default="bf16"),
-    Choice(id="cache_format", group="run", options=tuple(CACHE_FORMATS), default="bf16"),
-    Real(id="cuda_context", group="run", low=0.0, high=2_000.0, default=450.0, step=10.0),
-    Real(id="workspaces", group="run", low=0.0, high=500.0, default=17.0, step=1.0),
-    Real(id="fragmentation", group="run", low=0.0, high=50.0, default=14.0, step=1.0),
-    Choice(id="accelerator", group="run", options=tuple(ACCELERATORS), default="H100 SXM"),
+    # what is trained
+    Integer(id="lora_rank", group="fine_tuning", low=0, high=4_096, default=0),
+    Choice(id="lora_targets", group="fine_tuning", options=LORA_TARGETS, default="attention"),
+    Choice(id="lora_base", group="fine_tuning", options=LORA_BASES, default="same"),
+    # the device, and what inference keeps on it
+    Choice(id="accelerator", group="hardware", options=tuple(ACCELERATORS), default="H100 SXM"),
+    Choice(id="weight_format", group="hardware", options=STORED_FORMATS, default="bf16"),
+    Choice(id="cache_format", group="hardware", options=tuple(CACHE_FORMATS), default="bf16"),
+    Real(id="cuda_context", group="hardware", low=0.0, high=2_000.0, default=450.0, step=10.0),
+    Real(id="workspaces", group="hardware", low=0.0, high=500.0, default=17.0, step=1.0),
+    Real(id="fragmentation", group="hardware", low=0.0, high=50.0, default=14.0, step=1.0),
     # what fits
     Choice(id="purpose", group="fits", options=PURPOSES, default="training"),
     # scaling

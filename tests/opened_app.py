@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Button
+
+_OPENER = re.compile(r"(.+) \*\*(.+)\*\* :small\[.+\]")
 
 
 def opened(page: str = "explore", link: Mapping[str, str] | None = None) -> AppTest:
@@ -23,14 +27,20 @@ def charts(app: AppTest) -> list[dict]:
     return [json.loads(element.proto.spec) for element in app.get("plotly_chart")]
 
 
+def openers(app: AppTest) -> dict[str, Button]:
+    """The headline numbers that open their working, by their labels."""
+    return {found[1]: button for button in app.button if (found := _OPENER.fullmatch(button.label))}
+
+
 def metrics(app: AppTest) -> dict[str, str]:
     """The headline numbers, by their labels."""
-    return {metric.label: metric.value for metric in app.metric}
+    opening = {label: _OPENER.fullmatch(button.label)[2] for label, button in openers(app).items()}
+    return opening | {metric.label: metric.value for metric in app.metric}
 
 
 def copied_link(app: AppTest) -> str:
     """The link in its menu, once that is open."""
-    app.session_state["copy_link"] = True
+    app.session_state["menu"] = "link"
     app.run()
     (code,) = app.sidebar.code
     return code.value

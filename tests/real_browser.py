@@ -67,7 +67,8 @@ def query(page: Page) -> dict[str, list[str]]:
 
 def metric(page: Page, label: str) -> Locator:
     """The value of a headline number."""
-    return page.get_by_test_id("stMetric").filter(has_text=label).get_by_test_id("stMetricValue")
+    frames = page.locator('[data-testid="stMetric"], [class*="st-key-number_"] button').filter(has_text=label)
+    return frames.locator('[data-testid="stMetricValue"], strong')
 
 
 def chart_drawn(page: Page) -> None:

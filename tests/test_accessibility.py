@@ -56,10 +56,13 @@ def test_nothing_that_opens_has_a_serious_violation(reader, address):
     reader.goto(f"{address}/training?lang=id&n_heads=10&nonsense=1")
     settled(reader)
     reader.evaluate("document.querySelectorAll('details:not([open]) > summary').forEach((closed) => closed.click())")
-    expect(reader.locator(".qr")).to_be_visible()
-    settled(reader)
-    reader.locator(".st-key-headlines").get_by_test_id("stPopoverButton").first.click()
-    expect(reader.get_by_test_id("stPopoverBody")).to_be_visible()
+    for menu in reader.locator(".st-key-menu").get_by_role("radio").all():
+        menu.click()
+        expect(menu).to_be_checked()
+        settled(reader)
+        assert violations(reader) == []
+    reader.locator(".st-key-headlines").get_by_role("button").first.click()
+    expect(reader.get_by_role("dialog")).to_be_visible()
     settled(reader)
     assert violations(reader) == []
 

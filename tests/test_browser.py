@@ -78,18 +78,18 @@ def test_what_the_app_changes_of_a_link_goes_into_the_address_and_stays(page, ad
     assert query(page) == {"n_layers": ["24"], "chapter": ["5"]}
 
 
-def test_settings_unfold_change_the_page_and_stay_when_they_are_folded_again(page, address):
+def test_settings_are_opened_change_the_page_and_stay_when_they_are_closed_again(page, address):
     page.goto(address)
     peak = metric(page, "Training, peak")
     expect(peak).to_have_text("8.79 GiB")
     expect(page.get_by_text("Attention kernel")).to_have_count(0)
-    page.get_by_text("More settings").click()
-    page.get_by_role("radio", name="Precision, optimizer, device").click()
+    group = page.get_by_role("radio", name="Precision, optimizer")
+    group.click()
     page.get_by_role("radio", name="eager", exact=True).click()
     expect(peak).not_to_have_text("8.79 GiB")
     page.wait_for_url("**attention=eager**")
     eager = peak.inner_text()
-    page.get_by_text("More settings").click()
+    group.click()
     expect(page.get_by_text("Attention kernel")).to_have_count(0)
     page.get_by_role("slider", name="Layers").press("ArrowRight")
     page.wait_for_function("['n_layers=13', 'attention=eager'].every((part) => location.search.includes(part))")
@@ -155,7 +155,7 @@ def test_the_copied_link_opens_the_same_configuration_in_another_browser(browser
     page.goto(f"{address}/?{parameters}")
     shown = metric(page, "Training, peak")
     expect(shown).to_be_visible()
-    page.get_by_text("Copy link to this configuration").click()
+    page.get_by_role("radio", name="Copy link").click()
     copied = page.get_by_test_id("stCode").first.inner_text().strip()
     other = browser.new_context(viewport={"width": 1000, "height": 800}).new_page()
     other.goto(copied)
@@ -178,10 +178,15 @@ def test_another_language_keeps_what_was_set_and_goes_into_the_address(page, add
 
 def test_a_number_opens_to_show_its_working(page, address):
     page.goto(address)
-    page.get_by_text("Show the working").first.click()
-    opened = page.get_by_test_id("stPopoverBody")
+    page.get_by_role("button", name="Parameters").click()
+    opened = page.get_by_role("dialog")
     expect(opened).to_contain_text("124,439,808")
     expect(opened.locator(".katex").first).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(opened).to_have_count(0)
+    page.get_by_role("slider", name="Layers").press("ArrowRight")
+    expect(metric(page, "Parameters")).to_have_text("132 M")
+    expect(opened).to_have_count(0)
 
 
 def test_a_tile_that_was_opened_stays_open_when_a_slider_moves(page, address):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from configurations import CONFIGURATIONS, HOSTILE
 from google.protobuf.message import Message
-from opened_app import copied_link
+from opened_app import copied_link, metrics, openers
 from streamlit.testing.v1 import AppTest
 
 from llmcalc.bases import base
@@ -30,6 +30,7 @@ from llmcalc.reference import formulas
 from llmcalc.transformer.norm import NORMS
 from llmcalc.units import ENGLISH, GiB, Locale, human
 from pages.ui import words
+from pages.ui.controls import MENUS
 from pages.ui.document import Block, Bullets, Line, Paragraph, Table, Working
 from pages.ui.lesson import key_of
 from pages.ui.report import report
@@ -59,8 +60,8 @@ RUN_NAMES |= {option for id in ("attention", "recompute", "loss") for option in 
 RUN_NAMES |= {"recompute", "loss", "keep_logits", *(f"dropout={row.training_run.dropout}" for row in measured_steps())}
 IN_PACKAGE_WORDS = {"accuracy": RUN_NAMES, "cluster": set(INPUTS["recompute"].options)}
 UNITS = r"\b([KMGTPE]iB|GB|B|ms|min|[kMGTP]?FLOP|ribu|juta|miliar|triliun)\b"
-OPENED = ["article_difference", "formats", "all_working", "parameters_working", "peak_working", "misprint_working"]
-OPENED += [*(f"working_{letter}" for letter in "bcdefgi"), "download", "report"]
+OPENED = ["parameters_working", "peak_working", "misprint_working"]
+OPENED += [*(f"working_{letter}" for letter in "bcdefgi"), "download"]
 OPENED += ["technique_knobs", "all_formats"]
 OPENED += [f"{section}_working" for section in ("quantization", "cache", "pruning", "distillation")]
 
@@ -198,7 +199,12 @@ SCENES += [
     ("method", {}, {"method_search": "0 0"}),
     *(("techniques", link, state) for link, state in TECHNIQUE_SCENES),
     ("explore", {"present": "true", "n_heads": "10"}, {"stage_qr": True}),
-    ("article", {"present": "true"}, {"copy_link": True}),
+    *(
+        ("explore", {}, {"more_of_explore": f"explore.{part}"})
+        for part in ("article_difference", "formats", "all_working")
+    ),
+    *(("explore", {}, {"menu": menu}) for menu in MENUS),
+    ("article", {"present": "true"}, {"menu": "link"}),
 ]
 
 
@@ -210,6 +216,23 @@ def test_every_text_that_is_drawn_comes_from_words(marked_words, page, link, sta
     assert not found, "on the screen, but not in llmcalc/words"
     english = {text for text in texts if re.search(r"\d\.\d{1,2}(?!\d)|\d,\d{3},\d", unmarked(text, named))}
     assert not english, "numbers that are written in the English way"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_number_opens_its_working_in_the_readers_words(marked_words, page):
+    app = opened(page, {}, {})
+    for label in openers(app):
+        openers(app)[label].click().run()
+        assert not app.exception, [e.value for e in app.exception]
+        (dialog,) = app.get("dialog")
+        assert dialog.proto.dialog.title == label
+        texts = [markdown.value for markdown in dialog.markdown]
+        assert any("«Source»" in text for text in texts)
+        assert not [
+            left
+            for text in texts
+            if (left := re.findall(r"[a-zA-Z]{2,}", unmarked(text, IN_PACKAGE_WORDS.get(page, set()))))
+        ]
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
@@ -277,7 +300,7 @@ def test_the_browser_chooses_the_language_and_the_link_wins_over_it():
         app.run()
         assert not app.exception
         assert app.session_state["lang"] == language
-        assert app.metric[0].label == REAL(language)["explore.parameters"]
+        assert next(iter(metrics(app))) == REAL(language)["explore.parameters"]
 
 
 def test_another_language_changes_nothing_else():

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 from configurations import CONFIGURATIONS, HOSTILE, configured, files_of
+from opened_app import metrics
 from streamlit.testing.v1 import AppTest
 
 from llmcalc.accuracy import compared, errors
@@ -151,9 +152,9 @@ def test_every_number_that_a_page_shows_in_a_frame_is_in_the_report_as_it_shows_
     for page in PAGES_WITH_NUMBERS:
         app.switch_page(f"pages/{page}.py").run()
         assert not app.exception
-        assert app.metric
-        for metric in app.metric:
-            assert metric.value in shown, f"{page}: {metric.label}"
+        assert metrics(app)
+        for label, value in metrics(app).items():
+            assert value in shown, f"{page}: {label}"
 
 
 @EVERY
@@ -257,15 +258,14 @@ def test_the_sidebar_of_every_page_offers_the_report_and_writes_it_only_when_ask
     for page in ("explore", "article", "method"):
         app.switch_page(f"pages/{page}.py").run()
         assert not made
-        app.session_state["report"] = True
+        app.session_state["menu"] = "report"
         app.run()
         assert not app.exception
-        assert dictionary(language)["report.open"] in [expander.label for expander in app.sidebar.expander]
         assert list(made) == ["llmcalc-report-mixtral-8x7b.html", "llmcalc-report-mixtral-8x7b.md"]
         assert not counted
         last = dict(made)
         made.clear()
-        app.session_state["report"] = False
+        app.session_state["menu"] = None
     speak("id" if language == "en" else "en")  # a file is made outside of the run, in the language of the run
     page_title = tree(last["llmcalc-report-mixtral-8x7b.html"]()).findtext("head/title")
     assert page_title == dictionary(language)["report.title"].format(name="Mixtral 8x7B")

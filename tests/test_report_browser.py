@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 def test_a_report_opens_from_disk_without_a_network(page, browser, address, tmp_path):
     page.goto(f"{address}/parameters?model=Mixtral+8x7B&lang=id")
-    page.get_by_test_id("stSidebar").get_by_text("Laporan konfigurasi ini").click()
+    page.get_by_role("radio", name="Laporan").click()
     with page.expect_download() as download:
         page.get_by_role("button", name="HTML").click()
     assert download.value.suggested_filename == "llmcalc-report-mixtral-8x7b.html"

@@ -66,12 +66,12 @@ def test_the_short_link_means_the_same_and_leaves_out_what_is_as_by_default(mode
 def test_a_link_too_long_for_a_qr_code_says_what_to_do():
     layers = ["sliding_attention", "full_attention"] * 90
     app = opened(link={"model": PASTED, "config": json.dumps({"model_type": "gpt2", "n_layer": 2})})
-    app.session_state["copy_link"] = True
+    app.session_state["menu"] = "link"
     app.run()
     assert w("link.qr_too_long") not in [warning.value for warning in app.sidebar.warning]
     large = json.dumps({"model_type": "gemma3_text", "num_hidden_layers": len(layers), "layer_types": layers})
     app = opened(link={"model": PASTED, "config": large})
-    app.session_state["copy_link"] = True
+    app.session_state["menu"] = "link"
     app.run()
     assert not app.exception
     assert w("link.qr_too_long") in [warning.value for warning in app.sidebar.warning]
@@ -79,7 +79,7 @@ def test_a_link_too_long_for_a_qr_code_says_what_to_do():
 
 def test_the_short_link_is_not_presented():
     app = opened(link={"present": "true", "n_layers": "24"})
-    app.session_state["copy_link"] = True
+    app.session_state["menu"] = "link"
     app.run()
     (shown,) = [element.value for element in app.sidebar.caption if w("link.qr_open") in element.value]
     address = shown.rsplit("](", 1)[1].rstrip(")")

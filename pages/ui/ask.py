@@ -18,8 +18,6 @@ from pages.ui.sections import redraw, set_inputs, unseen
 from pages.ui.state import State, is_in_link, state, values
 from pages.ui.words import w, words
 
-FIELD_WIDTH = 112  # pixels of the field beside a slider
-
 
 @dataclass(frozen=True)
 class Face:
@@ -66,12 +64,11 @@ def ask(
 ) -> None:
     """The control of an input, and with ``told`` what is wrong with its value."""
     face = face_of(input_id, state())
-    # A container of its own, for what is wrong comes and goes, and a control that moves is mounted anew
-    with st.container(key=f"ask_{input_id}", horizontal=True, vertical_alignment="bottom", gap="small"):
-        _control(INPUTS[input_id], face, {"label_visibility": label_visibility, "on_change": on_change})
-        if told and face.problems:
-            with st.container():
-                problems_beside(face.problems)
+    _control(INPUTS[input_id], face, {"label_visibility": label_visibility, "on_change": on_change})
+    # In a place that is always there, for a control that moves is mounted anew by the browser
+    with st.container():
+        if told:
+            problems_beside(face.problems)
 
 
 def _control(declared: Input, face: Face, seen: dict[str, Any]) -> None:
@@ -158,7 +155,7 @@ def _slider_and_number(declared: Integer, face: Face, common: dict[str, Any]) ->
     moves = {"key": slider_key, "on_change": _move, "args": (declared.id, slider_key)}
     _stops_slider(declared, face.value, {key: common[key] for key in ("label", "help", "disabled")} | moves)
     bounds = {"min_value": declared.low, "max_value": declared.high}
-    shown = {"help": None, "label_visibility": "collapsed", "width": FIELD_WIDTH}
+    shown = {"help": None, "label_visibility": "collapsed"}
     st.number_input(value=face.default, **bounds, **common | shown)
 
 

@@ -15,7 +15,7 @@ from llmcalc.inputs import MODELS, PASTED
 from pages.ui.ask import ask
 from pages.ui.numbers import exact
 from pages.ui.problems import notice_words, problem_words
-from pages.ui.sections import folded, set_inputs
+from pages.ui.sections import set_inputs
 from pages.ui.state import starting_point, state, values
 from pages.ui.words import w
 
@@ -54,30 +54,30 @@ def _take_twin() -> None:
 
 def config_reader() -> None:
     """Paste, upload or fetch a config.json. It ends up in the link, cut down to what shapes the model."""
-    with folded(w("config.title"), key="config_reader"):
-        with st.container():
-            if problem := st.session_state.get("config_problem"):
-                st.error(problem_words(problem))
-        ask("config")
-        pasted = st.text_area(w("config.paste"), key="pasted", height=120, placeholder='{"model_type": "llama", …}')
-        st.button(w("config.use"), on_click=use_config, args=(parse_config, pasted), disabled=not pasted.strip())
-        st.file_uploader(w("config.upload"), type="json", key="uploaded", on_change=use_upload)
-        repository = st.text_input(
-            w("config.hub"), key="hub_id", placeholder="Qwen/Qwen3-8B", help=w("config.hub_help")
-        )
-        fetching = w("config.fetching", repository=repository)
-        st.button(w("config.fetch"), on_click=fetch_and_use, args=(repository, fetching), disabled=not repository)
+    with st.container():
+        if problem := st.session_state.get("config_problem"):
+            st.error(problem_words(problem))
+    ask("config")
+    pasted = st.text_area(w("config.paste"), key="pasted", height=120, placeholder='{"model_type": "llama", …}')
+    st.button(w("config.use"), on_click=use_config, args=(parse_config, pasted), disabled=not pasted.strip())
+    st.file_uploader(w("config.upload"), type="json", key="uploaded", on_change=use_upload)
+    repository = st.text_input(w("config.hub"), key="hub_id", placeholder="Qwen/Qwen3-8B", help=w("config.hub_help"))
+    fetching = w("config.fetching", repository=repository)
+    st.button(w("config.fetch"), on_click=fetch_and_use, args=(repository, fetching), disabled=not repository)
 
 
 def use_config(read: Callable[[Any], Mapping[str, Any]], given: str | bytes) -> None:
-    """Start from the config that ``read`` makes of what was given. Where that cannot be used, say why; all stays."""
+    """Start from the config that ``read`` makes of what was given. Where that cannot be used, say why; all stays.
+
+    For a control's callback.
+    """
     try:
         short = compact(read(given))
         values = base(PASTED, short).values
     except InputError as error:
         st.session_state["config_problem"] = error
         return
-    st.session_state.update({"config_problem": None, "config": short, "model": PASTED, **values})
+    set_inputs({"config_problem": None, "config": short, "model": PASTED, **values})
 
 
 def use_upload() -> None:

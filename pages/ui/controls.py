@@ -1,29 +1,40 @@
 """The sidebar: every input's control, and the menus.
 
 All inputs are drawn on every page, so that every link holds them all, and stay at the same place of the tree: a control
-that moves from page to page or from run to run is mounted anew by the browser.
+that moves from page to page or from run to run is mounted anew by the browser. What is not looked at all the time has a
+name to choose it by (pills): each block that folds would cost the browser as much at every step as two main knobs.
 """
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import streamlit as st
 
+from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
 from llmcalc.inputs import in_group
-from pages.ui.ask import ask, face_of
+from pages.ui.ask import Face, ask, face_of
 from pages.ui.choose import about_model, changes, config_reader, start_over
 from pages.ui.problems import problems_beside
 from pages.ui.report import report_menu
-from pages.ui.sections import folded, is_unfolded, redraw, section, unseen
-from pages.ui.share import link_menu
+from pages.ui.sections import redraw, section, unseen
+from pages.ui.share import link, link_menu
 from pages.ui.state import State
 from pages.ui.words import w
 
 MAIN = [declared.id for group in ("shape", "size") for declared in in_group(group)]
-GROUPS = ("architecture", "run", "fits", "devices", "cluster", "techniques", "scaling", "comparison")
+GROUPS = (
+    *("architecture", "run", "fine_tuning", "hardware", "fits"),
+    *("devices", "cluster", "techniques", "scaling", "comparison"),
+)
 OPEN_GROUP = {"training": "run", "fits": "fits", "cluster": "cluster", "scaling": "scaling", "techniques": "techniques"}
+MENUS = {
+    "config": (":material/upload:", "config.title"),
+    "link": (":material/link:", "link.copy"),
+    "report": (":material/summarize:", "report.open"),
+}
 
 
 def knobs() -> None:
@@ -45,37 +56,33 @@ def other_controls(page: str, above: Any, below: Any) -> None:
     with below:
         _out_of_sight(page)
         _more_settings(page)
-        config_reader()
-        link_menu()
-        report_menu()
+        _menus()
 
 
 def _out_of_sight(page: str) -> None:
     """What is wrong with inputs whose controls are not to be seen at present."""
 
     def face(now: State) -> list[InputError]:
-        in_sight = [*MAIN, *(_ids(_chosen(page)) if is_unfolded(**_expander(page)) else ())]
+        in_sight = [*MAIN, *_ids(_chosen(page))]
         return [problem for id, problems in now.problems.items() if id not in in_sight for problem in problems]
 
     section("out_of_sight", face, lambda problems: problems_beside(problems, "unseen_"))
 
 
 def _more_settings(page: str) -> None:
-    """All other controls behind one expander, a group at a time; those of the other groups are unseen."""
-    expander, names = _expander(page), {group: w(f"sidebar.{group}") for group in GROUPS}
+    """All other controls, a group at a time; those of the other groups are unseen."""
+    names = {group: w(f"sidebar.{group}") for group in GROUPS}
 
-    def face(now: State) -> tuple[str, list[Any]]:
-        ids = _ids(_chosen(page))
-        return _chosen(page), [face_of(id, now) if is_unfolded(**expander) else now.values[id] for id in ids]
+    def face(now: State) -> tuple[str | None, list[Face]]:
+        return _chosen(page), [face_of(id, now) for id in _ids(_chosen(page))]
 
     def draw(_: object) -> None:
-        with folded(w("sidebar.more"), **expander):
-            st.pills(
-                w("sidebar.group"), GROUPS, default=_first(page), required=True, key=f"group_on_{page}",
-                format_func=names.__getitem__, label_visibility="collapsed", on_change=redraw,
-            )  # fmt: skip
-            for id in _ids(_chosen(page)):
-                ask(id, told=is_unfolded(**expander))
+        st.pills(
+            w("sidebar.more"), GROUPS, default=OPEN_GROUP.get(page), key=f"group_on_{page}",
+            format_func=names.__getitem__, on_change=redraw,
+        )  # fmt: skip
+        for id in _ids(_chosen(page)):
+            ask(id)
 
     section("more", face, draw)
     with unseen():
@@ -93,17 +100,34 @@ def _unless_chosen(group: str, page: str) -> None:
     section(group, lambda now: None if _chosen(page) == group else [now.values[id] for id in _ids(group)], draw)
 
 
-def _expander(page: str) -> dict[str, Any]:
-    return {"key": f"more_on_{page}", "expanded": page in OPEN_GROUP}
+def _chosen(page: str) -> str | None:
+    return st.session_state.get(f"group_on_{page}", OPEN_GROUP.get(page))
 
 
-def _chosen(page: str) -> str:
-    return st.session_state.get(f"group_on_{page}", _first(page))
+def _ids(group: str | None) -> list[str]:
+    return [declared.id for declared in in_group(group)] if group else []
 
 
-def _first(page: str) -> str:
-    return OPEN_GROUP.get(page, GROUPS[0])
+def _menus() -> None:
+    """Ways in and out, of which one is open at a time. The link and the report are written only while they are."""
+    names = {menu: f"{icon} {w(key)}" for menu, (icon, key) in MENUS.items()}
 
+    def face(now: State) -> tuple[str | None, Face, str | None, Configuration | None]:
+        chosen = st.session_state.get("menu")
+        address = link() if chosen in ("link", "report") else None
+        return chosen, face_of("config", now), address, now.configuration if chosen == "report" else None
 
-def _ids(group: str) -> list[str]:
-    return [declared.id for declared in in_group(group)]
+    def draw(face: tuple[str | None, Face, str | None, Configuration | None]) -> None:
+        chosen, _, address, config = face
+        st.pills(
+            w("sidebar.menus"), MENUS, key="menu", format_func=names.__getitem__, label_visibility="collapsed",
+            on_change=redraw,
+        )  # fmt: skip
+        with nullcontext() if chosen == "config" else unseen():
+            config_reader()
+        if config and address:
+            report_menu(config, address)
+        elif address:
+            link_menu(address)
+
+    section("menus", face, draw)

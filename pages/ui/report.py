@@ -48,8 +48,6 @@ from pages.ui.report_sections import (
     scaling_numbers,
     training,
 )
-from pages.ui.sections import section
-from pages.ui.share import link
 from pages.ui.show import title_of, unit_name
 from pages.ui.words import in_this_language, language, w, words
 
@@ -57,32 +55,23 @@ _WRITERS: dict[str, tuple[Callable[[Document], str], str, str]] = {
     "html": (html, "html", "text/html"),
     "markdown": (markdown, "md", "text/markdown"),
 }
-_MENU = "report"
 _NOT_OF_A_RUN = ("lang", "present", "model", "config", "compare")
 
 
-def report_menu() -> None:
+def report_menu(config: Configuration, address: str) -> None:
     """The report's two files to download, each made when it is asked for."""
-    section("report", lambda now: (now.configuration, link()) if st.session_state.get(_MENU) else None, _menu)
-
-
-def _menu(of: tuple[Configuration, str] | None) -> None:
-    """The menu; ``of`` is the configuration and its link, and nothing for a closed menu."""
-    with st.expander(w("report.open"), key=_MENU, on_change="rerun"):
-        if of:
-            config, address = of
-            st.caption(w("report.explained"))
-            with st.container(horizontal=True, gap="small"):
-                for form, (_, ending, kind) in _WRITERS.items():
-                    st.download_button(
-                        w(f"report.{form}"),
-                        in_this_language(functools.partial(_written, form, config, address)),
-                        f"llmcalc-report-{slug(model_name(config))}.{ending}",
-                        kind,
-                        key=f"report_{form}",
-                        on_click="ignore",
-                        icon=":material/download:",
-                    )
+    st.caption(w("report.explained"))
+    with st.container(horizontal=True, gap="small"):
+        for form, (_, ending, kind) in _WRITERS.items():
+            st.download_button(
+                w(f"report.{form}"),
+                in_this_language(functools.partial(_written, form, config, address)),
+                f"llmcalc-report-{slug(model_name(config))}.{ending}",
+                kind,
+                key=f"report_{form}",
+                on_click="ignore",
+                icon=":material/download:",
+            )
 
 
 def _written(form: str, config: Configuration, link: str) -> str:

@@ -136,16 +136,3 @@ def unseen() -> Iterator[None]:
     """
     with _away.get(None) or st.session_state[_UNSEEN]:
         yield
-
-
-@contextmanager
-def folded(label: str, *, key: str, expanded: bool = False) -> Iterator[None]:
-    """An expander, the content of which is unseen while it is closed. Belongs into a section, which opens it."""
-    expander = st.expander(label, expanded=expanded, key=key, on_change="rerun")
-    with expander if expander.open else unseen():
-        yield
-
-
-def is_unfolded(key: str, expanded: bool = False) -> bool:
-    """Whether an expander of that key is open."""
-    return bool(st.session_state.get(key, expanded))

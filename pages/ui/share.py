@@ -10,11 +10,9 @@ import segno
 import streamlit as st
 
 from llmcalc.inputs import link_differences, link_parameters
-from pages.ui.sections import section
 from pages.ui.state import state, values
 from pages.ui.words import w
 
-_MENU = "copy_link"
 _HERE_ONLY = ("localhost", "0.0.0.0", "::1", "::")
 
 
@@ -24,17 +22,11 @@ def link() -> str:
     return f"{base}?{urlencode(link_parameters(values()))}"
 
 
-def link_menu() -> None:
-    """The link to copy, and its QR code; written only while the menu is open."""
-    section("link", lambda _: link() if st.session_state.get(_MENU) else None, _menu)
-
-
-def _menu(address: str | None) -> None:
-    with st.expander(w("link.copy"), key=_MENU, on_change="rerun"):
-        if address:
-            st.markdown(w("link.explained"))
-            st.code(address, language=None, wrap_lines=True)
-            qr_code()
+def link_menu(address: str) -> None:
+    """The link to copy, and its QR code."""
+    st.markdown(w("link.explained"))
+    st.code(address, language=None, wrap_lines=True)
+    qr_code()
 
 
 def short_link() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +17,8 @@ from pages.ui.numbers import exact, human, percent
 from pages.ui.sections import after_charts
 from pages.ui.stage import at_the_front
 from pages.ui.words import locale, w, words
+
+_OPENED = "opened_number"
 
 
 def title_of(config: Configuration) -> str:
@@ -69,15 +71,6 @@ def unit_name(unit: str) -> str:
     return w(key) if key in words() else unit
 
 
-def headline(quantity: Quantity, *, label: str = "", help: str = "") -> None:
-    """One number in a frame, which opens to show its working."""
-    label = label or name(quantity.id)
-    with st.container(border=True):
-        st.metric(label, human(quantity.value, quantity.unit), help=help or None)
-        with st.popover(w("working.open"), type="tertiary", width="stretch"):
-            working(quantity)
-
-
 @contextmanager
 def headline_row() -> Iterator[Any]:
     """Frames of headline numbers go side by side in it, wrapping where there is no room."""
@@ -87,16 +80,30 @@ def headline_row() -> Iterator[Any]:
         yield row
 
 
-def headlines(quantities: Iterable[tuple[str, Quantity]]) -> None:
-    """Headline numbers side by side, wrapping where there is no room; (label, quantity) each."""
-    numbers = list(quantities)
+def headlines(quantities: Iterable[tuple[str, Quantity]], key: str = "") -> None:
+    """Headline numbers side by side, wrapping where there is no room; (label, quantity) each.
+
+    Each is a button that opens its working. ``key`` is unique in the page.
+    """
+    numbers = {f"number_{key}{place}": number for place, number in enumerate(quantities)}
 
     def draw() -> None:
-        for label, quantity in numbers:
-            headline(quantity, label=label)
+        for key, (label, quantity) in numbers.items():
+            said = f"{label} **{human(quantity.value, quantity.unit)}** :small[{w('working.open')}]"
+            st.button(said, key=key, width="stretch", on_click=st.session_state.update, args=({_OPENED: key},))
 
     with headline_row() as row:
         after_charts(row, draw)
+    if st.session_state.get(_OPENED) in numbers:
+        label, quantity = numbers[st.session_state.pop(_OPENED)]
+        st.dialog(label, width="medium")(working)(quantity, depth=3)
+
+
+def one_of(parts: Mapping[str, Callable[[], None]], key: str) -> None:
+    """Things to read, of which one is drawn once its name is chosen; they go by the keys of their names in words."""
+    chosen = st.pills(w("app.more"), parts, format_func=w, key=key, label_visibility="collapsed")
+    if chosen:
+        parts[chosen]()
 
 
 def working(quantity: Quantity, depth: int = 1) -> None:

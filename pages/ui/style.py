@@ -1,13 +1,16 @@
 """What Streamlit's theme cannot say: compact spacing, and on a phone the sidebar as a sheet under the charts."""
 
 import json
+import re
 
 import streamlit as st
 
+from llmcalc.inputs import INPUTS, Integer
 from pages.ui.words import language, w
 
-# No :has() here: with it Chromium works out the style of the whole page anew whenever a chart measures a label, in
-# forty times as long, and charts measure many.
+# No :has() and no [class*=…] here. With the one Chromium works out the style of the whole page anew whenever a chart
+# measures a label, in forty times as long, and charts measure many; with the other the style of all that is in an
+# element whose class changes, and Streamlit changes that of every element whenever a run begins.
 _CSS = """
 [data-testid="stMainBlockContainer"] { padding-top: 3.25rem; padding-bottom: 3rem; max-width: 1500px; }
 [data-testid="stSidebarContent"] [data-testid="stVerticalBlock"] { gap: 0.55rem; }
@@ -16,17 +19,23 @@ _CSS = """
 [data-testid="stCaptionContainer"], kbd {
   color: inherit !important; opacity: 0.78 !important; }
 button[kind="tertiary"]:is(:hover, :active, :focus) { color: inherit !important; text-decoration: underline; }
+[role="radio"][aria-checked="true"]:is(:hover, [data-focused="true"]) { color: inherit !important; }
 .katex { font-size: 1.05em; }
 .stMarkdown table { display: block; max-width: 100%; overflow-x: auto; }
 .stMarkdown td { white-space: nowrap; }
 /* printed / right / why: the reason wraps, and on a phone it has a line of its own under its figures */
-[class*="st-key-printed_"] :is(td, th):last-child { white-space: normal; }
+PRINTED :is(td, th):last-child { white-space: normal; }
 /* headline numbers and models: as many to a row as there is room for, two on a phone */
 :is(.st-key-headlines, .st-key-compared) { display: grid; gap: 0.8rem;
   grid-template-columns: repeat(auto-fit, minmax(min(11rem, 46%), 1fr)); }
 .st-key-headlines [data-testid="stVerticalBlock"] { gap: 0; padding-bottom: 0.25rem; }
 .st-key-headlines [data-testid="stMetricLabel"] * { white-space: normal; overflow: visible; }
-.st-key-headlines [data-testid="stPopoverButton"] { justify-content: flex-start; padding: 0.1rem 0; }
+NUMBER { height: 100%; padding: 0.7rem 1rem; }
+NUMBER > * { width: 100%; justify-content: start; text-align: start; }
+NUMBER p { font-size: 0.875rem; }
+NUMBER strong { display: block; font-size: 2rem; font-weight: 400; line-height: 1.4;
+  font-variant-numeric: tabular-nums; }
+NUMBER strong + span { font-size: 0.8rem !important; opacity: 0.78; }
 .st-key-compared { grid-template-columns: repeat(auto-fill, minmax(min(11rem, 46%), 1fr)); }
 .st-key-compared [data-testid="stVerticalBlock"] { gap: 0.4rem; }
 /* what a row is about stays in sight while its models scroll by */
@@ -36,12 +45,23 @@ button[kind="tertiary"]:is(:hover, :active, :focus) { color: inherit !important;
 /* what a technique shrinks and what it costs wrap */
 .st-key-technique_table :is(td, th):is(:nth-child(2), :nth-child(4), :last-child) { white-space: normal; }
 .st-key-technique_table :is(td, th):is(:nth-child(4), :last-child) { min-width: 13rem; }
-/* the slider and its exact value stay side by side at every width, what is wrong below them */
-[class*="st-key-ask_"] > [data-testid="stElementContainer"]:first-child { flex: 1 1 0; min-width: 0; }
-[class*="st-key-ask_"] > [data-testid="stLayoutWrapper"] { flex: 1 0 100%; }
+/* a slider and its exact value side by side at every width, everything else in a row of its own; a grid, for a block
+   around each pair would slow down every step */
+[data-testid="stSidebarUserContent"] [data-testid="stVerticalBlock"] { display: grid; align-items: end;
+  grid-template-columns: minmax(0, 1fr) 6rem; }
+[data-testid="stSidebarUserContent"] [data-testid="stVerticalBlock"] > * { grid-column: 1 / -1; min-width: 0; }
+[data-testid="stSidebarUserContent"] [data-testid="stVerticalBlock"] > SLIDER { grid-column: 1; }
+[data-testid="stSidebarUserContent"] [data-testid="stVerticalBlock"] > FIELD { grid-column: 2; }
+.st-key-menu { border-top: 1px solid rgba(128, 128, 128, 0.3); padding-top: 0.8rem; }
+/* charts side by side where there is room; what is said between them has a row of its own */
+.st-key-charts { display: grid; gap: 1rem 1.5rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); }
+.st-key-charts > * { grid-column: 1 / -1; }
+.st-key-charts > :is(.st-key-parameters_by_component, .st-key-memory_by_component, .st-key-growth_batch_size,
+  .st-key-growth_seq_len) { grid-column: auto; }
 /* closed, it is still there for the keyboard, and laid out 40 pixels wide and 13,000 high */
 [data-testid="stSidebar"][data-collapsed="true"] [data-testid="stSidebarContent"] { display: none; }
-[class*="st-key-unseen_"] { display: none; }
+:is(.st-key-unseen_controls, .st-key-unseen_language) { display: none; }
 /* Streamlit has every element fade as soon as a run starts, a layer each, though most runs are over before it shows */
 .stApp [data-stale] { opacity: 1; transition: none; }
 .qr { display: block; margin: auto; width: min(50vh, 80vw); shape-rendering: crispEdges; }
@@ -56,7 +76,8 @@ button[kind="tertiary"]:is(:hover, :active, :focus) { color: inherit !important;
   [data-testid="stMainBlockContainer"] { padding-left: 0.9rem; padding-right: 0.9rem; }
   .stMarkdown :is(td, th) { padding: 0.4rem 0.5rem; }
   .stMarkdown td:not([style*="right"]) { white-space: normal; }  /* text; numbers stay whole */
-  .st-key-headlines [data-testid="stMetricValue"] { font-size: 1.5rem; }  /* 46,7 miliar, 172 MFLOP */
+  .st-key-headlines :is([data-testid="stMetricValue"], strong) {
+    font-size: 1.5rem !important; }  /* 46,7 miliar, 172 MFLOP */
   /* a technique's cost and what it shrinks have lines of their own under its figures */
   .st-key-technique_table :is(table, thead, tbody) { display: block; }
   .st-key-technique_table tr { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1.2fr) 5.6em 5.2em;
@@ -68,13 +89,13 @@ button[kind="tertiary"]:is(:hover, :active, :focus) { color: inherit !important;
     opacity: 0.85; }
   .st-key-technique_table th:is(:nth-child(4), :last-child) { display: none; }
   .st-key-chapter_beside button { padding: 0.25rem 0.62rem; }  /* ten chapters in a row */
-  [class*="st-key-printed_"] :is(table, thead, tbody) { display: block; }
-  [class*="st-key-printed_"] tr { display: grid; grid-template-columns: minmax(0, 1fr) repeat(2, 8.4em);
+  PRINTED :is(table, thead, tbody) { display: block; }
+  PRINTED tr { display: grid; grid-template-columns: minmax(0, 1fr) repeat(2, 8.4em);
     font-size: 0.9em; border-bottom: 1px solid rgba(128, 128, 128, 0.3); }
   .st-key-printed_b tr { grid-template-columns: minmax(0, 1fr) repeat(2, 6.6em) 5.4em; }
-  [class*="st-key-printed_"] :is(td, th) { border: none; padding: 0.4rem 0.2rem; white-space: normal; }
-  [class*="st-key-printed_"] td:last-child { grid-column: 1 / -1; padding-top: 0; opacity: 0.85; }
-  [class*="st-key-printed_"] :is(td:last-child:empty, th:last-child) { display: none; }
+  PRINTED :is(td, th) { border: none; padding: 0.4rem 0.2rem; white-space: normal; }
+  PRINTED td:last-child { grid-column: 1 / -1; padding-top: 0; opacity: 0.85; }
+  PRINTED :is(td:last-child:empty, th:last-child) { display: none; }
   [data-testid="stExpandSidebarButton"] { width: auto; }
   [data-testid="stExpandSidebarButton"]::after { content: OPEN_LABEL; padding-left: 0.4rem; }
   /* open, it takes the lower half, and the chart that a knob moves stays in sight above it */
@@ -95,25 +116,24 @@ html { font-size: max(16px, min(1.5vw, 2.7vh)); }
   .stApp :is([data-testid="stSidebar"], [data-testid="stExpandSidebarButton"]) { display: none; }
 }
 @media (max-width: 767px) {
-  .st-key-stage_bar > :is(.st-key-before, .st-key-next, [class*="st-key-presented_"]) { order: 1; }
+  .st-key-stage_bar > :is(.st-key-before, .st-key-before + *, .st-key-next) { order: 1; }
 }
 .stApp [data-testid="stMainBlockContainer"] { padding: 2.9rem 1.2rem 0.3rem; max-width: none; }
 .st-key-backstage { display: none; }
 .st-key-stage { gap: 0.4rem; }
 .st-key-stage_bar { gap: 0.5rem; }
-.st-key-stage_bar > [class*="st-key-presented_"] { flex: 1 1 12rem; min-width: 0; }
+.st-key-stage_bar > .st-key-before + * { flex: 1 1 12rem; min-width: 0; }
 .st-key-stage_qr { margin-left: auto; }
-/* an icon says it; the name is for those who hear it */
+/* an icon, or a frame to press, says it; the name is for those who hear it */
 .st-key-stage_bar :is(.st-key-before, .st-key-next) button :is([data-testid="stMarkdownContainer"], kbd),
-.st-key-stage .st-key-headlines [data-testid="stPopoverButton"] [data-testid="stMarkdownContainer"] {
+.st-key-stage .st-key-headlines strong + span {
   position: absolute; clip-path: inset(50%); width: 1px; white-space: nowrap; }
 .st-key-stage .st-key-headlines { gap: 0.4rem; }
-.st-key-stage .st-key-headlines > * > [data-testid="stVerticalBlock"] { padding: 0.25rem 0.7rem; position: relative; }
-.st-key-stage .st-key-headlines [data-testid="stMetricValue"] { line-height: 1.15; }
-/* of a number's frame the number, which comes first, and in its corner the working */
+.st-key-stage .st-key-headlines > * > [data-testid="stVerticalBlock"],
+.st-key-stage .st-key-headlines > .stElementContainer button { padding: 0.25rem 0.7rem; }
+.st-key-stage .st-key-headlines :is([data-testid="stMetricValue"], strong) { line-height: 1.15; }
+/* of a frame the number, which comes first */
 .st-key-stage .st-key-headlines > * > * > [data-testid="stElementContainer"]:not(:first-child) { display: none; }
-.st-key-stage .st-key-headlines > * > * > [data-testid="stLayoutWrapper"] { position: absolute; top: 0; right: 0.4rem;
-  width: auto; }
 .st-key-stage_knobs { display: grid; gap: 0.2rem 1.2rem; align-items: end;
   grid-template-columns: repeat(auto-fit, minmax(min(9rem, 44%), 1fr)); }
 """
@@ -135,8 +155,16 @@ document.querySelector('[data-testid="stSkipToContent"]')?.replaceChildren(SKIP)
 
 def style() -> None:
     """Put the style sheet into the page, and tell the browser the page's language, once a run."""
-    label = json.dumps(w("sidebar.open"), ensure_ascii=False)
-    st.html(f"<style>{_CSS.replace('OPEN_LABEL', label)}{_STILL}</style>")
+    with_fields = [id for id, declared in INPUTS.items() if isinstance(declared, Integer) and declared.scale]
+    meant = {
+        "OPEN_LABEL": json.dumps(w("sidebar.open"), ensure_ascii=False),
+        "PRINTED": f":is({', '.join(f'.st-key-printed_{letter}' for letter in 'bcdefghi')})",
+        "NUMBER": ".st-key-headlines > .stElementContainer button",
+        "SLIDER": f":is({', '.join(f'.st-key-{id}_slider' for id in with_fields)})",
+        "FIELD": f":is({', '.join(f'.st-key-{id}' for id in with_fields)})",
+    }
+    sheet = re.sub("|".join(meant), lambda name: meant[name[0]], _CSS)
+    st.html(f"<style>{sheet}{_STILL}</style>")
     script = _LANGUAGE.replace("LANGUAGE", json.dumps(language())).replace("SKIP", json.dumps(w("app.skip")))
     with st.container(key="unseen_language"):
         st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
