@@ -4,26 +4,29 @@
 
 For each page: milliseconds of the script on the server (what it waits for the browser to draw charts included), and
 from the key press until the first and until every visible chart looks different, as median / p95; and the ratio to an
-app with one slider and one six-bar Plotly chart (for the server: to one with a slider and a text). All take turns, so
-that they share what else the machine does.
+app with one slider and one six-bar Plotly chart (for the server: to one with a slider and a text). Each page takes
+turns with the two small apps, so that they share what else the machine does; nothing else is open then.
 """
 
 from __future__ import annotations
 
 import shutil
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
+from statistics import median, quantiles
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 STEPS = int(sys.argv[1]) if len(sys.argv) > 1 else 24
+WARM_UP = 3  # steps that are not counted
+WITHOUT_CHARTS = ("/?", "/method")
 TAMED = """
 import gc
 import plotly.graph_objects as go
@@ -91,7 +94,35 @@ class Served:
 
 def spread(values: list[float]) -> str:
     """Median / 95th percentile."""
-    return f"{statistics.median(values):6.1f} /{statistics.quantiles(values, n=20)[-1]:6.1f}"
+    return f"{median(values):6.1f} /{quantiles(values, n=20)[-1]:6.1f}"
+
+
+def measured(browser: Browser, addresses: Mapping[str, tuple[Served, str]]) -> dict[str, list[list[float]]]:
+    """For each of these that take turns: milliseconds on the server, until the first chart, and until all."""
+    found: dict[str, list[list[float]]] = {name: [] for name in addresses}
+    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    pages = {name: context.new_page() for name in addresses}
+    for name, page in pages.items():
+        server, path = addresses[name]
+        page.goto(f"http://127.0.0.1:{server.port}{path}")
+        page.get_by_role("slider", name="Width").wait_for()
+        page.wait_for_timeout(2500)
+    for step in range(STEPS + WARM_UP):
+        for name, page in pages.items():
+            server, path = addresses[name]
+            page.bring_to_front()
+            page.get_by_role("slider", name="Width").focus()
+            before = len(server.runs())
+            page.evaluate(WATCH)
+            page.keyboard.press("ArrowRight")
+            charts = page.evaluate("window.watched") if path not in WITHOUT_CHARTS else []
+            while len(server.runs()) == before:
+                page.wait_for_timeout(20)
+            page.wait_for_timeout(150)
+            if step >= WARM_UP:
+                found[name].append([sum(server.runs()[before:]), *charts])
+    context.close()
+    return found
 
 
 def main() -> None:
@@ -99,52 +130,27 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp())
     (folder / "text.py").write_text(TAMED)
     (folder / "chart.py").write_text(TAMED + CHART)
-    scripts = {"one slider, one text": (folder / "text.py", "/"), "one slider, one chart": (folder / "chart.py", "/")}
-    scripts |= {path: (ROOT / "app.py", path) for path in ("/", "/training", "/scaling", "/method")}
-    served = {name: Served(script, folder, str(i)) for i, (name, (script, _)) in enumerate(scripts.items())}
-    server: dict[str, list[float]] = {name: [] for name in scripts}
-    browser_ms: dict[str, list[list[float]]] = {name: [] for name in scripts}
+    text, chart = (Served(folder / f"{name}.py", folder, name) for name in ("text", "chart"))
+    app = Served(ROOT / "app.py", folder, "app")
+    print(f"{STEPS} steps of a slider; milliseconds, median / p95; × is the ratio of medians")
+    print(f"{'':24}{'server':>15}{'× text':>8}{'first chart':>17}{'× chart':>9}{'all charts':>17}{'× chart':>9}")
     try:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(
                 executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
             )
-            pages = {}
-            for name, (_, path) in scripts.items():
-                page = pages[name] = browser.new_page(viewport={"width": 1440, "height": 1000})
-                page.goto(f"http://127.0.0.1:{served[name].port}{path}")
-                page.get_by_role("slider", name="Width").wait_for()
-                page.wait_for_timeout(2500)
-            for step in range(STEPS + 3):
-                for name, page in pages.items():
-                    page.bring_to_front()
-                    page.get_by_role("slider", name="Width").focus()
-                    before = len(served[name].runs())
-                    page.evaluate(WATCH)
-                    page.keyboard.press("ArrowRight")
-                    first, every = (
-                        page.evaluate("window.watched") if "text" not in name and name != "/method" else (0, 0)
-                    )
-                    while len(served[name].runs()) == before:
-                        page.wait_for_timeout(20)
-                    page.wait_for_timeout(150)
-                    if step >= 3:  # the first steps warm up caches
-                        server[name].append(sum(served[name].runs()[before:]))
-                        browser_ms[name].append([first or 3000, every])
+            for path in ("/", "/training", "/scaling", "/method"):
+                small = {"one slider, one text": (text, "/?"), "one slider, one chart": (chart, "/")}
+                found = measured(browser, {**small, path: (app, path)})
+                floor, base, of_page = (list(zip(*steps, strict=True)) for steps in found.values())
+                for name, columns in zip(found, (floor, base, of_page), strict=True):
+                    line = f"{name:24}{spread(list(columns[0])):>15}{median(columns[0]) / median(floor[0]):8.1f}"
+                    for column in columns[1:]:
+                        line += f"{spread(list(column)):>17}{median(column) / median(base[1]):9.2f}"
+                    print(line)
     finally:
-        for each in served.values():
+        for each in (text, chart, app):
             each.process.terminate()
-
-    floor = statistics.median(server["one slider, one text"])
-    base = statistics.median(first for first, _ in browser_ms["one slider, one chart"])
-    print(f"{STEPS} steps of a slider; milliseconds, median / p95; × is the ratio of medians")
-    print(f"{'':24}{'server':>15}{'× text':>8}{'first chart':>17}{'× chart':>9}{'all charts':>17}{'× chart':>9}")
-    for name in scripts:
-        line = f"{name:24}{spread(server[name]):>15}{statistics.median(server[name]) / floor:8.1f}"
-        if any(every for _, every in browser_ms[name]):
-            for column in zip(*browser_ms[name], strict=True):
-                line += f"{spread(list(column)):>17}{statistics.median(column) / base:9.2f}"
-        print(line)
 
 
 if __name__ == "__main__":
