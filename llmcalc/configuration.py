@@ -26,8 +26,7 @@ from llmcalc.inputs import DEFAULTS, INPUTS, Integer
 from llmcalc.quantity import Quantity
 from llmcalc.step.overhead import Overhead
 from llmcalc.step.run import TrainingRun
-from llmcalc.step.simulation import is_simulated
-from llmcalc.step.step import Step, peak_sweep, training_step
+from llmcalc.step.step import Step, is_simulated, peak_sweep, training_step
 from llmcalc.techniques.distillation import Distillation
 from llmcalc.techniques.mix import Mix, Setup
 from llmcalc.techniques.time import Hardware
@@ -125,17 +124,23 @@ class Configuration:
         return TrainingRun(**known | changes)
 
     @cached_property
+    def _stepped(self) -> tuple[Model, Step]:
+        """The model whose layers run, and its step: this one, or where its code has not been read a plain decoder of
+        its sizes."""
+        step = training_step(self.model, self.run, counted=self.model)
+        if is_simulated(step):
+            return self.model, step
+        plain = self.dimensions.model()
+        return plain, training_step(plain, self.run, counted=self.model)
+
+    @property
     def step(self) -> Step:
         """A training step as PyTorch allocates it; layers whose code has not been read run as plain ones."""
-        return self._step(self.run)
+        return self._stepped[1]
 
-    def _step(self, run: TrainingRun) -> Step:
-        return training_step(self._run_as, run, counted=self.model)
-
-    @cached_property
+    @property
     def _run_as(self) -> Model:
-        """The model whose layers run: this one, or a plain decoder of its sizes where its code has not been read."""
-        return self.model if is_simulated(self.model) else self.dimensions.model()
+        return self._stepped[0]
 
     @cached_property
     def article(self) -> ArticleStep:
@@ -183,6 +188,8 @@ class Configuration:
         """The layout as asked, without what cannot be, and what that is."""
         asked = {f.name: self.values[f.name] for f in fields(Layout)}
         problems: list[InputError] = []
+        if Layout(**asked) == Layout():
+            return Layout(), ()
         while True:
             layout = Layout(**asked)
             try:
@@ -317,22 +324,15 @@ class Configuration:
             return self.dimensions.n_positions
         return None
 
-    @cached_property
+    @property
     def problems(self) -> tuple[InputError, ...]:
         """All that is contradictory or beyond any machine, each naming the input to change."""
+        return self.contradictions + self.beyond_any_machine
+
+    @cached_property
+    def contradictions(self) -> tuple[InputError, ...]:
+        """What cannot be together. Found without a step."""
         found = [*(_within_range(problem) for problem in self._counted[2]), *self._laid_out[1]]
-        peak, device = self.training.peak.value, self.accelerator
-        if peak > LARGEST_CLUSTER_DEVICES * max(a.memory for a in ACCELERATORS.values()):
-            found.append(
-                InputError(
-                    "batch_size",
-                    f"a step needs {human(peak, 'bytes')}, more than any cluster has",
-                    code="beyond_any_machine",
-                    peak=peak,
-                    devices=peak / device.memory,
-                    device=device.id,
-                )
-            )
         limit = self.longest_position
         if limit is not None and self.values["seq_len"] > limit:
             found.append(
@@ -346,6 +346,23 @@ class Configuration:
                 )
             )
         return tuple(found)
+
+    @cached_property
+    def beyond_any_machine(self) -> tuple[InputError, ...]:
+        """That a step needs more than any cluster has, which names ``batch_size``; nothing where it does not."""
+        peak, device = self.training.peak.value, self.accelerator
+        if peak <= LARGEST_CLUSTER_DEVICES * max(a.memory for a in ACCELERATORS.values()):
+            return ()
+        return (
+            InputError(
+                "batch_size",
+                f"a step needs {human(peak, 'bytes')}, more than any cluster has",
+                code="beyond_any_machine",
+                peak=peak,
+                devices=peak / device.memory,
+                device=device.id,
+            ),
+        )
 
 
 def _within_range(problem: InputError) -> InputError:

@@ -123,7 +123,7 @@ def memory_of(plan: Mapping[str, Any]) -> None:
     quantities = [(w("cluster.peak"), rank.peak), (w("components.weights"), rank.weights)]
     quantities += [(w("components.optimizer_state"), rank.optimizer_state)]
     quantities += [(w("components.communication"), rank.communication), (w("cluster.sends"), rank.traffic)]
-    headlines(quantities)
+    headlines(lambda: quantities)
     names = {component: w(f"components.{component}") for component in COLOURS}
     parts = by_component(rank.peak.parts)
     title = w("cluster.peak_chart")

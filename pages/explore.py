@@ -40,7 +40,8 @@ def parameters_chart() -> dict[str, Any]:
 
 def memory_chart() -> dict[str, Any]:
     """What fills the memory at the moments of a training step, and in inference."""
-    rows = {w(f"phases.{m}"): by_component(q.parts) for m, q in training.moments.items() if m in MOMENTS_SHOWN}
+    moments = training.moments
+    rows = {w(f"phases.{m}"): by_component(moments[m].parts) for m in moments if m in MOMENTS_SHOWN}
     rows[w("phases.inference")] = by_component(inference.parts)
     totals = ", ".join(f"{row} {human(sum(parts.values()), 'bytes')}" for row, parts in rows.items())
     title = w("explore.memory_chart", batch=exact(values["batch_size"]), length=exact(values["seq_len"]))
@@ -114,24 +115,21 @@ def in_every_format() -> None:
 
 
 st.header(w("explore.header", name=title_of(config)), anchor=False)
-numbers, charts = st.container(), st.container(key="charts")
-with charts:
+headlines(
+    lambda: [
+        (w("explore.parameters"), parameters),
+        (w("explore.weights", format=values["weight_format"]), inference.inputs["weights"]),
+        (w("explore.training_peak"), training.peak),
+        (w("explore.inference"), inference),
+    ]
+)
+with st.container(key="charts"):
     chart(**parameters_chart())
-training, inference = config.training, config.inference
-with charts:
+    training, inference = config.training, config.inference
     chart(**memory_chart())
     whether_it_fits()
     for growth in growth_charts():
         chart(**growth)
-with numbers:
-    headlines(
-        [
-            (w("explore.parameters"), parameters),
-            (w("explore.weights", format=values["weight_format"]), inference.inputs["weights"]),
-            (w("explore.training_peak"), training.peak),
-            (w("explore.inference"), inference),
-        ]
-    )
 one_of(
     {
         "explore.article_difference": beside_the_article,

@@ -23,7 +23,7 @@ components = sorted(by_component(lines).items(), key=lambda item: -item[1].total
 
 st.header(w("parameters.header", name=model_name), anchor=False)
 headlines(
-    [
+    lambda: [
         (w("parameters.total"), parameters),
         *([(w("parameters.active"), active)] if is_sparse else []),
         (w("parameters.embedding"), model.embedding_parameters()),

@@ -34,7 +34,7 @@ lower = parameters_for_lower_loss(improvement=improvement, alpha=alpha)
 percent = marked(f"{improvement:g}")
 
 headlines(
-    [
+    lambda: [
         (w("scaling.parameters"), parameters),
         (w("scaling.loss"), loss),
         (w("scaling.metric_better", percent=percent), metric),

@@ -162,24 +162,9 @@ def _compared(label: str, theirs: float, ours: float) -> str:
 
 
 st.header(w("training.header"), anchor=False)
-st.markdown(
-    w(
-        "training.sentence",
-        batch=exact(config.values["batch_size"]),
-        length=exact(config.values["seq_len"]),
-        steady=human(training.steady_state.value, "bytes"),
-        peak=human(training.peak.value, "bytes"),
-        phase=w(f"phases.{training.peak_phase}"),
-        account=w(f"counted.{config.values['account']}"),
-    )
-)
-if config.is_estimate:
-    st.caption(w("training.estimate"))
-elif isinstance(training, Step) and (checks := of_family(config.family)):
-    how_far_off = {what: error_share(errors(checks, "llmcalc", what).largest) for what in ("saved", "peak")}
-    st.caption(w("training.checked", count=exact(len(checks)), family=f"`{config.family}`", **how_far_off))
+said = st.container()
 headlines(
-    [
+    lambda: [
         (w("training.steady_state"), training.steady_state),
         (w("training.saved_activations"), training.saved_activations),
         (w("training.peak"), training.peak),
@@ -187,6 +172,23 @@ headlines(
     ]
 )
 through_the_step()
+with said:
+    st.markdown(
+        w(
+            "training.sentence",
+            batch=exact(config.values["batch_size"]),
+            length=exact(config.values["seq_len"]),
+            steady=human(training.steady_state.value, "bytes"),
+            peak=human(training.peak.value, "bytes"),
+            phase=w(f"phases.{training.peak_phase}"),
+            account=w(f"counted.{config.values['account']}"),
+        )
+    )
+    if config.is_estimate:
+        st.caption(w("training.estimate"))
+    elif isinstance(training, Step) and (checks := of_family(config.family)):
+        how_far_off = {what: error_share(errors(checks, "llmcalc", what).largest) for what in ("saved", "peak")}
+        st.caption(w("training.checked", count=exact(len(checks)), family=f"`{config.family}`", **how_far_off))
 
 
 def below_the_chart() -> None:

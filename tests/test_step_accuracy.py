@@ -12,7 +12,8 @@ import llmcalc
 from llmcalc.accuracy import METHODS, all_compared, errors
 from llmcalc.catalog.measured_steps import measured_steps
 from llmcalc.step.run import LOSSES, RECOMPUTATIONS, TrainingRun
-from llmcalc.step.simulation import is_simulated, trace
+from llmcalc.step.simulation import trace
+from llmcalc.step.step import is_simulated, training_step
 from llmcalc.step.timeline import timeline
 
 ROWS = measured_steps()
@@ -66,7 +67,7 @@ def test_no_other_rule_comes_near(figure):
 @every_row
 def test_the_measured_model_is_the_one_that_is_counted(row):
     model = row.built()
-    assert is_simulated(model)
+    assert is_simulated(training_step(model, TrainingRun()))
     # nanoGPT without biases has none in its norms either: 25 × 768, which the plain decoder cannot say
     norm_biases = (2 * row.config["n_layers"] + 1) * row.config["d_model"] if row.model == "nanogpt" else 0
     assert model.parameters().value == row.parameters + norm_biases

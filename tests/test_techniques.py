@@ -380,7 +380,7 @@ def test_a_teacher_and_its_student_need_more_than_the_student_and_the_teachers_w
 def test_both_logits_stand_side_by_side_at_the_loss():
     # 8 x 1,024 tokens, 50,257 entries: the teacher's logits in 16 bits, two distributions in 32
     both = configured(student="DistilGPT2 82M").distillation
-    added = both.moments["loss_backward"].value - both.student.moment("loss_backward").value
+    added = both.moments["loss_backward"].value - both.student.moments["loss_backward"].value
     assert added == pytest.approx(2 * 124_439_808 + 8 * 1024 * 50_257 * (2 + 2 * 4))
 
 

@@ -48,15 +48,6 @@ def trace(model: Model, run: TrainingRun, layers: Sequence[Block]) -> Trace:
     return Trace(events, [(weight.storage.born.layer, weight) for weight in s.weights])
 
 
-def is_simulated(model: Model) -> bool:
-    """Whether the code of this model's family has been read, and all its parts are known to run."""
-    try:
-        trace(model, TrainingRun(batch_size=1, seq_len=1), [block for block, _ in model.blocks])
-    except InputError:
-        return False
-    return True
-
-
 def _forward(decoder: Decoder, ids: Tensor) -> tuple[Tensor, Tensor | None]:
     s = decoder.s
     hidden = decoder.hidden(ids)

@@ -8,9 +8,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -180,7 +180,7 @@ class Step:
             for size in self.peak_by_moment.values():
                 value = larger(value, size)
             return Quantity("peak", value, "bytes", r"M_\text{peak}", meaning="The largest of the step's moments.")
-        return self.moment(self.peak_phase).named("peak", r"M_\text{peak}")
+        return self.moments[self.peak_phase].named("peak", r"M_\text{peak}")
 
     @cached_property
     def peak_phase(self) -> str:
@@ -189,14 +189,11 @@ class Step:
         return max(self.peak_by_moment, key=lambda moment: self.peak_by_moment[moment])
 
     @cached_property
-    def moments(self) -> dict[str, Quantity]:
-        """The memory between steps and at the highest point of each moment, each a sum of what is alive then."""
-        return {"between_steps": self.steady_state} | {name: self.moment(name) for name in self.peak_by_moment}
-
-    def moment(self, name: str) -> Quantity:
-        """The highest point of one of the `MOMENTS`, as a sum of what is alive then. Raises InputError for a sweep."""
+    def moments(self) -> Mapping[str, Quantity]:
+        """The memory between steps and at the highest point of each moment, each a sum of what is alive then, which is
+        worked out when it is asked for. Raises InputError for a sweep."""
         self._one_run()
-        return self._at(name, self._timeline.moment_of_most(*MOMENTS[name]))
+        return _Moments(self)
 
     @cached_property
     def _kept(self) -> Mapping[Kind, int]:
@@ -319,6 +316,25 @@ class Step:
             raise InputError("batch_size", "a sweep has peaks but no composition: ask one run at a time")
 
 
+class _Moments(Mapping[str, Quantity]):
+    """`Step.moments`."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._found = {"between_steps": step.steady_state}
+
+    def __getitem__(self, name: str) -> Quantity:
+        if name not in self._found:
+            self._found[name] = self._step._at(name, self._step._timeline.moment_of_most(*MOMENTS[name]))
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("between_steps", *self._step.peak_by_moment))
+
+    def __len__(self) -> int:
+        return 1 + len(self._step.peak_by_moment)
+
+
 def training_step(model: Model, run: TrainingRun, *, counted: Model | None = None) -> Step:
     """Simulate one optimizer step of ``model``: every allocation and every free of forward, backward and optimizer.
 
@@ -328,6 +344,14 @@ def training_step(model: Model, run: TrainingRun, *, counted: Model | None = Non
     Raises InputError for a model whose family's code has not been read.
     """
     return Step(model, run, counted or model)
+
+
+def is_simulated(step: Step) -> bool:
+    """Whether the code of the model's family has been read, and all its parts are known to run."""
+    try:
+        return bool(step.peak_by_moment)
+    except InputError:
+        return False
 
 
 def peak_sweep(model: Model, run: TrainingRun, *, counted: Model | None = None) -> Size:
@@ -342,8 +366,10 @@ def peak_sweep(model: Model, run: TrainingRun, *, counted: Model | None = None) 
     peaks = np.empty(batch.shape)
     for group in np.unique(side):
         here = side == group
-        part = replace(run, batch_size=batch[here], seq_len=length[here])
-        peaks[here] = training_step(model, part, counted=counted).peak.value
+        cells = batch[here], length[here]
+        sizes = [size.item() for size in cells] if here.sum() == 1 else cells  # a number is swept faster alone
+        part = replace(run, batch_size=sizes[0], seq_len=sizes[1])
+        peaks[here] = reduce(larger, training_step(model, part, counted=counted).peak_by_moment.values())
     return peaks
 
 

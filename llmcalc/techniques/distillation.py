@@ -105,7 +105,7 @@ class Distillation:
             added = [self.teacher_weights]
             added += [self._logits] if name in _WITH_LOGITS else []
             added += [self._soft_targets] if name in _AT_THE_LOSS else []
-            at = self.student.moment(name)
+            at = self.student.moments[name]
             found[name] = total(at.id, at.symbol, *at.parts, *added)
         return found
 

@@ -41,7 +41,7 @@ def face_of(input_id: str, now: State) -> Face:
         now.defaults[input_id],
         input_id in now.start.fixed,
         _derived(input_id, now.configuration),
-        now.problems.get(input_id, ()),
+        now.problems(input_id),
     )
 
 

@@ -64,7 +64,7 @@ def _out_of_sight(page: str) -> None:
 
     def face(now: State) -> list[InputError]:
         in_sight = [*MAIN, *_ids(_chosen(page))]
-        return [problem for id, problems in now.problems.items() if id not in in_sight for problem in problems]
+        return [problem for id, problems in now.contradictions.items() if id not in in_sight for problem in problems]
 
     section("out_of_sight", face, lambda problems: problems_beside(problems, "unseen_"))
 

@@ -37,7 +37,7 @@ def mix_section(config: Configuration) -> None:
     quantities = [(w("techniques.plain"), mix.plain.peak), (w("techniques.mixed"), mix.result.peak)]
     if mix.time and mix.plain.time and mix.result.time:
         quantities += [(w("techniques.plain_time"), mix.plain.time), (w("techniques.mixed_time"), mix.result.time)]
-    headlines(quantities)
+    headlines(lambda: quantities)
     _knobs(mix)
     _charts(config, mix)
     if mix.bars:

@@ -17,7 +17,7 @@ def pinned_models() -> list[Pinned]:
 
 def pin_problems() -> tuple[InputError, ...]:
     """Why the text cannot be read, if so."""
-    return state().problems.get("compare", ())
+    return state().problems("compare")
 
 
 def refusal() -> InputError | None:

@@ -40,7 +40,7 @@ def quantization_section(config: Configuration) -> None:
     quantities = [(w("techniques.weights_in", format="bf16"), plain)]
     if name != "bf16":
         quantities.append((w("techniques.weights_in", format=name), memory.inputs["weights"]))
-    headlines([*quantities, (w("explore.inference"), memory)])
+    headlines(lambda: [*quantities, (w("explore.inference"), memory)])
     _format_chart(config)
     _unquantised(model, name)
     with st.expander(w("techniques.all_formats"), key="all_formats", on_change="rerun") as opened:
@@ -112,7 +112,7 @@ def cache_section(config: Configuration) -> None:
     twin("cache_format")
     name = values["cache_format"]
     per_token, whole = cache_per_token(model, cache_format=name), config.inference.inputs["kv_cache"]
-    headlines([(w("techniques.cache_token"), per_token), (w("techniques.cache_full"), whole)])
+    headlines(lambda: [(w("techniques.cache_token"), per_token), (w("techniques.cache_full"), whole)])
     full = {id: _full(kind, config, name) for id, kind in kinds.items()}
     labels = {id: w(f"techniques.kind_{id}") for id in kinds}
     title = w(

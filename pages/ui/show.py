@@ -80,22 +80,25 @@ def headline_row() -> Iterator[Any]:
         yield row
 
 
-def headlines(quantities: Iterable[tuple[str, Quantity]], key: str = "") -> None:
+def headlines(quantities: Callable[[], Iterable[tuple[str, Quantity]]], key: str = "") -> None:
     """Headline numbers side by side, wrapping where there is no room; (label, quantity) each.
 
-    Each is a button that opens its working. ``key`` is unique in the page.
+    They are worked out after the charts. Each is a button that opens its working. ``key`` is unique in the page.
     """
-    numbers = {f"number_{key}{place}": number for place, number in enumerate(quantities)}
+
+    def numbers() -> dict[str, tuple[str, Quantity]]:
+        return {f"number_{key}{place}": number for place, number in enumerate(quantities())}
 
     def draw() -> None:
-        for key, (label, quantity) in numbers.items():
+        for id, (label, quantity) in numbers().items():
             said = f"{label} **{human(quantity.value, quantity.unit)}** :small[{w('working.open')}]"
-            st.button(said, key=key, width="stretch", on_click=st.session_state.update, args=({_OPENED: key},))
+            st.button(said, key=id, width="stretch", on_click=st.session_state.update, args=({_OPENED: id},))
 
     with headline_row() as row:
         after_charts(row, draw)
-    if st.session_state.get(_OPENED) in numbers:
-        label, quantity = numbers[st.session_state.pop(_OPENED)]
+    if _OPENED in st.session_state and (number := numbers().get(st.session_state[_OPENED])):
+        del st.session_state[_OPENED]
+        label, quantity = number
         st.dialog(label, width="medium")(working)(quantity, depth=3)
 
 

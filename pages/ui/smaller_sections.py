@@ -56,7 +56,7 @@ def _zeros(config: Configuration) -> None:
     found = pruned_weights(config.model, name, structure, pruned)
     before = stored_weights(config.model, name)
     told = {id: f"{w(f'techniques.storage_{id}')}: {_change(q.value, before.value)}" for id, q in found.items()}
-    headlines([(told[id], q) for id, q in found.items()])
+    headlines(lambda: [(told[id], q) for id, q in found.items()])
     even = list(_break_even(config).values()) if structure == "unstructured" else []
     if even:
         percents = {id: marked(f"{q.value:.3g}") for id, q in _break_even(config).items()}
@@ -92,7 +92,7 @@ def _structured(config: Configuration) -> None:
         for when, model in models.items()
     }
     after = counted["after"]
-    headlines([(w(f"techniques.left_{id}"), q) for id, q in after.items() if q])
+    headlines(lambda: [(w(f"techniques.left_{id}"), q) for id, q in after.items() if q])
     rows = [
         (w(f"techniques.left_{id}"), human(q.value, q.unit), human(now.value, q.unit),
          change(now.value - q.value, q.unit))
@@ -130,7 +130,7 @@ def distillation_section(config: Configuration) -> None:
     quantities = [(w("techniques.student_alone"), alone), (w("techniques.with_teacher"), distillation.peak)]
     if distillation.work:
         quantities.append((w("techniques.work"), distillation.work))
-    headlines(quantities)
+    headlines(lambda: quantities)
     rows = {w("techniques.student_alone"): by_component(alone.parts)}
     rows[w("techniques.with_teacher")] = by_component(distillation.peak.parts)
     rows[w("techniques.teacher_pass")] = by_component(distillation.teacher_pass.parts)

@@ -33,10 +33,15 @@ class State:
         """The model and the run. Worked out once for all who look at the same."""
         return _configuration(tuple(self.values.items()))
 
+    def problems(self, input_id: str) -> tuple[InputError, ...]:
+        """What is wrong with an input; for ``batch_size`` this takes a step, to see whether any machine has so much."""
+        found = self.contradictions.get(input_id, ())
+        return found + self.configuration.beyond_any_machine if input_id == "batch_size" else found
+
     @functools.cached_property
-    def problems(self) -> Mapping[str, tuple[InputError, ...]]:
-        """What is wrong, by the input to change."""
-        found = list(self.configuration.problems)
+    def contradictions(self) -> Mapping[str, tuple[InputError, ...]]:
+        """What cannot be together, by the input to change."""
+        found = list(self.configuration.contradictions)
         try:
             read_pinned(self.values["compare"])
         except InputError as error:

@@ -74,13 +74,14 @@ def _positions(profile: pd.DataFrame) -> list[float]:
 
 def _areas(profile: pd.DataFrame) -> dict[str, list[float]]:
     """Bytes of each category at every point, in the order of the palette."""
-    sums: dict[str, pd.Series] = {}
+    sums: dict[str, Any] = {}
     for column in profile.columns:
         if column.startswith("live_"):
             category = component_of(column.removeprefix("live_"))
-            sums[category] = sums.get(category, 0) + profile[column]
-    held = {category: alive.clip(lower=0) for category, alive in sums.items()}
-    small = [category for category, alive in held.items() if alive.max() < _LEAST_DRAWN * profile["live"].max()]
+            sums[category] = sums.get(category, 0) + profile[column].to_numpy()
+    held = {category: np.maximum(alive, 0) for category, alive in sums.items()}
+    least = _LEAST_DRAWN * profile["live"].max()
+    small = [category for category, alive in held.items() if alive.max() < least]
     if len(small) > 1:
         held["rest"] = sum(held.pop(category) for category in small)
     return {c: held[c].tolist() for c in COLOURS if c in held and held[c].max() > 0}
