@@ -331,7 +331,7 @@ class Configuration:
 
     @cached_property
     def contradictions(self) -> tuple[InputError, ...]:
-        """What cannot be together. Found without a step."""
+        """What cannot be together. Found without a step on one device."""
         found = [*(_within_range(problem) for problem in self._counted[2]), *self._laid_out[1]]
         limit = self.longest_position
         if limit is not None and self.values["seq_len"] > limit:

@@ -80,14 +80,14 @@ def headline_row() -> Iterator[Any]:
         yield row
 
 
-def headlines(quantities: Callable[[], Iterable[tuple[str, Quantity]]], key: str = "") -> None:
+def headlines(quantities: Callable[[], Iterable[tuple[str, Quantity]]]) -> None:
     """Headline numbers side by side, wrapping where there is no room; (label, quantity) each.
 
-    They are worked out after the charts. Each is a button that opens its working. ``key`` is unique in the page.
+    They are worked out after the charts. Each is a button that opens its working. Once a page.
     """
 
     def numbers() -> dict[str, tuple[str, Quantity]]:
-        return {f"number_{key}{place}": number for place, number in enumerate(quantities())}
+        return {f"number_{place}": number for place, number in enumerate(quantities())}
 
     def draw() -> None:
         for id, (label, quantity) in numbers().items():
