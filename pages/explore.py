@@ -118,9 +118,9 @@ st.header(w("explore.header", name=title_of(config)), anchor=False)
 headlines(
     lambda: [
         (w("explore.parameters"), parameters),
-        (w("explore.weights", format=values["weight_format"]), inference.inputs["weights"]),
-        (w("explore.training_peak"), training.peak),
-        (w("explore.inference"), inference),
+        (w("explore.weights", format=values["weight_format"]), config.inference.inputs["weights"]),
+        (w("explore.training_peak"), config.training.peak),
+        (w("explore.inference"), config.inference),
     ]
 )
 with st.container(key="charts"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, reduce
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -366,10 +366,8 @@ def peak_sweep(model: Model, run: TrainingRun, *, counted: Model | None = None) 
     peaks = np.empty(batch.shape)
     for group in np.unique(side):
         here = side == group
-        cells = batch[here], length[here]
-        sizes = [size.item() for size in cells] if here.sum() == 1 else cells  # a number is swept faster alone
-        part = replace(run, batch_size=sizes[0], seq_len=sizes[1])
-        peaks[here] = reduce(larger, training_step(model, part, counted=counted).peak_by_moment.values())
+        part = replace(run, batch_size=batch[here], seq_len=length[here])
+        peaks[here] = training_step(model, part, counted=counted).peak.value
     return peaks
 
 
