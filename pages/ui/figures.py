@@ -177,7 +177,6 @@ def _axis_end(largest: float, capacity: float) -> float:
 def _mark_capacity(figure: Figure, device: tuple[str, float], factor: float, largest: float) -> None:
     name, memory = device
     layout_ = figure["layout"]
-    layout_["margin"] = _MARGIN | {"t": 58}  # for the name between title and bars
     if _axis_end(largest, memory) < memory:
         layout_["annotations"] = [{
             "text": f"{name}: {human(memory, 'bytes')} →", "xref": "paper", "yref": "paper", "x": 1, "y": 1.02,
