@@ -223,3 +223,23 @@ def test_on_a_phone_the_knobs_open_below_the_chart_that_they_move(browser, addre
     slider.press("ArrowRight")
     phone.wait_for_function("document.querySelector('.js-plotly-plot').data[0].x[0] !== " + str(before[0]))
     context.close()
+
+
+def test_stacked_bars_reach_their_sums_and_are_shorter_by_what_is_hidden(page, address):
+    page.goto(address)
+    chart = page.locator(".st-key-memory_by_component")
+    expect(chart.locator(".js-plotly-plot .point path").first).to_be_visible()
+    lengths = """chart => { const node = chart.querySelector(".js-plotly-plot"), sums = {};
+      const bars = node.data.filter((trace) => trace.type === "bar"), ends = node.data.find((trace) => trace.text);
+      for (const { x, y } of bars) y.forEach((row, i) => (sums[row] = (sums[row] ?? 0) + x[i]));
+      return ends.y.map((row, i) => [sums[row], ends.x[i]]); }"""
+    before = chart.evaluate(lengths)
+    assert len(before) == 5
+    for bar, end in before:
+        assert bar == pytest.approx(end, rel=1e-9)
+    chart.get_by_role("button", name="Logits and loss").click()
+    expect(chart.get_by_role("button", name="Logits and loss")).to_have_attribute("aria-pressed", "false")
+    page.wait_for_timeout(300)
+    left = [bar / was for (bar, _), (was, _) in zip(chart.evaluate(lengths), before, strict=True)]
+    assert left[3] < 0.6, "at the loss more than a third is logits"
+    assert left[:3] + left[4:] == pytest.approx([1] * 4, rel=1e-3), "and nothing elsewhere"

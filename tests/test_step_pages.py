@@ -117,3 +117,12 @@ def test_the_training_page_says_how_far_off_the_measured_steps_of_the_same_code_
     assert len(said) == bool(rows)
     for text in said:
         assert f"{len(rows)} steps of `{family}`" in text
+
+
+@pytest.mark.parametrize("link", [{}, {"batch_size": "64"}, {"model": "Mixtral 8x7B", "batch_size": "1"}])
+def test_the_areas_of_a_step_add_up_to_all_that_is_alive(link):
+    (figure,) = [figure for figure in charts(opened("training", link)) if "stackgroup" in figure["data"][0]]
+    areas = [trace["y"] for trace in figure["data"] if "stackgroup" in trace]
+    (live,) = [trace["y"] for trace in figure["data"] if trace["mode"] == "lines" and "stackgroup" not in trace]
+    for *parts, whole in zip(*areas, live, strict=True):
+        assert sum(parts) == pytest.approx(whole, abs=5e-5 * (len(parts) + 1))  # each is rounded
