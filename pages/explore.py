@@ -11,7 +11,7 @@ from llmcalc.catalog.formats import STORED_FORMATS
 from llmcalc.inputs import INPUTS
 from llmcalc.techniques.quantization import stored, stored_weights
 from pages.ui.chart import chart
-from pages.ui.figures import memory_bars, memory_curves, share_bars
+from pages.ui.figures import Panel, memory_bars, memory_curves, share_bars
 from pages.ui.numbers import exact, human, marked, signed
 from pages.ui.palette import COLOURS, by_component
 from pages.ui.shell import inside_app
@@ -66,27 +66,26 @@ def whether_it_fits() -> None:
         st.caption(w("training.estimate"))
 
 
-def growth_charts() -> list[dict[str, Any]]:
+def growth_chart() -> dict[str, Any]:
     """Memory against batch and against length, the other held: training peak and inference."""
     held = {knob: values[knob] for knob in ("batch_size", "seq_len")}
     batches, lengths = (np.array(sorted({*INPUTS[knob].scale, now}), dtype=float) for knob, now in held.items())
     batch = np.concatenate([batches, np.full(len(lengths), held["batch_size"])])
     length = np.concatenate([np.full(len(batches), held["seq_len"]), lengths])
     memory = [config.training_peak_of(batch, length), config.inference_of(batch, length).value]  # one sweep for both
-    by_batch, by_length = zip(*(np.split(np.broadcast_to(m, batch.shape), [len(batches)]) for m in memory), strict=True)
-    return [growth_chart("batch_size", batches, *by_batch), growth_chart("seq_len", lengths, *by_length)]
-
-
-def growth_chart(knob: str, stops: np.ndarray, peak: np.ndarray, serving: np.ndarray) -> dict[str, Any]:
-    """Memory against one knob."""
-    curves = {
-        "training": (w("explore.training_peak"), peak.tolist(), COLOURS["weights"]),
-        "inference": (w("phases.inference"), serving.tolist(), COLOURS["kv_cache"]),
-    }
-    grown, axes = w(f"explore.growth_{knob}"), (w(f"axes.{knob}"), w("axes.memory"))
-    figure = memory_curves(grown, stops.tolist(), curves, values[knob], device, *axes)
-    alt = w("explore.growth_alt", title=grown, low=human(peak[0], "bytes"), high=human(peak[-1], "bytes"))
-    return {"figure": figure, "key": f"growth_{knob}", "alt": alt, "height": 360}
+    peaks, serving = (np.split(np.broadcast_to(m, batch.shape), [len(batches)]) for m in memory)
+    panels, ranges = [], []
+    for knob, stops, peak, served in zip(held, (batches, lengths), peaks, serving, strict=True):
+        curves = [
+            (w("explore.training_peak"), peak.tolist(), COLOURS["weights"]),
+            (w("phases.inference"), served.tolist(), COLOURS["kv_cache"]),
+        ]
+        panels.append(Panel(stops.tolist(), curves, held[knob], w(f"axes.{knob}")))
+        ends = {"low": human(peak[0], "bytes"), "high": human(peak[-1], "bytes")}
+        ranges.append(w("explore.growth_alt", axis=w(f"axes.{knob}"), **ends))
+    title = w("explore.growth")
+    figure = memory_curves(title, panels, device, w("axes.memory"))
+    return {"figure": figure, "key": "memory_growth", "alt": f"{title}. {'; '.join(ranges)}", "height": 360}
 
 
 def beside_the_article() -> None:
@@ -128,8 +127,7 @@ with st.container(key="charts"):
     training, inference = config.training, config.inference
     chart(**memory_chart())
     whether_it_fits()
-    for growth in growth_charts():
-        chart(**growth)
+    chart(**growth_chart())
 one_of(
     {
         "explore.article_difference": beside_the_article,

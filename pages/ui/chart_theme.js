@@ -51,14 +51,15 @@ function onPaper({ colorway, font }) {
 function template({ colours, colorway, font, hover, axis }, scale) {
   const clear = "rgba(0,0,0,0)";
   const lines = {
-    automargin: true,
     fixedrange: COARSE,
     gridcolor: colours.grid,
     linecolor: colours.grid,
     tickcolor: colours.grid,
     zerolinecolor: axis,
     tickfont: { color: colours.muted },
-    title: { standoff: 10, font: { color: colours.muted, size: 13 * scale } },
+    // Where labels may overhang is known, so Plotly need not measure each of them, and whenever it moves, once more.
+    ticklabeloverflow: "allow",
+    title: { font: { color: colours.muted, size: 13 * scale } },
     spikecolor: axis,
     spikedash: "solid",
     spikethickness: 1,
@@ -71,9 +72,9 @@ function template({ colours, colorway, font, hover, axis }, scale) {
       plot_bgcolor: clear,
       font: { family: font, size: 13 * scale, color: colours.text },
       title: { x: 0, xanchor: "left", font: { size: 15 * scale } },
-      margin: { l: 8, r: 12, t: 16, b: 8 },
-      xaxis: lines,
-      yaxis: lines,
+      margin: { l: 8, r: 20, t: 16, b: 44 },
+      xaxis: { ...lines, tickangle: 0 },
+      yaxis: { ...lines, automargin: true, title: { ...lines.title, standoff: 10 } },
       // Only in a saved picture, below everything; on the screen the legend is of buttons.
       legend: { orientation: "h", traceorder: "normal", x: 0, xanchor: "left", yref: "container", y: 0.01,
         yanchor: "bottom", bgcolor: clear },

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from llmcalc.units import EiB, GiB, KiB, MiB, PiB, TiB
 from pages.ui.numbers import human, marked, percent
@@ -16,7 +16,8 @@ from pages.ui.palette import COLOURS, MARK, MUTED, TEXT, ink_on
 from pages.ui.words import locale, w
 
 Figure = dict[str, Any]
-_MARGIN = {"l": 8, "r": 16, "t": 48, "b": 8}
+PANEL_GAP = 0.06  # between panels, of the whole width
+_MARGIN = {"l": 8, "r": 20, "t": 48, "b": 44}
 
 
 def layout(title: str, **more: Any) -> dict[str, Any]:
@@ -49,20 +50,27 @@ def share_bars(title: str, values: Mapping[str, float], names: Mapping[str, str]
     """One horizontal bar a component, the largest on top, each with its value and share of the whole."""
     whole = sum(values.values()) or 1
     order = sorted(values, key=lambda component: values[component])
+    largest = values[order[-1]]
     text = [f"{human(values[c], unit)} · {percent(values[c] / whole)}" for c in order]
+    inside = [values[c] > 0.6 * largest for c in order]
+    bars = {"y": [names[c] for c in order], "x": [values[c] for c in order]}
     return {
-        "data": [{
-            "type": "bar", "orientation": "h",
-            "y": [names[c] for c in order], "x": [values[c] for c in order],
-            "marker": {"color": [COLOURS[c] for c in order]},
-            "text": text, "cliponaxis": False, "insidetextanchor": "end",
-            "insidetextfont": {"color": [ink_on(COLOURS[c]) for c in order]},
-            "textposition": ["inside" if values[c] > 0.6 * values[order[-1]] else "outside" for c in order],
-            "customdata": text, "hovertemplate": "%{y}<br>%{customdata}<extra></extra>",
-        }],
+        "data": [
+            {
+                "type": "bar", "orientation": "h", **bars, "marker": {"color": [COLOURS[c] for c in order]},
+                "customdata": text, "hovertemplate": "%{y}<br>%{customdata}<extra></extra>",
+            },
+            {
+                "type": "scatter", "mode": "text", **bars, "cliponaxis": False, "hoverinfo": "skip",
+                "text": [f"{label} " if within else f" {label}" for label, within in zip(text, inside, strict=True)],
+                "textposition": [f"middle {'left' if within else 'right'}" for within in inside],
+                "textfont": {"color": [ink_on(COLOURS[c]) if within else TEXT
+                                       for c, within in zip(order, inside, strict=True)]},
+            },
+        ],
         "layout": layout(
             title, showlegend=False, bargap=0.25,
-            xaxis={"title": {"text": axis}, "rangemode": "tozero", **linear_ticks(values[order[-1]], unit)},
+            xaxis={"title": {"text": axis}, **from_zero(1.02 * largest), **linear_ticks(largest, unit)},
             yaxis={"automargin": True, "ticksuffix": " "},
         ),
     }  # fmt: skip
@@ -110,8 +118,7 @@ def stacked_bars(
         "data": data,
         "layout": layout(
             title, barmode="stack", bargap=0.35,
-            xaxis={"title": {"text": axis.format(unit=prefix)}, "rangemode": "tozero", "nticks": 6,
-                   "range": [0, room * max(largest, reach) / factor]},
+            xaxis={"title": {"text": axis.format(unit=prefix)}, **from_zero(room * max(largest, reach) / factor)},
             yaxis={"automargin": True, "ticksuffix": " "},
         ),
     }  # fmt: skip
@@ -194,39 +201,56 @@ def _mark_capacity(figure: Figure, device: tuple[str, float], factor: float, lar
     }]  # fmt: skip
 
 
-def memory_curves(
-    title: str, x: Sequence[float], curves: Mapping[str, tuple[str, Sequence[float], str]], here: float,
-    device: tuple[str, float], x_axis: str, y_axis: str,
-) -> Figure:  # fmt: skip
-    """Bytes against batch or length on log axes: ``curves`` maps an id to (name, bytes, colour); ``here`` is marked."""
-    largest = max(max(y) for _, y, _ in curves.values())
-    smallest = min(min(y) for _, y, _ in curves.values())
+class Panel(NamedTuple):
+    """Curves against one quantity: the places ``x``; of each curve its name, bytes and colour; and where one stands."""
+
+    x: Sequence[float]
+    curves: Sequence[tuple[str, Sequence[float], str]]
+    here: float
+    axis: str
+
+
+def memory_curves(title: str, panels: Sequence[Panel], device: tuple[str, float], y_axis: str) -> Figure:
+    """Bytes on log axes, in panels side by side that share the memory axis and a device's memory across it."""
+    heights = [value for panel in panels for _, y, _ in panel.curves for value in y]
+    smallest, largest = min(heights), max(heights)
     factor, unit = byte_unit((largest * smallest) ** 0.5)
-    data: list[dict[str, Any]] = [{
-        "type": "scatter", "mode": "lines", "name": name, "x": list(x), "y": [value / factor for value in y],
-        "line": {"color": colour, "width": 2.5},
-        "customdata": [human(value, "bytes") for value in y],
-        "hovertemplate": f"{name}<br>%{{x:,}}: %{{customdata}}<extra></extra>",
-    } for name, y, colour in curves.values()]  # fmt: skip
     name, memory = device
+    data: list[dict[str, Any]] = []
+    x_axes: dict[str, Any] = {}
+    shapes: list[dict[str, Any]] = []
+    width = (1 + PANEL_GAP) / len(panels) - PANEL_GAP
+    for i, (x, curves, here, axis) in enumerate(panels):
+        number, left = str(i + 1) if i else "", i * (width + PANEL_GAP)
+        data += [{
+            "type": "scatter", "mode": "lines", "name": curve, "showlegend": i == 0, "xaxis": f"x{number}",
+            "x": list(x), "y": [value / factor for value in y],
+            "line": {"color": colour, "width": 2.5},
+            "customdata": [human(value, "bytes") for value in y],
+            "hovertemplate": f"{curve}<br>%{{x:,}}: %{{customdata}}<extra></extra>",
+        } for curve, y, colour in curves]  # fmt: skip
+        x_axes[f"xaxis{number}"] = {
+            "type": "log", "title": {"text": axis}, "domain": [left, left + width], **log_ticks(min(x), max(x)),
+        }  # fmt: skip
+        shapes.append({
+            "type": "line", "xref": f"x{number}", "yref": "paper", "x0": here, "x1": here, "y0": 0, "y1": 1,
+            "line": {"color": MUTED, "width": 1.5, "dash": "dot"},
+        })  # fmt: skip
+    shapes.append({
+        "type": "line", "xref": "paper", "yref": "y", "x0": 0, "x1": 1, "y0": memory / factor, "y1": memory / factor,
+        "line": {"color": MARK, "width": 2, "dash": "dash"},
+    })  # fmt: skip
     return {
         "data": data,
         "layout": layout(
-            title,
-            xaxis={"type": "log", "title": {"text": x_axis}, **log_ticks(min(x), max(x))},
+            title, **x_axes,
             yaxis={"type": "log", "title": {"text": y_axis.format(unit=unit)}, "automargin": True,
-                   **log_ticks(min(smallest, memory) / factor, max(largest, memory) / factor)},
-            shapes=[
-                {"type": "line", "xref": "x", "yref": "paper", "x0": here, "x1": here, "y0": 0, "y1": 1,
-                 "line": {"color": MUTED, "width": 1.5, "dash": "dot"}},
-                {"type": "line", "xref": "paper", "yref": "y", "x0": 0, "x1": 1,
-                 "y0": memory / factor, "y1": memory / factor,
-                 "line": {"color": MARK, "width": 2, "dash": "dash"}},
-            ],
+                   **whole_decades(min(smallest, memory) / factor, max(largest, memory) / factor)},
+            shapes=shapes,
             annotations=[{
-                "text": f"{name}: {human(memory, 'bytes')}", "xref": "paper", "yref": "y", "x": 0.01,
-                "y": log10(memory / factor), "xanchor": "left", "yanchor": "bottom", "showarrow": False,
-                "font": {"color": MARK, "size": 12},
+                "text": f"{name}: {human(memory, 'bytes')}", "xref": "paper", "yref": "y", "x": 0.015,
+                "y": log10(memory / factor), "yshift": 2, "xanchor": "left", "yanchor": "bottom", "showarrow": False,
+                "font": {"color": MARK, "size": 12}, "bgcolor": "theme:background", "borderpad": 1,
             }],
         ),
     }  # fmt: skip
@@ -237,12 +261,23 @@ def log10(value: float) -> float:
     return math.log10(value)
 
 
+def from_zero(reach: float) -> dict[str, Any]:
+    """An axis from zero to a tick, or half way to the next, beyond ``reach``: it stays as it is while bars grow."""
+    step = _tick_step(reach, 6)
+    return {"range": [0, math.ceil(2 * reach / step) * step / 2], "tick0": 0, "dtick": step}
+
+
 def linear_ticks(largest: float, unit: str, most: int = 5) -> dict[str, Any]:
     """Ticks from zero in steps of 1, 2 or 5 times a power of ten, written as people write them."""
-    magnitude = 10.0 ** math.floor(log10(max(largest, 1) / most))
-    step = next(magnitude * n for n in (1, 2, 5, 10) if largest <= most * magnitude * n)
+    step = _tick_step(max(largest, 1), most)
     values = [step * n for n in range(most + 1)]
     return {"tickvals": values, "ticktext": ["0", *(_plain(human(value, unit)) for value in values[1:])]}
+
+
+def _tick_step(reach: float, most: int) -> float:
+    """The least 1, 2 or 5 times a power of ten of which ``most`` steps go as far as ``reach``."""
+    magnitude = 10.0 ** math.floor(log10(reach / most)) if reach > 0 else 1.0
+    return next(magnitude * n for n in (1, 2, 5, 10) if reach <= most * magnitude * n)
 
 
 def _plain(text: str) -> str:
@@ -257,6 +292,13 @@ def log_ticks(low: float, high: float, most: int = 7) -> dict[str, Any]:
     step = max(1, -(-(last - first) // most))
     values = [10.0**power for power in range(first, last + 1, step)]
     return {"tickvals": values, "ticktext": [tick(value) for value in values]}
+
+
+def whole_decades(low: float, high: float) -> dict[str, Any]:
+    """Ticks and range of a log axis from one power of ten to another: it stays as it is while curves move."""
+    first, last = log10(low) // 1, -(-log10(high) // 1)
+    room = 0.03 * (last - first)  # between the lowest number and those of the other axis
+    return {**log_ticks(low, high), "range": [first - room, last + room]}
 
 
 def tick(value: float) -> str:

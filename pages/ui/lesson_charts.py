@@ -23,6 +23,7 @@ from llmcalc.scaling import (
 from pages.ui.chart import chart
 from pages.ui.figures import (
     Figure,
+    Panel,
     byte_unit,
     layout,
     log_ticks,
@@ -89,21 +90,15 @@ def _rules(config: Configuration) -> tuple[Figure, str]:
     peak = config.training_peak_of(batches, length)
     serving = np.broadcast_to(config.inference_of(batches, length).value, batches.shape)
     flat = np.ones_like(batches)
-    curves = {
-        "training": (w("learn.charts.training"), peak, COLOURS["weights"]),
-        "four": (w("learn.charts.rule_of_four"), 4 * model * flat, paler(COLOURS["weights"], 0.45)),
-        "inference": (w("learn.charts.inference"), serving, COLOURS["kv_cache"]),
-        "two": (w("learn.charts.rule_of_two"), 2 * model * flat, paler(COLOURS["kv_cache"], 0.45)),
-    }
-    figure = memory_curves(
-        w("learn.charts.rules", length=exact(length)),
-        batches.tolist(),
-        {id: (name, y.tolist(), colour) for id, (name, y, colour) in curves.items()},
-        here,
-        _device(config),
-        w("axes.batch_size"),
-        w("axes.memory"),
-    )
+    curves = [
+        (w("learn.charts.training"), peak.tolist(), COLOURS["weights"]),
+        (w("learn.charts.rule_of_four"), (4 * model * flat).tolist(), paler(COLOURS["weights"], 0.45)),
+        (w("learn.charts.inference"), serving.tolist(), COLOURS["kv_cache"]),
+        (w("learn.charts.rule_of_two"), (2 * model * flat).tolist(), paler(COLOURS["kv_cache"], 0.45)),
+    ]
+    panel = Panel(batches.tolist(), curves, here, w("axes.batch_size"))
+    title = w("learn.charts.rules", length=exact(length))
+    figure = memory_curves(title, [panel], _device(config), w("axes.memory"))
     for trace in figure["data"][1::2]:
         trace["line"] = {**trace["line"], "dash": "dot"}
     return figure, f"{human(config.training.peak.value, 'bytes')} / {human(4 * model, 'bytes')}"

@@ -57,8 +57,7 @@ NUMBER strong + span { font-size: 0.8rem !important; opacity: 0.78; }
 .st-key-charts { display: grid; gap: 1rem 1.5rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); }
 .st-key-charts > * { grid-column: 1 / -1; }
-.st-key-charts > :is(.st-key-parameters_by_component, .st-key-memory_by_component, .st-key-growth_batch_size,
-  .st-key-growth_seq_len) { grid-column: auto; }
+.st-key-charts > :is(.st-key-parameters_by_component, .st-key-memory_by_component) { grid-column: auto; }
 /* closed, it is still there for the keyboard, and laid out 40 pixels wide and 13,000 high */
 [data-testid="stSidebar"][data-collapsed="true"] [data-testid="stSidebarContent"] { display: none; }
 :is(.st-key-unseen_controls, .st-key-unseen_language) { display: none; }

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pages.ui.figures import Figure, byte_unit, layout
+from pages.ui.figures import Figure, byte_unit, from_zero, layout
 from pages.ui.numbers import human
 from pages.ui.palette import COLOURS, MARK, MUTED, TEXT, component_of
 from pages.ui.words import w
@@ -36,17 +36,20 @@ def timeline_figure(title: str, profile: pd.DataFrame, names: Mapping[str, str],
     })  # fmt: skip
     largest = profile["live"].max()
     peak = int(profile["live"].idxmax())
-    in_sight = device[1] < 2.5 * largest
-    top = 1.18 * max(largest, device[1] if in_sight else 0) / factor
-    data.append(
-        _labels((x[peak], largest / factor), human(largest, "bytes"), device, device[1] / factor, in_sight, top)
-    )
+    above, in_sight = device[1] > largest, device[1] < 2.5 * largest
+    axis = from_zero(1.15 * max(largest, device[1] if in_sight else 0) / factor)
+    top = axis["range"][1]
+    # areas would be behind its name where the device's line goes through them
+    name, place = f"{device[0]}: {human(device[1], 'bytes')}", (device[1] / factor, "top right")
+    if not (above and in_sight):
+        name, place = f"{name} {'↑' if above else '↓'}", (top, "bottom right")
+    data.append(_labels((x[peak], largest / factor), human(largest, "bytes"), name, place))
     return {
         "data": data,
         "layout": layout(
             title, hovermode="x",
             xaxis={"title": {"text": w("timeline.axis")}, "range": [0, 100], "zeroline": False, **_phases()},
-            yaxis={"title": {"text": w("axes.memory", unit=unit)}, "range": [0, top], "automargin": True},
+            yaxis={"title": {"text": w("axes.memory", unit=unit)}, "automargin": True, **axis},
             shapes=[_line(device[1] / factor)] if in_sight else [],
         ),
     }  # fmt: skip
@@ -119,15 +122,11 @@ def _line(y: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _labels(
-    peak: tuple[float, float], amount: str, device: tuple[str, float], line: float, in_sight: bool, top: float
-) -> dict[str, Any]:
+def _labels(peak: tuple[float, float], amount: str, device: str, place: tuple[float, str]) -> dict[str, Any]:
     """The peak and the device by name: points with a text, which Plotly draws faster than annotations."""
-    name = f"{device[0]}: {human(device[1], 'bytes')}"
     side = "left" if peak[0] > 85 else "right" if peak[0] < 15 else "center"
     return {
-        "type": "scatter", "mode": "text", "x": [peak[0], 0.5], "y": [peak[1], line if in_sight else top],
-        "text": [w("timeline.peak", amount=amount), name if in_sight else f"{name} ↑"],
-        "textposition": [f"top {side}", "top right" if in_sight else "bottom right"],
+        "type": "scatter", "mode": "text", "x": [peak[0], 0.5], "y": [peak[1], place[0]],
+        "text": [w("timeline.peak", amount=amount), device], "textposition": [f"top {side}", place[1]],
         "textfont": {"size": 13, "color": [TEXT, MARK]}, "showlegend": False, "hoverinfo": "skip",
     }  # fmt: skip
