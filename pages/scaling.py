@@ -45,7 +45,7 @@ headlines(
 # The law that is drawn, in units that put this model at its loss, or at a performance of one
 times = lower if curve == "loss" else metric
 here, target = parameters.value, parameters.value * times.value
-sizes = np.logspace(5, max(13.0, np.ceil(np.log10(target))), 120)
+sizes = np.logspace(5, max(13.0, np.ceil(np.log10(target)) + 2.7), 120)  # room for the labels
 
 
 def height(n: float | np.ndarray) -> float | np.ndarray:

@@ -13,6 +13,7 @@ sheet.replaceSync(`
   /* what happens in a chart, such as the measuring of its labels, moves nothing outside */
   .js-plotly-plot { contain: strict; }
   .chart-box { position: relative; }
+  .chart-title { font: 15px/1.3 var(--st-font, sans-serif); padding: 0.4rem 0 0.1rem; }
   .chart-box button { min-width: 26px; min-height: 26px; border: 0; border-radius: 0.3rem; background: none;
     cursor: pointer; color: var(--st-text-color); font: 0.8rem var(--st-font, sans-serif); }
   .chart-box button:hover { background: var(--st-secondary-background-color); }
@@ -132,7 +133,23 @@ function inOneTrace(data, layout) {
   };
 }
 
+// Where numbers of an axis, so many pixels wide, would touch, every other is left out, or more; their lines stay.
+function thinned(axis, width) {
+  const { ticktext, tickvals, type, domain = [0, 1] } = axis;
+  if (!ticktext || ticktext.length < 2) return axis;
+  const at = tickvals.map((value) => (type === "log" ? Math.log10(value) : value));
+  const [low, high] = axis.range ?? [at[0], at.at(-1)];
+  const scale = (width * (domain[1] - domain[0])) / (high - low);
+  const halves = ticktext.map((text) => pen.measureText(text).width / 2);
+  const touching = (step) => at.some((_, i) => i % step === 0 && i + step < at.length
+    && (at[i + step] - at[i]) * scale < halves[i] + halves[i + step] + 4);
+  let step = 1;
+  while (touching(step)) step += 1;
+  return { ...axis, ticktext: ticktext.map((text, i) => (i % step ? "" : text)) };
+}
+
 const CONFIG = { displayModeBar: false, scrollZoom: false, showAxisRangeEntryBoxes: false, locale: "en" };
+const TITLE = 28; // pixels of a figure's height and upper margin that its title takes
 const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 let frame;
@@ -150,6 +167,10 @@ class Chart {
     this.box = document.createElement("div");
     this.box.className = "chart-box";
     this.box.setAttribute("role", "group");
+    // Read with the chart's description.
+    this.heading = document.createElement("div");
+    this.heading.className = "chart-title";
+    this.heading.setAttribute("aria-hidden", "true");
     this.node = document.createElement("div");
     this.node.setAttribute("role", "img");
     // A legend of buttons: it wraps at any width, and the keyboard reaches it, unlike Plotly's own.
@@ -158,9 +179,9 @@ class Chart {
     this.hidden = new Set();
     this.resets = 0;
     this.tools = new Tools(this);
-    this.box.append(this.node, this.legend, this.tools.bar);
+    this.box.append(this.heading, this.node, this.legend, this.tools.bar);
     this.root.append(this.box);
-    new ResizeObserver(() => this.fit()).observe(this.node);
+    new ResizeObserver(() => this.made && this.draw(true)).observe(this.node);
     // Charts in hidden tabs or far below the fold are drawn when they are about to be seen.
     const seen = (entries) => {
       this.near = entries.at(-1).isIntersecting;
@@ -178,7 +199,8 @@ class Chart {
     this.tools.name(words, title);
     this.node.setAttribute("aria-label", alt);
     this.root.className = large ? "chart-large" : "";
-    this.node.style.height = `${height}px`;
+    this.heading.textContent = title;
+    this.node.style.height = `${height - TITLE}px`;
     // What is in sight comes first; a chart below the fold waits until the browser has shown that.
     clearTimeout(this.waiting);
     const inSight = this.node.getBoundingClientRect().top < innerHeight;
@@ -202,12 +224,12 @@ class Chart {
       if (!this.node.isConnected || !width) return;
       this.theme = readTheme(this.node);
       this.drawnScale = this.scale;
-      const state = this.text + JSON.stringify([this.theme, this.drawnScale, this.level, this.resets]);
+      const state = this.text + JSON.stringify([this.theme, this.drawnScale, width, height, this.level, this.resets]);
       if (state === this.state) return;
       this.state = state;
       const figure = this.figure(this.theme, this.drawnScale);
       this.drawLegend(figure.data, figure.layout);
-      const { data, layout } = inOneTrace(figure.data, figure.layout);
+      const { data, layout } = inOneTrace(figure.data, this.onPage(figure, width));
       if (still()) delete layout.transition;
       await turn();
       // Something newer is to be drawn: two drawings at a time would get into each other's way.
@@ -235,6 +257,20 @@ class Chart {
     for (const trace of data) if (this.hidden.has(trace.name)) trace.visible = false;
     if (this.level !== undefined) data[0].level = this.level;
     return { data, layout };
+  }
+
+  // The layout as it is on the page: the title is above, where it wraps, and numbers have the room that there is.
+  onPage({ data, layout }, width) {
+    const scale = this.drawnScale;
+    this.heading.style.fontSize = `${15 * scale}px`;
+    pen.font = `${13 * scale}px ${this.theme.font}`;
+    const { l, r, t } = layout.margin;
+    const beside = layout.yaxis?.ticktext ?? data[0].y?.filter((row) => typeof row === "string") ?? [];
+    const lines = beside.flatMap((label) => label.split("<br>")).map((line) => pen.measureText(line).width);
+    const room = width - l - r - Math.max(48 * scale, ...lines);
+    const axes = Object.entries(layout).filter(([name]) => /^xaxis\d*$/.test(name));
+    const x = Object.fromEntries(axes.map(([name, axis]) => [name, thinned(axis, room)]));
+    return { ...layout, ...x, title: undefined, margin: { ...layout.margin, t: t - TITLE * scale } };
   }
 
   // One button for each named trace, which hides and shows it; none for a single trace.
@@ -284,14 +320,6 @@ class Chart {
     this.draw(true);
   }
 
-  fit() {
-    const { clientWidth: width, clientHeight: height } = this.node;
-    if (!this.made || !width) return;
-    if (this.scale !== this.drawnScale) this.draw(true);
-    else if (width !== this.node.layout.width || height !== this.node.layout.height)
-      window.Plotly.relayout(this.node, { width, height });
-  }
-
   // A picture for paper and slides, with the axes as they are zoomed.
   save(format) {
     const theme = onPaper(this.theme);
@@ -301,7 +329,7 @@ class Chart {
     const { background } = theme.colours;
     const grounds = { paper_bgcolor: background, plot_bgcolor: background };
     const size = { width: Math.max(900, this.node.clientWidth), height: Math.max(420, this.height) };
-    const edges = { title: { ...layout.title, x: 0.02 }, margin: { ...layout.margin, l: 24, r: 24 } };
+    const edges = { title: { ...layout.title, x: 0.02 }, margin: { ...layout.margin, l: 24, r: 24, b: 8 } };
     const around = { ...grounds, ...size, ...edges, showlegend: this.hasLegend, template: template(theme, 1) };
     const picture = { data, layout: { ...layout, ...around } };
     const words = this.title.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];

@@ -42,13 +42,16 @@ function readTheme(element) {
   });
 }
 
-// A saved picture is for paper and slides: dark on white, whatever the screen.
-function onPaper({ colorway, font }) {
-  return themeOf({ text: [27, 31, 36], back: [255, 255, 255], primary: "#00659E", colorway, font });
+// A saved picture is for paper and slides: dark on white, whatever the screen, and in a font of the system, as a picture
+// has no other. Nobody waits for it, so Plotly makes the room for numbers and legend.
+function onPaper({ colorway }) {
+  const font = "Helvetica, Arial, sans-serif";
+  const theme = { text: [27, 31, 36], back: [255, 255, 255], primary: "#00659E", colorway, font };
+  return { ...themeOf(theme), makesRoom: true };
 }
 
 // What a figure leaves open, as a Plotly template: what the figure sets wins.
-function template({ colours, colorway, font, hover, axis }, scale) {
+function template({ colours, colorway, font, hover, axis, makesRoom }, scale) {
   const clear = "rgba(0,0,0,0)";
   const lines = {
     fixedrange: COARSE,
@@ -64,6 +67,7 @@ function template({ colours, colorway, font, hover, axis }, scale) {
     spikedash: "solid",
     spikethickness: 1,
   };
+  const withRoom = { automargin: true, title: { ...lines.title, standoff: 10 } };
   const small = { color: colours.muted, size: 12 * scale };
   return {
     layout: {
@@ -72,9 +76,9 @@ function template({ colours, colorway, font, hover, axis }, scale) {
       plot_bgcolor: clear,
       font: { family: font, size: 13 * scale, color: colours.text },
       title: { x: 0, xanchor: "left", font: { size: 15 * scale } },
-      margin: { l: 8, r: 20, t: 16, b: 44 },
-      xaxis: { ...lines, tickangle: 0 },
-      yaxis: { ...lines, automargin: true, title: { ...lines.title, standoff: 10 } },
+      margin: { l: 8, r: 32, t: 40, b: 44 },
+      xaxis: { ...lines, tickangle: 0, ...(makesRoom && withRoom) },
+      yaxis: { ...lines, ...withRoom },
       // Only in a saved picture, below everything; on the screen the legend is of buttons.
       legend: { orientation: "h", traceorder: "normal", x: 0, xanchor: "left", yref: "container", y: 0.01,
         yanchor: "bottom", bgcolor: clear },

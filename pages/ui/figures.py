@@ -17,7 +17,7 @@ from pages.ui.words import locale, w
 
 Figure = dict[str, Any]
 PANEL_GAP = 0.06  # between panels, of the whole width
-_MARGIN = {"l": 8, "r": 20, "t": 48, "b": 44}
+_MARGIN = {"l": 8, "r": 32, "t": 48, "b": 44}
 
 
 def layout(title: str, **more: Any) -> dict[str, Any]:
@@ -60,9 +60,7 @@ def share_bars(title: str, values: Mapping[str, float], names: Mapping[str, str]
                 "type": "bar", "orientation": "h", **bars, "marker": {"color": [COLOURS[c] for c in order]},
                 "customdata": text, "hovertemplate": "%{y}<br>%{customdata}<extra></extra>",
             },
-            {
-                "type": "scatter", "mode": "text", **bars, "cliponaxis": False, "hoverinfo": "skip",
-                "text": [f"{label} " if within else f" {label}" for label, within in zip(text, inside, strict=True)],
+            values_at_ends(**bars, text=text) | {
                 "textposition": [f"middle {'left' if within else 'right'}" for within in inside],
                 "textfont": {"color": [ink_on(COLOURS[c]) if within else TEXT
                                        for c, within in zip(order, inside, strict=True)]},
@@ -70,7 +68,7 @@ def share_bars(title: str, values: Mapping[str, float], names: Mapping[str, str]
         ],
         "layout": layout(
             title, showlegend=False, bargap=0.25,
-            xaxis={"title": {"text": axis}, **from_zero(1.02 * largest), **linear_ticks(largest, unit)},
+            xaxis={"title": {"text": axis}, **from_zero(1.12 * largest), **linear_ticks(largest, unit)},
             yaxis={"automargin": True, "ticksuffix": " "},
         ),
     }  # fmt: skip
@@ -96,8 +94,8 @@ def stacked_bars(
     largest = max(totals.values())
     factor, prefix = handy_unit(largest, unit)
     bottom_up = list(reversed(rows))
-    sums = [f" {human(totals[row], unit)}" for row in bottom_up]
-    room = 1.22 + 0.03 * max(0, max(map(len, sums)) - 9)  # for the sum behind the longest bar
+    sums = [human(totals[row], unit) for row in bottom_up]
+    room = 1.22 + 0.03 * max(0, max(map(len, sums)) - 8)  # for the sum behind the longest bar
     data = _stack(rows, names, unit, factor)
     name, at = marks
     if at:
@@ -108,12 +106,8 @@ def stacked_bars(
             "customdata": [human(value, unit) for value in at.values()],
             "hovertemplate": f"{name}<br>%{{y}}: %{{customdata}}<extra></extra>",
         })  # fmt: skip
-    data.append({
-        "type": "scatter", "mode": "text", "y": [wrapped(row) for row in bottom_up],
-        "x": [totals[row] / factor for row in bottom_up],
-        "text": sums, "textposition": "middle right",
-        "showlegend": False, "hoverinfo": "skip", "cliponaxis": False,
-    })  # fmt: skip
+    ends = [totals[row] / factor for row in bottom_up]
+    data.append(values_at_ends(x=ends, y=[wrapped(row) for row in bottom_up], text=sums))
     return {
         "data": data,
         "layout": layout(
@@ -121,6 +115,15 @@ def stacked_bars(
             xaxis={"title": {"text": axis.format(unit=prefix)}, **from_zero(room * max(largest, reach) / factor)},
             yaxis={"automargin": True, "ticksuffix": " "},
         ),
+    }  # fmt: skip
+
+
+def values_at_ends(x: Sequence[float], y: Sequence[str], text: Sequence[str]) -> dict[str, Any]:
+    """What is written at the ends of bars: points, for Plotly measures the texts of bars and of annotations."""
+    return {
+        "type": "scatter", "mode": "text", "x": list(x), "y": list(y),
+        "text": [f"\u2002{value}\u2002" for value in text], "textposition": "middle right",
+        "cliponaxis": False, "hoverinfo": "skip", "showlegend": False,
     }  # fmt: skip
 
 
@@ -248,9 +251,8 @@ def memory_curves(title: str, panels: Sequence[Panel], device: tuple[str, float]
                    **whole_decades(min(smallest, memory) / factor, max(largest, memory) / factor)},
             shapes=shapes,
             annotations=[{
-                "text": f"{name}: {human(memory, 'bytes')}", "xref": "paper", "yref": "y", "x": 0.015,
-                "y": log10(memory / factor), "yshift": 2, "xanchor": "left", "yanchor": "bottom", "showarrow": False,
-                "font": {"color": MARK, "size": 12}, "bgcolor": "theme:background", "borderpad": 1,
+                "text": f"– – {name}: {human(memory, 'bytes')}", "xref": "paper", "yref": "paper", "x": 1, "y": 1.01,
+                "xanchor": "right", "yanchor": "bottom", "showarrow": False, "font": {"color": MARK, "size": 12},
             }],
         ),
     }  # fmt: skip

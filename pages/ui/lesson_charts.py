@@ -25,6 +25,7 @@ from pages.ui.figures import (
     Figure,
     Panel,
     byte_unit,
+    from_zero,
     layout,
     log_ticks,
     memory_bars,
@@ -32,6 +33,7 @@ from pages.ui.figures import (
     share_bars,
     stacked_bars,
     stacked_shares,
+    values_at_ends,
     wrapped,
 )
 from pages.ui.numbers import exact, human, marked, percent
@@ -146,7 +148,7 @@ def _scaling(config: Configuration) -> tuple[Figure, str]:
     alpha, improvement = config.values["alpha"], config.values["improvement"]
     here = config.model.non_embedding_parameters().value
     times = parameters_for_lower_loss(improvement=improvement, alpha=alpha).value
-    sizes = np.logspace(min(6, np.log10(here)), max(12, np.log10(here * times)), 100)
+    sizes = np.logspace(min(6, np.log10(here)), max(12, np.log10(here * times) + 2.7), 100)  # room for the label
 
     def loss(n: float | np.ndarray) -> np.ndarray:
         law = loss_from_parameters(critical_parameters=KAPLAN_CRITICAL_PARAMETERS, parameters=n, alpha=alpha)
@@ -185,6 +187,7 @@ def _techniques(config: Configuration) -> tuple[Figure, str]:
     rows = {w("learn.charts.as_it_is"): now} | {names[id]: peak for id, peak in after.items()}
     factor, unit = byte_unit(now)
     order = list(reversed(rows))
+    bars = {"y": [wrapped(row) for row in order], "x": [rows[row] / factor for row in order]}
     text = [
         human(now, "bytes") if rows[row] == now else f"{human(rows[row], 'bytes')} · −{percent(1 - rows[row] / now)}"
         for row in order
@@ -192,15 +195,12 @@ def _techniques(config: Configuration) -> tuple[Figure, str]:
     colours = [COLOURS["weights" if rows[row] == now else "embedding"] for row in order]
     figure = {
         "data": [{
-            "type": "bar", "orientation": "h", "marker": {"color": colours},
-            "y": [wrapped(row) for row in order], "x": [rows[row] / factor for row in order],
-            "text": text, "textposition": "outside", "cliponaxis": False,
-            "hovertemplate": "%{y}: %{text}<extra></extra>",
-        }],
+            "type": "bar", "orientation": "h", "marker": {"color": colours}, **bars,
+            "customdata": text, "hovertemplate": "%{y}: %{customdata}<extra></extra>",
+        }, values_at_ends(**bars, text=text)],
         "layout": layout(
             w("learn.charts.techniques"), showlegend=False, bargap=0.3,
-            xaxis={"title": {"text": w("axes.memory").format(unit=unit)},
-                   "range": [0, 1.4 * now / factor], "nticks": 6},
+            xaxis={"title": {"text": w("axes.memory").format(unit=unit)}, **from_zero(1.75 * now / factor)},
             yaxis={"automargin": True, "ticksuffix": " "},
         ),
     }  # fmt: skip

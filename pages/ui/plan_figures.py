@@ -86,11 +86,12 @@ def plan_points(title: str, plans: pd.DataFrame, chosen: Mapping[str, Any], devi
 
 
 def _ticks(low: float, high: float) -> dict[str, Any]:
-    """Ticks of a log axis; 1, 2 and 5 of every power of ten where it spans few of them."""
+    """Ticks of a log axis; some within every power of ten where it spans few of them."""
     if high > 100 * low:
         return log_ticks(low, high)
+    digits = (1, 2, 5) if high > 10 * low else (1, 1.5, 2, 3, 4, 5, 7)
     powers = range(int(log10(low) // 1), int(log10(high) // 1) + 1)
-    values = [10.0**power * digit for power in powers for digit in (1, 2, 5)]
+    values = [10.0**power * digit for power in powers for digit in digits]
     return {"tickvals": values, "ticktext": [tick(value) for value in values]}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmcalc.quantity import Quantity
-from pages.ui.figures import Figure, byte_unit, layout, wrapped
+from pages.ui.figures import Figure, byte_unit, from_zero, layout, values_at_ends, wrapped
 from pages.ui.numbers import change, human
 from pages.ui.palette import COLOURS, MARK, MUTED
 from pages.ui.words import w
@@ -43,21 +43,17 @@ def waterfall(title: str, whole: Quantity, names: Mapping[str, str], axis: str) 
         colours.append(_LESS if part.value <= 0 else _MORE)
         height += part.value
     starts, lengths, colours = [*starts, 0.0], [*lengths, whole.value], [*colours, _WHOLE]
+    ends = [(start + length) / factor for start, length in zip(starts, lengths, strict=True)]
     data = [{
         "type": "bar", "orientation": "h", "y": rows, "base": [start / factor for start in starts],
         "x": [length / factor for length in lengths], "marker": {"color": colours}, "customdata": texts,
         "hovertemplate": "%{y}<br>%{customdata}<extra></extra>", "showlegend": False,
-    }, {
-        "type": "scatter", "mode": "text", "y": rows, "text": [f"\u2002{text}" for text in texts],
-        "x": [(start + length) / factor for start, length in zip(starts, lengths, strict=True)],
-        "textposition": "middle right", "cliponaxis": False, "hoverinfo": "skip", "showlegend": False,
-    }]  # fmt: skip
+    }, values_at_ends(ends, rows, texts)]  # fmt: skip
     return {
         "data": data,
         "layout": layout(
             title, bargap=0.3,
-            xaxis={"title": {"text": axis.format(unit=prefix)}, "rangemode": "tozero", "nticks": 6,
-                   "range": [0, 1.25 * highest / factor]},
+            xaxis={"title": {"text": axis.format(unit=prefix)}, **from_zero(1.35 * highest / factor)},
             yaxis={"automargin": True, "ticksuffix": " ", "autorange": "reversed"},
         ),
     }  # fmt: skip
@@ -107,20 +103,17 @@ def sparsity_curves(
 def plain_bars(title: str, values: Mapping[str, float], unit: str, axis: str, marked: str = "") -> Figure:
     """One horizontal bar for each row with its value at its end; that of the present model is in the mark's colour."""
     factor, prefix = byte_unit(max(values.values()))
-    rows = list(values)
+    bars = {"y": [wrapped(row) for row in values], "x": [value / factor for value in values.values()]}
+    texts = [human(value, unit) for value in values.values()]
     return {
         "data": [{
-            "type": "bar", "orientation": "h", "y": [wrapped(row) for row in rows],
-            "x": [values[row] / factor for row in rows],
-            "marker": {"color": [COLOURS["kv_cache"] if row == marked else MUTED for row in rows]},
-            "text": [f" {human(values[row], unit)}" for row in rows], "textposition": "outside", "cliponaxis": False,
-            "customdata": [human(values[row], unit) for row in rows],
+            "type": "bar", "orientation": "h", **bars, "customdata": texts,
+            "marker": {"color": [COLOURS["kv_cache"] if row == marked else MUTED for row in values]},
             "hovertemplate": "%{y}<br>%{customdata}<extra></extra>",
-        }],
+        }, values_at_ends(**bars, text=texts)],
         "layout": layout(
             title, showlegend=False, bargap=0.35,
-            xaxis={"title": {"text": axis.format(unit=prefix)}, "rangemode": "tozero", "nticks": 6,
-                   "range": [0, 1.25 * max(values.values()) / factor]},
+            xaxis={"title": {"text": axis.format(unit=prefix)}, **from_zero(1.25 * max(values.values()) / factor)},
             yaxis={"automargin": True, "ticksuffix": " ", "autorange": "reversed"},
         ),
     }  # fmt: skip
