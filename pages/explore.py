@@ -14,6 +14,7 @@ from pages.ui.chart import chart
 from pages.ui.figures import Panel, memory_bars, memory_curves, share_bars
 from pages.ui.numbers import exact, human, marked, signed
 from pages.ui.palette import COLOURS, by_component
+from pages.ui.sections import charts_first
 from pages.ui.shell import inside_app
 from pages.ui.show import headlines, one_of, title_of, working
 from pages.ui.state import configuration
@@ -128,6 +129,7 @@ with st.container(key="charts"):
     chart(**memory_chart())
     whether_it_fits()
     chart(**growth_chart())
+charts_first()
 one_of(
     {
         "explore.article_difference": beside_the_article,

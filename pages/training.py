@@ -172,7 +172,10 @@ headlines(
     ]
 )
 through_the_step()
-with said:
+
+
+def in_words() -> None:
+    """The step in a sentence, and how far off such steps were where they were measured."""
     st.markdown(
         w(
             "training.sentence",
@@ -201,4 +204,5 @@ def below_the_chart() -> None:
     beside_the_article()
 
 
+after_charts(said, in_words)
 after_charts(st.container(), below_the_chart)

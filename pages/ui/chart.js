@@ -181,7 +181,14 @@ class Chart {
     this.tools = new Tools(this);
     this.box.append(this.heading, this.node, this.legend, this.tools.bar);
     this.root.append(this.box);
-    new ResizeObserver(() => this.made && this.draw(true)).observe(this.node);
+    // Its size and whether it is in sight are told after each layout of the page; to ask would have it laid out at once.
+    const sized = ([{ contentRect }]) => {
+      this.width = Math.round(contentRect.width);
+      this.height = Math.round(contentRect.height);
+      if (this.made) this.draw(true);
+    };
+    new ResizeObserver(sized).observe(this.node);
+    new IntersectionObserver((entries) => (this.inSight = entries.at(-1).isIntersecting)).observe(this.node);
     // Charts in hidden tabs or far below the fold are drawn when they are about to be seen.
     const seen = (entries) => {
       this.near = entries.at(-1).isIntersecting;
@@ -193,7 +200,7 @@ class Chart {
 
   show(text, { alt, height, large, library, title, words }) {
     this.text = text;
-    this.height = height;
+    this.saved = height;
     this.library = library;
     this.title = title;
     this.tools.name(words, title);
@@ -203,16 +210,14 @@ class Chart {
     this.node.style.height = `${height - TITLE}px`;
     // What is in sight comes first; a chart below the fold waits until the browser has shown that.
     clearTimeout(this.waiting);
-    const inSight = this.node.getBoundingClientRect().top < innerHeight;
-    if (inSight || !this.state) this.draw();
+    if (this.inSight || !this.state) this.draw();
     else this.waiting = setTimeout(() => this.draw(), 200);
   }
 
   // How much larger type and lines are than on a page: where a chart has the window to itself, for the last row.
   get scale() {
-    const { clientWidth, clientHeight } = this.node;
     const alone = this.tools.dialog.open || this.root.className === "chart-large";
-    const room = Math.min(clientWidth / 850, clientHeight / 240);
+    const room = Math.min(this.width / 850, this.height / 240);
     return alone ? Math.round(10 * Math.min(2.5, Math.max(1, room))) / 10 : 1;
   }
 
@@ -220,7 +225,7 @@ class Chart {
     if (!this.near && !unseen) return;
     try {
       const Plotly = await load(this.library);
-      const { clientWidth: width, clientHeight: height } = this.node;
+      const { width, height } = this;
       if (!this.node.isConnected || !width) return;
       this.theme = readTheme(this.node);
       this.drawnScale = this.scale;
@@ -328,7 +333,7 @@ class Chart {
       if (/^[xy]axis\d*$/.test(name)) layout[name] = { ...layout[name], range: axis.range, autorange: false };
     const { background } = theme.colours;
     const grounds = { paper_bgcolor: background, plot_bgcolor: background };
-    const size = { width: Math.max(900, this.node.clientWidth), height: Math.max(420, this.height) };
+    const size = { width: Math.max(900, this.width), height: Math.max(420, this.saved) };
     const edges = { title: { ...layout.title, x: 0.02 }, margin: { ...layout.margin, l: 24, r: 24, b: 8 } };
     const around = { ...grounds, ...size, ...edges, showlegend: this.hasLegend, template: template(theme, 1) };
     const picture = { data, layout: { ...layout, ...around } };

@@ -28,6 +28,7 @@ _DRAWN = "drawn_sections"
 _UNSEEN = "unseen"
 Face = TypeVar("Face")
 _away: ContextVar[Any] = ContextVar("away")
+_ahead: ContextVar[bool] = ContextVar("ahead")
 _waiting: ContextVar[list[tuple[Any, Callable[[], None]]]] = ContextVar("waiting")
 
 
@@ -39,11 +40,12 @@ def live(draw: Callable[[], None]) -> None:
         _drawn()[LIVE] = (lambda state: state, now)
         waiting: list[tuple[Any, Callable[[], None]]] = []
         token, problem = _waiting.set(waiting), None
+        _ahead.set(False)
         try:
             draw()
         except Exception as error:
             problem = error
-        time.sleep(HEAD_START)
+        charts_first()
         for place, rest in waiting:
             with place:
                 rest()
@@ -57,6 +59,13 @@ def live(draw: Callable[[], None]) -> None:
 def after_charts(place: Any, draw: Callable[[], None]) -> None:
     """Draw something in ``place``, a container of what is live, once the browser has had time to draw the charts."""
     _waiting.get().append((place, draw))
+
+
+def charts_first() -> None:
+    """Wait, once in a run, until the browser has had time to draw the charts so far."""
+    if not _ahead.get():
+        _ahead.set(True)
+        time.sleep(HEAD_START)
 
 
 def section(key: str, face: Callable[[State], Face], draw: Callable[[Face], None]) -> None:

@@ -19,7 +19,7 @@ from llmcalc.inputs import DEFAULTS, INPUTS, LINK_VERSION, PASTED, LinkProblem, 
 from pages.ui.controls import knobs, other_controls
 from pages.ui.download import download_menu
 from pages.ui.problems import coded_problem, problems_beside
-from pages.ui.sections import after_charts, live, whole_app_from
+from pages.ui.sections import after_charts, charts_first, live, whole_app_from
 from pages.ui.show import title_of
 from pages.ui.stage import presented
 from pages.ui.state import chosen_language, configuration, defaults, note_link, take_in, values
@@ -92,6 +92,7 @@ def _page(name: str) -> None:
     st.session_state["in_app"] = True
     if not values()["present"]:
         _run(name)
+        charts_first()
         download_menu(name, configuration())
         return
     config = configuration()
