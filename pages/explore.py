@@ -114,6 +114,7 @@ def in_every_format() -> None:
     st.markdown("\n".join(lines))
 
 
+first = parameters_chart()  # before anything is sent, so that all that comes before the chart is sent with it
 st.header(w("explore.header", name=title_of(config)), anchor=False)
 headlines(
     lambda: [
@@ -124,7 +125,7 @@ headlines(
     ]
 )
 with st.container(key="charts"):
-    chart(**parameters_chart())
+    chart(**first)
     training, inference = config.training, config.inference
     chart(**memory_chart())
     whether_it_fits()

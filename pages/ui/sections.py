@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from typing import Any, TypeVar
 
 import streamlit as st
@@ -27,7 +28,7 @@ _APP = "app"  # not a section: what every section and the navigation depend on
 _DRAWN = "drawn_sections"
 _UNSEEN = "unseen"
 Face = TypeVar("Face")
-_away: ContextVar[Any] = ContextVar("away")
+_away: ContextVar[Callable[[], Any]] = ContextVar("away")
 _ahead: ContextVar[bool] = ContextVar("ahead")
 _waiting: ContextVar[list[tuple[Any, Callable[[], None]]]] = ContextVar("waiting")
 
@@ -86,17 +87,28 @@ def section(key: str, face: Callable[[State], Face], draw: Callable[[Face], None
 
 def _fragment(key: str, draw: Callable[[], None]) -> None:
     """A fragment that speaks the reader's language and has a place of its own out of sight."""
+    whole_app = True
 
     def drawn() -> None:
         speak(values()["lang"])
-        with st.session_state[_UNSEEN]:
-            token = _away.set(st.container())
+        # Streamlit reserves the place in a run of the whole app. Later it is made when something is drawn there: what
+        # is sent ahead of the charts has the browser draw the page once more.
+        place = cache(_place_of_its_own)
+        if whole_app:
+            place()
+        token = _away.set(place)
         try:
             draw()
         finally:
             _away.reset(token)
 
     st.fragment(drawn, key=key)()
+    whole_app = False
+
+
+def _place_of_its_own() -> Any:
+    with st.session_state[_UNSEEN]:
+        return st.container()
 
 
 def whole_app_from(face: Callable[[State], Any]) -> None:
@@ -143,5 +155,6 @@ def unseen() -> Iterator[None]:
     They are in a popover that is never opened: the browser does not make what is in there, which a run of Streamlit's
     page would take time for even where style sheets hide it.
     """
-    with _away.get(None) or st.session_state[_UNSEEN]:
+    place = _away.get(None)
+    with place() if place else st.session_state[_UNSEEN]:
         yield
