@@ -270,7 +270,7 @@ class Chart {
     this.heading.style.fontSize = `${15 * scale}px`;
     pen.font = `${13 * scale}px ${this.theme.font}`;
     const { l, r, t } = layout.margin;
-    const beside = layout.yaxis?.ticktext ?? data[0].y?.filter((row) => typeof row === "string") ?? [];
+    const beside = layout.yaxis?.ticktext ?? data[0]?.y?.filter((row) => typeof row === "string") ?? [];
     const lines = beside.flatMap((label) => label.split("<br>")).map((line) => pen.measureText(line).width);
     const room = width - l - r - Math.max(48 * scale, ...lines);
     const axes = Object.entries(layout).filter(([name]) => /^xaxis\d*$/.test(name));

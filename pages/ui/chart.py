@@ -125,7 +125,8 @@ def chart(figure: Mapping[str, Any], *, key: str, alt: str, height: int = 360) -
         data; give `layout.uirevision` a new value where it should not (say, from linear to logarithmic).
     key: unique in the app and stable.
     alt: what the chart shows, in words, for those who cannot see it.
-    height: in pixels, without the legend, which is drawn below it as buttons; reserved before the chart is drawn.
+    height: in pixels, with a title of one line and without the legend, which is drawn below as buttons; reserved
+        before the chart is drawn.
 
     On stage (`stage.py`) the chart is offered, and drawn large when its turn comes.
 

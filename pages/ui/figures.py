@@ -60,8 +60,7 @@ def share_bars(title: str, values: Mapping[str, float], names: Mapping[str, str]
                 "type": "bar", "orientation": "h", **bars, "marker": {"color": [COLOURS[c] for c in order]},
                 "customdata": text, "hovertemplate": "%{y}<br>%{customdata}<extra></extra>",
             },
-            values_at_ends(**bars, text=text) | {
-                "textposition": [f"middle {'left' if within else 'right'}" for within in inside],
+            values_at_ends(**bars, text=text, inside=inside) | {
                 "textfont": {"color": [ink_on(COLOURS[c]) if within else TEXT
                                        for c, within in zip(order, inside, strict=True)]},
             },
@@ -118,11 +117,16 @@ def stacked_bars(
     }  # fmt: skip
 
 
-def values_at_ends(x: Sequence[float], y: Sequence[str], text: Sequence[str]) -> dict[str, Any]:
-    """What is written at the ends of bars: points, for Plotly measures the texts of bars and of annotations."""
+def values_at_ends(
+    x: Sequence[float], y: Sequence[str], text: Sequence[str], inside: Sequence[bool] = ()
+) -> dict[str, Any]:
+    """What is written behind the ends of bars, or before those that have it ``inside``: points, for Plotly measures the
+    texts of bars and of annotations."""
+    within = inside or [False] * len(text)
     return {
         "type": "scatter", "mode": "text", "x": list(x), "y": list(y),
-        "text": [f"\u2002{value}\u2002" for value in text], "textposition": "middle right",
+        "text": [f"{value}\u2002" if i else f"\u2002{value}" for value, i in zip(text, within, strict=True)],
+        "textposition": [f"middle {'left' if i else 'right'}" for i in within],
         "cliponaxis": False, "hoverinfo": "skip", "showlegend": False,
     }  # fmt: skip
 
@@ -189,7 +193,7 @@ def _mark_capacity(figure: Figure, device: tuple[str, float], factor: float, lar
     layout_ = figure["layout"]
     if _axis_end(largest, memory) < memory:
         layout_["annotations"] = [{
-            "text": f"{name}: {human(memory, 'bytes')} →", "xref": "paper", "yref": "paper", "x": 1, "y": 1.02,
+            "text": f"{name}: {human(memory, 'bytes')} →", "xref": "paper", "yref": "paper", "x": 1, "y": 1,
             "xanchor": "right", "yanchor": "bottom", "showarrow": False, "font": {"color": MARK, "size": 12},
         }]  # fmt: skip
         return
@@ -198,7 +202,7 @@ def _mark_capacity(figure: Figure, device: tuple[str, float], factor: float, lar
         "line": {"color": MARK, "width": 2, "dash": "dash"}, "layer": "below",
     }]  # fmt: skip
     layout_["annotations"] = [{
-        "text": f"{name}: {human(memory, 'bytes')}", "xref": "x", "yref": "paper", "x": memory / factor, "y": 1.02,
+        "text": f"{name}: {human(memory, 'bytes')}", "xref": "x", "yref": "paper", "x": memory / factor, "y": 1,
         "xanchor": "right" if memory > largest / 2 else "left", "yanchor": "bottom", "showarrow": False,
         "font": {"color": MARK, "size": 12},
     }]  # fmt: skip
@@ -251,7 +255,7 @@ def memory_curves(title: str, panels: Sequence[Panel], device: tuple[str, float]
                    **whole_decades(min(smallest, memory) / factor, max(largest, memory) / factor)},
             shapes=shapes,
             annotations=[{
-                "text": f"– – {name}: {human(memory, 'bytes')}", "xref": "paper", "yref": "paper", "x": 1, "y": 1.01,
+                "text": f"– – {name}: {human(memory, 'bytes')}", "xref": "paper", "yref": "paper", "x": 1, "y": 1,
                 "xanchor": "right", "yanchor": "bottom", "showarrow": False, "font": {"color": MARK, "size": 12},
             }],
         ),
