@@ -26,6 +26,7 @@ from playwright.sync_api import Browser, sync_playwright
 ROOT = Path(__file__).parents[2]
 STEPS = int(sys.argv[1]) if len(sys.argv) > 1 else 24
 WARM_UP = 3  # steps that are not counted
+AT_REST = 150  # milliseconds after which a page that came to the front, or was drawn, has nothing left to do
 WITHOUT_CHARTS = ("/?", "/method")
 TAMED = """
 import gc
@@ -111,6 +112,7 @@ def measured(browser: Browser, addresses: Mapping[str, tuple[Served, str]]) -> d
         for name, page in pages.items():
             server, path = addresses[name]
             page.bring_to_front()
+            page.wait_for_timeout(AT_REST)
             page.get_by_role("slider", name="Width").focus()
             before = len(server.runs())
             page.evaluate(WATCH)
@@ -118,7 +120,7 @@ def measured(browser: Browser, addresses: Mapping[str, tuple[Served, str]]) -> d
             charts = page.evaluate("window.watched") if path not in WITHOUT_CHARTS else []
             while len(server.runs()) == before:
                 page.wait_for_timeout(20)
-            page.wait_for_timeout(150)
+            page.wait_for_timeout(AT_REST)
             if step >= WARM_UP:
                 found[name].append([sum(server.runs()[before:]), *charts])
     context.close()
