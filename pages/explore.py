@@ -14,7 +14,7 @@ from pages.ui.chart import chart
 from pages.ui.figures import Panel, memory_bars, memory_curves, share_bars
 from pages.ui.numbers import exact, human, marked, signed
 from pages.ui.palette import COLOURS, by_component
-from pages.ui.sections import charts_first
+from pages.ui.sections import after_charts, charts_first
 from pages.ui.shell import inside_app
 from pages.ui.show import headlines, one_of, title_of, working
 from pages.ui.state import configuration
@@ -125,11 +125,12 @@ headlines(
     ]
 )
 with st.container(key="charts"):
+    said = st.container()  # shown below what it is about, and drawn after the charts
     chart(**first)
     training, inference = config.training, config.inference
     chart(**memory_chart())
-    whether_it_fits()
     chart(**growth_chart())
+after_charts(said, whether_it_fits)
 charts_first()
 one_of(
     {

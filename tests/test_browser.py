@@ -243,3 +243,18 @@ def test_stacked_bars_reach_their_sums_and_are_shorter_by_what_is_hidden(page, a
     left = [bar / was for (bar, _), (was, _) in zip(chart.evaluate(lengths), before, strict=True)]
     assert left[3] < 0.6, "at the loss more than a third is logits"
     assert left[:3] + left[4:] == pytest.approx([1] * 4, rel=1e-3), "and nothing elsewhere"
+
+
+def test_charts_follow_the_theme_when_it_becomes_another(page, address):
+    page.emulate_media(color_scheme="light")
+    page.goto(address)
+    chart_drawn(page)
+    settled(page)
+    label = page.locator(".js-plotly-plot .ytick text").first
+    on_light = label.evaluate("text => text.style.fill")
+    page.emulate_media(color_scheme="dark")
+    expect(label).not_to_have_css("fill", on_light)
+    settled(page)
+    written = {text.evaluate("text => text.style.fill") for text in page.locator(".js-plotly-plot .ytick text").all()}
+    assert len(written) == 1, "all charts, and none as before"
+    assert written != {on_light}

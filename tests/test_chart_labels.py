@@ -82,8 +82,9 @@ def test_what_is_unreadable_is_found(page, address):
 
 
 @pytest.mark.parametrize("path", ["", "training", "scaling"])
-def test_a_step_of_a_slider_has_no_label_measured(page, address, path):
-    """Plotly copies what it measures into an element out of sight, each time the browser lays out the page for it."""
+def test_a_step_of_a_slider_has_nothing_measured(page, address, path):
+    """The browser lays out the page each time: for labels, which Plotly copies into an element out of sight, and for a
+    chart's size."""
     page.goto(f"{address}/{path}")
     chart_drawn(page)
     settled(page)
@@ -94,6 +95,14 @@ def test_a_step_of_a_slider_has_no_label_measured(page, address, path):
       const note = ({ addedNodes }) => addedNodes.forEach((node) => window.measured.push(node.textContent));
       const tester = document.querySelector("#js-plotly-tester");
       new MutationObserver((changes) => changes.forEach(note)).observe(tester, { childList: true });
+      for (const name of ["clientWidth", "clientHeight"]) {
+        const { get } = Object.getOwnPropertyDescriptor(Element.prototype, name);
+        const noted = function () {
+          if (this.matches(".js-plotly-plot")) window.measured.push(name);
+          return get.call(this);
+        };
+        Object.defineProperty(Element.prototype, name, { get: noted });
+      }
     }""")
     measured = []
     for width in range(832, 832 + 4 * 64, 64):

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest, local_script_runner
 from streamlit.testing.v1.local_script_runner import LocalScriptRunner
 
 from llmcalc.inputs import DEFAULTS, INPUTS, Choice, Input, Integer, Real, Switch, in_group
-from pages.ui import sections
+from pages.ui import sections, turns
 from pages.ui.controls import GROUPS, OPEN_GROUP
 from pages.ui.shell import PAGES
 
@@ -99,7 +99,7 @@ def _as_seen(delta) -> bytes:
 def screen(monkeypatch) -> Browser:
     """The runs of this test draw what they draw in a browser."""
     monkeypatch.undo()
-    monkeypatch.setattr(sections, "HEAD_START", 0)
+    monkeypatch.setattr(turns, "HEAD_START", 0)
     return Browser(monkeypatch)
 
 

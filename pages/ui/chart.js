@@ -152,13 +152,32 @@ const CONFIG = { displayModeBar: false, scrollZoom: false, showAxisRangeEntryBox
 const TITLE = 28; // pixels of a figure's height and upper margin that its title takes
 const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
+// When what was changed is on the screen.
+const shown = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+
 let frame;
 
 // The first chart of a change is drawn at once; the others when it is on the screen.
 async function turn() {
   if (frame) return frame;
-  const shown = new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
-  frame = shown.then(() => (frame = undefined));
+  frame = shown().then(() => (frame = undefined));
+}
+
+let theme;
+let asking;
+
+// Streamlit's theme, as it was last seen. To ask for it amid changes has the page's styles worked out once more, so that
+// is done when they are on the screen.
+function themeNow(element) {
+  theme ??= readTheme(element);
+  asking ??= shown().then(() => {
+    asking = undefined;
+    const now = element.isConnected ? readTheme(element) : theme;
+    if (JSON.stringify(now) === JSON.stringify(theme)) return;
+    theme = now;
+    for (const chart of charts.values()) chart.draw();
+  });
+  return theme;
 }
 
 class Chart {
@@ -173,6 +192,8 @@ class Chart {
     this.heading.setAttribute("aria-hidden", "true");
     this.node = document.createElement("div");
     this.node.setAttribute("role", "img");
+    // Plotly asks for these before each drawing.
+    Object.defineProperties(this.node, { clientWidth: { get: () => this.width }, clientHeight: { get: () => this.height } });
     // A legend of buttons: it wraps at any width, and the keyboard reaches it, unlike Plotly's own.
     this.legend = document.createElement("div");
     this.legend.className = "chart-legend";
@@ -227,7 +248,7 @@ class Chart {
       const Plotly = await load(this.library);
       const { width, height } = this;
       if (!this.node.isConnected || !width) return;
-      this.theme = readTheme(this.node);
+      this.theme = themeNow(this.node);
       this.drawnScale = this.scale;
       const state = this.text + JSON.stringify([this.theme, this.drawnScale, width, height, this.level, this.resets]);
       if (state === this.state) return;

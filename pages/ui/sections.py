@@ -7,7 +7,6 @@ others are sections: each is drawn from its *face*, all that it depends on, and 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,13 +16,10 @@ from typing import Any, TypeVar
 import streamlit as st
 
 from pages.ui.state import State, state, take_in, values
+from pages.ui.turns import keep, let_browser_draw, tell_browser
 from pages.ui.words import speak
 
 LIVE = "live"  # drawn first, for it is what the reader looks at
-# Seconds that charts are ahead of the rest, so that they are sent and drawn before it comes: a script that goes on
-# keeps Streamlit's sending thread from its turn, and the browser lays out all that waits for it.
-HEAD_START = 0.07
-TURN = 0.002  # seconds in which the browser is told that a run began: it does its part of that while we do ours
 _APP = "app"  # not a section: what every section and the navigation depend on
 _DRAWN = "drawn_sections"
 _UNSEEN = "unseen"
@@ -66,7 +62,7 @@ def charts_first() -> None:
     """Wait, once in a run, until the browser has had time to draw the charts so far."""
     if not _ahead.get():
         _ahead.set(True)
-        time.sleep(HEAD_START)
+        let_browser_draw()
 
 
 def section(key: str, face: Callable[[State], Face], draw: Callable[[Face], None]) -> None:
@@ -118,11 +114,13 @@ def whole_app_from(face: Callable[[State], Any]) -> None:
 
 def redraw() -> None:
     """Draw again what an input's change changes. The last call of a control's callback, for it may not return."""
-    time.sleep(TURN)
+    tell_browser()
     now = take_in()
     stale = [key for key, (face, before) in _drawn().items() if face(now) != before]
     if _APP in stale:
         st.rerun()
+    if LIVE in stale:
+        keep()
     if stale and stale != [LIVE]:  # else the control is one of those that are live, which Streamlit draws in any case
         rerun_fragments(sorted(stale, key=lambda key: key != LIVE))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import gc
-import sys
 from functools import partial
 from pathlib import Path
 from types import CodeType
@@ -24,6 +23,7 @@ from pages.ui.show import title_of
 from pages.ui.stage import presented
 from pages.ui.state import chosen_language, configuration, defaults, note_link, take_in, values
 from pages.ui.style import style_stage
+from pages.ui.turns import share
 from pages.ui.words import speak, w
 
 PAGES = (
@@ -125,11 +125,10 @@ def inside_app() -> None:
 
 @st.cache_resource(show_spinner=False)
 def tame_python() -> None:
-    """Once: what is imported by now is no garbage, so exempt it from what is collected; and have the thread that sends
-    to the browser wait for its turn a tenth as long as usual while a page is worked out."""
+    """Once: what is imported by now is no garbage, so exempt it from what is collected; and share the interpreter."""
     gc.collect()
     gc.freeze()
-    sys.setswitchinterval(0.0005)
+    share()
 
 
 def read_link() -> None:

@@ -53,11 +53,12 @@ NUMBER strong + span { font-size: 0.8rem !important; opacity: 0.78; }
 [data-testid="stSidebarUserContent"] [data-testid="stVerticalBlock"] > SLIDER { grid-column: 1; }
 [data-testid="stSidebarUserContent"] [data-testid="stVerticalBlock"] > FIELD { grid-column: 2; }
 .st-key-menu { border-top: 1px solid rgba(128, 128, 128, 0.3); padding-top: 0.8rem; }
-/* charts side by side where there is room; what is said between them has a row of its own */
+/* charts side by side where there is room; what is said of them has a row of its own, before how memory grows */
 .st-key-charts { display: grid; gap: 1rem 1.5rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); }
 .st-key-charts > * { grid-column: 1 / -1; }
 .st-key-charts > :is(.st-key-parameters_by_component, .st-key-memory_by_component) { grid-column: auto; }
+.st-key-charts > :is([data-testid="stLayoutWrapper"], .st-key-memory_growth) { order: 1; }
 /* closed, it is still there for the keyboard, and laid out 40 pixels wide and 13,000 high */
 [data-testid="stSidebar"][data-collapsed="true"] [data-testid="stSidebarContent"] { display: none; }
 :is(.st-key-unseen_controls, .st-key-unseen_language) { display: none; }

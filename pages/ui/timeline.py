@@ -15,6 +15,7 @@ from pages.ui.words import w
 
 # How much of the chart's width each part of the step gets; the layers of a pass share theirs
 _SHARES = {"forward": 40, "loss": 14, "backward": 38, "optimizer": 8}
+_BORDERS = np.cumsum([0, *_SHARES.values()])
 _LARGEST_NAMED = 4  # categories that a hover tells
 _LEAST_DRAWN = 0.004  # of the peak: what is never more is a pixel high, and drawn with others of its size
 
@@ -104,13 +105,12 @@ def _told(profile: pd.DataFrame, areas: Mapping[str, list[float]], names: Mappin
 
 def _phases() -> dict[str, Any]:
     """Ticks of the axis: a name in the middle of each phase, a dotted line between two."""
-    ends = np.cumsum(list(_SHARES.values()))
-    middles = ends - np.array(list(_SHARES.values())) / 2
+    middles = (_BORDERS[:-1] + _BORDERS[1:]) / 2
     return {
         "tickvals": middles.tolist(), "ticktext": [w(f"timeline.{part}") for part in _SHARES], "tickangle": 0,
         "showgrid": False,
         "minor": {
-            "tickvals": ends[:-1].tolist(), "showgrid": True, "gridcolor": MUTED, "griddash": "dot",
+            "tickvals": _BORDERS[1:-1].tolist(), "showgrid": True, "gridcolor": MUTED, "griddash": "dot",
         },
     }  # fmt: skip
 
@@ -124,7 +124,8 @@ def _line(y: float) -> dict[str, Any]:
 
 def _labels(peak: tuple[float, float], amount: str, device: str, place: tuple[float, str]) -> dict[str, Any]:
     """The peak and the device by name: points with a text, which Plotly draws faster than annotations."""
-    side = "left" if peak[0] > 85 else "right" if peak[0] < 15 else "center"
+    near = min(_BORDERS, key=lambda border: abs(border - peak[0]))  # a line would go through the text
+    side = "center" if abs(near - peak[0]) > 15 else "left" if near > peak[0] else "right"
     return {
         "type": "scatter", "mode": "text", "x": [peak[0], 0.5], "y": [peak[1], place[0]],
         "text": [w("timeline.peak", amount=amount), device], "textposition": [f"top {side}", place[1]],
