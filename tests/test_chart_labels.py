@@ -17,8 +17,8 @@ CHARTED = [f"{page}?{LINK}" for page in PAGES if page not in ("explore", "learn"
 CHARTED += [f"?{LINK}", "fits?lang=id", *(f"learn?lang=id&chapter={chapter}" for chapter in CHAPTERS)]
 WIDTHS = (1024, 390)  # where charts side by side are narrowest, and a phone
 
-# Of each chart: what is written beyond its edges, and labels of axes and notes that lie on one another. A line of text
-# is higher than its letters, so a few pixels of two lines may.
+# Of each chart: what is written beyond its edges, or those of its plot where they cut it off, and labels of axes and
+# notes that lie on one another. A line of text is higher than its letters, so a few pixels of two lines may.
 UNREADABLE = """() => {
   const found = [];
   const meet = (a, b) =>
@@ -26,11 +26,15 @@ UNREADABLE = """() => {
   for (const node of document.querySelectorAll(".js-plotly-plot")) {
     const chart = node.getBoundingClientRect();
     const written = (selector) => [...node.querySelectorAll(selector)]
-      .map((text) => [text.textContent.trim(), text.getBoundingClientRect()])
+      .map((text) => [text.textContent.trim(), text.getBoundingClientRect(), text])
       .filter(([text, { width }]) => text && width);
-    for (const [text, { left, right, top, bottom }] of written("text"))
-      if (left < chart.left - 1 || right > chart.right + 1 || top < chart.top - 1 || bottom > chart.bottom + 1)
+    const { l = 0, t = 0, w = chart.width, h = chart.height } = node._fullLayout?._size ?? {};
+    const plot = new DOMRect(chart.left + l, chart.top + t, w, h);
+    for (const [text, { left, right, top, bottom }, element] of written("text")) {
+      const edge = element.closest("[clip-path]") ? plot : chart;
+      if (left < edge.left - 1 || right > edge.right + 1 || top < edge.top - 4 || bottom > edge.bottom + 4)
         found.push(`${text}: cut`);
+    }
     const labels = written("[class$='tick'] text, .xtitle, .x2title, .ytitle, .annotation-text, .legendtext");
     labels.forEach(([a, there], i) =>
       labels.slice(i + 1).forEach(([b, here]) => meet(there, here) && found.push(`${a}: under ${b}`)));

@@ -148,7 +148,8 @@ def _scaling(config: Configuration) -> tuple[Figure, str]:
     alpha, improvement = config.values["alpha"], config.values["improvement"]
     here = config.model.non_embedding_parameters().value
     times = parameters_for_lower_loss(improvement=improvement, alpha=alpha).value
-    sizes = np.logspace(min(6, np.log10(here)), max(12, np.log10(here * times) + 2.7), 100)  # room for the label
+    there = np.log10(here * times)
+    sizes = np.logspace(min(6, np.log10(here), there - 3), max(12, there + 2.7), 100)  # room for labels
 
     def loss(n: float | np.ndarray) -> np.ndarray:
         law = loss_from_parameters(critical_parameters=KAPLAN_CRITICAL_PARAMETERS, parameters=n, alpha=alpha)
@@ -166,7 +167,7 @@ def _scaling(config: Configuration) -> tuple[Figure, str]:
     }] + [{
         "type": "scatter", "mode": "markers+text", "x": [n], "y": [float(loss(n))],
         "marker": {"color": MARK, "size": 13, "symbol": symbol},
-        "text": [f"{label}: {human(float(loss(n)))}"], "textposition": where, "hovertemplate": hover,
+        "text": [f"{label}<br>{human(float(loss(n)))}"], "textposition": where, "hovertemplate": hover,
         "customdata": [human(n, "parameters")],
     } for label, n, symbol, where in points]  # fmt: skip
     figure = {

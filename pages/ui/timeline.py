@@ -124,8 +124,8 @@ def _line(y: float) -> dict[str, Any]:
 
 def _labels(peak: tuple[float, float], amount: str, device: str, place: tuple[float, str]) -> dict[str, Any]:
     """The peak and the device by name: points with a text, which Plotly draws faster than annotations."""
-    near = min(_BORDERS, key=lambda border: abs(border - peak[0]))  # a line would go through the text
-    side = "center" if abs(near - peak[0]) > 15 else "left" if near > peak[0] else "right"
+    border = min(_BORDERS - peak[0], key=abs)  # its line would go through the text, and the last one cut it off
+    side = "center" if abs(border) > 15 else "left" if border > 0 or peak[0] > 85 else "right"
     return {
         "type": "scatter", "mode": "text", "x": [peak[0], 0.5], "y": [peak[1], place[0]],
         "text": [w("timeline.peak", amount=amount), device], "textposition": [f"top {side}", place[1]],
