@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmcalc.advice import Advice, Job, single_changes, smallest_changes
 from llmcalc.article import ArticleStep, article_step
 from llmcalc.bases import SHAPE, Base, base
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
@@ -18,15 +17,18 @@ from llmcalc.catalog.measured_steps import NANOGPT
 from llmcalc.catalog.presets import PRESETS
 from llmcalc.devices.layout import Layout, check_layout
 from llmcalc.devices.plans import Cluster, plans, settings
-from llmcalc.devices.rank import RankMemory, rank_memory
+from llmcalc.devices.rank import RankMemory, peak_on_each, rank_memory, step_on_one
 from llmcalc.errors import InputError
-from llmcalc.fits import largest_that_fits
+from llmcalc.fit.advice import Advice, single_changes, smallest_changes
+from llmcalc.fit.job import Job
+from llmcalc.fit.solve import largest_that_fits
+from llmcalc.fit.verdict import Verdict, needed_for
 from llmcalc.inference import inference_memory
 from llmcalc.inputs import DEFAULTS, INPUTS, Integer
 from llmcalc.quantity import Quantity
 from llmcalc.step.overhead import Overhead
 from llmcalc.step.run import TrainingRun
-from llmcalc.step.step import Step, is_simulated, peak_sweep, training_step
+from llmcalc.step.step import Step, is_simulated
 from llmcalc.techniques.distillation import Distillation
 from llmcalc.techniques.mix import Mix, Setup
 from llmcalc.techniques.time import Hardware
@@ -127,15 +129,16 @@ class Configuration:
     def _stepped(self) -> tuple[Model, Step]:
         """The model whose layers run, and its step: this one, or where its code has not been read a plain decoder of
         its sizes."""
-        step = training_step(self.model, self.run, counted=self.model)
+        step = step_on_one(self.model, self.run, self.model)
         if is_simulated(step):
             return self.model, step
         plain = self.dimensions.model()
-        return plain, training_step(plain, self.run, counted=self.model)
+        return plain, step_on_one(plain, self.run, self.model)
 
     @property
     def step(self) -> Step:
-        """A training step as PyTorch allocates it; layers whose code has not been read run as plain ones."""
+        """A training step on one device as PyTorch allocates it; layers whose code has not been read run as plain
+        ones."""
         return self._stepped[1]
 
     @property
@@ -160,26 +163,61 @@ class Configuration:
         )
 
     @property
-    def budget(self) -> Quantity:
-        """What tensors may take of the accelerator, in bytes."""
-        return self.overhead.budget(self.accelerator.memory)
+    def training(self) -> Step | RankMemory | ArticleStep:
+        """The training step in the account that the reader chose, on the device that needs most or as on one."""
+        if self.values["account"] == "article":
+            return self.article
+        return self.step if self.values["counted_on"] == "one" else self.on_each
+
+    # Whether it fits
+
+    @cached_property
+    def job(self) -> Job:
+        """All that decides whether it fits."""
+        return Job(self._run_as, self.run, self.layout, self.model, self.accelerator, self.overhead)
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Whether the training step fits its devices: the one answer, whatever account the reader looks at."""
+        return self.job.verdict
+
+    @cached_property
+    def verdict_of_inference(self) -> Verdict:
+        """Whether inference with a full cache fits one device."""
+        return Verdict(self.inference, self.accelerator, self.overhead)
+
+    def verdict_of(self, purpose: str) -> Verdict:
+        """Whether "training" or "inference" fits."""
+        return self.verdict if purpose == "training" else self.verdict_of_inference
 
     def advice(self) -> list[Advice]:
-        """The smallest changes after which the step fits the accelerator; nothing where it does."""
-        return smallest_changes(self._job, self.budget.value)
+        """The smallest changes after which the step fits its devices; nothing where it does."""
+        return smallest_changes(self.job)
 
     def savings(self) -> list[Advice]:
         """Every change that would save memory, alone."""
-        return single_changes(self._job)
+        return single_changes(self.job)
 
-    @property
-    def _job(self) -> Job:
-        return Job(self._run_as, self.run, self.layout, self.model)
+    def needed_for(self, purpose: str, batch_size: Any, seq_len: Any) -> np.ndarray:
+        """What a process needs for training or inference with another batch or length, in bytes, on the device that
+        needs most; arrays make a sweep."""
+        if purpose == "training":
+            return self.job.needed(batch_size=batch_size, seq_len=seq_len)
+        memory = self.inference_of(batch_size, seq_len).value  # one number for an encoder, which caches nothing
+        shape = np.broadcast_shapes(np.shape(batch_size), np.shape(seq_len))
+        return np.broadcast_to(needed_for(memory, self.overhead), shape)
 
-    @property
-    def training(self) -> Step | ArticleStep:
-        """The training step in the account that the reader chose."""
-        return self.article if self.values["account"] == "article" else self.step
+    def largest_that_fits(self, purpose: str, knob: str, memories: Any) -> Any:
+        """The largest ``batch_size``, or ``seq_len``, with which training or inference needs no more than each of
+        ``memories`` bytes, the other as it is; 0 where there is none. It ends where the control, or the positions, do.
+        """
+        declared = INPUTS[knob]
+        assert isinstance(declared, Integer)
+        most = min(declared.high, self.longest_position or declared.high) if knob == "seq_len" else declared.high
+        if purpose == "training":
+            return self.job.largest(knob, memories, most)
+        held = {id: self.values[id] for id in ("batch_size", "seq_len")}
+        return largest_that_fits(lambda n: self.needed_for(purpose, **held | {knob: n}), memories, most)
 
     # Several devices
 
@@ -187,13 +225,12 @@ class Configuration:
     def _laid_out(self) -> tuple[Layout, tuple[InputError, ...]]:
         """The layout as asked, without what cannot be, and what that is."""
         asked = {f.name: self.values[f.name] for f in fields(Layout)}
-        problems: list[InputError] = []
-        if Layout(**asked) == Layout():
-            return Layout(), ()
+        problems = [*self._miscounted_devices(asked)]
         while True:
-            layout = Layout(**asked)
+            layout = self._filled(asked)
             try:
-                check_layout(self._run_as, self.run, layout)
+                if layout != Layout():
+                    check_layout(self._run_as, self.run, layout)
                 return layout, tuple(problems)
             except InputError as error:
                 if asked[error.input_id] == DEFAULTS[error.input_id]:  # then it is another that does not go with it
@@ -201,38 +238,61 @@ class Configuration:
                 problems.append(error)
                 asked[error.input_id] = DEFAULTS[error.input_id]
 
+    def _filled(self, asked: Mapping[str, Any]) -> Layout:
+        """The layout whose copies of the model, where their number is left open, take all devices that there are."""
+        layout = Layout(**{**asked, "data_parallel": 1})
+        copies = asked["data_parallel"] or max(1, (self.values["n_devices"] or 1) // layout.devices)
+        return replace(layout, data_parallel=copies)
+
+    def _miscounted_devices(self, asked: Mapping[str, Any]) -> Iterator[InputError]:
+        """That the layout as asked takes another number of devices than there are."""
+        there, taken = self.values["n_devices"], self._filled(asked).devices
+        if there and there != taken:
+            message = f"the layout takes {taken:,} devices, not {there:,}"
+            problem = InputError("n_devices", message, (taken,), code="other_devices", taken=taken, n_devices=there)
+            yield _within_range(problem)
+
     @property
     def layout(self) -> Layout:
         """How the step is laid out over devices: as asked, or the nearest that can be."""
         return self._laid_out[0]
 
     @property
-    def device_peak(self) -> Quantity:
-        """The most that one device, the one that needs most, has allocated at once."""
-        return self.step.peak if self.layout == Layout() else self.rank.peak
+    def n_devices(self) -> int:
+        """How many devices there are: as asked, else as many as the layout takes."""
+        asked = None if self.values["data_parallel"] else self.values["n_devices"]
+        return int(asked or self.layout.devices)
+
+    @property
+    def on_each(self) -> Step | RankMemory:
+        """The step of the device that needs most."""
+        return self.job.step
 
     @cached_property
     def rank(self) -> RankMemory:
-        """What the device that needs most holds of a step laid out so."""
+        """What the device that needs most holds of a step laid out so, with its messages."""
         return rank_memory(self._run_as, self.run, self.layout, counted=self.model)
 
-    def rank_of(self, plan: Mapping[str, Any]) -> RankMemory:
-        """The same of one of the `plans`."""
-        return Configuration({**self.values, **settings(plan)}).rank
+    def with_plan(self, plan: Mapping[str, Any]) -> Configuration:
+        """The same with one of the `plans` put to use."""
+        return Configuration({**self.values, "n_devices": None, **settings(plan)})
 
     def uses(self, plan: Mapping[str, Any]) -> bool:
-        """Whether the inputs are set to one of the `plans`."""
-        return all(self.values[id] == value for id, value in settings(plan).items())
+        """Whether one of the `plans` is in use."""
+        layout, run = self.layout, self.run
+        used = asdict(layout) | {"batch_size": run.batch_size, "gradient_accumulation": run.gradient_accumulation}
+        return all(({**self.values, **used})[id] == value for id, value in settings(plan).items())
 
     @cached_property
     def cluster(self) -> Cluster:
         """The devices that a plan is made for. Without a global batch of its own, a plan keeps that of the run."""
         run, asked = self.run, self.values["global_batch"]
         return Cluster(
-            devices=self.values["n_devices"],
+            devices=self.n_devices,
             memory=self.accelerator.memory,
             global_batch=asked or run.batch_size * run.gradient_accumulation * self.layout.data_parallel,
             node=self.values["node_size"],
+            overhead=self.overhead,
         )
 
     @cached_property
@@ -284,11 +344,12 @@ class Configuration:
         return None
 
     def training_peak_of(self, batch_size: Any, seq_len: Any) -> Any:
-        """The training peak in bytes with another batch or length; arrays make a sweep."""
+        """The training peak in bytes with another batch or length, counted as `training` is; arrays make a sweep."""
         run = self._run(batch_size=batch_size, seq_len=seq_len)
         if self.values["account"] == "article":
             return self._article(run).peak.value
-        return peak_sweep(self._run_as, run, counted=self.model)
+        layout = Layout() if self.values["counted_on"] == "one" else self.layout
+        return peak_on_each(self._run_as, run, layout, counted=self.model)
 
     def inference_of(self, batch_size: Any, seq_len: Any) -> Quantity:
         """Inference with another batch or length; arrays make a sweep."""
@@ -299,23 +360,6 @@ class Configuration:
             weight_format=self.values["weight_format"],
             cache_format=self.values["cache_format"],
         )
-
-    def memory_of(self, purpose: str, batch_size: Any, seq_len: Any) -> Any:
-        """Bytes of training (its peak) or of inference with another batch or length; arrays make a sweep."""
-        if purpose == "training":
-            return self.training_peak_of(batch_size, seq_len)
-        memory = self.inference_of(batch_size, seq_len).value  # one number for an encoder, which caches nothing
-        return np.broadcast_to(memory, np.broadcast_shapes(np.shape(batch_size), np.shape(seq_len)))
-
-    def largest_that_fits(self, purpose: str, knob: str, memories: Any) -> Any:
-        """The largest ``batch_size``, or ``seq_len``, with which training or inference needs no more than each of
-        ``memories`` bytes, the other as it is; 0 where there is none. It ends where the control, or the positions, do.
-        """
-        held = {id: self.values[id] for id in ("batch_size", "seq_len")}
-        declared = INPUTS[knob]
-        assert isinstance(declared, Integer)
-        most = min(declared.high, self.longest_position or declared.high) if knob == "seq_len" else declared.high
-        return largest_that_fits(lambda n: self.memory_of(purpose, **held | {knob: n}), memories, most)
 
     @property
     def longest_position(self) -> int | None:
@@ -350,7 +394,7 @@ class Configuration:
     @cached_property
     def beyond_any_machine(self) -> tuple[InputError, ...]:
         """That a step needs more than any cluster has, which names ``batch_size``; nothing where it does not."""
-        peak, device = self.training.peak.value, self.accelerator
+        peak, device = self.step.peak.value, self.accelerator
         if peak <= LARGEST_CLUSTER_DEVICES * max(a.memory for a in ACCELERATORS.values()):
             return ()
         return (

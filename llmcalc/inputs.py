@@ -23,9 +23,10 @@ from llmcalc.techniques.pruning import PRUNINGS
 from llmcalc.transformer.dimensions import POSITIONS
 from llmcalc.transformer.norm import NORMS
 
-LINK_VERSION = 2
+LINK_VERSION = 3
 PURPOSES = ("training", "inference")  # what has to fit into a device's memory
 ACCOUNTS = ("corrected", "article")  # whose formulas the memory of a step is computed with
+COUNTED_ON = ("each", "one")  # of several devices: what each holds, or what the step holds on one
 CHAPTERS = tuple(str(number) for number in range(1, 11))  # of the lesson
 PASTED = "config.json"
 # Every model that one can start from: shapes of the plain decoder, all else of the library, a paste
@@ -270,8 +271,11 @@ _ALL: tuple[Input, ...] = (
     Choice(id="curve", group="scaling", options=("loss", "performance"), default="loss"),
     Real(id="alpha", group="scaling", low=0.01, high=1.0, default=0.076, step=0.001),
     Real(id="improvement", group="scaling", low=1.0, high=90.0, default=10.0, step=1.0),
-    # how the step is laid out over devices
-    Integer(id="data_parallel", group="devices", low=1, high=100_000, default=1),
+    # how many devices there are, and how the step is laid out over them: of the two numbers of devices that this could
+    # give, the layout's and theirs, what is left empty follows from the other
+    Integer(id="n_devices", group="devices", low=1, high=100_000, default=None),
+    Integer(id="node_size", group="devices", low=1, high=1_024, default=8),
+    Integer(id="data_parallel", group="devices", low=1, high=100_000, default=None),
     Integer(id="zero_stage", group="devices", low=0, high=3, default=0),
     Integer(id="tensor_parallel", group="devices", low=1, high=1_024, default=1),
     Switch(id="sequence_parallel", group="devices", default=False),
@@ -280,10 +284,9 @@ _ALL: tuple[Input, ...] = (
     Integer(id="context_parallel", group="devices", low=1, high=1_024, default=1),
     Integer(id="expert_parallel", group="devices", low=1, high=1_024, default=1),
     Switch(id="offload_optimizer", group="devices", default=False),
-    # the cluster that a plan is made for
-    Integer(id="n_devices", group="cluster", low=1, high=16_384, default=64),
-    Integer(id="node_size", group="cluster", low=1, high=1_024, default=8),
-    Integer(id="global_batch", group="cluster", low=1, high=1_000_000, default=None),
+    Integer(id="global_batch", group="devices", low=1, high=1_000_000, default=None),
+    # whose memory is drawn: that of the device that needs most, or of a step on one device alone
+    Choice(id="counted_on", group="devices", options=COUNTED_ON, default="each"),
     # techniques that save memory or time, and how fast the devices are
     Choice(id="technique", group="techniques", options=TECHNIQUES, default="mix"),
     Choice(id="pruning", group="techniques", options=PRUNINGS, default="unstructured"),
@@ -295,6 +298,8 @@ _ALL: tuple[Input, ...] = (
     # what the present model is compared with
     Text(id="compare", group="comparison", longest=20_000),
 )
+
+_TAKES_DEVICES = ("data_parallel", "tensor_parallel", "pipeline_parallel", "context_parallel")
 
 INPUTS: dict[str, Input] = {declared.id: declared for declared in _ALL}
 DEFAULTS: dict[str, Any] = {declared.id: declared.default for declared in _ALL}
@@ -343,6 +348,39 @@ def check_link(
             except InputError as error:
                 problems.append(LinkProblem(key, given, error.code, defaults[key], error.details))
     return problems
+
+
+def upgraded(parameters: Mapping[str, str], page: str) -> dict[str, str]:
+    """A link of version 2, or one without a version, as this version would write it: it keeps its meaning.
+
+    Then a step ran on as many devices as its layout takes, and ``n_devices`` was only what a plan was made for. Now
+    there is one number: on the page of plans that which plans were made for, with as many sequences in a step;
+    elsewhere that of the layout.
+    """
+    now = {key: value for key, value in parameters.items() if key != "v" or value != "2"}
+    sizes = {key: parameters.get(key, "1") for key in _TAKES_DEVICES}
+    if parameters.get("v") not in (None, "2") or "n_devices" not in now or not all(map(str.isdigit, sizes.values())):
+        return now
+    there, copies = now["n_devices"], sizes["data_parallel"]
+    if "data_parallel" not in now or there == str(math.prod(map(int, sizes.values()))):
+        return now
+    if page != "cluster":
+        del now["n_devices"]
+        return now
+    del now["data_parallel"]
+    if not now.get("global_batch"):
+        batch, micro_batches = (now.get(key, str(DEFAULTS[key])) for key in ("batch_size", "gradient_accumulation"))
+        if batch.isdigit() and micro_batches.isdigit():
+            now["global_batch"] = str(int(batch) * int(micro_batches) * int(copies))
+    return now
+
+
+def one_number_of_devices(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """What to set once inputs have changed, so that there is one number of devices: what was set last stands."""
+    there = now["n_devices"]
+    if there is None or now["data_parallel"] is None or there == math.prod(now[key] for key in _TAKES_DEVICES):
+        return {}
+    return {"data_parallel": None} if there != before["n_devices"] else {"n_devices": None}
 
 
 def link_parameters(values: Mapping[str, Any]) -> dict[str, str]:

@@ -20,6 +20,7 @@ from pages.ui.sections import set_inputs
 from pages.ui.shell import inside_app
 from pages.ui.show import headlines, title_of, working
 from pages.ui.state import configuration
+from pages.ui.verdict import draw_verdict, for_tensors
 from pages.ui.words import w
 
 if TYPE_CHECKING:
@@ -51,12 +52,12 @@ def answer(plans: pd.DataFrame) -> None:
     """What is the best plan, or what is nearest where none fits."""
     fitting = int(plans["fits"].sum())
     plan = plans.iloc[0]
-    peak, memory = plan["peak"], human(device[1], "bytes")
-    said = {"plan": plan_name(plan), "all": len(plans), "peak": human(peak, "bytes"), "memory": memory}
+    needed, memory = plan["needed"], human(device[1], "bytes")
+    said = {"plan": plan_name(plan), "all": len(plans), "needed": human(needed, "bytes"), "memory": memory}
     if fitting:
-        st.markdown(w("cluster.best", fitting=fitting, headroom=human(device[1] - peak, "bytes"), **said))
+        st.markdown(w("cluster.best", fitting=fitting, headroom=human(device[1] - needed, "bytes"), **said))
     else:
-        st.markdown(w("cluster.none", over=human(peak - device[1], "bytes"), device=device[0], **said))
+        st.markdown(w("cluster.none", over=human(needed - device[1], "bytes"), device=device[0], **said))
         st.info(w("cluster.change"))
     with st.container(horizontal=True, gap="small", vertical_alignment="center", key="cluster_estimate"):
         st.badge(w("cluster.badge"), icon=":material/straighten:", color="orange", help=w("cluster.estimate"))
@@ -80,13 +81,14 @@ def table(plans: pd.DataFrame) -> Mapping[str, Any]:
     shown = plans.head(MOST_ROWS)
     gib = {
         "peak": shown["peak"] / GiB,
+        "needed": shown["needed"] / GiB,
         "traffic": shown["traffic"] / GiB,
-        "headroom": (device[1] - shown["peak"]) / GiB,
+        "headroom": (device[1] - shown["needed"]) / GiB,
     }
-    order = ["fits", "peak", "headroom", "time", "traffic", *LAYOUT_COLUMNS, "bubble", "again"]
+    order = ["fits", "needed", "headroom", "time", "traffic", *LAYOUT_COLUMNS, "bubble", "again"]
     order = [name for name in order if name not in LAYOUT_COLUMNS or shown[name].nunique() > 1]
     column = st.column_config
-    numbers = {name: column.NumberColumn(w(f"cluster.column_{name}"), format="%.1f") for name in ("peak", "headroom")}
+    numbers = {name: column.NumberColumn(w(f"cluster.column_{name}"), format="%.1f") for name in ("needed", "headroom")}
     numbers["traffic"] = column.NumberColumn(w("cluster.column_traffic"), format="%.3g", help=w("cluster.help_traffic"))
     numbers["time"] = column.NumberColumn(w("cluster.column_time"), format="%.2f", help=w("cluster.help_time"))
     for name in ("bubble", "again"):
@@ -111,7 +113,8 @@ def table(plans: pd.DataFrame) -> Mapping[str, Any]:
 
 def memory_of(plan: Mapping[str, Any]) -> None:
     """What the chosen plan holds on the device that needs most, with its working, and a button that puts it to use."""
-    rank = config.rank_of(plan)
+    used = config.with_plan(plan)
+    rank = used.rank
     st.subheader(w("cluster.chosen", plan=plan_name(plan)), anchor=False)
     if config.uses(plan):
         st.success(w("cluster.applied"), icon=":material/check:")
@@ -120,7 +123,8 @@ def memory_of(plan: Mapping[str, Any]) -> None:
             w("cluster.apply"), key="apply_plan", type="primary", help=w("cluster.apply_help"),
             on_click=set_inputs, args=(settings(plan),),
         )  # fmt: skip
-    quantities = [(w("cluster.peak"), rank.peak), (w("components.weights"), rank.weights)]
+    quantities = [(w("overhead.process"), used.verdict.needed), (w("cluster.peak"), rank.peak)]
+    quantities += [(w("components.weights"), rank.weights)]
     quantities += [(w("components.optimizer_state"), rank.optimizer_state)]
     quantities += [(w("components.communication"), rank.communication), (w("cluster.sends"), rank.traffic)]
     headlines(lambda: quantities)
@@ -128,7 +132,7 @@ def memory_of(plan: Mapping[str, Any]) -> None:
     parts = by_component(rank.peak.parts)
     title = w("cluster.peak_chart")
     said = ", ".join(f"{names[component]} {human(value, 'bytes')}" for component, value in parts.items())
-    bars = memory_bars(title, {w("cluster.peak"): parts}, names, device, w("axes.memory"))
+    bars = memory_bars(title, {w("cluster.peak"): parts}, names, for_tensors(used), w("axes.memory"))
     chart(bars, key="plan_memory", alt=f"{title}: {said}", height=200)
     with st.expander(w("cluster.working"), key="plan_working", on_change="rerun") as opened:
         if opened.open:
@@ -150,7 +154,7 @@ def to_choose_from(wanted: pd.DataFrame) -> None:
             st.caption(w("cluster.first", shown=MOST_ROWS, count=len(wanted)))
     with drawing:
         title = w("cluster.chart", count=len(wanted))
-        ends = {"low": human(wanted["peak"].min(), "bytes"), "high": human(wanted["peak"].max(), "bytes")}
+        ends = {"low": human(wanted["needed"].min(), "bytes"), "high": human(wanted["needed"].max(), "bytes")}
         figure = plan_points(title, wanted, plan, device)
         chart(figure, key="plan_points", alt=w("cluster.chart_alt", title=title, **ends), height=380)
     memory_of(plan)
@@ -158,6 +162,7 @@ def to_choose_from(wanted: pd.DataFrame) -> None:
 
 
 st.header(w("cluster.header", name=title_of(config), devices=cluster.devices, device=device[0]), anchor=False)
+draw_verdict(config)
 try:
     plans = config.plans
 except InputError as error:

@@ -18,6 +18,7 @@ from pages.ui.sections import after_charts, charts_first
 from pages.ui.shell import inside_app
 from pages.ui.show import headlines, one_of, title_of, working
 from pages.ui.state import configuration
+from pages.ui.verdict import choose_counted, counted_where, draw_verdict, for_tensors
 from pages.ui.words import w
 
 MOMENTS_SHOWN = ("between_steps", "loss_backward", "backward_end", "optimizer_step")
@@ -26,7 +27,7 @@ inside_app()
 config = configuration()
 values, dimensions, model = config.values, config.dimensions, config.model
 parameters = model.parameters()
-device = (config.accelerator.id, config.accelerator.memory)
+device = for_tensors(config)
 names = {component: w(f"components.{component}") for component in COLOURS}
 
 
@@ -51,20 +52,13 @@ def memory_chart() -> dict[str, Any]:
 
 
 def whether_it_fits() -> None:
-    """The peak beside the device's memory, in a sentence."""
-    fits = training.peak.value <= device[1]
-    st.markdown(
-        w(
-            "explore.fits" if fits else "explore.does_not_fit",
-            peak=human(training.peak.value, "bytes"),
-            phase=w(f"phases.{training.peak_phase}"),
-            device=device[0],
-            memory=human(device[1], "bytes"),
-            times=human(training.peak.value / device[1]),
-        )
-    )
+    """The verdict, and whose memory the charts show."""
+    draw_verdict(config)
     if config.is_estimate:
         st.caption(w("training.estimate"))
+    if where := counted_where(config):
+        choose_counted()
+        st.caption(where)
 
 
 def growth_chart() -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pages.ui.shell import inside_app
 from pages.ui.show import headline_row, title_of
 from pages.ui.state import configuration
 from pages.ui.step_figures import fits_map
+from pages.ui.verdict import draw_verdict, said, where
 from pages.ui.words import w
 
 # Memories that are in use, each by one device; the reader's own is drawn too
@@ -72,7 +73,11 @@ st.segmented_control(
 
 groups = devices_by_memory()
 largest, longest = solved("batch_size", groups), solved("seq_len", groups)
-needed = float(config.memory_of(purpose, np.array([float(batch)]), np.array([float(length)]))[0])
+verdict = config.verdict_of(purpose)
+needed = verdict.needed.value
+draw_verdict(config)
+if purpose == "inference":
+    st.markdown(said(verdict, w("verdict.inference")))
 with headline_row():
     answer("batch_size", largest[device.memory], exact(length))
     answer("seq_len", longest[device.memory], exact(batch))
@@ -80,12 +85,12 @@ with headline_row():
         st.metric(w("fits.this_run"), human(needed, "bytes"))
         times = needed / device.memory
         share = marked(f"{100 * times:.3g}%") if times < 2 else w("fits.times", times=human(times))
-        st.caption(w("fits.share", share=share, device=device.id))
+        st.caption(w("fits.share", share=share, device=where(verdict.devices, device.id)))
         if purpose == "training":
-            st.caption(w("fits.peaks_at", phase=w(f"phases.{config.training.peak_phase}")))
+            st.caption(w("fits.peaks_at", phase=w(f"phases.{config.on_each.peak_phase}")))
 
 if not largest[device.memory]:
-    least = float(config.memory_of(purpose, np.array([1.0]), np.array([float(length)]))[0])
+    least = float(config.needed_for(purpose, np.array([1.0]), np.array([float(length)]))[0])
     enough = smallest_that_holds(least)
     st.warning(
         w(
@@ -105,13 +110,13 @@ def draw_map() -> None:
     lengths = np.geomspace(min(SHORTEST, length), max(LONGEST, length), CELLS[1])
     whole = batches.round(), lengths.round()  # drawn smoothly, told of whole sequences and tokens
     both = np.stack([batches, whole[0]])[:, :, None], np.stack([lengths, whole[1]])[:, None, :]
-    memory, told = config.memory_of(purpose, *both)
+    memory, told = config.needed_for(purpose, *both)
     if memory.min() > max(groups):
         return
     drawn = {f"{gigabytes(ACCELERATORS[id].memory)} {id}": ACCELERATORS[id].memory for id in DRAWN}
     sizes = list(drawn.values())
     holds = [*(w("fits.holds", device=label) for label in drawn), w("fits.holds_none")]
-    said = [
+    cells = [
         [
             f"{w('fits.cell', batch=exact(round(b)), length=exact(round(s)))}<br>{human(m, 'bytes')}<br>{holds[i]}"
             for s, m, i in zip(whole[1], row, np.searchsorted(sizes, row), strict=True)
@@ -135,7 +140,7 @@ def draw_map() -> None:
         (f"{gigabytes(device.memory)} {device.id}", device.memory),
         (run, batch, length),
         inside,
-        said,
+        cells,
         (w("axes.batch_size"), w("axes.seq_len")),
         positions and (w("fits.positions_end", positions=exact(positions)), positions),
     )

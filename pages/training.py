@@ -1,36 +1,30 @@
 """Training memory: one step as it goes by, what its peak is made of, and what would make it fit."""
 
-from dataclasses import asdict
-from typing import Any
-
 import streamlit as st
 
 from llmcalc.accuracy import errors, of_family
-from llmcalc.advice import Advice
 from llmcalc.article import ArticleStep, training_rule_of_thumb
-from llmcalc.devices.layout import Layout
+from llmcalc.fit.advice import Advice
 from llmcalc.inference import model_memory
-from llmcalc.step.step import Step
+from llmcalc.step.course import Course
 from pages.ui.accounts import told_together
 from pages.ui.chart import chart
 from pages.ui.figures import memory_bars
 from pages.ui.numbers import error_share, exact, human, marked
 from pages.ui.palette import COLOURS, by_component
-from pages.ui.plan_figures import plan_name
 from pages.ui.sections import after_charts, set_inputs
 from pages.ui.shell import inside_app
 from pages.ui.show import headlines, name, term_table, working
 from pages.ui.state import configuration
 from pages.ui.timeline import timeline_figure
+from pages.ui.verdict import choose_counted, counted_where, draw_verdict, for_tensors, where
 from pages.ui.words import w
 
 inside_app()
 config = configuration()
 training, step = config.training, config.step
-device = (config.accelerator.id, config.accelerator.memory)
+device, verdict = for_tensors(config), config.verdict
 names = {component: w(f"components.{component}") for component in COLOURS}
-process, reserved = config.overhead.process(config.device_peak), config.overhead.reserved(config.device_peak)
-fits = process.value <= device[1]
 
 
 def advice_button(advice: Advice, key: str) -> None:
@@ -47,7 +41,7 @@ def advice_button(advice: Advice, key: str) -> None:
 def through_the_step() -> None:
     """The timeline, or the article's few moments."""
     title = w("training.chart")
-    if isinstance(training, Step):
+    if not isinstance(training, ArticleStep):
         figure = timeline_figure(w("timeline.title"), training.profile, names, device)
         alt = w(
             "timeline.alt",
@@ -64,15 +58,14 @@ def through_the_step() -> None:
 
 
 def what_would_fit() -> None:
-    """Whether it fits; the smallest changes after which it does, else all that would save memory."""
+    """The smallest changes after which it fits, where it does not; and all that would save memory."""
     st.subheader(w("advice.header"), anchor=False)
-    place = "" if config.layout.devices == 1 else "_each"
-    words = {"device": device[0], "memory": human(device[1], "bytes"), "process": human(process.value, "bytes")}
-    if fits:
-        st.markdown(w(f"advice.fits{place}", **words, left=human(device[1] - process.value, "bytes")))
+    if verdict.fits:
+        st.markdown(w("advice.fits"))
     else:
         found = config.advice()
-        st.markdown(w(f"advice.smallest{place}" if found else f"advice.none{place}", **words))
+        where_ = where(verdict.devices, verdict.device.id)
+        st.markdown(w("advice.smallest" if found else "advice.none", where=where_))
         for place, advice in enumerate(found):
             advice_button(advice, f"advice_{place}")
     with st.expander(w("advice.all"), key="savings", on_change="rerun") as opened:
@@ -81,7 +74,7 @@ def what_would_fit() -> None:
                 advice_button(advice, f"saving_{place}")
 
 
-def terms(account: Step | ArticleStep) -> None:
+def terms(account: Course | ArticleStep) -> None:
     """The terms of one moment, at first of the peak, with their working."""
     moments = list(account.moments)
     chosen = st.pills(
@@ -101,39 +94,13 @@ def beside_the_tensors() -> None:
     st.subheader(w("overhead.header"), anchor=False)
     st.markdown(w("overhead.text"))
     lines = [f"| {w('working.term')} | {w('working.amount')} |", "|:--|--:|"]
-    for label, quantity in (("allocated", config.device_peak), ("reserved", reserved), ("process", process)):
+    told = {"allocated": verdict.allocated, "reserved": verdict.reserved, "process": verdict.needed}
+    for label, quantity in told.items():
         lines.append(f"| {w(f'overhead.{label}')} | {human(quantity.value, 'bytes')} |")
     st.markdown("\n".join(lines))
     with st.expander(w("working.open"), key="overhead_working", on_change="rerun") as opened:
         if opened.open:
-            working(process)
-
-
-def run_of_plan() -> dict[str, Any]:
-    """What a plan's name tells of the run."""
-    run = config.run
-    return {
-        "micro_batch": run.batch_size,
-        "micro_batches": run.gradient_accumulation,
-        "recompute": run.recompute,
-    }
-
-
-def on_each_device() -> None:
-    """What the device that needs most holds, where the step is laid out over several."""
-    layout = config.layout
-    if layout == Layout():
-        return
-    peak = config.rank.peak
-    st.subheader(
-        w("training.rank_header", devices=layout.devices, plan=plan_name(asdict(layout) | run_of_plan())), anchor=False
-    )
-    st.markdown(w("training.rank_text", peak=human(peak.value, "bytes")))
-    st.markdown(term_table(peak.parts, peak))
-    with st.expander(w("training.terms_working"), key="rank_working", on_change="rerun") as opened:
-        if opened.open:
-            for part in peak.parts:
-                working(part)
+            working(verdict.needed)
 
 
 def beside_the_article() -> None:
@@ -168,14 +135,18 @@ headlines(
         (w("training.steady_state"), training.steady_state),
         (w("training.saved_activations"), training.saved_activations),
         (w("training.peak"), training.peak),
-        (w("overhead.process"), process),
+        (w("overhead.process"), verdict.needed),
     ]
 )
 through_the_step()
 
 
 def in_words() -> None:
-    """The step in a sentence, and how far off such steps were where they were measured."""
+    """The verdict, the step in a sentence, and how far off such steps were where they were measured."""
+    draw_verdict(config)
+    if shown := counted_where(config):
+        choose_counted()
+        st.caption(shown)
     st.markdown(
         w(
             "training.sentence",
@@ -189,7 +160,7 @@ def in_words() -> None:
     )
     if config.is_estimate:
         st.caption(w("training.estimate"))
-    elif isinstance(training, Step) and (checks := of_family(config.family)):
+    elif training is step and (checks := of_family(config.family)):
         how_far_off = {what: error_share(errors(checks, "llmcalc", what).largest) for what in ("saved", "peak")}
         st.caption(w("training.checked", count=exact(len(checks)), family=f"`{config.family}`", **how_far_off))
 
@@ -199,7 +170,6 @@ def below_the_chart() -> None:
     what_would_fit()
     st.subheader(w("training.terms"), anchor=False)
     terms(training)
-    on_each_device()
     beside_the_tensors()
     beside_the_article()
 

@@ -61,7 +61,7 @@ def test_where_nothing_fits_the_page_says_what_is_nearest_and_what_would_help():
 
 
 def test_a_number_of_devices_without_any_plan_is_explained():
-    app = opened(n_devices="10007")
+    app = opened(n_devices="10007", global_batch="8")
     assert [warning.value for warning in app.warning] == [w("problems.no_plan")]
 
 
@@ -79,7 +79,7 @@ def test_the_page_stands_at_the_ends_of_its_own_inputs():
 
 
 def test_without_any_plan_the_page_says_why_and_keeps_its_controls():
-    app = opened(global_batch="1")
+    app = opened(n_devices="10007", global_batch="1")
     for _ in range(2):  # from the second run on the page comes before the controls
         assert not app.exception
         assert app.main.warning

@@ -1,22 +1,28 @@
-"""The largest batch and the longest sequence that fit: exactly, whatever the model and however it is run."""
+"""Whether a job fits, the largest that does, and what makes it fit: one answer, whatever the model, run and layout."""
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import fields as fields_of
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from configurations import configured
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import llmcalc
-from llmcalc.bases import base
 from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.catalog.precisions import PRECISIONS
 from llmcalc.configuration import Configuration
-from llmcalc.fits import MOST, largest_batch, largest_that_fits, longest_sequence
-from llmcalc.inputs import DEFAULTS, PURPOSES
+from llmcalc.devices.layout import Layout
+from llmcalc.fit.advice import CHANGES, MORE_DEVICES, single_changes, smallest_changes
+from llmcalc.fit.job import Job
+from llmcalc.fit.solve import MOST, largest_that_fits
+from llmcalc.inputs import PURPOSES
+from llmcalc.step.overhead import Overhead
 from llmcalc.step.run import ATTENTIONS, LORA_BASES, LORA_TARGETS, LOSSES, RECOMPUTATIONS, TrainingRun
 from llmcalc.transformer.dimensions import Dimensions
 
@@ -60,44 +66,99 @@ runs = st.builds(
     lora_targets=st.sampled_from(LORA_TARGETS),
     lora_base=st.sampled_from(LORA_BASES),
 )
-knobs = pytest.mark.parametrize(("knob", "solve"), [("batch_size", largest_batch), ("seq_len", longest_sequence)])
+layouts = st.sampled_from(
+    [Layout()] * 3
+    + [Layout(data_parallel=4), Layout(data_parallel=8, zero_stage=1), Layout(data_parallel=2, zero_stage=3)]
+    + [Layout(context_parallel=2), Layout(offload_optimizer=True)]
+)
+overheads = st.builds(
+    Overhead, context=st.floats(0, 2000), workspaces=st.floats(0, 500), fragmentation=st.floats(0, 50)
+)
+knobs = pytest.mark.parametrize("knob", ["batch_size", "seq_len"])
+GPU = ACCELERATORS["H100 SXM"]
 
 
-def peaks(model, run, knob, sizes):
-    return llmcalc.peak_sweep(model, replace(run, **{knob: np.array(sizes, float)}))
+@st.composite
+def jobs(draw):
+    """A job that can be."""
+    model, layout, run = draw(plain | read), draw(layouts), draw(runs)
+    run = replace(run, seq_len=run.seq_len * layout.divides_tokens_by)
+    return Job(model, run, layout, model, GPU, draw(overheads))
+
+
+def on(job, memory):
+    """The same job where a device has so many bytes."""
+    return replace(job, device=replace(GPU, memory=memory))
+
+
+def within(job, share):
+    """The same job where a device has a share of what it needs."""
+    return on(job, share * job.verdict.needed.value)
 
 
 @settings(max_examples=60, deadline=None)
-@given(model=plain | read, run=runs, sizes=st.lists(st.integers(1, 5000), min_size=12, max_size=24, unique=True))
-@pytest.mark.parametrize("knob", ["batch_size", "seq_len"])
-def test_more_sequences_or_longer_ones_never_peak_lower(knob, model, run, sizes):
-    assert np.all(np.diff(peaks(model, run, knob, sorted({*sizes, *(n + 1 for n in sizes)}))) >= 0)
+@given(job=jobs(), sizes=st.lists(st.integers(1, 5000), min_size=12, max_size=24, unique=True))
+@knobs
+def test_more_sequences_or_longer_ones_never_need_less(knob, job, sizes):
+    held = {"batch_size": job.run.batch_size, "seq_len": job.run.seq_len}
+    every = job.layout.divides_tokens_by if knob == "seq_len" else 1
+    rising = every * np.array(sorted({*sizes, *(n + 1 for n in sizes)}), float)
+    assert np.all(np.diff(job.needed(**held | {knob: rising})) >= 0)
 
 
 @settings(max_examples=40, deadline=None)
-@given(model=plain | read, run=runs, memories=st.lists(st.floats(1e5, 1e12), min_size=1, max_size=5))
+@given(job=jobs(), memories=st.lists(st.floats(1e5, 1e12), min_size=1, max_size=5))
 @knobs
-def test_what_is_found_fits_and_one_more_does_not(knob, solve, model, run, memories):
-    for memory, n in zip(memories, solve(model, run, np.array(memories)), strict=True):
+def test_what_is_found_fits_and_one_more_does_not(knob, job, memories):
+    every = job.layout.divides_tokens_by if knob == "seq_len" else 1
+    for memory, n in zip(memories, job.largest(knob, np.array(memories), MOST), strict=True):
         if n > 0:
-            assert peaks(model, run, knob, [n])[0] <= memory
+            assert on(job.changed({knob: int(n)}), memory).verdict.fits
         if n < MOST:
-            assert peaks(model, run, knob, [n + 1])[0] > memory
+            assert not on(job.changed({knob: int(n) + every}), memory).verdict.fits
+
+
+@settings(max_examples=60, deadline=None)
+@given(job=jobs())
+def test_a_job_needs_the_same_alone_and_in_a_sweep(job):
+    alone = job.verdict.needed.value
+    swept = job.needed(batch_size=np.array([float(job.run.batch_size)]), seq_len=np.array([float(job.run.seq_len)]))
+    assert swept[0] == pytest.approx(alone, rel=1e-12)
+    assert on(job, int(alone)).fits == on(job, int(alone)).verdict.fits
+
+
+@settings(max_examples=60, deadline=None)
+@given(job=jobs(), share=st.floats(0.2, 5))
+def test_the_room_for_tensors_is_what_decides(job, share):
+    verdict = within(job, share).verdict
+    if verdict.needed.value != pytest.approx(verdict.available.value, rel=1e-9):
+        assert verdict.fits == (verdict.allocated.value <= verdict.for_tensors.value)
+    assert verdict.left == verdict.available.value - verdict.needed.value
+
+
+def test_what_a_process_needs_is_the_sum_that_the_settings_say():
+    run, overhead = TrainingRun(batch_size=8), Overhead(context=450, workspaces=17, fragmentation=14)
+    job = Job(Dimensions().model(), run, Layout(), Dimensions().model(), GPU, overhead)
+    peak = llmcalc.training_step(job.model, run).peak.value
+    assert job.verdict.needed.value == pytest.approx((peak + 17 * 2**20) * 1.14 + 450 * 2**20, rel=1e-12)
 
 
 @knobs
-def test_one_step_at_a_time_finds_the_same(knob, solve):
+def test_one_step_at_a_time_finds_the_same(knob):
     model, run = Dimensions(d_model=64, n_layers=2, n_heads=4, vocab_size=500).model(), TrainingRun(seq_len=64)
+    job = Job(model, run, Layout(), model, GPU, Overhead(context=0, workspaces=0, fragmentation=0))
     for memory in (1e6, 2**24, 30_000_001.0):
         n = 0
         while llmcalc.training_step(model, replace(run, **{knob: n + 1})).peak.value <= memory:
             n += 1
-        assert solve(model, run, memory) == n
+        assert job.largest(knob, memory, MOST) == n
 
 
 @knobs
-def test_nothing_fits_where_the_weights_alone_do_not(knob, solve):
-    assert solve(Dimensions().model(), TrainingRun(), [1.0, 12 * 124_439_808]).tolist() == [0, 0]
+def test_nothing_fits_where_the_weights_alone_do_not(knob):
+    model = Dimensions().model()
+    job = Job(model, TrainingRun(), Layout(), model, GPU, Overhead())
+    assert job.largest(knob, [1.0, 12 * 124_439_808], MOST).tolist() == [0, 0]
 
 
 def test_the_search_finds_the_last_of_any_rising_steps_and_ends_where_nothing_rises():
@@ -105,14 +166,87 @@ def test_the_search_finds_the_last_of_any_rising_steps_and_ends_where_nothing_ri
     found = largest_that_fits(lambda n: jumps[n.astype(int) - 1], np.arange(0, 500), most=8)
     assert found.tolist() == [sum(jumps <= memory) for memory in range(500)]
     assert largest_that_fits(lambda n: np.full(n.shape, 7.0), np.array([6, 7]), most=1000).tolist() == [0, 1000]
+    assert largest_that_fits(lambda n: n, np.array([3, 17, 999]), most=50, every=4).tolist() == [0, 16, 48]
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)
 @pytest.mark.parametrize("model", ["GPT-2 124M", "Llama 3 8B", "Gemma 3 1B", "DeepSeek-V3 671B", "BERT base (encoder)"])
-@pytest.mark.parametrize("account", ["corrected", "article"])
-def test_a_configuration_answers_for_training_and_inference(model, purpose, account):
-    config = Configuration(DEFAULTS | {"model": model, "account": account} | dict(base(model).values))
-    for memory in {device.memory for device in ACCELERATORS.values()}:
-        n = largest_that_fits(lambda n: config.memory_of(purpose, n, 512), memory, most=65_536)
-        assert n == 0 or config.memory_of(purpose, np.array([float(n)]), 512)[0] <= memory
-        assert n == 65_536 or config.memory_of(purpose, np.array([n + 1.0]), 512)[0] > memory
+@pytest.mark.parametrize(
+    "changes", [{}, {"account": "article"}, {"n_devices": 4}, {"data_parallel": 8, "zero_stage": 3}]
+)
+def test_a_configuration_answers_for_training_and_inference(model, purpose, changes):
+    config = configured(model, **changes)
+    memory = config.verdict.available.value
+    n = int(config.largest_that_fits(purpose, "batch_size", [memory])[0])
+    for size, fits in ((n, True), (n + 1, False)):
+        if 1 <= size <= 65_536:
+            assert Configuration({**config.values, "batch_size": size}).verdict_of(purpose).fits == fits
+
+
+# What makes it fit
+
+
+@settings(max_examples=25, deadline=None)
+@given(job=jobs(), share=st.floats(0.05, 0.99))
+def test_advice_keeps_its_word_and_is_the_shortest_there_is(job, share):
+    job = within(job, share)
+    advice = smallest_changes(job)
+    for found in advice:
+        changed = job.changed(found.fields)
+        assert changed.verdict.fits
+        assert changed.verdict.allocated.value == pytest.approx(found.peak, abs=1)
+        assert found.saved == job.peak - found.peak
+    alone = [a for a in single_changes(job) if a.fits]
+    assert len(alone) <= len(CHANGES)
+    here = [a for a in alone if a.cost < MORE_DEVICES]
+    if here:
+        assert {len(a.changes) for a in advice} == {1}
+        assert all(a.cost < MORE_DEVICES for a in advice)
+    assert len({len(a.changes) for a in advice}) <= 1 or not here
+    assert smallest_changes(on(job, job.verdict.needed.value)) == []
+
+
+@settings(max_examples=10, deadline=None)
+@given(job=jobs(), share=st.floats(0.02, 0.6))
+def test_what_no_three_changes_fit_is_not_fitted_by_the_sharpest_of_them(job, share):
+    job = within(job, share)
+    changes = [a.changes[0] for a in single_changes(job)]
+    assert bool(smallest_changes(job)) == any(fits(job.changed(fields)) for fields in every_three(job, changes))
+
+
+def fits(job):
+    try:
+        return job.fits
+    except llmcalc.InputError:
+        return False
+
+
+def every_three(job, changes):
+    """The fields of up to three changes, one after the other, that do not touch the same."""
+    for chosen in itertools.combinations(changes, min(3, len(changes))):
+        changed, fields = job, {}
+        for change in chosen:
+            more = change.fields(changed) or {}
+            if not set(more) & set(fields):
+                fields |= more
+                changed = changed.changed(more)
+        yield fields
+
+
+@pytest.mark.parametrize("layout", [Layout(data_parallel=4), Layout(data_parallel=2, zero_stage=2)])
+def test_advice_for_several_devices_takes_those_that_there_are(layout):
+    model = llmcalc.from_config({"model_type": "llama"})
+    job = Job(model, TrainingRun(batch_size=4, seq_len=2048), layout, model, GPU, Overhead())
+    found = smallest_changes(on(job, 0.6 * job.verdict.needed.value))
+    assert found
+    assert all(job.changed(advice.fields).layout.devices == layout.devices for advice in found)
+
+
+def test_every_change_names_fields_that_a_run_or_a_layout_has():
+    known = {field.name for kind in (TrainingRun, Layout) for field in fields_of(kind)}
+    run = TrainingRun(precision="fp32", attention="eager", keep_logits=True, batch_size=2)
+    for change in CHANGES:
+        jobs = [Job(None, run, layout, None, GPU, Overhead()) for layout in (Layout(), Layout(data_parallel=2))]
+        found = [change.fields(job) for job in jobs]
+        assert any(found)
+        assert all(fields is None or set(fields) <= known for fields in found)

@@ -13,16 +13,14 @@ from hypothesis import strategies as st
 
 import llmcalc
 from llmcalc import Dimensions, InputError, TrainingRun, training_step
-from llmcalc.advice import CHANGES, MORE_DEVICES, Job, single_changes, smallest_changes
 from llmcalc.article import article_step
 from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.catalog.precisions import PRECISIONS
-from llmcalc.devices.layout import Layout
-from llmcalc.devices.rank import rank_memory
+from llmcalc.step.course import MOMENTS
 from llmcalc.step.overhead import Overhead
 from llmcalc.step.run import ATTENTIONS, LORA_BASES, LORA_TARGETS, LOSSES, RECOMPUTATIONS
 from llmcalc.step.simulation import trace
-from llmcalc.step.step import MOMENTS, peak_sweep
+from llmcalc.step.step import peak_sweep
 from llmcalc.step.timeline import timeline, weights_of
 from llmcalc.units import GiB
 
@@ -235,64 +233,6 @@ def test_the_articles_formula_gives_its_nine_and_a_half_gib():
     assert f"{memory.peak.value / GiB:.2f}" == "9.65"
     assert memory.peak_phase == "loss_backward"
     assert memory.peak.value == pytest.approx(memory.moments["loss_backward"].value)
-
-
-# What makes it fit
-
-
-LAYOUTS = st.sampled_from([Layout(), Layout(), Layout(data_parallel=4), Layout(data_parallel=8, zero_stage=1)])
-JOBS = st.builds(lambda model, run, layout: Job(model, run, layout, model), MODELS, RUNS, LAYOUTS)
-
-
-@settings(max_examples=25)
-@given(job=JOBS, share=st.floats(0.05, 0.99))
-def test_advice_keeps_its_word_and_is_the_shortest_there_is(job, share):
-    memory = share * job.peak
-    advice = smallest_changes(job, memory)
-    for found in advice:
-        changed = job.changed(found.fields)
-        rank = rank_memory(changed.model, changed.run, changed.layout)
-        assert rank.peak.value == pytest.approx(found.peak, abs=1)
-        assert found.peak <= memory
-        assert found.saved == job.peak - found.peak
-    alone = [a for a in single_changes(job) if a.peak <= memory]
-    assert len(alone) <= len(CHANGES)
-    for devices in (True, False):
-        of_kind = [a for a in advice if (a.cost == MORE_DEVICES) == devices]
-        if any((a.cost == MORE_DEVICES) == devices for a in alone):
-            assert {len(a.changes) for a in of_kind} == {1}
-        else:
-            assert all(len(a.changes) > 1 for a in of_kind)
-    assert smallest_changes(job, job.peak) == []
-
-
-@settings(max_examples=10)
-@given(job=JOBS, share=st.floats(0.02, 0.6))
-def test_what_no_three_changes_fit_is_not_fitted_by_the_sharpest_of_them(job, share):
-    memory, changes = share * job.peak, [a.changes[0] for a in single_changes(job)]
-    together = [job.changed(fields).peak for fields in every_three(job, changes)]
-    assert bool(smallest_changes(job, memory)) == any(peak <= memory for peak in together)
-
-
-def every_three(job, changes):
-    """The fields of up to three changes, one after the other, that do not touch the same."""
-    for chosen in itertools.combinations(changes, min(3, len(changes))):
-        changed, fields = job, {}
-        for change in chosen:
-            more = change.fields(changed) or {}
-            if not set(more) & set(fields):
-                fields |= more
-                changed = changed.changed(more)
-        yield fields
-
-
-def test_every_change_names_fields_that_a_run_or_a_layout_has():
-    known = {field.name for kind in (TrainingRun, Layout) for field in dataclasses.fields(kind)}
-    plain = TrainingRun(precision="fp32", attention="eager", keep_logits=True, batch_size=2)
-    for change in CHANGES:
-        found = [change.fields(Job(None, plain, layout, None)) for layout in (Layout(), Layout(data_parallel=2))]
-        assert any(found)
-        assert all(fields is None or set(fields) <= known for fields in found)
 
 
 def test_what_nvidia_smi_shows_and_the_budget_are_each_others_inverse():

@@ -26,8 +26,8 @@ def test_the_largest_batch_and_the_longest_sequence_are_shown_and_set_by_their_b
         assert not app.exception
         assert app.session_state[key] == largest
         config = Configuration({id: app.session_state[id] for id in DEFAULTS})
-        one_more = {"batch_size": config.values["batch_size"], "seq_len": config.values["seq_len"]} | {key: largest + 1}
-        assert config.step.peak.value <= config.accelerator.memory < config.training_peak_of(**one_more)
+        assert config.verdict.fits
+        assert not Configuration({**config.values, key: largest + 1}).verdict.fits
         assert app.button(key=f"apply_{key}").disabled
 
 
@@ -36,11 +36,11 @@ def test_no_sequence_is_offered_that_is_longer_than_the_table_of_positions():
     assert shown[w("fits.seq_len", held="8")] == "1,024"
 
 
-@pytest.mark.parametrize(("model", "enough"), [("Llama 3 8B", "B200"), ("DeepSeek-V3 671B", None)])
+@pytest.mark.parametrize(("model", "enough"), [("Llama 3 8B", "MI325X"), ("DeepSeek-V3 671B", None)])
 def test_where_nothing_fits_the_page_says_what_would_do(model, enough):
     app = opened("fits", {"model": model})
     (said,) = [warning.value for warning in app.main.warning]
-    assert f"**{enough} (180 GB)**" in said if enough else "more than any single device" in said
+    assert f"**{enough} (256 GB)**" in said if enough else "more than any single device" in said
     assert metrics(app)[w("fits.batch_size", held="1,024")] == w("fits.none")
     assert not [button for button in app.button if button.key == "apply_batch_size"]
     assert bool(charts(app)) == bool(enough)
@@ -49,10 +49,10 @@ def test_where_nothing_fits_the_page_says_what_would_do(model, enough):
 def test_training_and_inference_are_switched_on_the_page_and_the_link_knows():
     app = opened("fits", {"model": "Llama 3 8B", "purpose": "inference"})
     config = Configuration({id: app.session_state[id] for id in DEFAULTS})
-    assert metrics(app)[w("fits.this_run")] == human(config.inference.value, "bytes")
+    assert metrics(app)[w("fits.this_run")] == human(config.verdict_of_inference.needed.value, "bytes")
     app.main.button_group(key="purpose_here").set_value("training").run()
     assert app.session_state["purpose"] == "training"
-    assert metrics(app)[w("fits.this_run")] == human(config.step.peak.value, "bytes")
+    assert metrics(app)[w("fits.this_run")] == human(config.verdict.needed.value, "bytes")
 
 
 def test_the_map_marks_the_device_and_the_run_and_tells_every_cell():

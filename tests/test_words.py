@@ -19,8 +19,8 @@ from llmcalc.inference import cache_per_token
 from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED
 from llmcalc.lessons.facts import training_state
 from llmcalc.reference import formulas
+from llmcalc.step.course import MOMENTS
 from llmcalc.step.run import ATTENTIONS, LOSSES, RECOMPUTATIONS
-from llmcalc.step.step import MOMENTS
 from llmcalc.symbols import SYMBOLS
 from llmcalc.techniques.mix import SWITCHES
 from llmcalc.techniques.pruning import PRUNINGS, pruned_weights

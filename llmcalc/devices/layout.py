@@ -66,6 +66,11 @@ class Layout:
         """How many ranks hold the same weights: those that ZeRO shares out among."""
         return self.data_parallel * self.context_parallel
 
+    @property
+    def divides_tokens_by(self) -> int:
+        """Of what a sequence's length has to be a multiple."""
+        return int(self.context_parallel * chosen(self.sequence_parallel, self.tensor_parallel, 1))
+
     def sharing(self, stage: int, *, experts: bool = False) -> Size:
         """How many ranks share out what ZeRO shares out from that stage on; experts have fewer replicas."""
         replicas = self.replicas // self.expert_parallel if experts else self.replicas

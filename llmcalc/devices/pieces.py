@@ -105,7 +105,7 @@ def _is_cast_of_layer(event: Event) -> bool:
 
 def _told_apart(run: TrainingRun, layout: Layout) -> tuple[TrainingRun, Layout, np.ndarray | None]:
     """The rows of a table that differ in what cuts up a piece, and which of them each row is."""
-    if not isinstance(run.batch_size, np.ndarray):
+    if not isinstance(layout.tensor_parallel, np.ndarray):
         return run, layout, None
     # before stage 2, ZeRO and with it the number of replicas cuts up nothing
     zero = np.maximum(layout.zero_stage, 1)

@@ -6,7 +6,7 @@ All plans of one kind of recomputation are worked out at once, on arrays.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from math import gcd
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,8 @@ from llmcalc.devices.layout import ZERO_STAGES, Layout, is_possible
 from llmcalc.devices.rank import candidates
 from llmcalc.devices.work import Work
 from llmcalc.errors import InputError
+from llmcalc.quantity import given_quantity
+from llmcalc.step.overhead import Overhead
 from llmcalc.step.run import RECOMPUTATIONS, TrainingRun
 from llmcalc.transformer.experts import Experts
 from llmcalc.transformer.model import Model
@@ -46,13 +48,15 @@ _LAYOUT = (
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """``devices`` with ``memory`` bytes each. Tensor parallelism stays within a ``node`` of so many devices, which a
-    fast link joins. A step goes through ``global_batch`` sequences on all of them together."""
+    """``devices`` with ``memory`` bytes each, of which a process takes ``overhead`` beside its tensors. Tensor
+    parallelism stays within a ``node`` of so many devices, which a fast link joins. A step goes through
+    ``global_batch`` sequences on all of them together."""
 
     devices: int
     memory: float
     global_batch: int
     node: int = 8
+    overhead: Overhead = field(default_factory=Overhead)
 
 
 def plans(
@@ -66,9 +70,10 @@ def plans(
 ) -> pd.DataFrame:
     """A row for each plan that can be: those that fit first, by time, then by bytes sent, then by the peak.
 
-    The sizes of a `Layout`, ``micro_batch``, ``micro_batches`` and ``recompute``; ``peak`` in bytes on the rank that
-    needs most, ``fits``; ``bubble``, the pipeline's idle time in terms of its work; ``again``, what recomputation adds
-    to the operations; ``time``, one plus both; ``traffic``, bytes that a rank sends in a step.
+    The sizes of a `Layout`, ``micro_batch``, ``micro_batches`` and ``recompute``; ``peak``, bytes of tensors on the
+    rank that needs most, ``needed``, what its process takes, ``fits``; ``bubble``, the pipeline's idle time in terms of
+    its work; ``again``, what recomputation adds to the operations; ``time``, one plus both; ``traffic``, bytes that a
+    rank sends in a step.
 
     ``progress`` is told what share is done. Raises InputError where nothing divides the global batch.
     """
@@ -111,10 +116,12 @@ def _counted(work: Work, run: TrainingRun, rows: Table, cluster: Cluster, offloa
         micro_batches=rows["micro_batches"],
     ).value
     again = recomputed_share(work.counted, run)
+    needed = cluster.overhead.process(given_quantity("allocated_bytes", peak)).value
     return rows | {
         "recompute": np.full(len(peak), run.recompute),
         "peak": peak,
-        "fits": peak <= cluster.memory,
+        "needed": needed,
+        "fits": needed <= cluster.memory,
         "bubble": idle,
         "again": np.full(len(peak), again),
         "time": (1 + again) * (1 + idle),

@@ -6,9 +6,10 @@ is that simulation to the byte; on several it is an estimate, with buffers for m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -17,22 +18,15 @@ from llmcalc.devices.pieces import Pieces
 from llmcalc.devices.shard import smaller
 from llmcalc.devices.stage import Stage
 from llmcalc.devices.work import Work
-from llmcalc.quantity import Quantity, total
+from llmcalc.quantity import Quantity
+from llmcalc.step.buffers import MODEL_BUFFERS
+from llmcalc.step.course import Course, nothing
 from llmcalc.step.run import TrainingRun
-from llmcalc.step.step import by_component, of_category
+from llmcalc.step.step import Step, swept, training_step
+from llmcalc.step.timeline import Timeline, larger
 from llmcalc.transformer.model import Model
 
 _FIRST_STAGES = 3  # layers of other kinds, such as dense ones before mixtures of experts, come first
-_OF_A_MOMENT = (
-    "gradients",
-    "inputs",
-    "weight_casts",
-    "held_logits",
-    "activation_gradients",
-    "optimizer_temporary",
-    "in_flight",
-    "communication",
-)
 
 
 def candidates(work: Work, run: TrainingRun, layout: Layout) -> Iterator[Stage]:
@@ -49,7 +43,7 @@ def candidates(work: Work, run: TrainingRun, layout: Layout) -> Iterator[Stage]:
 
 
 @dataclass(frozen=True, eq=False)
-class RankMemory:
+class RankMemory(Course):
     """The memory of a step laid out as ``layout`` says, in bytes. What it is made of is that of `neediest`."""
 
     work: Work
@@ -62,9 +56,19 @@ class RankMemory:
         return max(candidates(self.work, self.run, self.layout), key=lambda stage: stage.peak)
 
     @property
+    def model(self) -> Model:  # type: ignore[override]
+        """The model whose layers run."""
+        return self.work.model
+
+    @property
     def weights(self) -> Quantity:
         """Weights as the forward pass finds them."""
         return self.neediest.weights
+
+    @property
+    def buffers(self) -> Quantity:
+        """What the model's class registers beside the weights of the rank's layers."""
+        return self.neediest.model_buffers or nothing(MODEL_BUFFERS, r"M_\text{buffers}")
 
     @property
     def gradients(self) -> Quantity:
@@ -75,6 +79,33 @@ class RankMemory:
     def optimizer_state(self) -> Quantity:
         """What the optimizer keeps, wherever it is."""
         return self.neediest.optimizer_state
+
+    @property
+    def optimizer_temporary(self) -> Quantity:
+        """What the optimizer allocates while it steps."""
+        meaning = "What the optimizer allocates while it steps."
+        size = self.neediest.optimizer_temporary
+        return Quantity("optimizer_temporary", size, "bytes", r"M_\text{temporary}", meaning=meaning)
+
+    @property
+    def inputs(self) -> Quantity:
+        """Token ids of one micro-batch."""
+        return self.neediest.inputs
+
+    @property
+    def course(self) -> Timeline:
+        """All changes of memory, in order."""
+        return self.neediest.timeline
+
+    @property
+    def offloads_optimizer(self) -> bool:
+        """Whether the optimizer's states are in the host's memory."""
+        return bool(self.layout.offload_optimizer)
+
+    @property
+    def between_devices(self) -> Mapping[str, Quantity]:
+        """Activations of micro-batches that wait for their backward pass, and buffers of messages."""
+        return {"in_flight": self.in_flight, "communication": self.communication}
 
     @property
     def in_flight(self) -> Quantity:
@@ -91,32 +122,10 @@ class RankMemory:
         """Bytes that the rank sends in one step."""
         return self.neediest.traffic
 
-    @property
-    def _temporary(self) -> Quantity:
-        meaning = "What the optimizer allocates while it steps."
-        size = self.neediest.optimizer_temporary
-        return Quantity("optimizer_temporary", size, "bytes", r"M_\text{temporary}", meaning=meaning)
-
     @cached_property
     def peak(self) -> Quantity:
         """The most that is allocated at once, as a sum of what is alive then."""
-        stage = self.neediest
-        moment = stage.timeline.moment_of_most()
-        alive = {category: of_category(moment.alive, category) for category in _OF_A_MOMENT}
-        stays = [stage.weights, stage.model_buffers]
-        gradients = stage.gradients if self.run.gradients_stay else alive["gradients"]
-        stays += [gradients] if gradients else []
-        stays += [] if self.layout.offload_optimizer else [stage.optimizer_state]
-        passing = [stage.inputs if alive["inputs"] else None, alive["weight_casts"], alive["held_logits"]]
-        passing += by_component(moment.alive, "activations")
-        passing += [alive["activation_gradients"], self._temporary if alive["optimizer_temporary"] else None]
-        passing += [stage.waiting if alive["in_flight"] else None, stage.buffers if alive["communication"] else None]
-        parts = [part for part in (*stays, *passing) if part and part.value]
-        rest = moment.bytes - sum(part.value for part in parts)
-        if rest > 0:
-            meaning = "The allocator hands out multiples of 512 bytes."
-            parts.append(Quantity("rounding", rest, "bytes", r"\epsilon", meaning=meaning))
-        return total("rank_peak", r"M_\text{rank}", *parts)
+        return super().peak.named("rank_peak", r"M_\text{rank}")
 
 
 def rank_memory(model: Model, run: TrainingRun, layout: Layout, *, counted: Model | None = None) -> RankMemory:
@@ -130,4 +139,44 @@ def rank_memory(model: Model, run: TrainingRun, layout: Layout, *, counted: Mode
     read.
     """
     check_layout(model, run, layout)
-    return RankMemory(Work(model, run, counted or model), run, layout)
+    few = replace(run, batch_size=min(run.batch_size, 2))
+    return RankMemory(_work(model, few, counted or model), run, layout)
+
+
+@lru_cache(maxsize=64)
+def _work(model: Model, run: TrainingRun, counted: Model) -> Work:
+    """The events of a step: the same for every batch of more than one sequence, and for every layout."""
+    return Work(model, run, counted)
+
+
+@lru_cache(maxsize=256)
+def step_on_each(model: Model, run: TrainingRun, layout: Layout, *, counted: Model | None = None) -> Step | RankMemory:
+    """The step of the device that needs most: on one device alone the simulated step itself. Not for sweeps.
+
+    Raises InputError as `rank_memory` does.
+    """
+    if layout == Layout():
+        return step_on_one(model, run, counted or model)
+    return rank_memory(model, run, layout, counted=counted)
+
+
+@lru_cache(maxsize=256)
+def step_on_one(model: Model, run: TrainingRun, counted: Model) -> Step:
+    """The simulated step on one device, worked out once for all who ask. Not for sweeps."""
+    return training_step(model, run, counted=counted)
+
+
+def peak_on_each(model: Model, run: TrainingRun, layout: Layout, *, counted: Model | None = None) -> np.ndarray:
+    """The peak of the device that needs most, in bytes, over arrays of batch size and sequence length, shaped as they
+    broadcast. Lengths that the layout does not divide are rounded up, rank by rank."""
+
+    def peak_of(part: TrainingRun) -> Any:
+        if layout == Layout():
+            return training_step(model, part, counted=counted).peak.value
+        few = replace(part, batch_size=int(min(part.batch_size.min(), 2)))  # all rows of one sequence, or none
+        peak: Any = 0
+        for stage in candidates(Work(model, few, counted or model), part, layout):
+            peak = larger(peak, stage.peak)
+        return peak
+
+    return swept(model, run, peak_of)

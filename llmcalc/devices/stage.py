@@ -323,32 +323,34 @@ class Stage:
         return stays + self.gradients.value if self.run.gradients_stay else stays
 
     @cached_property
-    def _during(self) -> tuple[Segment, Segment]:
-        """What is there for as long as micro-batches go through, before and after: those that wait, and buffers."""
+    def _during(self) -> tuple[Segment, Segment, Segment]:
+        """What is there for as long as micro-batches go through, before and after: those that wait, and buffers; and
+        the optimizer's step."""
         held = [
             piece("in_flight", "in_flight", self.waiting.value, "fp8"),
             piece("communication", "communication", self.buffers.value, "fp8"),
         ]
         scratch = piece("optimizer_temporary", "optimizer", self.optimizer_temporary, "fp8")
         gone = [Change(-1, kind) for kind in held]
-        return Segment([Change(1, kind) for kind in held]), Segment([*gone, Change(1, scratch), Change(-1, scratch)])
+        steps = [Change(1, scratch), Change(-1, scratch)]
+        return Segment([Change(1, kind) for kind in held]), Segment(gone), Segment(steps)
 
     @cached_property
     def peak(self) -> Size:
         """The most that it holds at once, in bytes."""
-        before, after = self._during
+        before, after, steps = self._during
         height = peak = self.base + before.net
         for _, summary, times in self._summaries:  # of segments alike the first or the last has the most
             there = times > 0
             first = height + there * summary.most
             peak = larger(peak, larger(first, first + there * (times - 1) * summary.net))
             height = height + times * summary.net
-        return larger(peak, height + after.most)
+        return larger(peak, height + after.net + steps.most)
 
     @cached_property
     def timeline(self) -> Timeline:
         """All changes of memory of one step. Not for a table."""
-        before, after = self._during
+        before, after, steps = self._during
         pieces, order = self.pieces, self.work.order
         numbers = [i for begin, end in self.stretches for i in range(int(begin), int(end))]
         front = pieces.segments if self.is_first else pieces.shared_segments
@@ -370,7 +372,8 @@ class Stage:
         for i in reversed(numbers):
             add(pieces.segments, "backward", order[i], i)
         add(front, "backward", "front")
-        return Timeline(self.base, [*stretches, Stretch("optimizer", "back", after)])
+        end = [Stretch("backward", "front", after), Stretch("optimizer", "back", steps)]
+        return Timeline(self.base, [*stretches, *end])
 
     @property
     def inputs(self) -> Quantity:

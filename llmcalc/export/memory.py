@@ -7,11 +7,12 @@ import numpy as np
 from llmcalc.catalog.accelerators import devices_by_memory
 from llmcalc.configuration import Configuration
 from llmcalc.export.rows import Rows, Table, records, term, working
-from llmcalc.inputs import INPUTS, PURPOSES, Integer
+from llmcalc.inputs import INPUTS, Integer
 
 _SIZES = ("batch_size", "seq_len")
 _OF_A_PLAN = {
     "peak": "peak_bytes",
+    "needed": "needed_bytes",
     "traffic": "sent_bytes",
     "time": "relative_time",
     "bubble": "idle_ratio",
@@ -21,7 +22,7 @@ _OF_A_PLAN = {
 
 def moments(config: Configuration) -> Rows:
     """Every moment of a training step, term by term: as PyTorch allocates it, and as the article counts it."""
-    for account, memory in (("corrected", config.step), ("article", config.article)):
+    for account, memory in (("corrected", config.on_each), ("article", config.article)):
         for moment, sum_of_terms in memory.moments.items():
             for part in sum_of_terms.parts:
                 yield {"account": account, "moment": moment, **term(part, "memory_bytes")}
@@ -35,21 +36,21 @@ def inference(config: Configuration) -> Rows:
 
 def timeline(config: Configuration) -> Rows:
     """Every allocation and release of a training step in order, and what is alive after it."""
-    events = config.step.timeline.rename(columns={"change": "change_bytes", "live": "live_bytes"})
+    events = config.on_each.timeline.rename(columns={"change": "change_bytes", "live": "live_bytes"})
     columns = [name for name in events.columns if not name.startswith("live_") or name == "live_bytes"]
     return records(events[columns])
 
 
 def profile(config: Configuration) -> Rows:
     """The points of the step that are drawn, with what is alive by component."""
-    points = config.step.profile
+    points = config.on_each.profile
     return records(points.rename(columns=lambda c: f"{c}_bytes" if c.startswith("live") else c))
 
 
 def process(config: Configuration) -> Rows:
     """What the device that needs most has allocated at its peak, what PyTorch reserves, what the process takes."""
-    peak, overhead = config.device_peak, config.overhead
-    for q in (peak, overhead.reserved(peak), overhead.process(peak)):
+    verdict = config.verdict
+    for q in (verdict.allocated, verdict.reserved, verdict.needed):
         yield term(q, "memory_bytes")
 
 
@@ -71,20 +72,21 @@ def growth(config: Configuration) -> Rows:
     sizes = {knob: config.values[knob] for knob in _SIZES}
     for knob in _SIZES:
         stops = np.array(sorted({*_stops(knob), sizes[knob]}), float)
-        training, serving = (config.memory_of(purpose, **{**sizes, knob: stops}) for purpose in PURPOSES)
-        for stop, peak, memory in zip(stops, training, serving, strict=True):
+        varied = {**sizes, knob: stops}
+        serving = np.broadcast_to(config.inference_of(**varied).value, stops.shape)
+        for stop, peak, memory in zip(stops, config.training_peak_of(**varied), serving, strict=True):
             both = {"training_peak_bytes": peak, "inference_bytes": memory}
             yield {"varied": knob, **sizes, knob: int(stop), **both}
 
 
 def memory_map(config: Configuration) -> Rows:
-    """Memory over batch and length, for what has to fit."""
+    """What a process needs over batch and length, for what has to fit."""
     purpose = config.values["purpose"]
     batches, lengths = (np.array(_stops(knob), float) for knob in _SIZES)
-    memory = config.memory_of(purpose, batches[:, None], lengths[None, :])
+    memory = config.needed_for(purpose, batches[:, None], lengths[None, :])
     for (i, j), needed in np.ndenumerate(memory):
         sizes = {"batch_size": int(batches[i]), "seq_len": int(lengths[j])}
-        yield {"purpose": purpose, **sizes, "memory_bytes": needed}
+        yield {"purpose": purpose, **sizes, "needed_bytes": needed}
 
 
 def devices(config: Configuration) -> Rows:
@@ -104,8 +106,8 @@ def plans(config: Configuration) -> Rows:
 
 def training_working(config: Configuration) -> Rows:
     """What stays, what is kept for the backward pass, and the process at the peak, with all that went into them."""
-    step = config.step
-    return working(step.steady_state, step.saved_activations, config.overhead.process(config.device_peak))
+    step = config.on_each
+    return working(step.steady_state, step.saved_activations, config.verdict.needed)
 
 
 def device_working(config: Configuration) -> Rows:

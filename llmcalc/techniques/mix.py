@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
-from llmcalc.devices.layout import Layout, check_layout
-from llmcalc.devices.rank import RankMemory
-from llmcalc.devices.work import Work
+from llmcalc.devices.layout import Layout
+from llmcalc.devices.rank import RankMemory, step_on_each, step_on_one
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import CHOWDHERY_2022, PYTORCH
 from llmcalc.step.run import TrainingRun
-from llmcalc.step.step import Step, training_step
 from llmcalc.techniques.time import Hardware, missing_rate, step_time
 from llmcalc.transformer.model import Model
 
@@ -194,10 +192,10 @@ class Mix:
 
     def _account(self, setup: Setup) -> Account:
         run, layout = setup.run, setup.layout
-        rank = None if layout == Layout() else _rank(self.model, self.counted, setup)
-        peak = rank.peak if rank else _step(self.model, self.counted, run).peak
-        adapters = _step(self.model, self.counted, run).trainable.value if run.lora_rank else 0
-        return Account(peak, step_time(self.counted, run, layout, self.hardware, adapters=adapters, rank=rank))
+        step = step_on_each(self.model, run, layout, counted=self.counted)
+        rank = step if isinstance(step, RankMemory) else None
+        adapters = step_on_one(self.model, run, self.counted).trainable.value if run.lora_rank else 0
+        return Account(step.peak, step_time(self.counted, run, layout, self.hardware, adapters=adapters, rank=rank))
 
 
 def _moved(before: Setup, after: Setup) -> tuple[tuple[str, Any, Any], ...]:
@@ -205,24 +203,6 @@ def _moved(before: Setup, after: Setup) -> tuple[tuple[str, Any, Any], ...]:
     pairs: list[tuple[Any, Any]] = [(before.run, after.run), (before.layout, after.layout)]
     found = [(f.name, getattr(a, f.name), getattr(b, f.name)) for a, b in pairs for f in fields(a)]
     return tuple((name, was, is_now) for name, was, is_now in found if was != is_now and name != "batch_size")
-
-
-@lru_cache(maxsize=256)
-def _rank(model: Model, counted: Model, setup: Setup) -> RankMemory:
-    check_layout(model, setup.run, setup.layout)
-    run = replace(setup.run, batch_size=min(setup.run.batch_size, 2))
-    return RankMemory(_work(model, counted, run), setup.run, setup.layout)
-
-
-@lru_cache(maxsize=64)
-def _work(model: Model, counted: Model, run: TrainingRun) -> Work:
-    """The events of a step: the same for every batch of more than one sequence, and for every layout."""
-    return Work(model, run, counted)
-
-
-@lru_cache(maxsize=256)
-def _step(model: Model, counted: Model, run: TrainingRun) -> Step:
-    return training_step(model, run, counted=counted)
 
 
 def _without_idle_settings(setup: Setup) -> Setup:

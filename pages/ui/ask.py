@@ -49,6 +49,10 @@ def _derived(input_id: str, config: Configuration) -> int | None:
     d = config.dimensions
     if input_id == "global_batch":
         return config.cluster.global_batch
+    if input_id == "n_devices":
+        return config.n_devices
+    if input_id == "data_parallel":
+        return int(config.layout.data_parallel)
     if config.base.config is not None:
         return None
     derived = {"d_ff": d.ffn_width, "n_kv_heads": d.kv_heads, "d_head": d.head_width}

@@ -27,9 +27,9 @@ from pages.ui.words import w
 MAIN = [declared.id for group in ("shape", "size") for declared in in_group(group)]
 GROUPS = (
     *("architecture", "run", "fine_tuning", "hardware", "fits"),
-    *("devices", "cluster", "techniques", "scaling", "comparison"),
+    *("devices", "techniques", "scaling", "comparison"),
 )
-OPEN_GROUP = {"training": "run", "fits": "fits", "cluster": "cluster", "scaling": "scaling", "techniques": "techniques"}
+OPEN_GROUP = {"training": "run", "fits": "fits", "cluster": "devices", "scaling": "scaling", "techniques": "techniques"}
 MENUS = {
     "config": (":material/upload:", "config.title"),
     "link": (":material/link:", "link.copy"),

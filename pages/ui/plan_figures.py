@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from llmcalc.devices.layout import Layout
 from pages.ui.figures import Figure, byte_unit, layout, log10, log_ticks, tick
 from pages.ui.numbers import human, marked
 from pages.ui.palette import COLOURS, MARK, TEXT
@@ -37,10 +39,17 @@ def plan_name(plan: Mapping[str, Any]) -> str:
     return " · ".join(w(f"cluster.{key}", **said) for key, usual in _SAID.items() if plan[key] != usual)
 
 
+def layout_name(layout: Layout) -> str:
+    """A layout in short, without how the step is run: TP 8 · DP 8 · ZeRO-1."""
+    sizes = asdict(layout)
+    told = [w(f"cluster.{key}", **sizes) for key, usual in _SAID.items() if key in sizes and sizes[key] != usual]
+    return " · ".join([*told, *([w("cluster.offload_optimizer")] if layout.offload_optimizer else [])])
+
+
 def plan_points(title: str, plans: pd.DataFrame, chosen: Mapping[str, Any], device: tuple[str, float]) -> Figure:
-    """Every plan's peak against the bytes that it sends, on log axes; the device's memory is a line."""
+    """What every plan needs of a device against the bytes that it sends, on log axes; the device's memory is a line."""
     name, memory = device
-    largest, smallest = max(plans["peak"].max(), memory), min(plans["peak"].min(), memory)
+    largest, smallest = max(plans["needed"].max(), memory), min(plans["needed"].min(), memory)
     factor, unit = byte_unit((largest * smallest) ** 0.5)
     sent = plans["traffic"].clip(lower=1)
     sent_factor, sent_unit = byte_unit((sent.max() * sent.min()) ** 0.5)
@@ -53,14 +62,14 @@ def plan_points(title: str, plans: pd.DataFrame, chosen: Mapping[str, Any], devi
         if len(rows):
             data.append({
                 "type": "scatter", "mode": "markers", "name": w(f"cluster.{kind}"),
-                "x": (rows["traffic"].clip(lower=1) / sent_factor).tolist(), "y": (rows["peak"] / factor).tolist(),
+                "x": (rows["traffic"].clip(lower=1) / sent_factor).tolist(), "y": (rows["needed"] / factor).tolist(),
                 "marker": {"color": _COLOURS[kind], "size": 6, "opacity": 0.75},
                 "customdata": [_about(plan) for plan in rows.to_dict("records")],
                 "hovertemplate": "%{customdata}<extra></extra>",
             })  # fmt: skip
     data.append({
         "type": "scatter", "mode": "markers", "name": w("cluster.here"),
-        "x": [max(1, chosen["traffic"]) / sent_factor], "y": [chosen["peak"] / factor],
+        "x": [max(1, chosen["traffic"]) / sent_factor], "y": [chosen["needed"] / factor],
         "marker": {"symbol": "circle-open", "size": 15, "color": TEXT, "line": {"width": 2.5}},
         "customdata": [_about(chosen)], "hovertemplate": "%{customdata}<extra></extra>",
     })  # fmt: skip
@@ -70,7 +79,7 @@ def plan_points(title: str, plans: pd.DataFrame, chosen: Mapping[str, Any], devi
             title,
             xaxis={"type": "log", "title": {"text": w("axes.traffic", unit=sent_unit)},
                    **_ticks(sent.min() / sent_factor, sent.max() / sent_factor)},
-            yaxis={"type": "log", "title": {"text": w("axes.peak_per_rank", unit=unit)}, "automargin": True,
+            yaxis={"type": "log", "title": {"text": w("axes.needed_per_rank", unit=unit)}, "automargin": True,
                    **_ticks(smallest / factor, largest / factor)},
             shapes=[{
                 "type": "line", "xref": "paper", "yref": "y", "x0": 0, "x1": 1,
@@ -96,5 +105,5 @@ def _ticks(low: float, high: float) -> dict[str, Any]:
 
 
 def _about(plan: Mapping[str, Any]) -> str:
-    peak, sent = human(plan["peak"], "bytes"), human(plan["traffic"], "bytes")
-    return w("cluster.hover", plan=plan_name(plan), peak=peak, sent=sent, time=marked(f"{plan['time']:.2f}"))
+    needed, sent = human(plan["needed"], "bytes"), human(plan["traffic"], "bytes")
+    return w("cluster.hover", plan=plan_name(plan), needed=needed, sent=sent, time=marked(f"{plan['time']:.2f}"))

@@ -150,7 +150,7 @@ def _headlines(config: Configuration) -> Iterator[Block]:
         (w("training.steady_state"), step.steady_state),
         (w("training.saved_activations"), step.saved_activations),
         (w("explore.training_peak"), step.peak),
-        (w("overhead.process"), config.overhead.process(config.device_peak)),
+        (w("overhead.process"), config.verdict.needed),
         (w("explore.inference"), config.inference),
         (
             w("compare.cache", format=values["cache_format"]),

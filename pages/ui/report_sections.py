@@ -29,6 +29,8 @@ from pages.ui.numbers import error_share, exact, human, marked, percent, signed
 from pages.ui.palette import COLOURS, component_of
 from pages.ui.plan_figures import plan_name
 from pages.ui.show import latex_steps, name, rounded, unit_name
+from pages.ui.verdict import said as verdict_said
+from pages.ui.verdict import verdict_words
 from pages.ui.words import w
 
 _EVERYTHING = 9  # deeper than any tree of quantities goes
@@ -102,22 +104,21 @@ def training(config: Configuration, cited: Cited) -> Iterator[Block]:
     yield _terms(peak)
     yield from cited.workings([account.peak, account.steady_state])
     yield from cited.workings(peak.parts, 1)
-    process = config.overhead.process(config.device_peak)
+    process = config.verdict.needed
     yield Paragraph(said(w("overhead.text")), is_note=True)
     yield from cited.workings([process, process.inputs["reserved_bytes"]])
 
 
 def each_device(config: Configuration, cited: Cited) -> Iterator[Block]:
     """What the device that needs most holds of a step that is laid out over several."""
-    run, peak = config.run, config.rank.peak
+    run, rank = config.run, config.rank
     plan = {"micro_batch": run.batch_size, "micro_batches": run.gradient_accumulation, "recompute": run.recompute}
     layout = plan_name(asdict(config.layout) | plan)
     yield Paragraph(plain(w("training.rank_header", devices=config.layout.devices, plan=layout)))
-    yield Paragraph(said(w("training.rank_text", peak=_bytes(peak.value))))
-    yield _terms(peak)
-    yield from cited.workings([peak])
-    yield from cited.workings(peak.parts, 1)
-    yield from cited.workings([config.rank.traffic], 1)
+    yield _terms(rank.peak)
+    yield from cited.workings([rank.peak])
+    yield from cited.workings(rank.peak.parts, 1)
+    yield from cited.workings([rank.traffic], 1)
 
 
 def inference(config: Configuration, cited: Cited) -> Iterator[Block]:
@@ -129,14 +130,8 @@ def inference(config: Configuration, cited: Cited) -> Iterator[Block]:
 def fits(config: Configuration) -> Iterator[Block]:
     """Whether a step fits the device, and the largest batch and longest sequence on every device."""
     device, values = config.accelerator, config.values
-    process, peak = config.overhead.process(config.device_peak).value, config.training.peak.value
-    told = {"device": device.id, "memory": _bytes(device.memory)}
-    phase = w(f"phases.{config.training.peak_phase}")
-    which = "explore.fits" if peak <= device.memory else "explore.does_not_fit"
-    times = human(peak / device.memory)
-    yield Paragraph(said(w(which, peak=_bytes(peak), phase=phase, times=times, **told)))
-    share = percent(process / device.memory)
-    yield Paragraph(said(w("report.process", process=_bytes(process), share=share, **told)))
+    yield Paragraph(said(verdict_words(config)))
+    yield Paragraph(said(verdict_said(config.verdict_of_inference, w("verdict.inference"))))
     groups = devices_by_memory()
     knobs = ("batch_size", "seq_len")
     largest = {(p, k): config.largest_that_fits(p, k, np.array(list(groups))) for p in PURPOSES for k in knobs}

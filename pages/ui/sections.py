@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
-from pages.ui.state import State, state, take_in, values
+from pages.ui.state import State, settle, state, values
 from pages.ui.turns import keep, let_browser_draw, tell_browser
 from pages.ui.words import speak
 
@@ -115,7 +115,7 @@ def whole_app_from(face: Callable[[State], Any]) -> None:
 def redraw() -> None:
     """Draw again what an input's change changes. The last call of a control's callback, for it may not return."""
     tell_browser()
-    now = take_in()
+    now = settle()
     stale = [key for key, (face, before) in _drawn().items() if face(now) != before]
     if _APP in stale:
         st.rerun()

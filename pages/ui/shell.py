@@ -14,7 +14,7 @@ import streamlit as st
 from llmcalc.bases import base
 from llmcalc.comparison import read_pinned
 from llmcalc.errors import InputError
-from llmcalc.inputs import DEFAULTS, INPUTS, LINK_VERSION, PASTED, LinkProblem, Text, check_link
+from llmcalc.inputs import DEFAULTS, INPUTS, LINK_VERSION, PASTED, LinkProblem, Text, check_link, upgraded
 from pages.ui.controls import knobs, other_controls
 from pages.ui.download import download_menu
 from pages.ui.problems import coded_problem, problems_beside
@@ -131,14 +131,15 @@ def tame_python() -> None:
     share()
 
 
-def read_link() -> None:
+def read_link(page: Any) -> None:
     """Once a session, before any control is drawn: find what the link says that cannot be used, and take it out."""
+    moved = {} if "link_problems" in st.session_state else _upgrade(page.url_path or PAGES[0])
     note_link()
     if "link_problems" in st.session_state:
         _repair()
         return
     given = {key: st.query_params.get_all(key) for key in st.query_params}
-    repairs: dict[str, Any] = {}
+    repairs: dict[str, Any] = moved
     problems = check_link({key: values for key, values in given.items() if key in ("model", "config")})
     _take_out(problems)
     if st.query_params.get("model") == PASTED:
@@ -162,6 +163,19 @@ def read_link() -> None:
     st.session_state["link_problems"] = problems
     repairs |= {p.key: p.used for p in problems if isinstance(INPUTS.get(p.key), Text)}
     st.session_state["link_repairs"] = repairs
+
+
+def _upgrade(page: str) -> dict[str, Any]:
+    """Write a link of an earlier version as this one would; the values of the inputs that this moves."""
+    given = {key: st.query_params[key] for key in st.query_params if len(st.query_params.get_all(key)) == 1}
+    now = upgraded(given, page)
+    for key in given:
+        if key not in now:
+            del st.query_params[key]
+    changed = {key: value for key, value in now.items() if given.get(key) != value}
+    st.query_params.update(changed)
+    gone = {key: DEFAULTS[key] for key in given if key not in now and key in INPUTS}
+    return gone | {key: INPUTS[key].read(value) for key, value in changed.items()}
 
 
 def _take_out(problems: list[LinkProblem]) -> None:

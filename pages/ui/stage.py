@@ -33,6 +33,7 @@ class Stage:
         with st.container(key="stage"):
             self._bar = st.container(key="stage_bar", horizontal=True, gap="small", vertical_alignment="center")
             self.notes = st.container(gap=None)
+            self.verdict = st.container(key="verdict")
             self.numbers = st.container()
             self._chart = st.container()
             self._knobs = st.container(key="stage_knobs")

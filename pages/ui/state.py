@@ -13,7 +13,7 @@ from llmcalc.bases import Base, base
 from llmcalc.comparison import read_pinned
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
-from llmcalc.inputs import DEFAULTS, INPUTS
+from llmcalc.inputs import DEFAULTS, INPUTS, one_number_of_devices
 from pages.ui.words import browser_language
 
 _PRESENT = "present_state"
@@ -64,6 +64,15 @@ def take_in() -> State:
     values = {input_id: _set(input_id, default) for input_id, default in at_first.items()}
     now = st.session_state[_PRESENT] = State(starting_point(), at_first, values)
     return now
+
+
+def settle() -> State:
+    """Take in what a control's callback has changed, with what follows from it for other inputs."""
+    before, now = state(), take_in()
+    if not (follows := one_number_of_devices(before.values, now.values)):
+        return now
+    st.session_state.update(follows)
+    return take_in()
 
 
 def note_link() -> None:

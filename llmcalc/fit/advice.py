@@ -2,47 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 from llmcalc.devices.layout import Layout
-from llmcalc.devices.rank import rank_memory
 from llmcalc.errors import InputError
+from llmcalc.fit.job import Fields, Job
 from llmcalc.step.run import TrainingRun
-from llmcalc.step.step import training_step
-from llmcalc.transformer.model import Model
 
 MOST_AT_ONCE = 3
 MORE_DEVICES = 3  # the cost of a change that takes them
-Fields = Mapping[str, Any]
-_OF_LAYOUT = {field.name for field in fields(Layout)}
-
-
-@dataclass(frozen=True)
-class Job:
-    """A training step: ``run`` of ``model``, laid out over devices. ``counted`` is the model whose parameters are
-    counted, where ``model`` only stands in for its layers."""
-
-    model: Model
-    run: TrainingRun
-    layout: Layout
-    counted: Model
-
-    def changed(self, fields: Fields) -> Job:
-        """The same with some fields of the run and of the layout set. Raises InputError for a layout that cannot be."""
-        of_layout = {name: value for name, value in fields.items() if name in _OF_LAYOUT}
-        of_run = {name: value for name, value in fields.items() if name not in _OF_LAYOUT}
-        return replace(self, run=replace(self.run, **of_run), layout=replace(self.layout, **of_layout))
-
-    @cached_property
-    def peak(self) -> int:
-        """Bytes at the peak, on the device that needs most. Raises InputError for a layout that cannot be."""
-        if self.layout == Layout():
-            return int(max(training_step(self.model, self.run, counted=self.counted).peak_by_moment.values()))
-        return int(rank_memory(self.model, self.run, self.layout, counted=self.counted).neediest.peak)
+ONE_NODE = 8  # over so many devices tensor parallelism goes, as far as a fast link joins them
 
 
 @dataclass(frozen=True)
@@ -106,6 +78,15 @@ def _zero(stage: int) -> Callable[[TrainingRun, Layout], Fields | None]:
     return of
 
 
+def _tensor_parallel(run: TrainingRun, layout: Layout) -> Fields | None:
+    """The devices that hold copies of the model share out its products instead; every step has the same sequences."""
+    n = layout.data_parallel
+    if n == 1 or n > ONE_NODE or layout.tensor_parallel > 1 or layout.pipeline_parallel > 1:
+        return None
+    cut = {"tensor_parallel": n, "sequence_parallel": True, "data_parallel": 1, "zero_stage": 0, "expert_parallel": 1}
+    return cut | {"gradient_accumulation": n * run.gradient_accumulation}
+
+
 def _offload(_: TrainingRun, layout: Layout) -> Fields | None:
     return None if layout.offload_optimizer else {"offload_optimizer": True}
 
@@ -126,6 +107,7 @@ CHANGES = (
     Change("zero_1", 1, _zero(1)),
     Change("zero_2", 1, _zero(2)),
     Change("zero_3", 1, _zero(3)),
+    Change("tensor_parallel", 1, _tensor_parallel),
     Change("offload_optimizer", 1, _offload),
     Change("eight_bit_optimizer", 2, _optimizer("adamw_8bit")),
     Change("pure_bf16", 2, _pure_bf16),
@@ -140,8 +122,9 @@ class Advice:
 
     changes: tuple[Change, ...]
     fields: Fields
-    peak: int
-    saved: int
+    peak: float
+    saved: float
+    fits: bool
 
     @property
     def cost(self) -> int:
@@ -155,25 +138,27 @@ def single_changes(job: Job) -> list[Advice]:
     return sorted((a for a in found if a.saved > 0), key=lambda a: -a.saved)
 
 
-def smallest_changes(job: Job, memory: float, most: int = 4) -> list[Advice]:
-    """The fewest and least costly changes after which the peak is within ``memory`` bytes: none if it is so already,
-    else all of the smallest number that does, at most ``most``, and after them the best of those that take more
-    devices. Nothing where no three changes together do."""
-    if job.peak <= memory:
+def smallest_changes(job: Job, most: int = 4) -> list[Advice]:
+    """The fewest and least costly changes after which the job fits, on the devices that there are: none if it does
+    already, else all of the smallest number that does, at most ``most``; only where none does the best of those that
+    take more devices. Nothing where no three changes together do."""
+    if job.fits:
         return []
     useful = [advice.changes[0] for advice in single_changes(job)]
     here = [change for change in useful if change.cost < MORE_DEVICES]
-    elsewhere = (_fitting(job, memory, here, start) for start in useful if start.cost == MORE_DEVICES)
-    return _fitting(job, memory, here)[:most] + [advice for found in elsewhere for advice in found[:1]]
+    if found := _fitting(job, here):
+        return found[:most]
+    elsewhere = (_fitting(job, here, start) for start in useful if start.cost == MORE_DEVICES)
+    return [advice for found in elsewhere for advice in found[:1]]
 
 
-def _fitting(job: Job, memory: float, changes: list[Change], *first: Change) -> list[Advice]:
-    """The smallest sets of changes, ``first`` in each, that bring the peak within ``memory``, the best first."""
-    if _sharpest(job, [*first, *changes]).peak > memory:
+def _fitting(job: Job, changes: list[Change], *first: Change) -> list[Advice]:
+    """The smallest sets of changes, ``first`` in each, after which it fits, the best first."""
+    if not _sharpest(job, [*first, *changes]).fits:
         return []
     for number in range(1 - len(first), MOST_AT_ONCE + 1 - len(first)):
         made = (_made(job, (*first, *together)) for together in combinations(changes, number))
-        fitting = [advice for advice in made if advice and advice.peak <= memory]
+        fitting = [advice for advice in made if advice and advice.fits]
         if fitting:
             return sorted(fitting, key=lambda a: (a.cost, sum(c.cost for c in a.changes), a.peak))
     return []
@@ -187,10 +172,17 @@ def _sharpest(job: Job, changes: Iterable[Change]) -> Job:
         if more is None or set(more) & settled:
             continue
         changed = job.changed(more)
-        if changed.peak < job.peak:
+        if _less(changed, job):
             settled |= set(more)
             job = changed
     return job
+
+
+def _less(changed: Job, job: Job) -> bool:
+    try:
+        return changed.peak < job.peak
+    except InputError:  # a layout that cannot be
+        return False
 
 
 def _made(job: Job, changes: tuple[Change, ...]) -> Advice | None:
@@ -203,6 +195,6 @@ def _made(job: Job, changes: tuple[Change, ...]) -> Advice | None:
         fields |= more
         changed = changed.changed(more)
     try:
-        return Advice(changes, fields, changed.peak, job.peak - changed.peak)
+        return Advice(changes, fields, changed.peak, job.peak - changed.peak, changed.fits)
     except InputError:  # a layout that cannot be
         return None

@@ -1,0 +1,72 @@
+"""The verdict, said once: whether the training step fits the devices that there are. Every page says it like this."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from llmcalc.configuration import Configuration
+from llmcalc.devices.layout import Layout
+from llmcalc.fit.verdict import Verdict
+from pages.ui.ask import twin
+from pages.ui.numbers import human
+from pages.ui.plan_figures import layout_name
+from pages.ui.stage import on_stage
+from pages.ui.words import w
+
+KEY = "verdict"
+
+
+def verdict_words(config: Configuration) -> str:
+    """Whether a training step fits, what it needs of what there is, and what that is made of."""
+    verdict, step = config.verdict, config.on_each
+    tensors = w("verdict.tensors", tensors=_bytes(verdict.allocated.value), phase=w(f"phases.{step.peak_phase}"))
+    return f"{said(verdict, w('verdict.training_step'))} {tensors}"
+
+
+def said(verdict: Verdict, what: str) -> str:
+    """Whether ``what`` fits, and by how much."""
+    return w(
+        "verdict.fits" if verdict.fits else "verdict.does_not_fit",
+        what=what,
+        where=where(verdict.devices, verdict.device.id),
+        needed=_bytes(verdict.needed.value),
+        available=_bytes(verdict.available.value),
+        difference=_bytes(abs(verdict.left)),
+    )
+
+
+def where(devices: int, device: str) -> str:
+    """On one device, or on each of several."""
+    return w("verdict.on_one" if devices == 1 else "verdict.on_each", devices=devices, device=device)
+
+
+def draw_verdict(config: Configuration) -> None:
+    """The verdict; presented, it comes on stage with the headline numbers."""
+    stage = on_stage()
+    with stage.verdict if stage else st.container(key=KEY):
+        st.markdown(verdict_words(config))
+
+
+def for_tensors(config: Configuration) -> tuple[str, float]:
+    """The line in charts of tensors: what a process leaves of the device for them. What is beyond it does not fit."""
+    return w("verdict.for_tensors", device=config.accelerator.id), config.verdict.for_tensors.value
+
+
+def choose_counted() -> None:
+    """Whose memory is drawn, where there are several devices: what each holds, or the step as on one."""
+    twin("counted_on")
+
+
+def counted_where(config: Configuration) -> str:
+    """Whose memory is drawn, in words; nothing where there is one device, and nothing of it elsewhere."""
+    if config.layout == Layout() or config.values["account"] == "article":
+        return ""
+    if config.values["counted_on"] == "one":
+        return w("verdict.as_on_one")
+    if config.layout.devices == 1:
+        return layout_name(config.layout)
+    return w("verdict.counted_on_each", devices=config.layout.devices, layout=layout_name(config.layout))
+
+
+def _bytes(value: float) -> str:
+    return human(value, "bytes")

@@ -1,0 +1,162 @@
+"""One answer everywhere: whether it fits is said with the same words on every page, of the devices that there are."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+from configurations import configured
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from opened_app import opened
+
+from llmcalc.catalog.accelerators import ACCELERATORS
+from llmcalc.configuration import Configuration
+from llmcalc.devices.layout import Layout
+from llmcalc.inputs import DEFAULTS, INPUTS, link_parameters, one_number_of_devices, upgraded
+from pages.ui.verdict import verdict_words
+
+PAGES = ("explore", "training", "fits", "cluster")
+MODELS = (
+    "GPT-2 124M",
+    "Llama 3 8B",
+    "Mixtral 8x7B",
+    "Gemma 3 1B",
+    "T5 small",
+    "BERT base (encoder)",
+    "DeepSeek-V3 671B",
+)
+DEVICES_OF_A_PLAN = ("data_parallel", "tensor_parallel", "pipeline_parallel", "context_parallel")
+configurations = st.fixed_dictionaries(
+    {"model": st.sampled_from(MODELS)},
+    optional={
+        "batch_size": st.integers(1, 128),
+        "seq_len": st.sampled_from([128, 1000, 1024, 8192]),
+        "accelerator": st.sampled_from(list(ACCELERATORS)),
+        "n_devices": st.integers(1, 16),
+        "tensor_parallel": st.sampled_from([1, 2, 3, 4]),
+        "pipeline_parallel": st.sampled_from([1, 2]),
+        "zero_stage": st.integers(0, 3),
+        "recompute": st.sampled_from(["none", "full"]),
+        "precision": st.sampled_from(["amp_bf16", "fp32", "bf16"]),
+        "lora_rank": st.sampled_from([0, 16]),
+        "account": st.sampled_from(["corrected", "article"]),
+        "counted_on": st.sampled_from(["each", "one"]),
+        "purpose": st.sampled_from(["training", "inference"]),
+        "offload_optimizer": st.booleans(),
+        "fragmentation": st.sampled_from([0.0, 14.0, 30.0]),
+    },
+)
+
+
+def told(page, link):
+    """What the verdict says on a page."""
+    app = opened(
+        page, {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in link.items()}
+    )
+    found = [block for block in app.main if getattr(block.proto, "id", "").endswith(f"-{KEY}")]
+    assert len(found) <= 1
+    said = [
+        m.value for m in app.main.markdown if ":material/check_circle:" in m.value or ":material/cancel:" in m.value
+    ]
+    return said[0], app
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(link=configurations)
+def test_every_page_gives_the_same_verdict(link):
+    texts = {page: told(page, link) for page in PAGES}
+    assert len({text for text, _ in texts.values()}) == 1
+    _, app = texts["explore"]
+    assert texts["explore"][0] == verdict_words(Configuration({id: app.session_state[id] for id in DEFAULTS}))
+
+
+@settings(max_examples=150, deadline=None)
+@given(link=configurations)
+def test_all_that_a_configuration_says_of_fitting_agrees(link):
+    config = configured(**link)
+    verdict = config.verdict
+    assert verdict.fits == (verdict.needed.value <= verdict.available.value)
+    assert not verdict.fits or not config.advice()
+    assert verdict.devices == config.layout.devices
+    largest = int(config.largest_that_fits("training", "batch_size", [verdict.available.value])[0])
+    assert verdict.fits == (config.values["batch_size"] <= largest)
+    assert config.on_each.peak.value == verdict.allocated.value
+
+
+@pytest.mark.parametrize("fits", [(80, False), (70, True)])
+def test_a_batch_that_every_page_once_judged_otherwise(fits):
+    # GPT-2 at batch 80: its tensors are within the device, the process is not
+    batch, expected = fits
+    config = configured("GPT-2 124M", batch_size=batch)
+    assert config.verdict.allocated.value < config.verdict.available.value
+    assert config.verdict.fits == expected
+
+
+def test_a_plan_that_is_put_to_use_needs_what_the_table_of_plans_says():
+    config = configured("Llama 3 8B", n_devices=4, batch_size=1, seq_len=8192, accelerator="A100 80GB SXM")
+    for place in (0, 7, 100, -1):
+        plan = config.plans.iloc[place]
+        used = config.with_plan(plan)
+        assert used.uses(plan)
+        assert used.verdict.devices == 4
+        assert used.verdict.needed.value == pytest.approx(plan["needed"], rel=1e-9)
+        assert used.verdict.fits == plan["fits"]
+
+
+# One number of devices
+
+
+def test_without_a_number_the_layout_says_how_many_and_without_copies_the_number_does():
+    assert configured("GPT-2 124M").verdict.devices == 1
+    assert configured("GPT-2 124M", data_parallel=4, tensor_parallel=2).n_devices == 8
+    config = configured("GPT-2 124M", n_devices=8, tensor_parallel=2)
+    assert (config.layout.data_parallel, config.cluster.devices, config.verdict.devices) == (4, 8, 8)
+
+
+def test_two_numbers_of_devices_that_differ_are_told():
+    config = configured("GPT-2 124M", n_devices=8, data_parallel=2)
+    assert [problem.code for problem in config.contradictions] == ["other_devices"]
+    assert config.verdict.devices == 2
+    assert [p.code for p in configured("GPT-2 124M", n_devices=7, tensor_parallel=2).contradictions] == [
+        "other_devices"
+    ]
+
+
+def test_of_two_numbers_of_devices_the_one_that_was_set_last_stands():
+    before = {**DEFAULTS, "n_devices": 8, "data_parallel": 8}
+    assert one_number_of_devices(before, {**before, "n_devices": 16}) == {"data_parallel": None}
+    assert one_number_of_devices(before, {**before, "tensor_parallel": 2}) == {"n_devices": None}
+    assert one_number_of_devices(before, {**before, "tensor_parallel": 2, "data_parallel": 4}) == {}
+    assert one_number_of_devices(before, {**before, "batch_size": 1}) == {}
+
+
+def of_version_2(**changes):
+    """What a link of version 2 said: it wrote every value."""
+    values = {**DEFAULTS, "n_devices": 64, "data_parallel": 1, **changes}
+    return {**link_parameters(values), "v": "2"}
+
+
+def meant(parameters):
+    """The configuration that a link describes."""
+    known = {key: INPUTS[key].read(text) for key, text in parameters.items() if key in INPUTS}
+    return Configuration({**DEFAULTS, **known})
+
+
+@settings(max_examples=40, deadline=None)
+@given(sizes=st.fixed_dictionaries({key: st.sampled_from([1, 2, 4]) for key in DEVICES_OF_A_PLAN}))
+@pytest.mark.parametrize("page", ["explore", "training", "fits", "learn"])
+def test_a_link_of_version_2_keeps_its_layout(page, sizes):
+    config = meant(upgraded(of_version_2(**sizes), page))
+    assert {key: getattr(config.layout, key) for key in sizes} == sizes
+    assert not [problem for problem in config.contradictions if problem.code == "other_devices"]
+
+
+@pytest.mark.parametrize("batch", [1, 8, 64])
+def test_a_link_of_version_2_to_the_plans_keeps_their_devices_and_their_global_batch(batch):
+    cluster = meant(upgraded(of_version_2(batch_size=batch, gradient_accumulation=2), "cluster")).cluster
+    assert (cluster.devices, cluster.global_batch) == (64, 2 * batch)
+
+
+def test_every_field_of_a_layout_is_an_input():
+    assert {field.name for field in fields(Layout)} <= set(INPUTS)
