@@ -89,7 +89,7 @@ def test_a_cache_is_kept_in_formats_that_weights_have_too():
 def test_an_accelerator_has_the_figures_of_its_data_sheet(row):
     device = ACCELERATORS[row["name"]]
     assert device.vendor == row["vendor"]
-    assert device.memory == int(row["memory_GB"]) * 10**9
+    assert device.nominal_memory == int(row["memory_GB"]) * 10**9
     assert device.bandwidth == float(row["bandwidth_GBps"]) * 1e9
     for format in ("fp32", "fp16", "bf16", "fp8"):
         printed = row["fp32_TFLOPS" if format == "fp32" else f"{format}_dense_TFLOPS"]
