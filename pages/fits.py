@@ -9,8 +9,8 @@ import streamlit as st
 
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator, devices_by_memory
 from llmcalc.inputs import PURPOSES
-from llmcalc.units import GB
 from pages.ui.chart import chart
+from pages.ui.device import memory_told, printed_size
 from pages.ui.numbers import exact, human, marked
 from pages.ui.sections import set_inputs
 from pages.ui.shell import inside_app
@@ -32,7 +32,7 @@ device, positions = config.accelerator, config.longest_position
 
 def sized(device: Accelerator) -> str:
     """A device by the memory that its maker prints, as people say it: 80 GB H100 SXM."""
-    return f"{device.nominal_memory / GB:g} GB {device.id}"
+    return f"{printed_size(device)} {device.id}"
 
 
 def smallest_that_holds(needed: float) -> Accelerator | None:
@@ -144,6 +144,7 @@ def draw_map() -> None:
 
 draw_map()
 st.caption(w(f"fits.caveat_{purpose}"))
+st.caption(memory_told(device))
 if positions:
     st.caption(w("fits.learned_positions", positions=exact(positions)))
 if config.is_estimate and purpose == "training":

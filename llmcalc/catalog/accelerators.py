@@ -37,8 +37,9 @@ def readings() -> dict[str, tuple[Reading, ...]]:
     found: dict[str, list[Reading]] = {}
     for row in csv.DictReader(text.splitlines()):
         source = public_thread(row["repository"], row["place"], int(row["year"]), f"printed by {row['printed_by']}")
-        reading = Reading(row["device"], row["printed"], round(parse_bytes(row["printed"])), source)
-        found.setdefault(reading.device, []).append(reading)
+        for device in row["device"].split("; "):  # whoever printed it did not say which board
+            reading = Reading(device, row["printed"], round(parse_bytes(row["printed"])), source)
+            found.setdefault(device, []).append(reading)
     return {device: tuple(sorted(rows, key=lambda row: row.memory)) for device, rows in found.items()}
 
 
