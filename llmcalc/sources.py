@@ -30,6 +30,13 @@ class Citation:
         return f"{self.work.authors} {self.work.year}, {self.place}"
 
 
+def public_thread(repository: str, place: str, year: int, what: str) -> Citation:
+    """A place in a public repository on GitHub, as ``issue 10702`` (or a pull request), or the path of a file."""
+    number = place.removeprefix("issue ")
+    address = f"issues/{number}" if number.isdigit() else f"blob/HEAD/{place}"
+    return Work(repository, year, what, f"https://github.com/{repository}/{address}").at(place)
+
+
 def _arxiv(authors: str, year: int, title: str, number: str) -> Work:
     return Work(authors, year, title, f"https://arxiv.org/abs/{number}")
 

@@ -9,8 +9,8 @@ import streamlit as st
 
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator, devices_by_memory
 from llmcalc.inputs import PURPOSES
-from llmcalc.units import GB
 from pages.ui.chart import chart
+from pages.ui.device import memory_told, printed_size
 from pages.ui.numbers import exact, human, marked
 from pages.ui.sections import set_inputs
 from pages.ui.shell import inside_app
@@ -31,9 +31,9 @@ batch, length, purpose = (config.values[key] for key in ("batch_size", "seq_len"
 device, positions = config.accelerator, config.longest_position
 
 
-def gigabytes(memory: float) -> str:
-    """Memory as its maker prints it."""
-    return f"{memory / GB:g} GB"
+def sized(device: Accelerator) -> str:
+    """A device by the memory that its maker prints, as people say it: 80 GB H100 SXM."""
+    return f"{printed_size(device)} {device.id}"
 
 
 def smallest_that_holds(needed: float) -> Accelerator | None:
@@ -97,9 +97,9 @@ if not largest[device.memory]:
             "fits.nothing_but" if enough else "fits.nothing",
             length=exact(length),
             device=device.id,
-            memory=gigabytes(device.memory),
+            memory=human(device.memory, "bytes"),
             needed=human(least, "bytes"),
-            enough=f"{enough.id} ({gigabytes(enough.memory)})" if enough else "",
+            enough=f"{enough.id} ({human(enough.memory, 'bytes')})" if enough else "",
         )
     )
 
@@ -113,7 +113,7 @@ def draw_map() -> None:
     memory, told = config.needed_for(purpose, *both)
     if memory.min() > max(groups):
         return
-    drawn = {f"{gigabytes(ACCELERATORS[id].memory)} {id}": ACCELERATORS[id].memory for id in DRAWN}
+    drawn = {sized(ACCELERATORS[id]): ACCELERATORS[id].memory for id in DRAWN}
     sizes = list(drawn.values())
     holds = [*(w("fits.holds", device=label) for label in drawn), w("fits.holds_none")]
     cells = [
@@ -137,7 +137,7 @@ def draw_map() -> None:
         title,
         (batches, lengths, memory),
         drawn,
-        (f"{gigabytes(device.memory)} {device.id}", device.memory),
+        (sized(device), device.memory),
         (run, batch, length),
         inside,
         cells,
@@ -149,6 +149,7 @@ def draw_map() -> None:
 
 draw_map()
 st.caption(w(f"fits.caveat_{purpose}"))
+st.caption(memory_told(device))
 if positions:
     st.caption(w("fits.learned_positions", positions=exact(positions)))
 if config.is_estimate and purpose == "training":
@@ -161,7 +162,7 @@ lines = [
     "|--:|:--|--:|--:|",
 ]
 for size, names in groups.items():
-    cells = [gigabytes(size), ", ".join(names), *(exact(n) if n else "–" for n in (largest[size], longest[size]))]
+    cells = [human(size, "bytes"), ", ".join(names), *(exact(n) if n else "–" for n in (largest[size], longest[size]))]
     mark = "**" if size == device.memory else ""
     lines.append("| " + " | ".join(f"{mark}{cell}{mark}" for cell in cells) + " |")
 st.markdown("\n".join(lines))

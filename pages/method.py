@@ -2,9 +2,11 @@
 
 import streamlit as st
 
+from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.quantity import Formula
 from llmcalc.reference import formulas
 from llmcalc.symbols import SYMBOLS
+from pages.ui.device import table_of_devices
 from pages.ui.shell import inside_app
 from pages.ui.show import citation, name, unit_name
 from pages.ui.words import w
@@ -44,3 +46,7 @@ with st.expander(f"{w('method.nomenclature')} · {len(SYMBOLS)}"):
     lines = [f"| {w('method.symbol')} | {w('method.argument')} | {w('method.unit')} |", "|:--|:--|:--|"]
     lines += [f"| ${s.tex}$ | `{argument}` | {unit_name(s.unit)} |" for argument, s in SYMBOLS.items()]
     st.markdown("\n".join(lines))
+
+with st.expander(f"{w('reported.header')} · {len(ACCELERATORS)}"):
+    st.markdown(w("reported.explained"))
+    st.markdown(table_of_devices())

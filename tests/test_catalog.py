@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
+import statistics
 from dataclasses import is_dataclass
+from pathlib import Path
 
 import pytest
 from golden_files import csv_rows
 
 import llmcalc.catalog
 from llmcalc import sources
-from llmcalc.catalog.accelerators import ACCELERATORS
+from llmcalc.catalog.accelerators import ACCELERATORS, readings
 from llmcalc.catalog.formats import CACHE_FORMATS, WEIGHT_FORMATS
 from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.catalog.precisions import BYTES, PRECISIONS
@@ -89,7 +92,7 @@ def test_a_cache_is_kept_in_formats_that_weights_have_too():
 def test_an_accelerator_has_the_figures_of_its_data_sheet(row):
     device = ACCELERATORS[row["name"]]
     assert device.vendor == row["vendor"]
-    assert device.memory == int(row["memory_GB"]) * 10**9
+    assert device.nominal_memory == int(row["memory_GB"]) * 10**9
     assert device.bandwidth == float(row["bandwidth_GBps"]) * 1e9
     for format in ("fp32", "fp16", "bf16", "fp8"):
         printed = row["fp32_TFLOPS" if format == "fp32" else f"{format}_dense_TFLOPS"]
@@ -105,6 +108,50 @@ def test_the_grade_of_an_accelerator_is_that_of_its_weakest_figure(row):
 
 def test_every_accelerator_is_in_the_table_it_was_copied_from():
     assert ACCELERATORS.keys() == {row["name"] for row in csv_rows("accelerators.csv")}
+
+
+@pytest.mark.parametrize("row", csv_rows("reported_memory.csv"), ids=lambda row: row["device"])
+def test_a_device_has_the_memory_that_logs_print(row):
+    device = ACCELERATORS[row["device"]]
+    assert device.memory / 2**30 == pytest.approx(float(row["printed_GiB"]), rel=0.005)
+    assert device.memory_source
+
+
+@pytest.mark.parametrize("device", ACCELERATORS.values(), ids=ACCELERATORS)
+def test_a_device_has_its_nominal_memory_only_where_nothing_was_read(device):
+    read = [reading.memory for reading in device.readings]
+    assert device.memory == (statistics.median_low(read) if read else device.nominal_memory)
+    assert (device.memory_source is None) == (not read)
+    # what is reported lies near what stands on the box, whose GB may be 10⁹ bytes or 2³⁰
+    assert all(0.9 * device.nominal_memory < memory < 1.0738 * device.nominal_memory for memory in read)
+
+
+def test_every_reading_is_of_a_device_that_there_is_and_says_where_it_was_printed():
+    assert readings().keys() <= ACCELERATORS.keys()
+    for found in readings().values():
+        assert len({(reading.printed, reading.source) for reading in found}) == len(found)
+        assert all(re.fullmatch(r"[\d.]+ [GM]iB", reading.printed) for reading in found)
+        assert all(reading.source.work.url.startswith("https://github.com/") for reading in found)
+    (first,) = [reading for reading in readings()["A100 40GB SXM"] if reading.printed.endswith("MiB")]
+    assert first.memory == 40_339 * 2**20  # deviceQuery prints 42,298,834,944 bytes beside it
+    assert first.memory == pytest.approx(42_298_834_944, abs=2**20)
+
+
+# What stands on the box is a name. Whatever decides by it would be wrong by up to 7 per cent.
+NAMES_DEVICES = {
+    "llmcalc/catalog/accelerators.py",
+    "llmcalc/export/works.py",
+    "llmcalc/lessons/facts.py",
+    "llmcalc/lessons/questions.py",  # the wrong answer that takes the box at its word
+    "pages/ui/device.py",
+}
+
+
+def test_nothing_but_names_and_tables_uses_the_nominal_memory():
+    root = Path(__file__).parent.parent
+    files = (path for place in ("llmcalc", "pages") for path in (root / place).rglob("*.py"))
+    users = {path.relative_to(root).as_posix() for path in files if "nominal_memory" in path.read_text("utf-8")}
+    assert users == NAMES_DEVICES
 
 
 @pytest.mark.parametrize("precision", PRECISIONS.values(), ids=PRECISIONS)

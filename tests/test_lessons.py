@@ -152,7 +152,7 @@ def test_right_answers_are_those_of_arithmetic_for_gpt2():
         "attention_parameters": 4 * 768**2 + 4 * 768,
         "twice_as_wide": (12 * 1536**2 + 13 * 1536) / GPT2_LAYER,
         "weights_in_fp32": 4 * GPT2,
-        "largest_model": 40e9,
+        "largest_model": 79.18 * 2**30 / 2,
         "left_by_the_rule": 0,
         "peak_over_rule": peak / (16 * GPT2),
         "adams_states": 8 * GPT2,
@@ -163,7 +163,7 @@ def test_right_answers_are_those_of_arithmetic_for_gpt2():
         "twice_the_size": 100 * (1 - 2**-0.076),
         "zero_three": 16 * GPT2 / 8,
         "one_layer": GPT2_LAYER,
-        "devices_for_gpt3": math.ceil(16 * 174_604_259_328 / 80e9),
+        "devices_for_gpt3": math.ceil(16 * 174_604_259_328 / (79.18 * 2**30)),
     }
     for id, value in expected.items():
         assert QUESTIONS[id].answer(configured()) == pytest.approx(value, rel=1e-6), id

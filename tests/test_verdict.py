@@ -13,7 +13,7 @@ from opened_app import opened
 from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import Layout
-from llmcalc.inputs import DEFAULTS, INPUTS, link_parameters, one_number_of_devices, upgraded
+from llmcalc.inputs import DEFAULTS, INPUTS, link_parameters, one_number_of_devices, upgraded, written
 from pages.ui.verdict import verdict_words
 
 PAGES = ("explore", "training", "fits", "cluster")
@@ -51,15 +51,9 @@ configurations = st.fixed_dictionaries(
 
 def told(page, link):
     """What the verdict says on a page."""
-    app = opened(
-        page, {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in link.items()}
-    )
-    found = [block for block in app.main if getattr(block.proto, "id", "").endswith(f"-{KEY}")]
-    assert len(found) <= 1
-    said = [
-        m.value for m in app.main.markdown if ":material/check_circle:" in m.value or ":material/cancel:" in m.value
-    ]
-    return said[0], app
+    app = opened(page, {key: written(value) for key, value in link.items()})
+    marks = (":material/check_circle:", ":material/cancel:")
+    return next(m.value for m in app.main.markdown if any(mark in m.value for mark in marks)), app
 
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -1,4 +1,9 @@
-"""Accelerators: memory in bytes (marketing GB are 10⁹), bandwidth, dense rates by number format.
+"""Accelerators: memory in bytes, bandwidth, dense rates by number format.
+
+A device has two sizes of memory. The maker's, a name ("80 GB", 10⁹ each), is no size that a program could fill: most
+boxes hold more, powers of two, and the driver takes some for itself. What is left is what it reports, and
+``reported_memory.csv`` has a row for each time that somebody's program printed it. Where no row is, the maker's figure
+stands in, and the device has no ``memory_source``.
 
 ``grade`` says how good the figures are: A read in the vendor's table, B in a secondary source, C where sources
 conflict; it is that of memory, bandwidth and the bf16 rate. A rate that was found in no table is None.
@@ -6,20 +11,50 @@ conflict; it is that of memory, bandwidth and the bf16 rate. A rate that was fou
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 
-from llmcalc.sources import AMD, APPLE, GOOGLE_TPU, INTEL, NVIDIA, Citation
-from llmcalc.units import GB
+from llmcalc.sources import AMD, APPLE, GOOGLE_TPU, INTEL, NVIDIA, Citation, public_thread
+from llmcalc.units import GB, parse_bytes
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a device's driver reported as its memory, in bytes, as a program printed it somewhere public."""
+
+    device: str
+    printed: str
+    memory: int
+    source: Citation
+
+
+@cache
+def readings() -> dict[str, tuple[Reading, ...]]:
+    """Every reading of a device's memory, the least first, by the device."""
+    text = resources.files("llmcalc.catalog").joinpath("reported_memory.csv").read_text("utf-8")
+    found: dict[str, list[Reading]] = {}
+    for row in csv.DictReader(text.splitlines()):
+        source = public_thread(row["repository"], row["place"], int(row["year"]), f"printed by {row['printed_by']}")
+        for device in row["device"].split("; "):  # whoever printed it did not say which board
+            reading = Reading(device, row["printed"], round(parse_bytes(row["printed"])), source)
+            found.setdefault(device, []).append(reading)
+    return {device: tuple(sorted(rows, key=lambda row: row.memory)) for device, rows in found.items()}
 
 
 @dataclass(frozen=True)
 class Accelerator:
     """One device: ``memory`` in bytes, ``bandwidth`` in bytes/s, rates of dense products in FLOP/s (None: unknown, or
-    no such hardware). That of fp32 is without tensor cores, as PyTorch multiplies unless told otherwise."""
+    no such hardware). That of fp32 is without tensor cores, as PyTorch multiplies unless told otherwise.
+
+    ``memory`` is the middle one of its readings, of two the lesser, and ``memory_source`` says where that was printed;
+    without a reading it is ``nominal_memory``, the maker's figure. That one names the device, nothing fits in it.
+    """
 
     id: str
     vendor: str
-    memory: int
+    nominal_memory: int
     bandwidth: float
     bf16_flops: float | None
     watts: int | None
@@ -28,6 +63,26 @@ class Accelerator:
     fp32_flops: float | None = None
     fp16_flops: float | None = None
     fp8_flops: float | None = None
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """What was read as this device's memory, the least first."""
+        return readings().get(self.id, ())
+
+    @property
+    def reading(self) -> Reading | None:
+        """The middle one of the readings, of two the lesser."""
+        return self.readings[(len(self.readings) - 1) // 2] if self.readings else None
+
+    @property
+    def memory(self) -> int:
+        """What the device has for a program to use, in bytes: as its driver reports, or nominal."""
+        return self.reading.memory if self.reading else self.nominal_memory
+
+    @property
+    def memory_source(self) -> Citation | None:
+        """Where the memory was printed. None: nowhere that we know, the figure is nominal."""
+        return self.reading.source if self.reading else None
 
     def peak_flops(self, format: str) -> float | None:
         """The dense rate of products in a number format, in FLOP/s."""

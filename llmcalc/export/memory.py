@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from llmcalc.catalog.accelerators import devices_by_memory
+from llmcalc.catalog.accelerators import ACCELERATORS, devices_by_memory
 from llmcalc.configuration import Configuration
 from llmcalc.export.rows import Rows, Table, records, term, working
 from llmcalc.inputs import INPUTS, Integer
@@ -96,7 +96,9 @@ def devices(config: Configuration) -> Rows:
     for (memory, names), batch, length in zip(groups.items(), batches.tolist(), lengths.tolist(), strict=True):
         for name in names:
             largest = {"largest_batch_size": batch, "longest_seq_len": length}
-            yield {"device": name, "memory_bytes": memory, "purpose": purpose, **largest}
+            source = ACCELERATORS[name].memory_source
+            has = {"memory_bytes": memory, "memory_source": str(source) if source else "nominal"}
+            yield {"device": name, **has, "purpose": purpose, **largest}
 
 
 def plans(config: Configuration) -> Rows:

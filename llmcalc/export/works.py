@@ -7,6 +7,7 @@ from dataclasses import fields
 import numpy as np
 
 from llmcalc.accuracy import METHODS, all_compared
+from llmcalc.catalog.accelerators import ACCELERATORS, readings
 from llmcalc.configuration import Configuration
 from llmcalc.errata import ERRATA, EXAMPLE_STEPS, LAYER_TERMS, complete_parameters
 from llmcalc.export.rows import Rows, Table, shown, working
@@ -95,6 +96,32 @@ def symbols(config: Configuration) -> Rows:
         yield {"argument": name, "symbol": symbol.tex, "unit": symbol.unit}
 
 
+def accelerators(config: Configuration) -> Rows:
+    """Every device: its memory as its driver reports it and as its maker prints it, its rates, and the sources."""
+    for device in ACCELERATORS.values():
+        source = device.memory_source
+        yield {
+            "device": device.id,
+            "vendor": device.vendor,
+            "memory_bytes": device.memory,
+            "memory_source": str(source) if source else "nominal",
+            "nominal_memory_bytes": device.nominal_memory,
+            "bandwidth_bytes_per_s": device.bandwidth,
+            **{f"{format}_flop_per_s": device.peak_flops(format) for format in ("fp32", "fp16", "bf16", "fp8")},
+            "watts": device.watts,
+            "grade": device.grade,
+            "source": str(device.source),
+        }
+
+
+def memory_readings(config: Configuration) -> Rows:
+    """Every time that a device's memory was printed somewhere public."""
+    for device, found in readings().items():
+        for reading in found:
+            source = {"source": str(reading.source), "address": reading.source.work.url}
+            yield {"device": device, "memory_bytes": reading.memory, "printed": reading.printed, **source}
+
+
 def law_working(config: Configuration) -> Rows:
     """The numbers of the scaling law, with all that went into them."""
     parameters, alpha = config.model.non_embedding_parameters(), config.values["alpha"]
@@ -112,6 +139,6 @@ def article_working(config: Configuration) -> Rows:
 
 
 TABLES: tuple[Table, ...] = (
-    *(law, improvements, printed, measured, all_formulas, symbols),
+    *(law, improvements, printed, measured, all_formulas, symbols, accelerators, memory_readings),
     *(law_working, article_working),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmcalc.article import training_rule_of_thumb
+from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.configuration import Configuration
 from llmcalc.inference import model_memory
 from llmcalc.quantity import Quantity, total
@@ -48,6 +49,21 @@ def tokens_per_step(config: Configuration) -> int:
     return int(run.batch_size * run.seq_len * run.gradient_accumulation * config.layout.data_parallel)
 
 
+def _box() -> dict[str, Any]:
+    """A device whose memory is not what stands on its box, as an example for all."""
+    device = ACCELERATORS["H100 SXM"]
+    return {
+        "box": device.id,
+        "box_gb": device.nominal_memory / GB,
+        "box_memory": device.memory,
+        "box_bytes": device.memory / GB,
+        "box_source": str(device.memory_source),
+    }
+
+
+_BOX = _box()
+
+
 def facts(config: Configuration) -> dict[str, Any]:
     """The numbers of a configuration by name; bytes and parameters in base units."""
     model, sizes, run, step, article = config.model, config.dimensions, config.run, config.step, config.article
@@ -66,7 +82,8 @@ def facts(config: Configuration) -> dict[str, Any]:
         "format": config.values["weight_format"],
         "device": config.accelerator.id,
         "memory": config.accelerator.memory,
-        "memory_gb": config.accelerator.memory / GB,
+        "memory_gb": config.accelerator.nominal_memory / GB,
+        **_BOX,
         "batch": run.batch_size,
         "length": run.seq_len,
         "tokens": tokens_per_step(config),

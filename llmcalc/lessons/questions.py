@@ -19,7 +19,6 @@ from llmcalc.lessons.savings import DEVICES, shared_out
 from llmcalc.lessons.tasks import GPT3_PARAMETERS
 from llmcalc.quantity import Quantity
 from llmcalc.scaling import loss_of_larger_model, parameters_for_better_metric, parameters_for_lower_loss
-from llmcalc.units import GB, GiB
 
 _HALF_PRECISION_BYTES = 2
 _STATE_BYTES = 16  # fp32 weights and gradients, Adam's two states
@@ -187,7 +186,7 @@ QUESTIONS = {
             "parameters",
             lambda config: config.accelerator.memory / _HALF_PRECISION_BYTES,
             {
-                "gib_for_gb": lambda config: config.accelerator.memory / GB * GiB / _HALF_PRECISION_BYTES,
+                "printed_on_the_box": lambda config: config.accelerator.nominal_memory / _HALF_PRECISION_BYTES,
                 "full_precision": lambda config: config.accelerator.memory / 4,
                 "one_byte": lambda config: config.accelerator.memory,
             },

@@ -17,11 +17,12 @@ from llmcalc.errors import InputError
 from llmcalc.inputs import in_group
 from pages.ui.ask import Face, ask, face_of
 from pages.ui.choose import about_model, changes, config_reader, start_over
+from pages.ui.device import memory_told
 from pages.ui.problems import problems_beside
 from pages.ui.report import report_menu
 from pages.ui.sections import redraw, section, unseen
 from pages.ui.share import link, link_menu
-from pages.ui.state import State
+from pages.ui.state import State, state
 from pages.ui.words import w
 
 MAIN = [declared.id for group in ("shape", "size") for declared in in_group(group)]
@@ -83,6 +84,8 @@ def _more_settings(page: str) -> None:
         )  # fmt: skip
         for id in _ids(_chosen(page)):
             ask(id)
+            if id == "accelerator":
+                st.caption(memory_told(state().configuration.accelerator))
 
     section("more", face, draw)
     with unseen():

@@ -24,7 +24,7 @@ OFFERED: Mapping[str, tuple[str, ...]] = {
     "scaling": ("law", "improvements", "law_working"),
     "article": ("printed", "article_working"),
     "accuracy": ("measured",),
-    "method": ("all_formulas", "symbols"),
+    "method": ("all_formulas", "symbols", "accelerators", "memory_readings"),
 }
 OF_ANY = ("components", "moments", "inference", "model_working")
 

@@ -22,7 +22,6 @@ from llmcalc.scaling import (
 )
 from llmcalc.sources import Citation, Work
 from llmcalc.transformer.breakdown import in_symbols, invoice
-from llmcalc.units import GB
 from pages.ui.accounts import told_together
 from pages.ui.document import Block, Bullets, Line, Paragraph, Table, Working, bar, bold, linked, math, plain, said
 from pages.ui.numbers import error_share, exact, human, marked, percent, signed
@@ -139,7 +138,7 @@ def fits(config: Configuration) -> Iterator[Block]:
     heads = [f"{w(f'fits.{p}')}: {w(f'fits.{k}', held=held[k])}" for p, k in largest]
     rows = [
         [
-            (bold if memory == device.memory else plain)(f"{memory / GB:g} GB"),
+            (bold if memory == device.memory else plain)(_bytes(memory)),
             plain(", ".join(names)),
             *(plain(exact(found[row]) if found[row] else w("fits.none")) for found in largest.values()),
         ]

@@ -1,0 +1,37 @@
+"""What is told of a device's memory: what its driver reports, and where that was read."""
+
+from __future__ import annotations
+
+from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
+from llmcalc.units import GB
+from pages.ui.numbers import exact, human
+from pages.ui.show import citation
+from pages.ui.words import w
+
+
+def printed_size(device: Accelerator) -> str:
+    """A device's memory as its maker prints it: 80 GB."""
+    return f"{exact(device.nominal_memory // GB)} GB"
+
+
+def memory_told(device: Accelerator) -> str:
+    """How much memory a program finds on a device and who says so, as markdown."""
+    told = {"device": device.id, "memory": human(device.memory, "bytes"), "printed": printed_size(device)}
+    if not device.memory_source:
+        return w("reported.nominal", **told)
+    ends = [human(end.memory, "bytes") for end in (device.readings[0], device.readings[-1])]
+    source = citation(device.memory_source)
+    if ends[0] == ends[1]:
+        return w("reported.memory", source=source, **told)
+    return w("reported.spread", source=source, least=ends[0], most=ends[1], **told)
+
+
+def table_of_devices() -> str:
+    """Every device: what its maker prints, what its driver reports, and every reading with its source."""
+    heads = ("device", "printed", "has", "source")
+    lines = ["| " + " | ".join(w(f"reported.column_{head}") for head in heads) + " |", "|:--|--:|--:|:--|"]
+    for device in ACCELERATORS.values():
+        read = "; ".join(f"{reading.printed}: {citation(reading.source)}" for reading in device.readings)
+        cells = (device.id, printed_size(device), human(device.memory, "bytes"), read or w("reported.unread"))
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
