@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
 from llmcalc.units import GB
-from pages.ui.numbers import exact, human
+from pages.ui.numbers import exact, human, marked
 from pages.ui.show import citation
 from pages.ui.words import w
 
@@ -31,7 +31,7 @@ def table_of_devices() -> str:
     heads = ("device", "printed", "has", "source")
     lines = ["| " + " | ".join(w(f"reported.column_{head}") for head in heads) + " |", "|:--|--:|--:|:--|"]
     for device in ACCELERATORS.values():
-        read = "; ".join(f"{reading.printed}: {citation(reading.source)}" for reading in device.readings)
+        read = "; ".join(f"{marked(reading.printed)}: {citation(reading.source)}" for reading in device.readings)
         cells = (device.id, printed_size(device), human(device.memory, "bytes"), read or w("reported.unread"))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
