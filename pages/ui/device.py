@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
+from llmcalc.sources import Citation
 from llmcalc.units import GB
 from pages.ui.numbers import exact, human, marked
 from pages.ui.show import citation
@@ -14,16 +17,22 @@ def printed_size(device: Accelerator) -> str:
     return f"{exact(device.nominal_memory // GB)} GB"
 
 
-def memory_told(device: Accelerator) -> str:
+def memory_told(device: Accelerator, cite: Callable[[Citation], str] = citation) -> str:
     """How much memory a program finds on a device and who says so, as markdown."""
     told = {"device": device.id, "memory": human(device.memory, "bytes"), "printed": printed_size(device)}
     if not device.memory_source:
         return w("reported.nominal", **told)
     ends = [human(end.memory, "bytes") for end in (device.readings[0], device.readings[-1])]
-    source = citation(device.memory_source)
+    source = cite(device.memory_source)
     if ends[0] == ends[1]:
         return w("reported.memory", source=source, **told)
     return w("reported.spread", source=source, least=ends[0], most=ends[1], **told)
+
+
+def memory_cell(memory: int, devices: Sequence[str]) -> str:
+    """The memory of a group of devices as tables have it, and whether it is nominal."""
+    read = all(ACCELERATORS[id].memory_source for id in devices)
+    return human(memory, "bytes") + ("" if read else f" ({w('reported.unread')})")
 
 
 def table_of_devices() -> str:
