@@ -71,6 +71,20 @@ def test_every_device_stands_in_the_table_once():
     assert sorted(name.strip() for name in named) == sorted(ACCELERATORS)
 
 
+@pytest.mark.parametrize("id", ["H200 SXM", "RTX 4090", "B300"])
+def test_pages_say_who_printed_what_a_device_has_or_that_it_is_nominal(id):
+    device = ACCELERATORS[id]
+    on_page = opened("fits", {"accelerator": id}).main.caption
+    explore = opened("explore", {"accelerator": id})
+    explore.session_state["group_on_explore"] = "hardware"
+    in_sidebar = explore.run().sidebar.caption
+    for captions in (on_page, in_sidebar):
+        (told,) = [caption.value for caption in captions if f"one {id}" in caption.value]
+        assert human(device.memory, "bytes") in told
+        assert ("nominal" in told) == (device.memory_source is None)
+        assert device.memory_source is None or device.memory_source.work.url in told
+
+
 # Accuracy
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
 from llmcalc.sources import Citation
 from llmcalc.units import GB
-from pages.ui.numbers import exact, human, marked
+from pages.ui.numbers import exact, human
 from pages.ui.show import citation
 from pages.ui.words import w
 
@@ -36,11 +36,14 @@ def memory_cell(memory: int, devices: Sequence[str]) -> str:
 
 
 def table_of_devices() -> str:
-    """Every device: what its maker prints, what its driver reports, and every reading with its source."""
-    heads = ("device", "printed", "has", "source")
-    lines = ["| " + " | ".join(w(f"reported.column_{head}") for head in heads) + " |", "|:--|--:|--:|:--|"]
+    """Every device: what its maker prints, what its driver reports, how often that was read, and where."""
+    heads = ("device", "printed", "has", "read", "source")
+    lines = ["| " + " | ".join(w(f"reported.column_{head}") for head in heads) + " |", "|:--|--:|--:|:--|:--|"]
     for device in ACCELERATORS.values():
-        read = "; ".join(f"{marked(reading.printed)}: {citation(reading.source)}" for reading in device.readings)
-        cells = (device.id, printed_size(device), human(device.memory, "bytes"), read or w("reported.unread"))
+        printed = list(dict.fromkeys(human(reading.memory, "bytes") for reading in device.readings))
+        ends = f" ({printed[0]} – {printed[-1]})" if len(printed) > 1 else ""
+        source = citation(device.memory_source) if device.memory_source else "–"
+        read = f"{len(device.readings)}{ends}" if device.readings else "–"
+        cells = (device.id, printed_size(device), memory_cell(device.memory, [device.id]), read, source)
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
