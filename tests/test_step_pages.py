@@ -55,6 +55,27 @@ def test_training_and_inference_are_switched_on_the_page_and_the_link_knows():
     assert metrics(app)[w("fits.this_run")] == human(config.step.peak.value, "bytes")
 
 
+def test_the_moment_of_the_terms_is_that_of_the_peak_until_the_reader_chooses():
+    app = opened("training")
+
+    def moment():
+        return app.main.button_group(key="moment_step").value
+
+    def with_batch(size):
+        app.number_input(key="batch_size").set_value(size).run()
+        assert not app.exception
+        return Configuration({id: app.session_state[id] for id in DEFAULTS}).step.peak_phase
+
+    assert moment() == with_batch(8) == "loss_backward"
+    app.number_input(key="seq_len").set_value(16).run()
+    assert moment() == with_batch(1) == "optimizer_step"
+    app.main.button_group(key="moment_step").set_value("forward").run()
+    assert with_batch(64) != "forward"
+    assert moment() == "forward"
+    app.main.button_group(key="moment_step").set_value(None).run()
+    assert moment() == with_batch(64)
+
+
 def test_the_map_marks_the_device_and_the_run_and_tells_every_cell():
     app = opened("fits", {"batch_size": "3", "seq_len": "500", "accelerator": "A100 40GB SXM"})
     (figure,) = charts(app)
