@@ -31,9 +31,10 @@ class Citation:
 
 
 def public_thread(repository: str, place: str, year: int, what: str) -> Citation:
-    """A place in a public repository on GitHub, as ``issue 10702`` (or a pull request), or the path of a file."""
-    number = place.removeprefix("issue ")
-    address = f"issues/{number}" if number.isdigit() else f"blob/HEAD/{place}"
+    """A place in a public repository on GitHub: ``issue 10702``, ``pull request 4002``, or the path of a file."""
+    kind, _, number = place.rpartition(" ")
+    folder = {"issue": "issues", "pull request": "pull"}.get(kind)
+    address = f"{folder}/{number}" if folder else f"blob/HEAD/{place}"
     return Work(repository, year, what, f"https://github.com/{repository}/{address}").at(place)
 
 

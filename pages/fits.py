@@ -10,7 +10,7 @@ import streamlit as st
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator, devices_by_memory
 from llmcalc.inputs import PURPOSES
 from pages.ui.chart import chart
-from pages.ui.device import memory_told, printed_size
+from pages.ui.device import memory_cell, memory_told, printed_size
 from pages.ui.numbers import exact, human, marked
 from pages.ui.sections import set_inputs
 from pages.ui.shell import inside_app
@@ -162,7 +162,8 @@ lines = [
     "|--:|:--|--:|--:|",
 ]
 for size, names in groups.items():
-    cells = [human(size, "bytes"), ", ".join(names), *(exact(n) if n else "–" for n in (largest[size], longest[size]))]
+    solved_here = (exact(n) if n else "–" for n in (largest[size], longest[size]))
+    cells = [memory_cell(size, names), ", ".join(names), *solved_here]
     mark = "**" if size == device.memory else ""
     lines.append("| " + " | ".join(f"{mark}{cell}{mark}" for cell in cells) + " |")
 st.markdown("\n".join(lines))

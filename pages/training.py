@@ -75,13 +75,16 @@ def what_would_fit() -> None:
 
 
 def terms(account: Course | ArticleStep) -> None:
-    """The terms of one moment, at first of the peak, with their working."""
+    """The terms of one moment, that of the peak until the reader chooses another, with their working."""
     moments = list(account.moments)
-    chosen = st.pills(
-        w("training.moment"), moments, default=account.peak_phase, format_func=lambda m: w(f"phases.{m}"),
-        key=f"moment_{'article' if isinstance(account, ArticleStep) else 'step'}",
+    key = f"moment_{'article' if isinstance(account, ArticleStep) else 'step'}"
+    chosen = st.session_state.get(f"{key}_chosen")
+    st.session_state[key] = chosen if chosen in moments else account.peak_phase
+    st.pills(
+        w("training.moment"), moments, format_func=lambda m: w(f"phases.{m}"), key=key,
+        on_change=lambda: st.session_state.update({f"{key}_chosen": st.session_state[key]}),
     )  # fmt: skip
-    at = account.moments[chosen or account.peak_phase]
+    at = account.moments[st.session_state[key]]
     st.markdown(term_table([q for q in at.parts if q.value], at))
     with st.expander(w("training.terms_working"), key="peak_working", on_change="rerun") as opened:
         if opened.open:

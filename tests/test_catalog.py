@@ -130,7 +130,7 @@ def test_every_reading_is_of_a_device_that_there_is_and_says_where_it_was_printe
     assert readings().keys() <= ACCELERATORS.keys()
     for found in readings().values():
         assert len({(reading.printed, reading.source) for reading in found}) == len(found)
-        assert all(re.fullmatch(r"[\d.]+ [GM]iB", reading.printed) for reading in found)
+        assert all(re.fullmatch(r"[\d.]+ ([GM]iB|B)", reading.printed) for reading in found)
         assert all(reading.source.work.url.startswith("https://github.com/") for reading in found)
     (first,) = [reading for reading in readings()["A100 40GB SXM"] if reading.printed.endswith("MiB")]
     assert first.memory == 40_339 * 2**20  # deviceQuery prints 42,298,834,944 bytes beside it

@@ -16,7 +16,7 @@ from opened_app import copied_link, metrics, openers
 from streamlit.testing.v1 import AppTest
 
 from llmcalc.bases import base
-from llmcalc.catalog.accelerators import ACCELERATORS
+from llmcalc.catalog.accelerators import ACCELERATORS, readings
 from llmcalc.catalog.formats import CACHE_FORMATS, GGUF_MIXTURES, WEIGHT_FORMATS
 from llmcalc.catalog.measured_steps import measured_steps
 from llmcalc.catalog.optimizers import OPTIMIZERS
@@ -48,6 +48,7 @@ NAMES = {*MODELS, *GGUF_MIXTURES, *(name for rows in CATALOG for name in rows), 
 NAMES |= {text for model in MODELS if model != PASTED for text in (base(model).group, base(model).source)}
 NAMES |= {str(f.source) for found in formulas().values() for f in found}
 NAMES |= {str(row.source) for rows in (WEIGHT_FORMATS, PUBLISHED_RESULTS) for row in rows.values()}
+NAMES |= {str(reading.source) for found in readings().values() for reading in found}
 NAMES |= {str(f.right().source) for f in (*ERRATA.values(), *EXAMPLE_STEPS)}
 NAMED = rf"(?<!\w)({'|'.join(map(re.escape, sorted(filter(None, NAMES), key=len, reverse=True)))})(?!\w)"
 MARKUP = (

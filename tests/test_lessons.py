@@ -183,7 +183,7 @@ def test_mistakes_lead_where_they_say():
     assert wrong["attention_matrix"]["no_square"] == 2 * 8 * 12 * 1024
     assert wrong["adams_states"] == {"one_state": 4 * GPT2, "weights_too": 12 * GPT2, "all_sixteen": 16 * GPT2}
     assert wrong["weights_in_fp32"]["gb_for_gib"] == pytest.approx(4 * GPT2 / 10**6 * 2**20)
-    assert wrong["largest_model"]["gib_for_gb"] == 80 * 2**30 / 2
+    assert wrong["largest_model"]["printed_on_the_box"] == 80e9 / 2
     assert wrong["lower_loss"]["better_for_lower"] == pytest.approx(1.1 ** (1 / 0.076))
     assert wrong["one_layer"]["as_printed"] == 8 * 768**2 + 8 * 768 * 3072 + 2 * 768
     assert wrong["korthikanti"]["without_matrix"] == 34 * 12 * 8 * 1024 * 768

@@ -55,6 +55,27 @@ def test_training_and_inference_are_switched_on_the_page_and_the_link_knows():
     assert metrics(app)[w("fits.this_run")] == human(config.verdict.needed.value, "bytes")
 
 
+def test_the_moment_of_the_terms_is_that_of_the_peak_until_the_reader_chooses():
+    app = opened("training")
+
+    def moment():
+        return app.main.button_group(key="moment_step").value
+
+    def with_batch(size):
+        app.number_input(key="batch_size").set_value(size).run()
+        assert not app.exception
+        return Configuration({id: app.session_state[id] for id in DEFAULTS}).step.peak_phase
+
+    assert moment() == with_batch(8) == "loss_backward"
+    app.number_input(key="seq_len").set_value(16).run()
+    assert moment() == with_batch(1) == "optimizer_step"
+    app.main.button_group(key="moment_step").set_value("forward").run()
+    assert with_batch(64) != "forward"
+    assert moment() == "forward"
+    app.main.button_group(key="moment_step").set_value(None).run()
+    assert moment() == with_batch(64)
+
+
 def test_the_map_marks_the_device_and_the_run_and_tells_every_cell():
     app = opened("fits", {"batch_size": "3", "seq_len": "500", "accelerator": "A100 40GB SXM"})
     (figure,) = charts(app)
@@ -69,6 +90,20 @@ def test_every_device_stands_in_the_table_once():
     (table,) = [m.value for m in opened("fits").main.markdown if w("fits.devices") in m.value]
     named = [name for line in table.splitlines()[2:] for name in line.replace("*", "").split("|")[2].split(",")]
     assert sorted(name.strip() for name in named) == sorted(ACCELERATORS)
+
+
+@pytest.mark.parametrize("id", ["H200 SXM", "RTX 4090", "B300"])
+def test_pages_say_who_printed_what_a_device_has_or_that_it_is_nominal(id):
+    device = ACCELERATORS[id]
+    on_page = opened("fits", {"accelerator": id}).main.caption
+    explore = opened("explore", {"accelerator": id})
+    explore.session_state["group_on_explore"] = "hardware"
+    in_sidebar = explore.run().sidebar.caption
+    for captions in (on_page, in_sidebar):
+        (told,) = [caption.value for caption in captions if f"one {id}" in caption.value]
+        assert human(device.memory, "bytes") in told
+        assert ("nominal" in told) == (device.memory_source is None)
+        assert device.memory_source is None or device.memory_source.work.url in told
 
 
 # Accuracy

@@ -23,6 +23,7 @@ from llmcalc.scaling import (
 from llmcalc.sources import Citation, Work
 from llmcalc.transformer.breakdown import in_symbols, invoice
 from pages.ui.accounts import told_together
+from pages.ui.device import memory_cell, memory_told
 from pages.ui.document import Block, Bullets, Line, Paragraph, Table, Working, bar, bold, linked, math, plain, said
 from pages.ui.numbers import error_share, exact, human, marked, percent, signed
 from pages.ui.palette import COLOURS, component_of
@@ -138,7 +139,7 @@ def fits(config: Configuration) -> Iterator[Block]:
     heads = [f"{w(f'fits.{p}')}: {w(f'fits.{k}', held=held[k])}" for p, k in largest]
     rows = [
         [
-            (bold if memory == device.memory else plain)(_bytes(memory)),
+            (bold if memory == device.memory else plain)(memory_cell(memory, names)),
             plain(", ".join(names)),
             *(plain(exact(found[row]) if found[row] else w("fits.none")) for found in largest.values()),
         ]
@@ -147,6 +148,7 @@ def fits(config: Configuration) -> Iterator[Block]:
     titles = (w("fits.memory"), w("fits.devices"), *heads)
     yield Table(list(map(plain, titles)), rows, "rwrrrr")
     yield from (Paragraph(plain(w(f"fits.caveat_{purpose}")), is_note=True) for purpose in PURPOSES)
+    yield Paragraph(said(memory_told(device, cite=str)), is_note=True)
 
 
 def scaling_numbers(config: Configuration) -> list[tuple[str, Quantity]]:

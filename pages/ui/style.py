@@ -18,6 +18,7 @@ _CSS = """
 /* Streamlit's are too faint, or in the dark too dark, to be read: WCAG 1.4.3 */
 [data-testid="stCaptionContainer"], kbd {
   color: inherit !important; opacity: 0.78 !important; }
+[data-testid="stCaptionContainer"] a { color: inherit !important; text-decoration: underline !important; }
 button[kind="tertiary"]:is(:hover, :active, :focus) { color: inherit !important; text-decoration: underline; }
 [role="radio"][aria-checked="true"]:is(:hover, [data-focused="true"]) { color: inherit !important; }
 .katex { font-size: 1.05em; }
