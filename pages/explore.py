@@ -17,6 +17,7 @@ from pages.ui.palette import COLOURS, by_component
 from pages.ui.sections import after_charts, charts_first
 from pages.ui.shell import inside_app
 from pages.ui.show import headlines, one_of, title_of, working
+from pages.ui.standing import standing_note
 from pages.ui.state import configuration
 from pages.ui.verdict import choose_counted, counted_where, draw_verdict, for_tensors
 from pages.ui.words import w
@@ -54,8 +55,7 @@ def memory_chart() -> dict[str, Any]:
 def whether_it_fits() -> None:
     """The verdict, and whose memory the charts show."""
     draw_verdict(config)
-    if config.is_estimate:
-        st.caption(w("training.estimate"))
+    standing_note(config.standing)
     if where := counted_where(config):
         choose_counted()
         st.caption(where)

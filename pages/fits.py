@@ -15,6 +15,7 @@ from pages.ui.numbers import exact, human, marked
 from pages.ui.sections import set_inputs
 from pages.ui.shell import inside_app
 from pages.ui.show import headline_row, title_of
+from pages.ui.standing import standing_note
 from pages.ui.state import configuration
 from pages.ui.step_figures import fits_map
 from pages.ui.verdict import draw_verdict, said, where
@@ -152,8 +153,8 @@ st.caption(w(f"fits.caveat_{purpose}"))
 st.caption(memory_told(device))
 if positions:
     st.caption(w("fits.learned_positions", positions=exact(positions)))
-if config.is_estimate and purpose == "training":
-    st.caption(w("training.estimate"))
+if purpose == "training":
+    standing_note(config.standing)
 
 st.subheader(w("fits.table_header"), anchor=False)
 heads = ("memory", "devices", "column_batch", "column_length")

@@ -15,10 +15,10 @@ from google.protobuf.message import Message
 from opened_app import copied_link, metrics, openers
 from streamlit.testing.v1 import AppTest
 
+from llmcalc.accuracy import measured_steps
 from llmcalc.bases import base
 from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.catalog.formats import CACHE_FORMATS, GGUF_MIXTURES, WEIGHT_FORMATS
-from llmcalc.catalog.measured_steps import measured_steps
 from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.catalog.precisions import PRECISIONS
 from llmcalc.catalog.published_results import PUBLISHED_RESULTS

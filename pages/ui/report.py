@@ -49,6 +49,7 @@ from pages.ui.report_sections import (
     training,
 )
 from pages.ui.show import title_of, unit_name
+from pages.ui.standing import standing_said
 from pages.ui.words import in_this_language, language, w, words
 
 _WRITERS: dict[str, tuple[Callable[[Document], str], str, str]] = {
@@ -165,8 +166,7 @@ def _headlines(config: Configuration) -> Iterator[Block]:
     ]
     heads = ("report.number", "report.rounded", "report.exact")
     yield Table([plain(w(head)) for head in heads], rows, "lrr")
-    if config.is_estimate:
-        yield Paragraph(plain(w("training.estimate")), is_note=True)
+    yield Paragraph(said(standing_said(config.standing)), is_note=True)
 
 
 def _digits(value: float) -> str:

@@ -28,6 +28,7 @@ from pages.ui.numbers import error_share, exact, human, marked, percent, signed
 from pages.ui.palette import COLOURS, component_of
 from pages.ui.plan_figures import plan_name
 from pages.ui.show import latex_steps, name, rounded, unit_name
+from pages.ui.standing import standing_said
 from pages.ui.verdict import said as verdict_said
 from pages.ui.verdict import verdict_words
 from pages.ui.words import w
@@ -97,8 +98,7 @@ def training(config: Configuration, cited: Cited) -> Iterator[Block]:
     amounts = {"steady": _bytes(account.steady_state.value), "peak": _bytes(account.peak.value)}
     told = {"phase": w(f"phases.{account.peak_phase}"), "account": w(f"counted.{values['account']}")}
     yield Paragraph(said(w("training.sentence", **sizes, **amounts, **told)))
-    if config.is_estimate:
-        yield Paragraph(plain(w("training.estimate")), is_note=True)
+    yield Paragraph(said(standing_said(config.standing)), is_note=True)
     peak = account.moments[account.peak_phase]
     yield _terms(peak)
     yield from cited.workings([account.peak, account.steady_state])
@@ -222,8 +222,7 @@ def accuracy(config: Configuration) -> Iterator[Block]:
         heads = ("what", "median", "p95", "largest")
         yield Table([plain(w(f"report.{head}")) for head in heads], rows, "lrrr")
         yield Paragraph(plain(w("report.no_gpu")), is_note=True)
-    if config.is_estimate or not measured:
-        yield Paragraph(plain(w("training.estimate")))
+    yield Paragraph(said(standing_said(config.standing)))
 
 
 def _terms(whole: Quantity) -> Table:
