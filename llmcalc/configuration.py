@@ -115,7 +115,20 @@ class Configuration:
         """What stands behind the training step: measured, simulated or an estimate, decided from measured rows."""
         if self.values["account"] == "article":
             return ARTICLE
-        return standing_of(self.model, self.family, self.run, self.layout)
+        return self.standing_of(self.run) if self.values["counted_on"] == "one" else self.verdict_standing
+
+    @property
+    def verdict_standing(self) -> Standing:
+        """What stands behind the step on the device that needs most, of which the verdict is."""
+        return self.standing_of(self.run, self.layout)
+
+    def standing_of(self, run: TrainingRun, layout: Layout | None = None) -> Standing:
+        """The same of the step as it would be run, and laid out, so."""
+        return standing_of(self.model, self.family, run, layout)
+
+    def standing_of_plan(self, plan: Mapping[str, Any]) -> Standing:
+        """The same of one of the `plans`."""
+        return self.with_plan(plan).verdict_standing
 
     @property
     def count_standing(self) -> Standing:
@@ -125,7 +138,11 @@ class Configuration:
     @property
     def inference_standing(self) -> Standing:
         """What stands behind the memory of inference."""
-        return standing_of_inference(self.family, self.values["weight_format"], self.values["cache_format"])
+        return self.inference_standing_in(self.values["weight_format"], self.values["cache_format"])
+
+    def inference_standing_in(self, weight_format: str, cache_format: str = "bf16") -> Standing:
+        """The same in other formats."""
+        return standing_of_inference(self.family, weight_format, cache_format)
 
     @cached_property
     def run(self) -> TrainingRun:

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from llmcalc.accuracy import PROCESS
 from llmcalc.article import ArticleStep, training_rule_of_thumb
 from llmcalc.fit.advice import Advice
 from llmcalc.inference import model_memory
@@ -132,10 +133,10 @@ st.header(w("training.header"), anchor=False)
 said = st.container()
 headlines(
     lambda: [
-        (w("training.steady_state"), training.steady_state),
-        (w("training.saved_activations"), training.saved_activations),
-        (w("training.peak"), training.peak),
-        (w("overhead.process"), verdict.needed),
+        (w("training.steady_state"), training.steady_state, config.standing),
+        (w("training.saved_activations"), training.saved_activations, config.standing),
+        (w("training.peak"), training.peak, config.standing),
+        (w("overhead.process"), verdict.needed, PROCESS),
     ]
 )
 through_the_step()

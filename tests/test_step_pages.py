@@ -115,8 +115,8 @@ def test_the_page_says_that_no_gpu_was_read():
 def test_the_training_page_says_what_its_figures_rest_on_and_how_far_off_that_is(link, family):
     app = opened("training", link)
     standing = Configuration({id: app.session_state[id] for id in DEFAULTS}).standing
-    said = [caption.value for caption in app.caption if "-badge[" in caption.value]
-    assert said == [f"{badge(standing)} {why(standing)}"]
+    said = [text.value for text in app.main.markdown if ":small[" in text.value]
+    assert said == [f"{badge(standing)} :small[{why(standing)}]"]
     assert (standing.label == "measured") == bool(family)
     assert not standing.errors or error_share(standing.errors.largest) in said[0]
 

@@ -11,6 +11,7 @@ from llmcalc.accuracy.compare import (
     of_family,
     spread,
 )
+from llmcalc.accuracy.coverage import Coverage, covered
 from llmcalc.accuracy.inference import MeasuredInference, error_of, measured_inference
 from llmcalc.accuracy.rows import NANOGPT, MeasuredStep, every_step, measured_steps, without_prediction
 from llmcalc.accuracy.standing import (
@@ -19,12 +20,15 @@ from llmcalc.accuracy.standing import (
     LABELS,
     LAW,
     MEASURED,
+    PROCESS,
     RATE,
+    SHAPES,
     SIMULATED,
     Standing,
     standing_of,
     standing_of_count,
     standing_of_inference,
+    standing_of_row,
 )
 
 __all__ = [
@@ -35,15 +39,19 @@ __all__ = [
     "MEASURED",
     "METHODS",
     "NANOGPT",
+    "PROCESS",
     "RATE",
+    "SHAPES",
     "SIMULATED",
     "Comparison",
+    "Coverage",
     "Errors",
     "MeasuredInference",
     "MeasuredStep",
     "Standing",
     "all_compared",
     "compared",
+    "covered",
     "error_of",
     "errors",
     "every_step",
@@ -55,5 +63,6 @@ __all__ = [
     "standing_of",
     "standing_of_count",
     "standing_of_inference",
+    "standing_of_row",
     "without_prediction",
 ]

@@ -37,10 +37,11 @@ def korthikanti_activations(*, n_layers, batch_size, seq_len, d_model, n_heads):
 
 @dataclass(frozen=True)
 class Comparison:
-    """A measured step, and what each of `METHODS` predicts for it, in bytes."""
+    """A measured step, and what each of `METHODS` predicts for it, in bytes; ``is_read``: the family's code was."""
 
     row: MeasuredStep
     predicted: Mapping[tuple[str, str], int]
+    is_read: bool = True
 
     def measured(self, what: str) -> int | None:
         """What was measured: "saved", which not every instrument counts, or "peak"."""
@@ -81,7 +82,7 @@ def compared(row: MeasuredStep) -> Comparison:
     decoder's of its sizes."""
     model, run = row.built(), row.training_run
     step, sizes = training_step(model, run), plain_sizes(model)
-    if not is_simulated(step):
+    if not (is_read := is_simulated(step)):
         step = training_step(sizes.model(), run, counted=model)
     tokens = {"batch_size": run.batch_size, "seq_len": run.seq_len}
     article = article_step(model, sizes, **tokens)
@@ -96,6 +97,7 @@ def compared(row: MeasuredStep) -> Comparison:
             ("four_weights", "peak"): training_rule_of_thumb(model_bytes=row.weight_bytes).value,
             ("korthikanti", "saved"): korthikanti_activations(**layers, **tokens).value,
         },
+        is_read,
     )
 
 

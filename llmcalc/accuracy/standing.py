@@ -19,7 +19,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
-from llmcalc.accuracy.compare import Errors, compared, errors, spread
+from llmcalc.accuracy.compare import Comparison, Errors, compared, errors, spread
 from llmcalc.accuracy.inference import MeasuredInference, error_of, measured_inference
 from llmcalc.accuracy.rows import NANOGPT, MeasuredStep, every_step
 from llmcalc.catalog.counted_models import CountedModel
@@ -37,9 +37,9 @@ Settings = frozenset[Setting]
 
 COMMON = frozenset({"optimizer", "loss", "keep_logits", "set_to_none", "gradient_accumulation"})
 _SIZES = frozenset({"batch_size", "seq_len", "loss_chunks", "lora_rank"})
-_SWITCHES = frozenset({"dropout", "gradient_accumulation"})  # on or off, however much
+SWITCHES = frozenset({"dropout", "gradient_accumulation"})  # on or off, however much
 _OF_LORA = frozenset({"lora_targets", "lora_base"})
-_PLAIN: Mapping[str, Any] = {f.name: f.default for f in (*fields(TrainingRun), *fields(Layout))}
+PLAIN: Mapping[str, Any] = {f.name: f.default for f in (*fields(TrainingRun), *fields(Layout))}
 _OF_LAYOUT = frozenset(f.name for f in fields(Layout)) - {"zero_stage"}  # on or off, however many devices
 
 
@@ -51,15 +51,15 @@ def settings_of(asked: Mapping[str, Any], model: Model) -> Settings:
     adapts = bool(given.get("lora_rank"))
     found: set[Setting] = {("lora", f"{given['lora_targets']}/{given['lora_base']}")} if adapts else set()
     for name, value in given.items():
-        if name in _SIZES or name in _OF_LORA or value == _PLAIN.get(name, False):
+        if name in _SIZES or name in _OF_LORA or value == PLAIN.get(name, False):
             continue
-        found.add((name, True if name in _SWITCHES or name in _OF_LAYOUT else value))
+        found.add((name, True if name in SWITCHES or name in _OF_LAYOUT else value))
     return frozenset(found)
 
 
 def precision_of(settings: Iterable[Setting]) -> str:
     """The precision among some settings."""
-    return str(dict(settings).get("precision", _PLAIN["precision"]))
+    return str(dict(settings).get("precision", PLAIN["precision"]))
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Ran:
 
 def ran(row: MeasuredStep) -> Ran:
     """How a row was run, by what decides a label."""
-    defaults = {name: _PLAIN[name] for name in ("lora_targets", "lora_base")}
+    defaults = {name: PLAIN[name] for name in ("lora_targets", "lora_base")}
     found = settings_of({**defaults, **row.run}, row.built())
     common = frozenset(setting for setting in found if setting[0] in COMMON)
     return Ran(row, found - common, common)
@@ -89,12 +89,18 @@ def _ran(rows: tuple[MeasuredStep, ...]) -> tuple[Ran, ...]:
     return tuple(map(ran, rows))
 
 
+def settings_of_rows(rows: tuple[MeasuredStep, ...]) -> tuple[Settings, ...]:
+    """The settings of each row that are away from their defaults."""
+    return tuple(one.all for one in _ran(rows))
+
+
 @cache
 def _somewhere(rows: tuple[MeasuredStep, ...], seen: bool) -> Mapping[tuple[Setting, str], tuple[MeasuredStep, ...]]:
-    """The rows that have a setting, whatever the family, by it and the precision; ``seen`` ones too, or not."""
+    """The rows with a prediction that have a setting, whatever the family, by it and the precision; ``seen`` too, or
+    not."""
     found: dict[tuple[Setting, str], list[MeasuredStep]] = {}
     for one in _ran(rows):
-        if seen or not one.row.seen:
+        if one.row.can_be_said and (seen or not one.row.seen):
             for setting in one.all:
                 found.setdefault((setting, precision_of(one.all)), []).append(one.row)
     return {key: tuple(having) for key, having in found.items()}
@@ -114,10 +120,12 @@ class Standing:
     missing: tuple[Setting, ...] = ()
 
 
-def _resting_on(label: str, reason: str, family: str, rows: tuple[Any, ...], off: Errors | None) -> Standing:
+def _resting_on(
+    label: str, reason: str, family: str, rows: tuple[Any, ...], off: Errors | None, far: str = "far_off"
+) -> Standing:
     """Such a label, or no more than an estimate where the rows are too far off."""
     if off is not None and off.largest > FAR:
-        return Standing(ESTIMATE, "far_off", family, rows, off)
+        return Standing(ESTIMATE, far, family, rows, off)
     return Standing(label, reason, family, rows, off)
 
 
@@ -138,6 +146,12 @@ def standing_of(
         asked |= {f.name: getattr(layout, f.name) for f in fields(layout)}
     is_read = is_known(family) and is_simulated(training_step(model, run))
     return _of_step(family if is_known(family) else "", settings_of(asked, model), is_read, every)
+
+
+def standing_of_row(found: Comparison) -> Standing:
+    """What the app says of a step that is run like this measured one."""
+    row = found.row
+    return _of_step(row.family, ran(row).all, found.is_read, every_step())
 
 
 def is_known(family: str) -> bool:
@@ -200,7 +214,8 @@ def _of_inference(family: str, weight_format: str, cache_format: str, rows: tupl
     unseen = tuple(row for row in alike if not row.seen)
     label, reason = (MEASURED, "held_out_run") if unseen else (SIMULATED, "formula")
     found = unseen or alike
-    return _resting_on(label, reason, family, found, spread(error_of(row, "held") for row in found) if found else None)
+    off = spread(error_of(row, "held") for row in found) if found else None
+    return _resting_on(label, reason, family, found, off, "far_off_run")
 
 
 def standing_of_count(family: str, parameters: int, counted: CountedModel | None) -> Standing:
@@ -208,10 +223,13 @@ def standing_of_count(family: str, parameters: int, counted: CountedModel | None
     if not is_known(family):
         return Standing(ESTIMATE, "guessed")
     if counted is not None:
-        return _resting_on(MEASURED, "counted", family, (counted,), spread([parameters / counted.total - 1]))
+        return _resting_on(MEASURED, "counted", family, (), spread([parameters / counted.total - 1]))
     return Standing(SIMULATED, "by_formula", family)
 
 
+# What no row can bear out
 ARTICLE = Standing(ESTIMATE, "article")
-LAW = Standing(ESTIMATE, "law")  # a law that others fitted, of which no point was measured here
-RATE = Standing(ESTIMATE, "rate")  # work over a rate, with a share of it that the reader set
+LAW = Standing(ESTIMATE, "law")  # a law that others fitted
+PROCESS = Standing(ESTIMATE, "process")  # what is beside the tensors is assumed
+RATE = Standing(ESTIMATE, "rate")  # work over a rate, of which the reader set a share
+SHAPES = Standing(ESTIMATE, "shapes")  # counted from shapes and formats alone

@@ -33,7 +33,8 @@ def why(standing: Standing) -> str:
     if found is None:
         return w(key, **told)
     off = {"largest": error_share(found.largest), "median": error_share(found.median)}
-    return f"{w(key, **told)} {w('standing_why.off', count=exact(found.count), **off)}"
+    unit = "off_runs" if standing.reason.endswith("run") or standing.reason == "formula" else "off"
+    return f"{w(key, **told)} {w(f'standing_why.{unit}', count=exact(found.count), **off)}"
 
 
 def standing_said(standing: Standing) -> str:
@@ -43,7 +44,7 @@ def standing_said(standing: Standing) -> str:
 
 def standing_note(standing: Standing) -> None:
     """The word and what it means, in small print."""
-    st.caption(f"{badge(standing)} {why(standing)}")
+    st.markdown(f"{badge(standing)} :small[{why(standing)}]")
 
 
 def setting_name(setting: Setting) -> str:
@@ -51,4 +52,6 @@ def setting_name(setting: Setting) -> str:
     name, value = setting
     key = f"inputs.{name}.label"
     title = w(key) if key in words() else w(f"settings.{name}")
+    if value is False:
+        return f"{title}: {w('report.off')}"
     return title if value is True else f"{title}: {value}"

@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import step_memory  # isort: skip  # before torch, for the fake GPU
+
 import contextlib
 import importlib.util
 import itertools
@@ -17,7 +19,6 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-import step_memory
 import torch
 from torch import nn
 

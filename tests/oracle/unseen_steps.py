@@ -3,21 +3,24 @@
     PYTHONPATH=. python tests/oracle/unseen_steps.py [families] >unseen.jsonl
 
 A line a step, as `measured_rows.py` takes them in. Every family whose code llmcalc simulates is measured at sizes that
-no other row has, each of `FAMILY_SETTINGS`; what does not depend on the family, each of `COMMON_SETTINGS`, on a few.
+no other row has, run in each of the `USUAL` ways and more; what does not depend on the family, each of
+`COMMON_SETTINGS`, on a few.
 A family or a setting that cannot be measured is named on standard error.
 """
 
 from __future__ import annotations
 
+from step_memory import measure  # isort: skip  # before torch, for the fake GPU
+
 import itertools
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
-from step_memory import measure
 
+from llmcalc.catalog.models import models
 from llmcalc.errors import InputError
 from llmcalc.huggingface import from_config
 from llmcalc.huggingface.families import FAMILIES
@@ -42,6 +45,7 @@ LATENT = {
     "qk_nope_head_dim": 64,
     "v_head_dim": 64,
     "num_key_value_heads": 12,
+    "head_dim": 32,
 }
 GROUPS = {"n_group": 1, "topk_group": 1, "first_k_dense_replace": 1}
 MORE: Mapping[str, Mapping[str, Any]] = {
@@ -53,15 +57,25 @@ MORE: Mapping[str, Mapping[str, Any]] = {
     "kimi_k2": {**LATENT, **GROUPS, "n_shared_experts": 1},
     "glm4_moe_lite": {**LATENT, **GROUPS, "n_shared_experts": 1},
     **dict.fromkeys(("minicpm3", "youtu"), LATENT),
-    **dict.fromkeys(("dots1", "glm4_moe", "glm4v_moe_text", "exaone_moe", "solar_open"), GROUPS),
+    **dict.fromkeys(("glm4_moe", "glm4v_moe_text", "exaone_moe", "solar_open"), GROUPS),
+    "phimoe": {"num_experts_per_tok": 2},  # its router takes two, whatever the config says
+    "dots1": {**GROUPS, "n_shared_experts": 1},
     "granite_swa": {"layer_types": ["full_attention", "sliding_attention"] * 2},
     "ernie4_5_moe": {"moe_num_shared_experts": 1, "moe_layer_start_index": 1, "moe_layer_end_index": 3},
 }
+WITHOUT_DROPOUT = ("mpt",)  # it is in a config within, which `step_memory` does not set
 WINDOWS = ("sliding_window", "window_size")
 BATCH, LENGTH, WINDOW = 3, 448, 160
-FAMILY_SETTINGS: tuple[Mapping[str, Any], ...] = (
-    *({"recipe": recipe, "attn": attn} for recipe in ("amp_bf16", "bf16", "fp32") for attn in ("sdpa", "eager")),
-    *({"recipe": recipe, "attn": "sdpa", "ckpt": True} for recipe in ("amp_bf16", "bf16")),
+USUAL: tuple[Mapping[str, Any], ...] = (
+    {"recipe": "amp_bf16", "attn": "sdpa"},
+    {"recipe": "bf16", "attn": "sdpa"},
+    {"recipe": "amp_bf16", "attn": "eager"},
+    {"recipe": "bf16", "attn": "sdpa", "ckpt": True},
+)
+OF_THE_LIBRARY: tuple[Mapping[str, Any], ...] = (  # of families with published models these too
+    {"recipe": "bf16", "attn": "eager"},
+    {"recipe": "amp_bf16", "attn": "sdpa", "ckpt": True},
+    *({"recipe": "fp32", "attn": attn} for attn in ("sdpa", "eager")),
     {"recipe": "amp_bf16", "attn": "sdpa", "dropout": 0.1},
 )
 COMMON_FAMILIES = ("gpt2", "llama", "qwen3", "mixtral")
@@ -95,26 +109,30 @@ def windows_of(config: Mapping[str, Any]) -> set[int | None]:
     return {getattr(part, "window", None) for block, _ in blocks for part in block.parts}
 
 
-def wanted() -> Iterator[tuple[dict[str, Any], Mapping[str, Any]]]:
-    """Every config with every way to run it."""
-    for family in sys.argv[1:] or FAMILIES:
+def wanted(families: Iterable[str]) -> Iterator[tuple[dict[str, Any], Mapping[str, Any]]]:
+    """Every config with every way to run it; a family without a fused kernel in its other way."""
+    published = {row.config["model_type"] for row in models().values()}
+    for family in families:
         try:
             found = list(configs(family))
-            code = from_config(found[0]).code
+            codes = [from_config(config).code for config in found]
         except InputError as error:
             print(f"{family}: {error}", file=sys.stderr)
             continue
-        for config in found if code else ():
-            yield from ((config, setting) for setting in FAMILY_SETTINGS if code.sdpa or setting["attn"] == "eager")
-            if not code.sdpa:
-                yield from ((config, {**setting, "attn": "eager"}) for setting in FAMILY_SETTINGS[6:])
-        if family in COMMON_FAMILIES:
-            yield from ((found[0], setting) for setting in COMMON_SETTINGS)
+        for place, (config, code) in enumerate(zip(found, codes, strict=True)):
+            if code is None:
+                continue
+            asked = [*USUAL, *(OF_THE_LIBRARY if family in published and not place else ())]
+            if family in WITHOUT_DROPOUT:
+                asked = [setting for setting in asked if "dropout" not in setting]
+            asked += COMMON_SETTINGS if family in COMMON_FAMILIES and not place else ()
+            told = [setting if code.sdpa else {**setting, "attn": "eager"} for setting in asked]
+            yield from ((config, dict(setting)) for setting in dict.fromkeys(tuple(s.items()) for s in told))
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    for config, setting in wanted():
+    for config, setting in wanted(sys.argv[1:] or FAMILIES):
         try:
             row = measure(config, batch_size=BATCH, seq_len=LENGTH, **setting)
         except Exception as error:  # what a family cannot do is no fault of the others
@@ -122,8 +140,15 @@ def main() -> None:
             continue
         del row["saved_tensors"]
         print(json.dumps({**row, "group": "unseen"}), flush=True)
-        if set(setting) <= {"recipe", "attn"}:
+        if is_accumulated(config, setting):
             print(json.dumps({**row, "group": "unseen", "accumulation": 2}), flush=True)
+
+
+def is_accumulated(config: Mapping[str, Any], setting: Mapping[str, Any]) -> bool:
+    """Whether the step onto gradients that are there already is told as a step of its own."""
+    if config["model_type"] in COMMON_FAMILIES:
+        return setting.keys() <= {"recipe", "attn"}
+    return setting.keys() <= {"recipe", "attn"} and setting["recipe"] == "amp_bf16"
 
 
 if __name__ == "__main__":
