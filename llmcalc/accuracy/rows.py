@@ -95,8 +95,8 @@ class MeasuredStep:
         words += [f"loss={run.loss}/{run.chunks}" if run.chunks > 1 else f"loss={run.loss}"] if run.loss != "hf" else []
         words += ["keep_logits"] if run.keep_logits else []
         words += [] if run.set_to_none else ["set_to_none=False"]
-        words += [f"accumulation={run.gradient_accumulation}"] if run.gradient_accumulation > 1 else []
-        words += [f"lora={run.lora_rank}/{run.lora_targets}/{run.lora_base}"] if run.lora_rank else []
+        words += [f"gradient_accumulation={run.gradient_accumulation}"] if run.gradient_accumulation > 1 else []
+        words += [f"lora_rank={run.lora_rank} {run.lora_targets} {run.lora_base}"] if run.lora_rank else []
         return " ".join([*words, run.optimizer])
 
 

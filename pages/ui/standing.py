@@ -52,6 +52,15 @@ def setting_name(setting: Setting) -> str:
     name, value = setting
     key = f"inputs.{name}.label"
     title = w(key) if key in words() else w(f"settings.{name}")
+    if value is True:
+        return title
     if value is False:
         return f"{title}: {w('report.off')}"
-    return title if value is True else f"{title}: {value}"
+    named = zip(("lora_targets", "lora_base"), value.split("/"), strict=True) if name == "lora" else [(name, value)]
+    return f"{title}: {', '.join(_option(input_id, option) for input_id, option in named)}"
+
+
+def _option(input_id: str, option: object) -> str:
+    """What a choice is called, by its control where that has a word for it."""
+    key = f"options.{input_id}.{option}"
+    return w(key) if key in words() else str(option)
