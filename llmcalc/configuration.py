@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llmcalc.accuracy import ARTICLE, NANOGPT, Standing, standing_of, standing_of_count, standing_of_inference
 from llmcalc.article import ArticleStep, article_step
 from llmcalc.bases import SHAPE, Base, base
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
 from llmcalc.catalog.counted_models import CountedModel, counted_models
-from llmcalc.catalog.measured_steps import NANOGPT
 from llmcalc.catalog.presets import PRESETS
 from llmcalc.devices.layout import Layout, check_layout
 from llmcalc.devices.plans import Cluster, plans, settings
@@ -111,10 +111,38 @@ class Configuration:
         return NANOGPT if self.dimensions.is_nanogpt else ""
 
     @property
-    def is_estimate(self) -> bool:
-        """True where such a step was never measured: layers whose code has not been read, or a way to run them."""
-        numbers, updates = self.run.numbers, self.run.updates
-        return self._run_as is not self.model or self.run.lora_rank > 0 or not (numbers.measured and updates.measured)
+    def standing(self) -> Standing:
+        """What stands behind the training step: measured, simulated or an estimate, decided from measured rows."""
+        if self.values["account"] == "article":
+            return ARTICLE
+        return self.standing_of(self.run) if self.values["counted_on"] == "one" else self.verdict_standing
+
+    @property
+    def verdict_standing(self) -> Standing:
+        """What stands behind the step on the device that needs most, of which the verdict is."""
+        return self.standing_of(self.run, self.layout)
+
+    def standing_of(self, run: TrainingRun, layout: Layout | None = None) -> Standing:
+        """The same of the step as it would be run, and laid out, so."""
+        return standing_of(self.model, self.family, run, layout)
+
+    def standing_of_plan(self, plan: Mapping[str, Any]) -> Standing:
+        """The same of one of the `plans`."""
+        return self.with_plan(plan).verdict_standing
+
+    @property
+    def count_standing(self) -> Standing:
+        """What stands behind the parameters."""
+        return standing_of_count(self.family, self.model.parameters().value, self.counted)
+
+    @property
+    def inference_standing(self) -> Standing:
+        """What stands behind the memory of inference."""
+        return self.inference_standing_in(self.values["weight_format"], self.values["cache_format"])
+
+    def inference_standing_in(self, weight_format: str, cache_format: str = "bf16") -> Standing:
+        """The same in other formats."""
+        return standing_of_inference(self.family, weight_format, cache_format)
 
     @cached_property
     def run(self) -> TrainingRun:

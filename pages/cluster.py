@@ -19,6 +19,7 @@ from pages.ui.problems import problem_words
 from pages.ui.sections import set_inputs
 from pages.ui.shell import inside_app
 from pages.ui.show import headlines, title_of, working
+from pages.ui.standing import badge, why
 from pages.ui.state import configuration
 from pages.ui.verdict import draw_verdict, for_tensors
 from pages.ui.words import w
@@ -60,7 +61,8 @@ def answer(plans: pd.DataFrame) -> None:
         st.markdown(w("cluster.none", over=human(needed - device[1], "bytes"), device=device[0], **said))
         st.info(w("cluster.change"))
     with st.container(horizontal=True, gap="small", vertical_alignment="center", key="cluster_estimate"):
-        st.badge(w("cluster.badge"), icon=":material/straighten:", color="orange", help=w("cluster.estimate"))
+        standing = config.standing_of_plan(plan.to_dict())
+        st.markdown(badge(standing), help=why(standing), width="content")
         st.caption(w("cluster.batch", batch=cluster.global_batch, length=config.values["seq_len"]))
 
 
@@ -127,7 +129,8 @@ def memory_of(plan: Mapping[str, Any]) -> None:
     quantities += [(w("components.weights"), rank.weights)]
     quantities += [(w("components.optimizer_state"), rank.optimizer_state)]
     quantities += [(w("components.communication"), rank.communication), (w("cluster.sends"), rank.traffic)]
-    headlines(lambda: quantities)
+    standing = config.standing_of_plan(plan)
+    headlines(lambda: [(label, quantity, standing) for label, quantity in quantities])
     names = {component: w(f"components.{component}") for component in COLOURS}
     parts = by_component(rank.peak.parts)
     title = w("cluster.peak_chart")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
+from llmcalc.accuracy import SHAPES, Standing
 from llmcalc.comparison import MOST_PINNED, Pinned, pinned_of
 from llmcalc.compute import forward_flops
 from llmcalc.configuration import Configuration
@@ -24,6 +25,7 @@ from pages.ui.pins import load, pin, pin_chosen, pin_problems, pinned_models, re
 from pages.ui.problems import problem_words
 from pages.ui.shell import inside_app
 from pages.ui.show import title_of, working
+from pages.ui.standing import badge, standing_note
 from pages.ui.state import configuration
 from pages.ui.words import w
 
@@ -143,17 +145,25 @@ def shape(config: Configuration) -> dict[str, str]:
     }
 
 
-def counted(config: Configuration) -> dict[str, Quantity | None]:
-    """The numbers that have a working, by the name of their row."""
-    model = config.model
-    weights = {w("compare.weights", format=id): stored_weights(model, id) for id in FORMATS}
-    return {
-        w("compare.parameters"): model.parameters(),
-        w("compare.active"): model.active_parameters(),
-        **weights,
-        w("compare.cache", format=cache_format): cache_per_token(model, cache_format=cache_format),
-        w("compare.flops", length=length): forward_flops(model, seq_len=values["seq_len"]),
+def counted(config: Configuration) -> dict[str, tuple[Quantity | None, Standing]]:
+    """The numbers that have a working, and what each may be called, by the name of their row."""
+    model, count = config.model, config.count_standing
+    weights = {
+        w("compare.weights", format=id): (stored_weights(model, id), config.inference_standing_in(id)) for id in FORMATS
     }
+    cache = (cache_per_token(model, cache_format=cache_format), config.inference_standing_in("bf16", cache_format))
+    return {
+        w("compare.parameters"): (model.parameters(), count),
+        w("compare.active"): (model.active_parameters(), count),
+        **weights,
+        w("compare.cache", format=cache_format): cache,
+        w("compare.flops", length=length): (forward_flops(model, seq_len=values["seq_len"]), SHAPES),
+    }
+
+
+def cell(quantity: Quantity | None, standing: Standing) -> str:
+    """A number and what it may be called."""
+    return w("compare.none") if quantity is None else f"{human(quantity.value, quantity.unit)} {badge(standing)}"
 
 
 def table(models: Mapping[str, Configuration]) -> None:
@@ -163,7 +173,7 @@ def table(models: Mapping[str, Configuration]) -> None:
     for row in shapes[0]:
         lines.append(f"| {w(f'compare.{row}')} | {' | '.join(told[row] for told in shapes)} |")
     for row in quantities[0]:
-        cells = (w("compare.none") if (q := of[row]) is None else human(q.value, q.unit) for of in quantities)
+        cells = (cell(*of[row]) for of in quantities)
         lines.append(f"| {row} | {' | '.join(cells)} |")
     with st.container(key="comparison_table"):
         st.markdown("\n".join(lines))
@@ -171,9 +181,11 @@ def table(models: Mapping[str, Configuration]) -> None:
     rows = list(quantities[0])
     chosen = st.pills(w("compare.working"), range(len(rows)), format_func=rows.__getitem__, key="compare_working")
     for name, of in zip(models, quantities, strict=True):
-        if chosen is not None and (quantity := of[rows[chosen]]):
+        quantity, standing = of[rows[chosen]] if chosen is not None else (None, SHAPES)
+        if quantity:
             with st.container(border=True):
                 st.caption(name)
+                standing_note(standing)
                 working(quantity)
 
 

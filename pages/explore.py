@@ -16,7 +16,8 @@ from pages.ui.numbers import exact, human, marked, signed
 from pages.ui.palette import COLOURS, by_component
 from pages.ui.sections import after_charts, charts_first
 from pages.ui.shell import inside_app
-from pages.ui.show import headlines, one_of, title_of, working
+from pages.ui.show import Headline, headlines, one_of, title_of, working
+from pages.ui.standing import standing_note
 from pages.ui.state import configuration
 from pages.ui.verdict import choose_counted, counted_where, draw_verdict, for_tensors
 from pages.ui.words import w
@@ -54,8 +55,7 @@ def memory_chart() -> dict[str, Any]:
 def whether_it_fits() -> None:
     """The verdict, and whose memory the charts show."""
     draw_verdict(config)
-    if config.is_estimate:
-        st.caption(w("training.estimate"))
+    standing_note(config.standing)
     if where := counted_where(config):
         choose_counted()
         st.caption(where)
@@ -108,16 +108,20 @@ def in_every_format() -> None:
     st.markdown("\n".join(lines))
 
 
+def numbers() -> list[Headline]:
+    """The numbers at the top."""
+    serving = config.inference_standing
+    return [
+        (w("explore.parameters"), parameters, config.count_standing),
+        (w("explore.weights", format=values["weight_format"]), config.inference.inputs["weights"], serving),
+        (w("explore.training_peak"), config.training.peak, config.standing),
+        (w("explore.inference"), config.inference, serving),
+    ]
+
+
 first = parameters_chart()  # before anything is sent, so that all that comes before the chart is sent with it
 st.header(w("explore.header", name=title_of(config)), anchor=False)
-headlines(
-    lambda: [
-        (w("explore.parameters"), parameters),
-        (w("explore.weights", format=values["weight_format"]), config.inference.inputs["weights"]),
-        (w("explore.training_peak"), config.training.peak),
-        (w("explore.inference"), config.inference),
-    ]
-)
+headlines(numbers)
 with st.container(key="charts"):
     said = st.container()  # shown below what it is about, and drawn after the charts
     chart(**first)

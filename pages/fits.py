@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import streamlit as st
 
+from llmcalc.accuracy import PROCESS
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator, devices_by_memory
 from llmcalc.inputs import PURPOSES
 from pages.ui.chart import chart
@@ -15,6 +16,7 @@ from pages.ui.numbers import exact, human, marked
 from pages.ui.sections import set_inputs
 from pages.ui.shell import inside_app
 from pages.ui.show import headline_row, title_of
+from pages.ui.standing import badge, standing_note, why
 from pages.ui.state import configuration
 from pages.ui.step_figures import fits_map
 from pages.ui.verdict import draw_verdict, said, where
@@ -51,7 +53,8 @@ def solved(knob: str, memories: Iterable[int]) -> dict[int, int]:
 def answer(knob: str, value: int, held: str) -> None:
     """One of the two solved numbers, and a button that sets the knob to it."""
     with st.container(border=True, height="stretch"):
-        st.metric(w(f"fits.{knob}", held=held), exact(value) if value else w("fits.none"))
+        label = f"{w(f'fits.{knob}', held=held)} {badge(PROCESS)}"
+        st.metric(label, exact(value) if value else w("fits.none"))
         if value:
             st.button(
                 w("fits.apply", value=exact(value)), key=f"apply_{knob}", disabled=value == config.values[knob],
@@ -71,18 +74,19 @@ st.segmented_control(
     label_visibility="collapsed", required=True, on_change=choose_purpose,
 )  # fmt: skip
 
+standing = config.inference_standing if purpose == "inference" else config.standing
 groups = devices_by_memory()
 largest, longest = solved("batch_size", groups), solved("seq_len", groups)
 verdict = config.verdict_of(purpose)
 needed = verdict.needed.value
 draw_verdict(config)
 if purpose == "inference":
-    st.markdown(said(verdict, w("verdict.inference")))
+    st.markdown(f"{said(verdict, w('verdict.inference'))} {badge(standing)}", help=why(standing))
 with headline_row():
     answer("batch_size", largest[device.memory], exact(length))
     answer("seq_len", longest[device.memory], exact(batch))
     with st.container(border=True, height="stretch"):
-        st.metric(w("fits.this_run"), human(needed, "bytes"))
+        st.metric(f"{w('fits.this_run')} {badge(PROCESS)}", human(needed, "bytes"))
         times = needed / device.memory
         share = marked(f"{100 * times:.3g}%") if times < 2 else w("fits.times", times=human(times))
         st.caption(w("fits.share", share=share, device=where(verdict.devices, device.id)))
@@ -152,8 +156,7 @@ st.caption(w(f"fits.caveat_{purpose}"))
 st.caption(memory_told(device))
 if positions:
     st.caption(w("fits.learned_positions", positions=exact(positions)))
-if config.is_estimate and purpose == "training":
-    st.caption(w("training.estimate"))
+standing_note(standing)
 
 st.subheader(w("fits.table_header"), anchor=False)
 heads = ("memory", "devices", "column_batch", "column_length")

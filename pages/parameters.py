@@ -16,6 +16,7 @@ inside_app()
 config = configuration()
 model, model_name = config.model, title_of(config)
 parameters, active = model.parameters(), model.active_parameters()
+standing = config.count_standing
 is_sparse = active.value != parameters.value
 names = {component: w(f"components.{component}") for component in COLOURS}
 lines = invoice(model)
@@ -24,10 +25,10 @@ components = sorted(by_component(lines).items(), key=lambda item: -item[1].total
 st.header(w("parameters.header", name=model_name), anchor=False)
 headlines(
     lambda: [
-        (w("parameters.total"), parameters),
-        *([(w("parameters.active"), active)] if is_sparse else []),
-        (w("parameters.embedding"), model.embedding_parameters()),
-        (w("parameters.non_embedding"), model.non_embedding_parameters()),
+        (w("parameters.total"), parameters, standing),
+        *([(w("parameters.active"), active, standing)] if is_sparse else []),
+        (w("parameters.embedding"), model.embedding_parameters(), standing),
+        (w("parameters.non_embedding"), model.non_embedding_parameters(), standing),
     ]
 )
 st.markdown(

@@ -3,6 +3,7 @@
 import numpy as np
 import streamlit as st
 
+from llmcalc.accuracy import LAW
 from llmcalc.article import article_ten_percent
 from llmcalc.scaling import (
     KAPLAN_CRITICAL_PARAMETERS,
@@ -35,10 +36,10 @@ percent = marked(f"{improvement:g}")
 
 headlines(
     lambda: [
-        (w("scaling.parameters"), parameters),
-        (w("scaling.loss"), loss),
-        (w("scaling.metric_better", percent=percent), metric),
-        (w("scaling.loss_lower", percent=percent), lower),
+        (w("scaling.parameters"), parameters, config.count_standing),
+        (w("scaling.loss"), loss, LAW),
+        (w("scaling.metric_better", percent=percent), metric, LAW),
+        (w("scaling.loss_lower", percent=percent), lower, LAW),
     ]
 )
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from llmcalc.accuracy import errors, of_family
+from llmcalc.accuracy import PROCESS
 from llmcalc.article import ArticleStep, training_rule_of_thumb
 from llmcalc.fit.advice import Advice
 from llmcalc.inference import model_memory
@@ -10,11 +10,12 @@ from llmcalc.step.course import Course
 from pages.ui.accounts import told_together
 from pages.ui.chart import chart
 from pages.ui.figures import memory_bars
-from pages.ui.numbers import error_share, exact, human, marked
+from pages.ui.numbers import exact, human, marked
 from pages.ui.palette import COLOURS, by_component
 from pages.ui.sections import after_charts, set_inputs
 from pages.ui.shell import inside_app
 from pages.ui.show import headlines, name, term_table, working
+from pages.ui.standing import standing_note
 from pages.ui.state import configuration
 from pages.ui.timeline import timeline_figure
 from pages.ui.verdict import choose_counted, counted_where, draw_verdict, for_tensors, where
@@ -135,10 +136,10 @@ st.header(w("training.header"), anchor=False)
 said = st.container()
 headlines(
     lambda: [
-        (w("training.steady_state"), training.steady_state),
-        (w("training.saved_activations"), training.saved_activations),
-        (w("training.peak"), training.peak),
-        (w("overhead.process"), verdict.needed),
+        (w("training.steady_state"), training.steady_state, config.standing),
+        (w("training.saved_activations"), training.saved_activations, config.standing),
+        (w("training.peak"), training.peak, config.standing),
+        (w("overhead.process"), verdict.needed, PROCESS),
     ]
 )
 through_the_step()
@@ -161,11 +162,7 @@ def in_words() -> None:
             account=w(f"counted.{config.values['account']}"),
         )
     )
-    if config.is_estimate:
-        st.caption(w("training.estimate"))
-    elif training is step and (checks := of_family(config.family)):
-        how_far_off = {what: error_share(errors(checks, "llmcalc", what).largest) for what in ("saved", "peak")}
-        st.caption(w("training.checked", count=exact(len(checks)), family=f"`{config.family}`", **how_far_off))
+    standing_note(config.standing)
 
 
 def below_the_chart() -> None:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button
 
-_OPENER = re.compile(r"(.+) \*\*(.+)\*\* :small\[.+\]")
+_BADGE = re.compile(r" :\w+-badge\[.+\]")
+_OPENER = re.compile(r"(.+?) :\w+-badge\[(?:.+)\] \*\*(.+)\*\* :small\[.+\]")
 
 
 def opened(page: str = "explore", link: Mapping[str, str] | None = None) -> AppTest:
@@ -35,7 +36,7 @@ def openers(app: AppTest) -> dict[str, Button]:
 def metrics(app: AppTest) -> dict[str, str]:
     """The headline numbers, by their labels."""
     opening = {label: _OPENER.fullmatch(button.label)[2] for label, button in openers(app).items()}
-    return opening | {metric.label: metric.value for metric in app.metric}
+    return opening | {_BADGE.sub("", metric.label): metric.value for metric in app.metric}
 
 
 def copied_link(app: AppTest) -> str:

@@ -13,10 +13,9 @@ from golden_files import csv_rows
 from opened_app import copied_link
 from streamlit.testing.v1 import AppTest
 
-from llmcalc.accuracy import METHODS
+from llmcalc.accuracy import METHODS, measured_steps
 from llmcalc.bases import base
 from llmcalc.catalog.accelerators import ACCELERATORS
-from llmcalc.catalog.measured_steps import measured_steps
 from llmcalc.configuration import Configuration
 from llmcalc.export import TABLES, as_csv, as_json, slug, table
 from llmcalc.inputs import DEFAULTS, INPUTS, check_link, link_parameters

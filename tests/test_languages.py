@@ -15,10 +15,10 @@ from google.protobuf.message import Message
 from opened_app import copied_link, metrics, openers
 from streamlit.testing.v1 import AppTest
 
+from llmcalc.accuracy import measured_steps
 from llmcalc.bases import base
 from llmcalc.catalog.accelerators import ACCELERATORS, readings
 from llmcalc.catalog.formats import CACHE_FORMATS, GGUF_MIXTURES, WEIGHT_FORMATS
-from llmcalc.catalog.measured_steps import measured_steps
 from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.catalog.precisions import PRECISIONS
 from llmcalc.catalog.published_results import PUBLISHED_RESULTS
@@ -53,11 +53,13 @@ NAMES |= {str(f.right().source) for f in (*ERRATA.values(), *EXAMPLE_STEPS)}
 NAMED = rf"(?<!\w)({'|'.join(map(re.escape, sorted(filter(None, NAMES), key=len, reverse=True)))})(?!\w)"
 MARKUP = (
     r"\$[^$]*\$", r"`[^`]*`", r"\]\([^)]*\)", r"<sub>.*?</sub>", r"<[^>]*>", r"%?\{[^{}]*\}",
-    r":material/\w+:", r":green\b", r":small", r"&\w+;", r"\b[a-z]+_\w+", r":[a-z]+-badge", r"\b[0-9a-f]{32}\b",
+    r":material/\w+:", r":green\b(?!-)", r":small", r"&\w+;", r"\b[a-z]+_\w+", r":[a-z]+-badge", r"\b[0-9a-f]{32}\b",
 )  # fmt: skip
 # Measured steps, and the table of plans, are told in the package's own words: what one would type
 RUN_NAMES = {row.model for row in measured_steps()}
-RUN_NAMES |= {option for id in ("attention", "recompute", "loss") for option in INPUTS[id].options}
+RUN_NAMES |= {
+    option for id in ("attention", "recompute", "loss", "lora_targets", "lora_base") for option in INPUTS[id].options
+}
 RUN_NAMES |= {"recompute", "loss", "keep_logits", *(f"dropout={row.training_run.dropout}" for row in measured_steps())}
 IN_PACKAGE_WORDS = {"accuracy": RUN_NAMES, "cluster": set(INPUTS["recompute"].options)}
 UNITS = r"\b([KMGTPE]iB|GB|B|ms|min|[kMGTP]?FLOP|ribu|juta|miliar|triliun)\b"

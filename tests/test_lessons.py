@@ -12,8 +12,8 @@ import pytest
 from latex_evaluator import evaluate
 from lesson_solutions import CHEATS, SOLUTIONS
 
+from llmcalc.accuracy import measured_steps
 from llmcalc.bases import base
-from llmcalc.catalog.measured_steps import measured_steps
 from llmcalc.configuration import Configuration
 from llmcalc.inputs import CHAPTERS as NUMBERS
 from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED, Text

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 
 import llmcalc
-from llmcalc.accuracy import METHODS, all_compared, errors
-from llmcalc.catalog.measured_steps import measured_steps
+from llmcalc.accuracy import METHODS, all_compared, errors, measured_steps
 from llmcalc.step.run import LOSSES, RECOMPUTATIONS, TrainingRun
 from llmcalc.step.simulation import trace
 from llmcalc.step.step import is_simulated, training_step
 from llmcalc.step.timeline import timeline
 
-ROWS = measured_steps()
+ROWS = tuple(row for row in measured_steps() if row.seen)
 FIGURES = METHODS["llmcalc"]
 PHASES = {
     "forward": ("forward", "loss_forward"),
@@ -51,7 +50,7 @@ def step(row):
 
 @pytest.mark.parametrize("figure", FIGURES)
 def test_activations_and_peak_are_within_one_per_cent_nearly_always_and_three_always(figure):
-    found = [abs(c.error("llmcalc", figure)) for c in all_compared()]
+    found = [abs(c.error("llmcalc", figure)) for c in all_compared() if c.row.seen]
     assert np.mean(np.array(found) <= 0.01) >= 0.95
     assert max(found) <= 0.03
 
@@ -62,6 +61,24 @@ def test_no_other_rule_comes_near(figure):
     for method, known in METHODS.items():
         if method != "llmcalc" and figure in known:
             assert errors(all_compared(), method, figure).median > 1000 * ours.median
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_held_back_steps_of_code_that_was_read_are_as_near_as_those_that_were_looked_at(figure):
+    """Without adapters, and with optimizers whose step is PyTorch's own: what is further off is an estimate."""
+    torch_own = ("adamw_foreach", "adamw_for_loop", "adamw_fused", "sgd", "sgd_momentum")
+    read = [
+        abs(error)
+        for c in all_compared()
+        if not c.row.seen
+        and c.row.training_run.optimizer in torch_own
+        and not c.row.training_run.lora_rank
+        and is_simulated(training_step(c.row.built(), TrainingRun()))
+        and (error := c.error("llmcalc", figure)) is not None
+    ]
+    assert len(read) > 500
+    assert np.mean(np.array(read) <= 0.01) >= 0.95
+    assert max(read) <= 0.05
 
 
 @every_row

@@ -7,10 +7,11 @@ from opened_app import charts, metrics, opened
 
 from llmcalc.accuracy import all_compared
 from llmcalc.catalog.accelerators import ACCELERATORS
-from llmcalc.catalog.measured_steps import measured_steps
 from llmcalc.configuration import Configuration
 from llmcalc.inputs import DEFAULTS
 from llmcalc.units import human
+from pages.ui.numbers import error_share
+from pages.ui.standing import badge, why
 from pages.ui.words import w
 
 # What fits
@@ -146,12 +147,13 @@ def test_the_page_says_that_no_gpu_was_read():
     ("link", "family"),
     [({}, "nanogpt"), ({"model": "Llama 3 8B"}, "llama"), ({"norm": "RMSNorm"}, ""), ({"model": "T5 small"}, "")],
 )
-def test_the_training_page_says_how_far_off_the_measured_steps_of_the_same_code_are(link, family):
-    said = [caption.value for caption in opened("training", link).caption if "✓" in caption.value]
-    rows = [row for row in measured_steps() if row.family == family]
-    assert len(said) == bool(rows)
-    for text in said:
-        assert f"{len(rows)} steps of `{family}`" in text
+def test_the_training_page_says_what_its_figures_rest_on_and_how_far_off_that_is(link, family):
+    app = opened("training", link)
+    standing = Configuration({id: app.session_state[id] for id in DEFAULTS}).standing
+    said = [text.value for text in app.main.markdown if ":small[" in text.value]
+    assert said == [f"{badge(standing)} :small[{why(standing)}]"]
+    assert (standing.label == "measured") == bool(family)
+    assert not standing.errors or error_share(standing.errors.largest) in said[0]
 
 
 @pytest.mark.parametrize("link", [{}, {"batch_size": "64"}, {"model": "Mixtral 8x7B", "batch_size": "1"}])

@@ -21,7 +21,7 @@ class Optimizer:
     included). ``factored``: a matrix keeps a row and a column in place of the second state (Adafactor).
 
     While it steps it allocates ``temporary_states`` copies of all that trains, and ``temporary_largest`` copies of the
-    largest single weight. ``measured`` tells what was checked against PyTorch from estimates.
+    largest single weight.
     """
 
     id: str
@@ -31,7 +31,6 @@ class Optimizer:
     temporary_states: int = 0
     temporary_largest: int = 0
     factored: bool = False
-    measured: bool = True
 
 
 _BLOCKWISE_8_BIT = 1 + 4 / 256  # one byte, and an fp32 scale for each block of 256
@@ -42,11 +41,11 @@ OPTIMIZERS = {
         Optimizer("adamw_foreach", 2, PYTORCH.at("torch.optim.AdamW, foreach (the default)"), temporary_states=1),
         Optimizer("adamw_for_loop", 2, LOSHCHILOV_2019.at("algorithm 2"), temporary_largest=2),
         Optimizer("adamw_fused", 2, PYTORCH.at("torch.optim.AdamW, fused=True")),
-        Optimizer("adamw_8bit", 2, DETTMERS_2022.at("sec. 2"), quantized_state_bytes=_BLOCKWISE_8_BIT, measured=False),
+        Optimizer("adamw_8bit", 2, DETTMERS_2022.at("sec. 2"), quantized_state_bytes=_BLOCKWISE_8_BIT),
         Optimizer("sgd", 0, PYTORCH.at("torch.optim.SGD")),
         Optimizer("sgd_momentum", 1, PYTORCH.at("torch.optim.SGD, momentum")),
-        Optimizer("adafactor", 0, SHAZEER_2018.at("algorithm 4"), factored=True, temporary_largest=2, measured=False),
-        Optimizer("lion", 1, CHEN_2023.at("algorithm 2"), temporary_largest=1, measured=False),
-        Optimizer("muon", 1, JORDAN_2024.at("algorithm 2"), temporary_largest=3, measured=False),
+        Optimizer("adafactor", 0, SHAZEER_2018.at("algorithm 4"), factored=True, temporary_largest=2),
+        Optimizer("lion", 1, CHEN_2023.at("algorithm 2"), temporary_largest=1),
+        Optimizer("muon", 1, JORDAN_2024.at("algorithm 2"), temporary_largest=3),
     )
 }

@@ -14,7 +14,7 @@ class Precision:
     """``weights``, ``gradients`` and ``states`` are formats. ``autocast`` is the format that matrix products run in
     while the weights stay in theirs, None without autocast. ``master`` is the format of a second copy of the weights
     that the optimizer keeps, None without one. ``linear`` is the format that linear layers take and keep their operands
-    in, where it is not autocast's. ``measured`` tells what was checked against PyTorch from estimates."""
+    in, where it is not autocast's."""
 
     id: str
     weights: str
@@ -23,7 +23,6 @@ class Precision:
     states: str
     master: str | None
     source: Citation
-    measured: bool = True
     linear: str | None = None
 
     @property
@@ -62,10 +61,9 @@ PRECISIONS = {
             "fp32",
             None,
             MICIKEVICIUS_2022.at("sec. 3"),
-            measured=False,
             linear="fp8",
         ),
-        Precision("mixed_bf16", "bf16", None, "bf16", "fp32", "fp32", RAJBHANDARI_2020.at("sec. 3.1"), measured=False),
-        Precision("mixed_fp32", "bf16", None, "fp32", "fp32", "fp32", KORTHIKANTI_2022.at("fig. 1"), measured=False),
+        Precision("mixed_bf16", "bf16", None, "bf16", "fp32", "fp32", RAJBHANDARI_2020.at("sec. 3.1")),
+        Precision("mixed_fp32", "bf16", None, "fp32", "fp32", "fp32", KORTHIKANTI_2022.at("fig. 1")),
     )
 }

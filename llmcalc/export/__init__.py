@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llmcalc.accuracy import Standing
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
 from llmcalc.export import memory, models, techniques, works
@@ -53,6 +54,11 @@ def as_json(names: Iterable[str], config: Configuration, link: str) -> str:
         "version": LINK_VERSION,
         "model": model_name(config),
         "inputs": dict(config.values),
+        "standings": {
+            "parameters": _told(config.count_standing),
+            "training": _told(config.standing),
+            "inference": _told(config.inference_standing),
+        },
         "tables": {name: _rows_or_none(name, config) for name in names},
     }
     return json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1)
@@ -72,6 +78,18 @@ def _rows_or_none(name: str, config: Configuration) -> list[Mapping[str, Any]] |
         return _rows(name, config)
     except InputError:
         return None
+
+
+def _told(standing: Standing) -> dict[str, Any]:
+    """What a number may be called, why, and how far off the measured rows are that it rests on."""
+    off = standing.errors
+    return {
+        "label": standing.label,
+        "reason": standing.reason,
+        "measured_rows": off.count if off else 0,
+        "median_error_ratio": off.median if off else None,
+        "largest_error_ratio": off.largest if off else None,
+    }
 
 
 def _plain(value: Any) -> Any:

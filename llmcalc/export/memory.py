@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from llmcalc.accuracy import ARTICLE, PROCESS
 from llmcalc.catalog.accelerators import ACCELERATORS, devices_by_memory
 from llmcalc.configuration import Configuration
 from llmcalc.export.rows import Rows, Table, records, term, working
@@ -22,16 +23,17 @@ _OF_A_PLAN = {
 
 def moments(config: Configuration) -> Rows:
     """Every moment of a training step, term by term: as PyTorch allocates it, and as the article counts it."""
-    for account, memory in (("corrected", config.on_each), ("article", config.article)):
+    accounts = {"corrected": (config.on_each, config.verdict_standing), "article": (config.article, ARTICLE)}
+    for account, (memory, standing) in accounts.items():
         for moment, sum_of_terms in memory.moments.items():
             for part in sum_of_terms.parts:
-                yield {"account": account, "moment": moment, **term(part, "memory_bytes")}
+                yield {"account": account, "moment": moment, **term(part, "memory_bytes"), "standing": standing.label}
 
 
 def inference(config: Configuration) -> Rows:
     """Inference with a full cache, term by term."""
     for part in config.inference.parts:
-        yield term(part, "memory_bytes")
+        yield {**term(part, "memory_bytes"), "standing": config.inference_standing.label}
 
 
 def timeline(config: Configuration) -> Rows:
@@ -50,8 +52,9 @@ def profile(config: Configuration) -> Rows:
 def process(config: Configuration) -> Rows:
     """What the device that needs most has allocated at its peak, what PyTorch reserves, what the process takes."""
     verdict = config.verdict
-    for q in (verdict.allocated, verdict.reserved, verdict.needed):
-        yield term(q, "memory_bytes")
+    standings = (config.verdict_standing, PROCESS, PROCESS)
+    for q, standing in zip((verdict.allocated, verdict.reserved, verdict.needed), standings, strict=True):
+        yield {**term(q, "memory_bytes"), "standing": standing.label}
 
 
 def savings(config: Configuration) -> Rows:
@@ -64,7 +67,7 @@ def savings(config: Configuration) -> Rows:
 def device(config: Configuration) -> Rows:
     """The peak of the device that needs most, term by term, in the layout that is set."""
     for part in config.rank.peak.parts:
-        yield term(part, "memory_bytes")
+        yield {**term(part, "memory_bytes"), "standing": config.verdict_standing.label}
 
 
 def growth(config: Configuration) -> Rows:

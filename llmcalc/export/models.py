@@ -19,7 +19,8 @@ _SHAPE = ("n_layers", "n_decoder_layers", "d_model", "n_heads", "n_kv_heads", "n
 def components(config: Configuration) -> Rows:
     """Parameters by component: all, and those that one token goes through."""
     for component, count in by_component(invoice(config.model)).items():
-        yield {"component": component, "parameters": count.total, "active_parameters": count.active}
+        counts = {"parameters": count.total, "active_parameters": count.active}
+        yield {"component": component, **counts, "standing": config.count_standing.label}
 
 
 def parts(config: Configuration) -> Rows:

@@ -6,7 +6,8 @@ from dataclasses import fields
 
 import numpy as np
 
-from llmcalc.accuracy import METHODS, all_compared
+from llmcalc.accuracy import METHODS, all_compared, covered, error_of, measured_inference, standing_of_row
+from llmcalc.accuracy.inference import WHAT, predicted_held
 from llmcalc.catalog.accelerators import ACCELERATORS, readings
 from llmcalc.configuration import Configuration
 from llmcalc.errata import ERRATA, EXAMPLE_STEPS, LAYER_TERMS, complete_parameters
@@ -64,21 +65,52 @@ def printed(config: Configuration) -> Rows:
 def measured(config: Configuration) -> Rows:
     """Every measured training step beside each prediction of it; the same for every configuration."""
     for found in all_compared():
-        row = found.row
+        row, standing = found.row, standing_of_row(found)
         run = {field.name: getattr(row.training_run, field.name) for field in fields(TrainingRun)}
         for method, figures in METHODS.items():
             for figure in figures:
+                if found.measured(figure) is None:
+                    continue
                 yield {
                     "model": row.model,
                     "family": row.family,
                     **run,
                     "instrument": row.instrument,
+                    "held_back": not row.seen,
+                    "standing": standing.label,
                     "figure": figure,
                     "measured_bytes": found.measured(figure),
                     "method": method,
                     "predicted_bytes": found.predicted[method, figure],
                     "error_ratio": found.error(method, figure),
                 }
+
+
+def measured_settings(config: Configuration) -> Rows:
+    """Every setting that can be asked for or was measured, with its rows; the same for every configuration."""
+    for one in covered():
+        name, value = one.setting or ("", "")
+        off = one.errors
+        yield {
+            "setting": name,
+            "value": str(value),
+            "can_be_asked": one.can_be_said,
+            "held_back": len(one.held_back),
+            "looked_at": len(one.seen),
+            "without_prediction": len(one.unpredicted),
+            "families": len(one.families),
+            "median_error_ratio": off.median if off else None,
+            "largest_error_ratio": off.largest if off else None,
+        }
+
+
+def measured_runs(config: Configuration) -> Rows:
+    """Every measured inference beside what is computed for it; the same for every configuration."""
+    for row in measured_inference():
+        sizes = {"model": row.model, "family": row.family, **row.run, **row.beside, "held_back": not row.seen}
+        for what in WHAT:
+            bytes = {"measured_bytes": row.measured(what), "predicted_bytes": predicted_held(row)}
+            yield {**sizes, "figure": what, **bytes, "error_ratio": error_of(row, what)}
 
 
 def all_formulas(config: Configuration) -> Rows:
@@ -139,6 +171,17 @@ def article_working(config: Configuration) -> Rows:
 
 
 TABLES: tuple[Table, ...] = (
-    *(law, improvements, printed, measured, all_formulas, symbols, accelerators, memory_readings),
+    *(
+        law,
+        improvements,
+        printed,
+        measured,
+        measured_settings,
+        measured_runs,
+        all_formulas,
+        symbols,
+        accelerators,
+        memory_readings,
+    ),
     *(law_working, article_working),
 )

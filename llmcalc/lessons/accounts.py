@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from llmcalc.accuracy import compared, korthikanti_activations
-from llmcalc.catalog.measured_steps import MeasuredStep, measured_steps
+from llmcalc.accuracy import MeasuredStep, compared, korthikanti_activations, measured_steps
 from llmcalc.configuration import Configuration
 from llmcalc.lessons.facts import rule_of_four
 from llmcalc.quantity import Quantity

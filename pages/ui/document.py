@@ -111,10 +111,13 @@ def bar(share: float, colour: str) -> Line:
 
 
 def said(text: str) -> Line:
-    """A text of ``llmcalc/words``, with the few marks that it may have: **bold**, *emphasis*, `code`, $formula$."""
-    return tuple(_spans(text))
+    """A text of ``llmcalc/words``, with the few marks that it may have: **bold**, *emphasis*, `code`, $formula$. Icons,
+    which only the screen has, are left out, and what is a badge there stands in brackets."""
+    return tuple(_spans(_BADGE.sub(r"(\1)", _ICON.sub("", text)).strip()))
 
 
+_ICON = re.compile(r":\w+\[:material/\w+:\] ?|:material/\w+: ?")
+_BADGE = re.compile(r":\w+-badge\[([^]]*)\]")
 _MARKED = re.compile(r"\*\*(?P<bold>[^*]+)\*\*|\*(?P<emphasis>[^*]+)\*|`(?P<code>[^`]+)`|\$(?P<math>[^$]+)\$")
 
 

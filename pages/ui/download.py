@@ -23,7 +23,7 @@ OFFERED: Mapping[str, tuple[str, ...]] = {
     "compare": ("compared", "compared_components", "compared_working"),
     "scaling": ("law", "improvements", "law_working"),
     "article": ("printed", "article_working"),
-    "accuracy": ("measured",),
+    "accuracy": ("measured", "measured_settings", "measured_runs"),
     "method": ("all_formulas", "symbols", "accelerators", "memory_readings"),
 }
 OF_ANY = ("components", "moments", "inference", "model_working")

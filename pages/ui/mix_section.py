@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from llmcalc.accuracy import RATE
 from llmcalc.compute import forward_flops
 from llmcalc.configuration import Configuration
 from llmcalc.quantity import Quantity
@@ -16,7 +17,7 @@ from pages.ui.chart import chart
 from pages.ui.numbers import change, exact, human
 from pages.ui.palette import by_component
 from pages.ui.sections import set_inputs
-from pages.ui.show import headlines, working
+from pages.ui.show import Headline, headlines, working
 from pages.ui.technique_figures import waterfall
 from pages.ui.technique_parts import published, table
 from pages.ui.words import w, words
@@ -34,9 +35,13 @@ def mix_section(config: Configuration) -> None:
     mix = config.mix
     plain = mix.plain_setup.run
     st.markdown(w("techniques.mix", sequences=exact(plain.batch_size), length=exact(plain.seq_len)))
-    quantities = [(w("techniques.plain"), mix.plain.peak), (w("techniques.mixed"), mix.result.peak)]
+    quantities: list[Headline] = [
+        (w("techniques.plain"), mix.plain.peak, config.standing_of(plain)),
+        (w("techniques.mixed"), mix.result.peak, config.standing_of(config.run, config.layout)),
+    ]
     if mix.time and mix.plain.time and mix.result.time:
-        quantities += [(w("techniques.plain_time"), mix.plain.time), (w("techniques.mixed_time"), mix.result.time)]
+        quantities += [(w("techniques.plain_time"), mix.plain.time, RATE)]
+        quantities += [(w("techniques.mixed_time"), mix.result.time, RATE)]
     headlines(lambda: quantities)
     _knobs(mix)
     _charts(config, mix)

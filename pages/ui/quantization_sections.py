@@ -37,10 +37,11 @@ def quantization_section(config: Configuration) -> None:
     with right:
         twin("cache_format")
     plain, memory = stored_weights(model, "bf16"), config.inference
-    quantities = [(w("techniques.weights_in", format="bf16"), plain)]
+    standing = config.inference_standing
+    quantities = [(w("techniques.weights_in", format="bf16"), plain, config.inference_standing_in("bf16"))]
     if name != "bf16":
-        quantities.append((w("techniques.weights_in", format=name), memory.inputs["weights"]))
-    headlines(lambda: [*quantities, (w("explore.inference"), memory)])
+        quantities.append((w("techniques.weights_in", format=name), memory.inputs["weights"], standing))
+    headlines(lambda: [*quantities, (w("explore.inference"), memory, standing)])
     _format_chart(config)
     _unquantised(model, name)
     with st.expander(w("techniques.all_formats"), key="all_formats", on_change="rerun") as opened:
@@ -112,7 +113,10 @@ def cache_section(config: Configuration) -> None:
     twin("cache_format")
     name = values["cache_format"]
     per_token, whole = cache_per_token(model, cache_format=name), config.inference.inputs["kv_cache"]
-    headlines(lambda: [(w("techniques.cache_token"), per_token), (w("techniques.cache_full"), whole)])
+    standing = config.inference_standing_in("bf16", name)
+    headlines(
+        lambda: [(w("techniques.cache_token"), per_token, standing), (w("techniques.cache_full"), whole, standing)]
+    )
     full = {id: _full(kind, config, name) for id, kind in kinds.items()}
     labels = {id: w(f"techniques.kind_{id}") for id in kinds}
     title = w(

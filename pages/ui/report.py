@@ -11,6 +11,7 @@ from datetime import date
 
 import streamlit as st
 
+from llmcalc.accuracy import LAW, PROCESS, SHAPES
 from llmcalc.bases import SHAPE
 from llmcalc.compute import forward_flops
 from llmcalc.configuration import Configuration
@@ -18,7 +19,6 @@ from llmcalc.devices.layout import Layout
 from llmcalc.export import model_name, slug
 from llmcalc.inference import cache_per_token
 from llmcalc.inputs import DEFAULTS, INPUTS, LINK_VERSION
-from llmcalc.quantity import Quantity
 from pages.ui.document import (
     Block,
     Bullets,
@@ -48,7 +48,8 @@ from pages.ui.report_sections import (
     scaling_numbers,
     training,
 )
-from pages.ui.show import title_of, unit_name
+from pages.ui.show import Headline, title_of, unit_name
+from pages.ui.standing import label, standing_said
 from pages.ui.words import in_this_language, language, w, words
 
 _WRITERS: dict[str, tuple[Callable[[Document], str], str, str]] = {
@@ -141,32 +142,36 @@ def _headlines(config: Configuration) -> Iterator[Block]:
     model, values, step = config.model, config.values, config.training
     flops = forward_flops(model, seq_len=values["seq_len"])
     active = model.active_parameters()
-    quantities: list[tuple[str, Quantity]] = [
-        (w("parameters.total"), model.parameters()),
-        *([(w("parameters.active"), active)] if active.value != model.parameters().value else []),
-        (w("parameters.embedding"), model.embedding_parameters()),
-        (w("parameters.non_embedding"), model.non_embedding_parameters()),
-        (w("explore.weights", format=values["weight_format"]), config.inference.inputs["weights"]),
-        (w("training.steady_state"), step.steady_state),
-        (w("training.saved_activations"), step.saved_activations),
-        (w("explore.training_peak"), step.peak),
-        (w("overhead.process"), config.verdict.needed),
-        (w("explore.inference"), config.inference),
-        (
-            w("compare.cache", format=values["cache_format"]),
-            cache_per_token(model, cache_format=values["cache_format"]),
-        ),
-        *([(w("compare.flops", length=exact(values["seq_len"])), flops)] if flops else []),
-        *scaling_numbers(config),
+    count, step_standing, serving = config.count_standing, config.standing, config.inference_standing
+    cached = cache_per_token(model, cache_format=values["cache_format"])
+    quantities: list[Headline] = [
+        (w("parameters.total"), model.parameters(), count),
+        *([(w("parameters.active"), active, count)] if active.value != model.parameters().value else []),
+        (w("parameters.embedding"), model.embedding_parameters(), count),
+        (w("parameters.non_embedding"), model.non_embedding_parameters(), count),
+        (w("explore.weights", format=values["weight_format"]), config.inference.inputs["weights"], serving),
+        (w("training.steady_state"), step.steady_state, step_standing),
+        (w("training.saved_activations"), step.saved_activations, step_standing),
+        (w("explore.training_peak"), step.peak, step_standing),
+        (w("overhead.process"), config.verdict.needed, PROCESS),
+        (w("explore.inference"), config.inference, serving),
+        (w("compare.cache", format=values["cache_format"]), cached, serving),
+        *([(w("compare.flops", length=exact(values["seq_len"])), flops, SHAPES)] if flops else []),
+        *((title, q, LAW) for title, q in scaling_numbers(config)),
     ]
     rows = [
-        [plain(label), plain(human(q.value, q.unit)), plain(f"{_digits(q.value)} {unit_name(q.unit)}".strip())]
-        for label, q in quantities
+        [
+            plain(title),
+            plain(human(q.value, q.unit)),
+            plain(f"{_digits(q.value)} {unit_name(q.unit)}".strip()),
+            plain(label(standing)),
+        ]
+        for title, q, standing in quantities
     ]
-    heads = ("report.number", "report.rounded", "report.exact")
-    yield Table([plain(w(head)) for head in heads], rows, "lrr")
-    if config.is_estimate:
-        yield Paragraph(plain(w("training.estimate")), is_note=True)
+    heads = ("report.number", "report.rounded", "report.exact", "report.standing")
+    yield Table([plain(w(head)) for head in heads], rows, "lrrl")
+    for standing in dict.fromkeys(standing for *_, standing in quantities):
+        yield Paragraph(said(standing_said(standing)), is_note=True)
 
 
 def _digits(value: float) -> str:

@@ -29,6 +29,7 @@ from pages.ui.numbers import error_share, exact, human, marked, percent, signed
 from pages.ui.palette import COLOURS, component_of
 from pages.ui.plan_figures import plan_name
 from pages.ui.show import latex_steps, name, rounded, unit_name
+from pages.ui.standing import badge, standing_said
 from pages.ui.verdict import said as verdict_said
 from pages.ui.verdict import verdict_words
 from pages.ui.words import w
@@ -98,8 +99,7 @@ def training(config: Configuration, cited: Cited) -> Iterator[Block]:
     amounts = {"steady": _bytes(account.steady_state.value), "peak": _bytes(account.peak.value)}
     told = {"phase": w(f"phases.{account.peak_phase}"), "account": w(f"counted.{values['account']}")}
     yield Paragraph(said(w("training.sentence", **sizes, **amounts, **told)))
-    if config.is_estimate:
-        yield Paragraph(plain(w("training.estimate")), is_note=True)
+    yield Paragraph(said(standing_said(config.standing)), is_note=True)
     peak = account.moments[account.peak_phase]
     yield _terms(peak)
     yield from cited.workings([account.peak, account.steady_state])
@@ -131,7 +131,8 @@ def fits(config: Configuration) -> Iterator[Block]:
     """Whether a step fits the device, and the largest batch and longest sequence on every device."""
     device, values = config.accelerator, config.values
     yield Paragraph(said(verdict_words(config)))
-    yield Paragraph(said(verdict_said(config.verdict_of_inference, w("verdict.inference"))))
+    serving = verdict_said(config.verdict_of_inference, w("verdict.inference"))
+    yield Paragraph(said(f"{serving} {badge(config.inference_standing)}"))
     groups = devices_by_memory()
     knobs = ("batch_size", "seq_len")
     largest = {(p, k): config.largest_that_fits(p, k, np.array(list(groups))) for p in PURPOSES for k in knobs}
@@ -217,15 +218,17 @@ def accuracy(config: Configuration) -> Iterator[Block]:
     if measured:
         yield Paragraph(said(w("report.measured", count=exact(len(measured)), family=f"`{config.family}`")))
         rows = []
-        for what in ("saved", "peak"):
-            found = errors(measured, "llmcalc", what)
-            shares = (found.median, found.p95, found.largest)
-            rows.append([plain(w(f"accuracy.{what}")), *(plain(error_share(share)) for share in shares)])
-        heads = ("what", "median", "p95", "largest")
-        yield Table([plain(w(f"report.{head}")) for head in heads], rows, "lrrr")
+        for side, seen in (("held_back", False), ("looked_at", True)):
+            steps = [step for step in measured if step.row.seen == seen]
+            for what in ("saved", "peak") if steps else ():
+                found = errors(steps, "llmcalc", what)
+                shares = (found.median, found.p95, found.largest)
+                label = f"{w(f'accuracy.{what}')}, {w(f'accuracy.{side}')}"
+                rows.append([plain(label), plain(exact(found.count)), *(plain(error_share(share)) for share in shares)])
+        heads = ("report.what", "accuracy.count", "report.median", "report.p95", "report.largest")
+        yield Table([plain(w(head)) for head in heads], rows, "lrrrr")
         yield Paragraph(plain(w("report.no_gpu")), is_note=True)
-    if config.is_estimate or not measured:
-        yield Paragraph(plain(w("training.estimate")))
+    yield Paragraph(said(standing_said(config.standing)))
 
 
 def _terms(whole: Quantity) -> Table:

@@ -11,6 +11,7 @@ from typing import Any
 
 import streamlit as st
 
+from llmcalc.accuracy import ESTIMATE
 from llmcalc.bases import base
 from llmcalc.comparison import read_pinned
 from llmcalc.errors import InputError
@@ -21,6 +22,7 @@ from pages.ui.problems import coded_problem, problems_beside
 from pages.ui.sections import after_charts, charts_first, live, whole_app_from
 from pages.ui.show import title_of
 from pages.ui.stage import presented
+from pages.ui.standing import standing_note
 from pages.ui.state import chosen_language, configuration, defaults, note_link, take_in, values
 from pages.ui.style import style_stage
 from pages.ui.turns import share
@@ -99,8 +101,8 @@ def _page(name: str) -> None:
     with presented(name, title_of(config)) as stage:
         with stage.notes:
             problems_beside(config.problems, "stage_")
-            if config.is_estimate:
-                st.caption(w("training.estimate"))
+            if config.standing.label == ESTIMATE:
+                standing_note(config.standing)
         _run(name)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import streamlit as st
 
+from llmcalc.accuracy import Standing
 from llmcalc.configuration import Configuration
 from llmcalc.quantity import Quantity
 from llmcalc.sources import Citation
@@ -16,9 +17,11 @@ from llmcalc.tex import localized
 from pages.ui.numbers import exact, human, percent
 from pages.ui.sections import after_charts
 from pages.ui.stage import at_the_front
+from pages.ui.standing import badge, standing_note, why
 from pages.ui.words import locale, w, words
 
 _OPENED = "opened_number"
+Headline = tuple[str, Quantity, Standing]
 
 
 def title_of(config: Configuration) -> str:
@@ -80,26 +83,35 @@ def headline_row() -> Iterator[Any]:
         yield row
 
 
-def headlines(quantities: Callable[[], Iterable[tuple[str, Quantity]]]) -> None:
-    """Headline numbers side by side, wrapping where there is no room; (label, quantity) each.
+def headlines(quantities: Callable[[], Iterable[Headline]]) -> None:
+    """Headline numbers side by side, wrapping where there is no room; (label, quantity, what it may be called) each.
 
     They are worked out after the charts. Each is a button that opens its working. Once a page.
     """
 
-    def numbers() -> dict[str, tuple[str, Quantity]]:
+    def numbers() -> dict[str, Headline]:
         return {f"number_{place}": number for place, number in enumerate(quantities())}
 
     def draw() -> None:
-        for id, (label, quantity) in numbers().items():
-            said = f"{label} **{human(quantity.value, quantity.unit)}** :small[{w('working.open')}]"
-            st.button(said, key=id, width="stretch", on_click=st.session_state.update, args=({_OPENED: id},))
+        for id, (label, quantity, standing) in numbers().items():
+            number = human(quantity.value, quantity.unit)
+            said = f"{label} {badge(standing)} **{number}** :small[{w('working.open')}]"
+            st.button(
+                said, key=id, width="stretch", help=why(standing),
+                on_click=st.session_state.update, args=({_OPENED: id},),
+            )  # fmt: skip
 
     with headline_row() as row:
         after_charts(row, draw)
     if _OPENED in st.session_state and (number := numbers().get(st.session_state[_OPENED])):
         del st.session_state[_OPENED]
-        label, quantity = number
-        st.dialog(label, width="medium")(working)(quantity, depth=3)
+        label, quantity, standing = number
+        st.dialog(label, width="medium")(_opened)(quantity, standing)
+
+
+def _opened(quantity: Quantity, standing: Standing) -> None:
+    standing_note(standing)
+    working(quantity, depth=3)
 
 
 def one_of(parts: Mapping[str, Callable[[], None]], key: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from llmcalc.accuracy import SHAPES
 from llmcalc.compute import forward_flops
 from llmcalc.configuration import Configuration
 from llmcalc.inference import cache_per_token
@@ -56,7 +57,7 @@ def _zeros(config: Configuration) -> None:
     found = pruned_weights(config.model, name, structure, pruned)
     before = stored_weights(config.model, name)
     told = {id: f"{w(f'techniques.storage_{id}')}: {_change(q.value, before.value)}" for id, q in found.items()}
-    headlines(lambda: [(told[id], q) for id, q in found.items()])
+    headlines(lambda: [(told[id], q, SHAPES) for id, q in found.items()])
     even = list(_break_even(config).values()) if structure == "unstructured" else []
     if even:
         percents = {id: marked(f"{q.value:.3g}") for id, q in _break_even(config).items()}
@@ -92,7 +93,7 @@ def _structured(config: Configuration) -> None:
         for when, model in models.items()
     }
     after = counted["after"]
-    headlines(lambda: [(w(f"techniques.left_{id}"), q) for id, q in after.items() if q])
+    headlines(lambda: [(w(f"techniques.left_{id}"), q, SHAPES) for id, q in after.items() if q])
     rows = [
         (w(f"techniques.left_{id}"), human(q.value, q.unit), human(now.value, q.unit),
          change(now.value - q.value, q.unit))
@@ -127,9 +128,12 @@ def distillation_section(config: Configuration) -> None:
     if not distillation.same_vocabulary:
         st.warning(w("techniques.other_vocabulary", teacher=teacher, student=student.base.id))
     alone = student.step.peak
-    quantities = [(w("techniques.student_alone"), alone), (w("techniques.with_teacher"), distillation.peak)]
+    quantities = [
+        (w("techniques.student_alone"), alone, student.standing_of(student.run)),
+        (w("techniques.with_teacher"), distillation.peak, SHAPES),
+    ]
     if distillation.work:
-        quantities.append((w("techniques.work"), distillation.work))
+        quantities.append((w("techniques.work"), distillation.work, SHAPES))
     headlines(lambda: quantities)
     rows = {w("techniques.student_alone"): by_component(alone.parts)}
     rows[w("techniques.with_teacher")] = by_component(distillation.peak.parts)

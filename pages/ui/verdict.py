@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from llmcalc.accuracy import PROCESS
 from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import Layout
 from llmcalc.fit.verdict import Verdict
@@ -11,16 +12,18 @@ from pages.ui.ask import twin
 from pages.ui.numbers import human
 from pages.ui.plan_figures import layout_name
 from pages.ui.stage import on_stage
+from pages.ui.standing import badge, why
 from pages.ui.words import w
 
 KEY = "verdict"
 
 
 def verdict_words(config: Configuration) -> str:
-    """Whether a training step fits, what it needs of what there is, and what that is made of."""
+    """Whether a training step fits, what it needs of what there is, what that is made of, and what it may be called."""
     verdict, step = config.verdict, config.on_each
-    tensors = w("verdict.tensors", tensors=_bytes(verdict.allocated.value), phase=w(f"phases.{step.peak_phase}"))
-    return f"{said(verdict, w('verdict.training_step'))} {tensors}"
+    tensors = f"{_bytes(verdict.allocated.value)} {badge(config.verdict_standing)}"
+    made_of = w("verdict.tensors", tensors=tensors, phase=w(f"phases.{step.peak_phase}"))
+    return f"{said(verdict, w('verdict.training_step'))} {made_of}"
 
 
 def said(verdict: Verdict, what: str) -> str:
@@ -44,7 +47,7 @@ def draw_verdict(config: Configuration) -> None:
     """The verdict; presented, it comes on stage with the headline numbers."""
     stage = on_stage()
     with stage.verdict if stage else st.container(key=KEY):
-        st.markdown(verdict_words(config))
+        st.markdown(verdict_words(config), help=f"{why(config.verdict_standing)} {why(PROCESS)}")
 
 
 def for_tensors(config: Configuration) -> tuple[str, float]:

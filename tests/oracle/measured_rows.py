@@ -17,45 +17,113 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-SHIPPED = Path(__file__).parents[2] / "llmcalc" / "catalog" / "measured_steps.jsonl"
+SHIPPED = Path(__file__).parents[2] / "llmcalc" / "accuracy" / "steps.jsonl"
 FIRST_INSTRUMENT = "first"  # its code is not in this repository
-OPTIMIZERS = {"adamw_for": "adamw_for_loop", "sgd_mom": "sgd_momentum"}
+OPTIMIZERS = {
+    "adamw_for": "adamw_for_loop",
+    "sgd_mom": "sgd_momentum",
+    "adafactor_hf": "adafactor",
+    "adafactor_torch": "adafactor",
+}
+IMPLEMENTATIONS = {"adafactor": "transformers", "adafactor_hf": "transformers", "adafactor_torch": "torch"}
+PEFT = {
+    "autocast_adapter_dtype": "adapters_in_fp32",  # PEFT's default
+    "input_require_grads": "inputs_get_gradients",
+    "prepare_kbit": "prepared_for_kbit_training",
+}
 LOSSES = {"liger": "fused"}
-PHASES = {"fwd1": "forward", "bwd1": "backward", "opt1": "optimizer"}
 
 
 def renamed(row: Mapping[str, Any], instrument: str) -> dict[str, Any]:
-    """A row of the instrument as the package ships it."""
+    """A row of the instrument as the package ships it. New rows are unseen."""
     nanogpt = row["model"] == "nanogpt"
-    peaks = row["phase_peaks"]
+    again = row.get("accumulation", 1) > 1  # onto gradients that are there already
+    phases = {("fwdA" if again else "fwd1"): "forward", ("bwdA" if again else "bwd1"): "backward", "opt1": "optimizer"}
+    peaks = {ours: row["phase_peaks"][theirs] for theirs, ours in phases.items()}
+    phase = max(peaks, key=peaks.__getitem__)
+    saved = row.get("saved") or {}
+    at = {} if again else {ours: row[f"at_{theirs}"]["op"].removeprefix("aten.") for theirs, ours in phases.items()}
     return {
         "model": row["model"],
         "config": nanogpt_dimensions(row["config"]) if nanogpt else row["config"],
         "instrument": row.get("instrument", instrument),
         "group": "reentrant" if row["ckpt"] == "reentrant" else row.get("group", "family"),
+        "seen": False,
         "run": {
             "batch_size": row["B"],
             "seq_len": row["S"],
             "precision": row["recipe"],
             "attention": row["attn"],
-            "optimizer": OPTIMIZERS.get(row["optimizer"], row["optimizer"]),
-            "recompute": "full" if row["ckpt"] else "none",
+            "recompute": row.get("recompute") or ("full" if row["ckpt"] else "none"),
             "dropout": row["dropout"],
             **loss_of("plain" if nanogpt and row["loss"] == "hf" else row["loss"]),
             "keep_logits": row["hold_logits"],
+            **optimizer_of(row["optimizer"]),
+            **({"gradient_accumulation": row["accumulation"]} if again else {}),
+            **settings_of(row),
         },
+        **({"beside": beside} if (beside := beside_of(row)) else {}),
         "parameters": row["n_params"],
         "weight_bytes": row["param_bytes"],
         "buffer_bytes": row["buffer_bytes"],
         "optimizer_bytes": row["opt_bytes"],
-        "saved": row["saved"]["total"],
-        "weight_casts": row["saved"]["weight_casts"],
-        "held": row["saved"]["held"],
-        "peaks": {ours: peaks[theirs] for theirs, ours in PHASES.items()},
-        "at": {ours: row[f"at_{theirs}"]["op"].removeprefix("aten.") for theirs, ours in PHASES.items()},
-        "peak": row["peak_step"],
-        "peak_phase": PHASES[row["peak_step_phase"]],
+        "saved": saved.get("total"),
+        "weight_casts": saved.get("weight_casts"),
+        "held": saved.get("held"),
+        "peaks": peaks,
+        **({"at": at} if at else {}),
+        "peak": peaks[phase],
+        "peak_phase": phase,
     }
+
+
+def optimizer_of(name: str) -> dict[str, Any]:
+    """The optimizer, and what of it no input asks."""
+    plain = name.removesuffix("_wd")
+    return {"optimizer": OPTIMIZERS.get(plain, plain)} | ({"weight_decay": True} if plain != name else {})
+
+
+def settings_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of fine-tuning, and those that `TrainingRun` has no argument for: what is at its default is left out."""
+    found: dict[str, Any] = {}
+    if row.get("mask") == "padded":
+        found["padding"] = True
+    for theirs, ours in (("use_cache", "use_cache"), ("offload", "activation_offload"), ("fp32_out", "outputs_fp32")):
+        if row.get(theirs):
+            found[ours] = True
+    if not row.get("set_to_none", True):
+        found["set_to_none"] = False
+    if row.get("experts"):
+        found["experts"] = row["experts"]
+    if adapters := row.get("peft"):
+        targets = adapters["target_modules"]
+        found["lora_rank"] = adapters["r"]
+        found["lora_targets"] = targets_of(targets)
+        found["lora_base"] = row.get("quant") or "same"
+        if adapters["lora_dropout"] != row["dropout"]:
+            found["lora_dropout"] = adapters["lora_dropout"]
+    return found
+
+
+def targets_of(adapted: str | list[str]) -> str:
+    """The matrices that have adapters: all, those of attention, or a list that no input can name."""
+    if adapted == "all-linear":
+        return "all"
+    return "attention" if set(adapted) == {"q_proj", "k_proj", "v_proj", "o_proj"} else " ".join(adapted)
+
+
+def beside_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What else was chosen, where that is a library's default or changes nothing."""
+    found: dict[str, Any] = {}
+    if row.get("mask") == "ones":
+        found["mask"] = "ones"
+    found |= {key: row[key] for key in ("scaler", "clip") if row.get(key)}
+    if row["optimizer"] in IMPLEMENTATIONS:
+        found["implementation"] = IMPLEMENTATIONS[row["optimizer"]]
+    for key, ours in PEFT.items():
+        if key in (row.get("peft") or {}):
+            found[ours] = row["peft"][key]
+    return found
 
 
 def nanogpt_dimensions(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,7 +143,8 @@ def loss_of(name: str) -> dict[str, Any]:
 
 def which(row: Mapping[str, Any]) -> str:
     """What tells a step from the others."""
-    return json.dumps([row["instrument"], row["model"], row["config"], row["run"], row["group"]], sort_keys=True)
+    told = [row[key] for key in ("instrument", "model", "config", "run", "group")]
+    return json.dumps([*told, row.get("beside")], sort_keys=True)
 
 
 def merge(file: Path, instrument: str) -> None:
@@ -83,7 +152,9 @@ def merge(file: Path, instrument: str) -> None:
     shipped = SHIPPED.read_text("utf-8").splitlines() if SHIPPED.exists() else []
     rows = {which(row): row for row in map(json.loads, shipped)}
     found = [renamed(json.loads(line), instrument) for line in file.read_text("utf-8").splitlines()]
-    rows |= {which(row): row for row in found}
+    for row in found:
+        row["seen"] = rows.get(which(row), row)["seen"]  # what was looked at once was looked at
+        rows[which(row)] = row
     ordered = sorted(rows.values(), key=lambda row: (row["model"], which(row)))
     SHIPPED.write_text("".join(f"{json.dumps(row)}\n" for row in ordered), "utf-8")
     print(f"{len(found)} steps read, {len(rows)} shipped")

@@ -1,6 +1,6 @@
 """How far what is predicted lies from what was measured: this package's figures, and those of simpler rules.
 
->>> from llmcalc.catalog.measured_steps import measured_steps
+>>> from llmcalc.accuracy.rows import measured_steps
 >>> round(compared(measured_steps()[0]).error("llmcalc", "peak"), 4)
 0.0
 """
@@ -13,11 +13,11 @@ from functools import cache
 
 import numpy as np
 
+from llmcalc.accuracy.rows import MeasuredStep, measured_steps
 from llmcalc.article import article_step, training_rule_of_thumb
-from llmcalc.catalog.measured_steps import MeasuredStep, measured_steps
 from llmcalc.quantity import formula
 from llmcalc.sources import KORTHIKANTI_2022
-from llmcalc.step.step import training_step
+from llmcalc.step.step import is_simulated, training_step
 from llmcalc.transformer.dimensions import plain_sizes
 
 # Who predicts what: the activations kept for the backward pass, the peak of the step
@@ -37,18 +37,20 @@ def korthikanti_activations(*, n_layers, batch_size, seq_len, d_model, n_heads):
 
 @dataclass(frozen=True)
 class Comparison:
-    """A measured step, and what each of `METHODS` predicts for it, in bytes."""
+    """A measured step, and what each of `METHODS` predicts for it, in bytes; ``is_read``: the family's code was."""
 
     row: MeasuredStep
     predicted: Mapping[tuple[str, str], int]
+    is_read: bool = True
 
-    def measured(self, what: str) -> int:
-        """What was measured: "saved" or "peak"."""
+    def measured(self, what: str) -> int | None:
+        """What was measured: "saved", which not every instrument counts, or "peak"."""
         return self.row.saved if what == "saved" else self.row.peak
 
-    def error(self, method: str, what: str) -> float:
+    def error(self, method: str, what: str) -> float | None:
         """The prediction's error as a share of what was measured, negative where it is too small."""
-        return self.predicted[method, what] / self.measured(what) - 1
+        measured = self.measured(what)
+        return None if measured is None else self.predicted[method, what] / measured - 1
 
 
 @dataclass(frozen=True)
@@ -63,16 +65,25 @@ class Errors:
 
 def errors(comparisons: Iterable[Comparison], method: str, what: str) -> Errors:
     """The errors of one method over these steps. Raises ValueError where there are none."""
-    found = [abs(c.error(method, what)) for c in comparisons]
+    return spread(error for c in comparisons if (error := c.error(method, what)) is not None)
+
+
+def spread(signed: Iterable[float]) -> Errors:
+    """Errors, signs left aside. Raises ValueError where there are none."""
+    found = [abs(error) for error in signed]
     if not found:
         raise ValueError("no measured steps")
     return Errors(len(found), *map(float, (np.median(found), np.percentile(found, 95), max(found))))
 
 
+@cache
 def compared(row: MeasuredStep) -> Comparison:
-    """A measured step beside what is predicted for it."""
+    """A measured step beside what is predicted for it: as its family's code, or where that was not read a plain
+    decoder's of its sizes."""
     model, run = row.built(), row.training_run
     step, sizes = training_step(model, run), plain_sizes(model)
+    if not (is_read := is_simulated(step)):
+        step = training_step(sizes.model(), run, counted=model)
     tokens = {"batch_size": run.batch_size, "seq_len": run.seq_len}
     article = article_step(model, sizes, **tokens)
     layers = {"n_layers": sizes.n_layers, "d_model": sizes.d_model, "n_heads": sizes.n_heads}
@@ -86,12 +97,12 @@ def compared(row: MeasuredStep) -> Comparison:
             ("four_weights", "peak"): training_rule_of_thumb(model_bytes=row.weight_bytes).value,
             ("korthikanti", "saved"): korthikanti_activations(**layers, **tokens).value,
         },
+        is_read,
     )
 
 
-@cache
 def of_family(family: str) -> tuple[Comparison, ...]:
-    """Every measured step of one family's code beside what is predicted for it: worked out once."""
+    """Every measured step of one family's code beside what is predicted for it."""
     return tuple(compared(row) for row in measured_steps() if row.family == family)
 
 
