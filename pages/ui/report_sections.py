@@ -42,14 +42,14 @@ class Cited:
         self._places: dict[Work, dict[str, None]] = {}
 
     def workings(self, quantities: Iterable[Quantity], depth: int = 0) -> Iterator[Working]:
-        """The working of each quantity, and of what went into it, that has not been told; a sum of one is left out."""
-        for q in quantities:
+        """The working of each quantity, and of what went into it, that has not been told."""
+        for q in (quantity.collapsed for quantity in quantities):
             key = (name(q.id) if not q.is_given else "", str(q.value), q.working.symbols)
-            if not q.is_given and q.value and key not in self._told and len(q.parts) != 1:
+            if not q.is_given and q.value and key not in self._told:
                 self._told.add(key)
                 yield self._working(q)
-            if depth > 0 or len(q.parts) == 1:
-                yield from self.workings(q.inputs.values(), depth - (len(q.parts) != 1))
+            if depth > 0:
+                yield from self.workings(q.inputs.values(), depth - 1)
 
     def works(self) -> Iterator[Line]:
         """Every work that was cited, with the places in it."""
@@ -123,7 +123,7 @@ def each_device(config: Configuration, cited: Cited) -> Iterator[Block]:
 def inference(config: Configuration, cited: Cited) -> Iterator[Block]:
     """Weights and cache."""
     yield _terms(config.inference)
-    yield from cited.workings([config.inference], 3)
+    yield from cited.workings([config.inference], _EVERYTHING)
 
 
 def fits(config: Configuration) -> Iterator[Block]:

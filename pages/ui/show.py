@@ -19,6 +19,7 @@ from pages.ui.stage import at_the_front
 from pages.ui.words import locale, w, words
 
 _OPENED = "opened_number"
+_LITTLE = 12  # numbers: a working of no more is told whole
 
 
 def title_of(config: Configuration) -> str:
@@ -110,8 +111,11 @@ def one_of(parts: Mapping[str, Callable[[], None]], key: str) -> None:
 
 
 def working(quantity: Quantity, depth: int = 1) -> None:
-    """Formula in symbols, the same with values, the result and the source; then the same for what went in."""
-    st.markdown("\n\n".join(_lines(quantity, depth)))
+    """Formula in symbols, the same with values, the result and the source; then the same for what went in, down to
+    ``depth``: where there is little of it, down to what the reader gave."""
+    told = quantity.collapsed
+    numbers = sum(not q.is_given for _, q in told.walk())
+    st.markdown("\n\n".join(_lines(told, _LITTLE if depth and numbers <= _LITTLE else depth)))
 
 
 def citation(source: Citation) -> str:
@@ -137,7 +141,8 @@ def _lines(quantity: Quantity, depth: int) -> list[str]:
 def latex_steps(quantity: Quantity) -> list[str]:
     """The formula in symbols, the same with values, and the result, as LaTeX; of a given number the result alone."""
     shown = quantity.working
-    steps = [] if quantity.is_given else [f"{quantity.symbol} = {shown.symbols}", f"= {shown.values}"]
+    steps = [] if quantity.is_given else [f"{quantity.symbol} = {shown.symbols}"]
+    steps += [f"= {shown.values}"] if steps and shown.values != shown.result else []
     return [localized(step, locale()) for step in (*steps, f"= {shown.result}")]
 
 
