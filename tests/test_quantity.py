@@ -125,7 +125,7 @@ def test_a_level_that_repeats_its_only_part_is_that_part_under_its_own_name():
     assert (one.id, one.symbol, one.formula_id, one.source) == ("whole", "W", "table", TABLE.source)
     assert one.working.symbols == r"V \cdot d"
     assert [q.id for _, q in one.walk()] == ["whole", "vocab_size", "d_model"]
-    given = total("whole", "W", quantity("a", 7)).collapsed  # what the reader gave stays: it is where the number is from
+    given = total("whole", "W", quantity("a", 7)).collapsed  # what the reader gave stays
     assert [q.id for _, q in given.walk()] == ["whole", "a"]
 
 

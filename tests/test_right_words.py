@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 
 import pytest
 from configurations import CONFIGURATIONS
 from opened_app import openers
-from test_languages import lines_of, opened
+from test_languages import drawn, opened
 
+from llmcalc.configuration import Configuration
 from llmcalc.export.rows import working as rows_of
+from llmcalc.inputs import INPUTS
+from llmcalc.lessons.chapters import CHAPTERS
 from pages.ui import words
 from pages.ui.document import Working
 from pages.ui.report import report
-from pages.ui.show import latex_steps
+from pages.ui.report_markdown import markdown
+from pages.ui.shell import PAGES
+from pages.ui.show import latex_steps, unit_name
 
 LANGUAGES = ("en", "id")
 
@@ -55,3 +61,77 @@ def test_the_working_of_inference_goes_down_to_the_heads_of_a_layer():
     assert r"$= 2 \cdot 8 \cdot 128$" in told
     assert r"$= 1{,}024 \cdot 2{,}048$" in told
     assert rf"$= {f'{1024 * 2048 * 32:,}'.replace(',', '{,}')}$" in told
+
+
+def test_one_is_told_from_several_where_it_counts():
+    words.speak("en")
+    said = [words.w("cluster.batch", batch=batch, length=length) for batch, length in ((1, 1), (1, 2_048), ("1", "2"))]
+    assert said == [
+        "Every plan goes through 1 sequence of 1 token in a step.",
+        "Every plan goes through 1 sequence of 2,048 tokens in a step.",
+        "Every plan goes through 1 sequence of 2 tokens in a step.",
+    ]
+    assert [unit_name("parameters", n) for n in (0, 1, 2)] == ["parameters", "parameter", "parameters"]
+    words.speak("id")
+    assert unit_name("parameters", 1) == "parameter"
+    words.speak("en")
+
+
+# One of several: "1 sequences". Not the end of a longer number, and not a verb: "batch 1 peaks"
+VERBS = r"(?:is|was|has|does|needs|takes|peaks|asks|plus|as|times|less|this|its|holds|fits)\b"
+ONE_OF_SEVERAL = rf"(?<![\w.,·×])1 (?:[a-z/-]+ )?(?!{VERBS})[a-z/-]*[a-z]s\b"
+# An article that a name does not suit: "a A100", "a H100", "an T4"
+WRONG_ARTICLE = r"\ba (?:[AEHLMRX]\d|RTX|MI\d|8|11\b|18\b)|\ban (?:[BTV]\d|GB)"
+NOT_ENGLISH = f"{ONE_OF_SEVERAL}|{WRONG_ARTICLE}"
+
+
+def test_nothing_that_is_counted_stands_bare_in_the_plural_and_no_article_before_a_name():
+    english = {key: text for key, text in words.dictionary("en").items() if not key.startswith("kinds.")}
+    counted = {
+        noun for text in english.values() for noun in re.findall(r"\|[^{}|]*?# (?:[a-z/-]+ )?([a-z]+s)\b[^{}|]*}", text)
+    }
+    assert {"sequences", "tokens", "layers", "heads", "devices", "steps"} <= counted
+    bare = rf"\{{[a-z_]+(?::,)?}}[*]* (?:[a-z/-]+ )?(?:{'|'.join(counted - {'parameters', 'times'})})\b"
+    assert not {key: found[0] for key, text in english.items() if (found := re.search(bare, text))}
+    assert not {key: text for key, text in english.items() if re.search(r"\b[Aa]n? [*`]*\{", text)}
+
+
+ONES = dict.fromkeys(
+    (
+        *("d_model", "n_layers", "n_heads", "vocab_size", "batch_size", "seq_len", "d_ff", "n_kv_heads", "d_head"),
+        *("n_positions", "n_devices", "node_size", "global_batch", "lora_rank", "improvement"),
+    ),
+    "1",
+)
+ON_HOST = {"offload_optimizer": "true", "lora_rank": "0"}  # a layout over one device
+SCENES_OF_ONE = [(page, ONES, {}) for page in PAGES]
+SCENES_OF_ONE += [("learn", ONES | {"chapter": str(number)}, {}) for number in CHAPTERS]
+SCENES_OF_ONE += [("techniques", ONES | {"technique": technique}, {}) for technique in INPUTS["technique"].options[1:]]
+SCENES_OF_ONE += [("training", ONES | ON_HOST, {"savings": True}), ("techniques", ONES | ON_HOST, {})]
+SCENES_OF_ONE += [
+    ("fits", ONES | {"purpose": "inference"}, {}),
+    ("fits", {"seq_len": "1", "n_layers": "1000", "d_model": "65536", "n_heads": "1"}, {}),
+    ("explore", ONES | {"n_heads": "3", "seq_len": "2"}, {}),
+    (
+        "explore",
+        ONES | {"pipeline_parallel": "2", "interleave": "2", "tensor_parallel": "3", "expert_parallel": "2"},
+        {},
+    ),
+    ("compare", ONES | {"compare": "Llama 3 8B;n_layers=1|Mixtral 8x7B"}, {"compare_working": 0}),
+    *(("explore", ONES, {"more_of_explore": f"explore.{part}"}) for part in ("formats", "all_working")),
+]
+
+
+@pytest.mark.parametrize(("page", "link", "state"), SCENES_OF_ONE)
+def test_no_page_writes_one_of_several_or_an_article_that_does_not_suit(page, link, state):
+    app = opened(page, link | {"lang": "en"}, state)
+    wrong = {m[0] for text in drawn(app) for m in re.finditer(NOT_ENGLISH, text)}
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", ["ones", *CONFIGURATIONS])
+def test_no_report_writes_one_of_several_or_an_article_that_does_not_suit(name):
+    one = CONFIGURATIONS["preset"].values | {id: INPUTS[id].read(value) for id, value in ONES.items()}
+    config = Configuration(one) if name == "ones" else CONFIGURATIONS[name]
+    text = markdown(report(config, "http://localhost/", date(2031, 2, 3)))
+    assert not {m[0] for m in re.finditer(NOT_ENGLISH, text)}

@@ -160,7 +160,7 @@ def _headlines(config: Configuration) -> Iterator[Block]:
         *scaling_numbers(config),
     ]
     rows = [
-        [plain(label), plain(human(q.value, q.unit)), plain(f"{_digits(q.value)} {unit_name(q.unit)}".strip())]
+        [plain(label), plain(human(q.value, q.unit)), plain(f"{_digits(q.value)} {unit_name(q.unit, q.value)}".strip())]
         for label, q in quantities
     ]
     heads = ("report.number", "report.rounded", "report.exact")

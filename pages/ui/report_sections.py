@@ -59,7 +59,7 @@ class Cited:
 
     def _working(self, q: Quantity) -> Working:
         *steps, result = latex_steps(q)
-        end = plain(f" {' '.join(filter(None, (unit_name(q.unit), rounded(q))))}")
+        end = plain(f" {' '.join(filter(None, (unit_name(q.unit, q.value), rounded(q))))}")
         about = said(f"{w(f'formulas.{q.formula_id}')} ") if q.formula_id else ()
         source = plain(f"{w('working.source')}: ") + self._cite(q.source) if q.source else ()
         return Working(plain(name(q.id)), [*map(math, steps), math(result) + end], about + source)

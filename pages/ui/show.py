@@ -66,10 +66,10 @@ def _kind_and_rest(quantity_id: str) -> tuple[str, str]:
     return " ".join(kinds), rest
 
 
-def unit_name(unit: str) -> str:
-    """A unit in words; symbols such as FLOP and E are their own."""
+def unit_name(unit: str, number: float = 2) -> str:
+    """A unit in words, of so many of it; symbols such as FLOP and E are their own."""
     key = f"units.{unit.replace('/', '_per_')}"
-    return w(key) if key in words() else unit
+    return w(key, number=number) if key in words() else unit
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def _lines(quantity: Quantity, depth: int) -> list[str]:
         lines.append(f":small[{w(f'formulas.{quantity.formula_id}')}]")
     *steps, result = latex_steps(quantity)
     lines += [f"${step}$" for step in steps]
-    lines.append(f"${result}$ {unit_name(quantity.unit)} {rounded(quantity)}")
+    lines.append(f"${result}$ {unit_name(quantity.unit, quantity.value)} {rounded(quantity)}")
     if quantity.source:
         lines.append(f":small[{w('working.source')}: {citation(quantity.source)}]")
     for part in quantity.inputs.values():

@@ -19,7 +19,7 @@ import streamlit as st
 
 import llmcalc
 from llmcalc.reference import formulas
-from llmcalc.units import Locale, human
+from llmcalc.units import Locale, exact, human
 
 FOLDER = Path(llmcalc.__file__).parent / "words"
 ENGLISH, INDONESIAN = "en", "id"
@@ -86,9 +86,14 @@ def _locale(language: str) -> Locale:
 
 
 class _Writer(string.Formatter):
-    """Puts values into words: numbers as the language writes them, a size as {peak:bytes} or {total:parameters}."""
+    """Puts values into words: numbers as the language writes them, a size as {peak:bytes} or {total:parameters}, what
+    is counted as {layers:# layer|# layers}."""
 
     def format_field(self, value: Any, spec: str) -> str:
+        if "|" in spec:
+            number = value if isinstance(value, str) else exact(value, locale=locale())
+            one, several = spec.split("|")
+            return (one if number == "1" else several).replace("#", number)
         if spec in ("bytes", "parameters"):
             return human(value, spec, locale())
         text = str(super().format_field(value, spec))
