@@ -21,6 +21,7 @@ from llmcalc.devices.plans import Cluster, plans, settings
 from llmcalc.devices.rank import RankMemory, rank_memory
 from llmcalc.errors import InputError
 from llmcalc.fits import largest_that_fits
+from llmcalc.huggingface import names_of_sizes
 from llmcalc.inference import inference_memory
 from llmcalc.inputs import DEFAULTS, INPUTS, Integer
 from llmcalc.quantity import Quantity
@@ -75,7 +76,10 @@ class Configuration:
                 return model, plain_sizes(model), tuple(problems)
             except InputError as error:
                 place = self._place_of(error, values)
-                problem = InputError(place, str(error), code="config_refuses", reason=error, name=self.base.id)
+                names = names_of_sizes(self.base.config)
+                problem = InputError(
+                    place, str(error), code="config_refuses", reason=error, name=self.base.id, names=names
+                )
                 problems.append(problem)
                 values[place] = self.base.values[place]
         raise AssertionError("a base without changes is a sound model")

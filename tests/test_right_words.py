@@ -6,7 +6,7 @@ import re
 from datetime import date
 
 import pytest
-from configurations import CONFIGURATIONS
+from configurations import CONFIGURATIONS, configured
 from opened_app import openers
 from test_languages import drawn, opened
 
@@ -15,7 +15,9 @@ from llmcalc.export.rows import working as rows_of
 from llmcalc.inputs import INPUTS
 from llmcalc.lessons.chapters import CHAPTERS
 from pages.ui import words
+from pages.ui.choose import changes_in_words
 from pages.ui.document import Working
+from pages.ui.problems import problem_words
 from pages.ui.report import report
 from pages.ui.report_markdown import markdown
 from pages.ui.shell import PAGES
@@ -135,3 +137,50 @@ def test_no_report_writes_one_of_several_or_an_article_that_does_not_suit(name):
     config = Configuration(one) if name == "ones" else CONFIGURATIONS[name]
     text = markdown(report(config, "http://localhost/", date(2031, 2, 3)))
     assert not {m[0] for m in re.finditer(NOT_ENGLISH, text)}
+
+
+RAW = rf"\b(?:{'|'.join(id for id in INPUTS if '_' in id)})\b"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_message_names_an_input_by_its_id(language):
+    told = {
+        key: text for key, text in words.dictionary(language).items() if re.match("problems|notices|reasons|side", key)
+    }
+    assert not {key: text for key, text in told.items() if re.search(RAW, re.sub(r"{[^}]*}", "", text))}
+
+
+CONTRADICTIONS = [
+    ("GPT-2 124M", {"n_heads": 10}, "10 heads do not divide the width of 768"),
+    ("Llama 3 8B", {"n_heads": 30}, "Heads = 30 does not divide Width = 4,096"),
+    ("Llama 3 8B", {"n_kv_heads": 7}, "Key/value heads = 7 does not divide Heads = 32"),
+    ("Mixtral 8x7B", {"top_k": 9}, "Experts for each token = 9 experts of Experts = 8"),
+    ("Llama 3 8B", {"tensor_parallel": 3}, "3 does not divide"),
+    ("Llama 3 8B", {"context_parallel": 3}, "3 does not divide Sequence length = 1,024"),
+    ("Llama 3 8B", {"expert_parallel": 2}, "2 does not divide Experts = 1"),
+]
+
+
+@pytest.mark.parametrize(("model", "changes", "said"), CONTRADICTIONS)
+def test_what_is_wrong_with_an_input_is_said_by_its_label(model, changes, said):
+    problems = configured(model, **changes).problems
+    assert problems
+    for language in LANGUAGES:
+        words.speak(language)
+        texts = [problem_words(problem) for problem in problems]
+        assert not [text for text in texts if re.search(RAW + "|hidden_size|num_", text)], texts
+        assert language != "en" or any(said in text for text in texts), texts
+    words.speak("en")
+
+
+def test_what_was_changed_is_told_by_labels_as_the_controls_show_it():
+    config = configured("GPT-2 124M", n_layers=1_000, tied_head=False, positions="none", n_kv_heads=4)
+    told = {}
+    for language in LANGUAGES:
+        words.speak(language)
+        told[language] = changes_in_words(config.base, config.base.changed(config.values))
+    words.speak("en")
+    assert told["en"] == (
+        "Changed: Layers 12 → 1,000, Key/value heads empty (derived) → 4, Positions learned → none, Tied head on → off"
+    )
+    assert told["id"].startswith("Diubah: Lapisan 12 → 1.000,")

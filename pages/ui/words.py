@@ -73,6 +73,27 @@ def w(key: str, /, **values: Any) -> str:
     return _WRITER.vformat(text, (), values) if values else text
 
 
+def label_of(input_id: str) -> str:
+    """What an input is called."""
+    return w(f"inputs.{input_id}.label")
+
+
+def value_of(input_id: str, value: Any) -> str:
+    """An input's value as its control shows it."""
+    match value:
+        case None:
+            return w("link.empty")
+        case "":
+            return w("link.nothing")
+        case bool():
+            return w("report.on" if value else "report.off")
+        case int():
+            return exact(value, locale=locale())
+        case float():
+            return locale().marked(f"{value:g}")
+    return words().get(f"options.{input_id}.{value}", str(value))
+
+
 def locale() -> Locale:
     """How this run's language writes numbers."""
     return _locale(_language.get())
