@@ -23,6 +23,7 @@ from llmcalc.fit.advice import Advice, single_changes, smallest_changes
 from llmcalc.fit.job import Job
 from llmcalc.fit.solve import largest_that_fits
 from llmcalc.fit.verdict import Verdict, needed_for
+from llmcalc.huggingface import names_of_sizes
 from llmcalc.inference import inference_memory
 from llmcalc.inputs import DEFAULTS, INPUTS, Integer
 from llmcalc.quantity import Quantity
@@ -77,7 +78,10 @@ class Configuration:
                 return model, plain_sizes(model), tuple(problems)
             except InputError as error:
                 place = self._place_of(error, values)
-                problem = InputError(place, str(error), code="config_refuses", reason=error, name=self.base.id)
+                names = names_of_sizes(self.base.config)
+                problem = InputError(
+                    place, str(error), code="config_refuses", reason=error, name=self.base.id, names=names
+                )
                 problems.append(problem)
                 values[place] = self.base.values[place]
         raise AssertionError("a base without changes is a sound model")

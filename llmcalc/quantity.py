@@ -21,6 +21,7 @@ import math
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,6 +95,15 @@ class Quantity:
         """The same number in another role: the norm before the attention, say."""
         return replace(self, id=id, symbol=symbol or self.symbol)
 
+    @cached_property
+    def collapsed(self) -> Quantity:
+        """This quantity as its working is told: a level that only repeats its one part is that part, under its name."""
+        inputs = {name: part.collapsed for name, part in self.inputs.items()}
+        only = next(iter(inputs.values()), None)
+        if isinstance(self.expression, ast.Name) and only and not only.is_given:
+            return only.named(self.id, self.symbol)
+        return replace(self, inputs=inputs)
+
     def walk(self, depth: int = 0) -> Iterator[tuple[int, Quantity]]:
         """This quantity and all that went into it, parents first, with their depth."""
         yield depth, self
@@ -114,10 +124,10 @@ class Quantity:
         }
 
     def to_frame(self) -> pd.DataFrame:
-        """The tree as a table: a row of `to_row` for each quantity, with its depth. Integers stay exact."""
+        """The working as a table: a row of `to_row` for each quantity, with its depth. Integers stay exact."""
         import pandas as pd
 
-        rows = [{"depth": depth, **q.to_row()} for depth, q in self.walk()]
+        rows = [{"depth": depth, **q.to_row()} for depth, q in self.collapsed.walk()]
         return pd.DataFrame(rows).assign(value=pd.Series([row["value"] for row in rows], dtype=object))
 
 

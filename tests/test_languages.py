@@ -77,6 +77,8 @@ def marked(text: str) -> str:
     found = ""
     for literal, field, spec, _ in pieces:
         found += f"«{literal.replace('{', '{{').replace('}', '}}')}»" if literal else ""
+        if spec and "|" in spec:
+            spec = re.sub(r"[^#|]*[^#| ][^#|]*", lambda words: f"«{words[0]}»", spec)
         found += f"{{{field}{':' if spec else ''}{spec or ''}}}" if field else ""
     return found
 

@@ -109,15 +109,24 @@ def test_walking_visits_parents_before_what_went_into_them():
 
 
 def test_the_table_of_a_quantity_has_a_row_for_each_number_in_it():
-    frame = total("t", "T", TABLE).to_frame()
+    frame = total("t", "T", TABLE, quantity("b", 5, "parameters")).to_frame()
     assert list(frame.columns) == ["depth", "id", "symbol", "value", "unit", "formula", "substitution", "source"]
-    assert frame.id.tolist() == ["t", "table", "vocab_size", "d_model"]
-    assert frame.depth.tolist() == [0, 1, 2, 2]
-    assert frame.value.tolist() == [38_400_000, 38_400_000, 50_000, 768]
-    assert frame.unit.tolist() == ["parameters", "parameters", "", ""]
-    assert frame.formula.tolist() == ["N", r"V \cdot d", "", ""]
-    assert frame.substitution.tolist() == ["38{,}400{,}000", r"50{,}000 \cdot 768", "", ""]
-    assert frame.source.tolist() == ["", "Vaswani et al. 2017, sec. 3.1", "", ""]
+    assert frame.id.tolist() == ["t", "table", "vocab_size", "d_model", "b"]
+    assert frame.depth.tolist() == [0, 1, 2, 2, 1]
+    assert frame.value.tolist() == [38_400_005, 38_400_000, 50_000, 768, 5]
+    assert frame.unit.tolist() == ["parameters", "parameters", "", "", "parameters"]
+    assert frame.formula.tolist() == ["N + M_b", r"V \cdot d", "", "", ""]
+    assert frame.substitution.tolist() == ["38{,}400{,}000 + 5", r"50{,}000 \cdot 768", "", "", ""]
+    assert frame.source.tolist() == ["", "Vaswani et al. 2017, sec. 3.1", "", "", ""]
+
+
+def test_a_level_that_repeats_its_only_part_is_that_part_under_its_own_name():
+    one = total("whole", "W", total("half", "H", TABLE)).collapsed
+    assert (one.id, one.symbol, one.formula_id, one.source) == ("whole", "W", "table", TABLE.source)
+    assert one.working.symbols == r"V \cdot d"
+    assert [q.id for _, q in one.walk()] == ["whole", "vocab_size", "d_model"]
+    given = total("whole", "W", quantity("a", 7)).collapsed  # what the reader gave stays
+    assert [q.id for _, q in given.walk()] == ["whole", "a"]
 
 
 def test_a_quantity_is_a_float_where_one_is_wanted():

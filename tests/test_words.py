@@ -166,5 +166,6 @@ def test_every_language_fills_in_the_same_values(language):
 
 
 def fields(text: str) -> set[str]:
-    """What is filled in by the page, and by Plotly; not the braces of LaTeX."""
-    return {field for _, field, *_ in string.Formatter().parse(text) if field and field.isidentifier()}
+    """What is filled in by the page, and by Plotly; not the braces of LaTeX, nor what only tells one from several."""
+    pieces = [(field, spec or "") for _, field, spec, _ in string.Formatter().parse(text)]
+    return {field for field, spec in pieces if field and field.isidentifier() and ("|" not in spec or "#" in spec)}

@@ -31,7 +31,7 @@ def shown(q: Quantity) -> dict[str, Any]:
 def working(*quantities: Quantity) -> Rows:
     """Each quantity and all that went into it, with its depth."""
     for quantity in quantities:
-        for depth, q in quantity.walk():
+        for depth, q in quantity.collapsed.walk():
             yield {"of": quantity.id, "depth": depth, **q.to_row()}
 
 

@@ -7,7 +7,16 @@
 """
 
 from llmcalc.huggingface.keys import Notice
-from llmcalc.huggingface.read import Reading, dimensions, from_config, override, read_config
+from llmcalc.huggingface.read import Reading, dimensions, from_config, names_of_sizes, override, read_config
 from llmcalc.huggingface.text import parse_config
 
-__all__ = ["Notice", "Reading", "dimensions", "from_config", "override", "parse_config", "read_config"]
+__all__ = [
+    "Notice",
+    "Reading",
+    "dimensions",
+    "from_config",
+    "names_of_sizes",
+    "override",
+    "parse_config",
+    "read_config",
+]

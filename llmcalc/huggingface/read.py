@@ -142,6 +142,12 @@ def dimensions(config: Mapping[str, Any]) -> dict[str, int]:
     return dict(read_config(config).dimensions)
 
 
+def names_of_sizes(config: Mapping[str, Any]) -> dict[str, str]:
+    """What we call the sizes in ``config``, by its own keys: n_layers by num_hidden_layers."""
+    family = _family(config, language_part(config)[1])[1]
+    return {key: name for name, key in (COMMON if family is None else family.names).items()}
+
+
 def override(config: Mapping[str, Any], **dimensions: int) -> dict[str, Any]:
     """A copy of ``config`` with other dimensions, written under the names that this family's configs use.
 

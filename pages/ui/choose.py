@@ -13,11 +13,10 @@ from llmcalc.hub import fetch_config
 from llmcalc.huggingface import parse_config
 from llmcalc.inputs import MODELS, PASTED
 from pages.ui.ask import ask
-from pages.ui.numbers import exact
 from pages.ui.problems import notice_words, problem_words
 from pages.ui.sections import set_inputs
 from pages.ui.state import starting_point, state, values
-from pages.ui.words import w
+from pages.ui.words import label_of, value_of, w
 
 
 def about_model() -> None:
@@ -105,9 +104,5 @@ def start_over() -> None:
 
 def changes_in_words(start: Base, changed: Mapping[str, Any]) -> str:
     """What was changed of a base, and from what."""
-    was = ", ".join(f"{id} {_plain(start.values[id])} → {_plain(value)}" for id, value in changed.items())
-    return w("sidebar.changed", changes=was)
-
-
-def _plain(value: Any) -> str:
-    return exact(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    values = {id: (value_of(id, start.values[id]), value_of(id, value)) for id, value in changed.items()}
+    return w("sidebar.changed", changes=", ".join(f"{label_of(id)} {was} → {now}" for id, (was, now) in values.items()))

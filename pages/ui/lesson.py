@@ -128,7 +128,7 @@ def formulas(*quantities: Quantity) -> None:
 def _terms(whole: Quantity) -> Iterator[str]:
     """A sum, and a line for each of its terms in symbols and in numbers; parameters down to what a reader can set."""
     result = localized(whole.working.result, locale())
-    yield f"**{name(whole.id)}**\n\n${whole.symbol} = {result}$ {unit_name(whole.unit)} {_short(whole)}\n"
+    yield f"**{name(whole.id)}**\n\n${whole.symbol} = {result}$ {unit_name(whole.unit, whole.value)} {_short(whole)}\n"
     for part in whole.parts:
         shown, counted = part.working, part.unit == "parameters"
         written = (in_symbols(part), in_values(part)) if counted else (shown.symbols, shown.values)
@@ -236,4 +236,4 @@ def option_words(option: Option, question: Question) -> str:
             return exact(option.value)
         case "bytes":
             return amount
-    return f"{amount} {unit_name(question.unit)}"
+    return f"{amount} {unit_name(question.unit, option.value)}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import streamlit as st
 
@@ -20,7 +19,7 @@ from pages.ui.sections import set_inputs
 from pages.ui.show import Headline, headlines, working
 from pages.ui.technique_figures import waterfall
 from pages.ui.technique_parts import published, table
-from pages.ui.words import w, words
+from pages.ui.words import label_of, value_of, w
 
 KNOBS = (
     *("precision", "attention", "recompute", "loss", "optimizer", "lora_rank"),
@@ -124,17 +123,10 @@ def _table(mix: Mix) -> None:
 
 def _settings(bar: Bar) -> str:
     """What is moved, from what to what; by name where it is more than one."""
-    moved = [(id, f"{_value(id, was)} → {_value(id, is_now)}") for id, was, is_now in bar.settings]
+    moved = [(id, f"{value_of(id, was)} → {value_of(id, is_now)}") for id, was, is_now in bar.settings]
     if len(moved) == 1:
         return moved[0][1]
-    return " · ".join(f"{w(f'inputs.{id}.label')}: {change}" for id, change in moved)
-
-
-def _value(input_id: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return w("techniques.on" if value else "techniques.off")
-    key = f"options.{input_id}.{value}"
-    return w(key) if key in words() else exact(value) if isinstance(value, int) else str(value)
+    return " · ".join(f"{label_of(id)}: {change}" for id, change in moved)
 
 
 def _by_component(bar: Bar) -> dict[str, tuple[float, float]]:

@@ -8,9 +8,13 @@ from typing import Any
 import streamlit as st
 
 from llmcalc.errors import InputError
+from llmcalc.inputs import INPUTS
 from pages.ui.numbers import exact
 from pages.ui.sections import set_inputs
-from pages.ui.words import w, words
+from pages.ui.words import label_of, w, words
+
+# Details of a problem that name an input, and those that name a key of a config.json
+_INPUTS, _KEYS = ("what", "name"), ("key", "whole_key", "first", "second")
 
 
 def problems_beside(problems: Iterable[InputError], prefix: str = "") -> None:
@@ -34,7 +38,7 @@ def problem_words(error: InputError) -> str:
 
 def coded_problem(code: str, **details: Any) -> str:
     """What is wrong, by its code; where it is a piece of a longer text, with that piece."""
-    details = {name: _told(detail) for name, detail in details.items()}
+    details = _all_told(details)
     if f"reasons.{code}" in words():
         code, details["reason"] = "config_refused", w(f"reasons.{code}", **details)
     text = w(f"problems.{code}", **details)
@@ -47,12 +51,22 @@ def notice_words(id: str, text: str, details: Mapping[str, Any]) -> str:
     return w(key, **details) if key in words() else text
 
 
-def _told(detail: Any) -> Any:
-    """A detail of a problem: what kind of thing was found, in words; another problem, why it is one."""
+def _all_told(details: Mapping[str, Any], names: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The details of a problem in words. Keys of a config.json are quoted; by ``names`` some are inputs of ours."""
+    names = details.get("names", names or {})
+    return {name: _told(name, detail, names) for name, detail in details.items()}
+
+
+def _told(name: str, detail: Any, names: Mapping[str, str]) -> Any:
+    """An input by its label, what kind of thing was found in words, another problem by why it is one."""
+    if name in _INPUTS and detail in INPUTS:
+        return label_of(detail)
+    if name in _KEYS:
+        return label_of(names[detail]) if detail in names else f"'{detail}'"
     if isinstance(detail, str):
         return words().get(f"phrases.{detail}", detail)
     if not isinstance(detail, InputError):
         return detail
-    details = {name: _told(value) for name, value in detail.details.items()}
+    details = _all_told(detail.details, names)
     keys = (f"{section}.{detail.code}" for section in ("reasons", "problems"))
     return next((w(key, **details).removesuffix(".") for key in keys if key in words()), str(detail))

@@ -32,7 +32,7 @@ from pages.ui.document import (
     plain,
     said,
 )
-from pages.ui.numbers import exact, human, marked
+from pages.ui.numbers import exact, human
 from pages.ui.problems import notice_words, problem_words
 from pages.ui.report_html import html
 from pages.ui.report_markdown import markdown
@@ -50,7 +50,7 @@ from pages.ui.report_sections import (
 )
 from pages.ui.show import Headline, title_of, unit_name
 from pages.ui.standing import label, standing_said
-from pages.ui.words import in_this_language, language, w, words
+from pages.ui.words import in_this_language, label_of, language, value_of, w
 
 _WRITERS: dict[str, tuple[Callable[[Document], str], str, str]] = {
     "html": (html, "html", "text/html"),
@@ -163,7 +163,7 @@ def _headlines(config: Configuration) -> Iterator[Block]:
         [
             plain(title),
             plain(human(q.value, q.unit)),
-            plain(f"{_digits(q.value)} {unit_name(q.unit)}".strip()),
+            plain(f"{_digits(q.value)} {unit_name(q.unit, q.value)}".strip()),
             plain(label(standing)),
         ]
         for title, q, standing in quantities
@@ -187,21 +187,9 @@ def _all_inputs(config: Configuration, link: str) -> Iterator[Block]:
 
 
 def _label(id: str) -> Line:
-    return plain(w(f"inputs.{id}.label"))
+    return plain(label_of(id))
 
 
 def _value(id: str, value: object) -> Line:
-    """An input's value as the control shows it."""
-    match value:
-        case None:
-            return plain(w("link.empty"))
-        case "":
-            return plain(w("link.nothing"))
-        case bool():
-            return plain(w("report.on" if value else "report.off"))
-        case int():
-            return plain(exact(value))
-        case float():
-            return plain(marked(f"{value:g}"))
-    key = f"options.{id}.{value}"
-    return plain(w(key)) if key in words() else code(value) if id in ("config", "compare") else plain(value)
+    """An input's value as the control shows it; a text that the reader gave is set as one."""
+    return (code if value and id in ("config", "compare") else plain)(value_of(id, value))

@@ -45,14 +45,14 @@ class Cited:
         self._places: dict[Work, dict[str, None]] = {}
 
     def workings(self, quantities: Iterable[Quantity], depth: int = 0) -> Iterator[Working]:
-        """The working of each quantity, and of what went into it, that has not been told; a sum of one is left out."""
-        for q in quantities:
+        """The working of each quantity, and of what went into it, that has not been told."""
+        for q in (quantity.collapsed for quantity in quantities):
             key = (name(q.id) if not q.is_given else "", str(q.value), q.working.symbols)
-            if not q.is_given and q.value and key not in self._told and len(q.parts) != 1:
+            if not q.is_given and q.value and key not in self._told:
                 self._told.add(key)
                 yield self._working(q)
-            if depth > 0 or len(q.parts) == 1:
-                yield from self.workings(q.inputs.values(), depth - (len(q.parts) != 1))
+            if depth > 0:
+                yield from self.workings(q.inputs.values(), depth - 1)
 
     def works(self) -> Iterator[Line]:
         """Every work that was cited, with the places in it."""
@@ -62,7 +62,7 @@ class Cited:
 
     def _working(self, q: Quantity) -> Working:
         *steps, result = latex_steps(q)
-        end = plain(f" {' '.join(filter(None, (unit_name(q.unit), rounded(q))))}")
+        end = plain(f" {' '.join(filter(None, (unit_name(q.unit, q.value), rounded(q))))}")
         about = said(f"{w(f'formulas.{q.formula_id}')} ") if q.formula_id else ()
         source = plain(f"{w('working.source')}: ") + self._cite(q.source) if q.source else ()
         return Working(plain(name(q.id)), [*map(math, steps), math(result) + end], about + source)
@@ -124,7 +124,7 @@ def each_device(config: Configuration, cited: Cited) -> Iterator[Block]:
 def inference(config: Configuration, cited: Cited) -> Iterator[Block]:
     """Weights and cache."""
     yield _terms(config.inference)
-    yield from cited.workings([config.inference], 3)
+    yield from cited.workings([config.inference], _EVERYTHING)
 
 
 def fits(config: Configuration) -> Iterator[Block]:

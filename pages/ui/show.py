@@ -22,6 +22,7 @@ from pages.ui.words import locale, w, words
 
 _OPENED = "opened_number"
 Headline = tuple[str, Quantity, Standing]
+_LITTLE = 12  # numbers: a working of no more is told whole
 
 
 def title_of(config: Configuration) -> str:
@@ -68,10 +69,10 @@ def _kind_and_rest(quantity_id: str) -> tuple[str, str]:
     return " ".join(kinds), rest
 
 
-def unit_name(unit: str) -> str:
-    """A unit in words; symbols such as FLOP and E are their own."""
+def unit_name(unit: str, number: float = 2) -> str:
+    """A unit in words, of so many of it; symbols such as FLOP and E are their own."""
     key = f"units.{unit.replace('/', '_per_')}"
-    return w(key) if key in words() else unit
+    return w(key, number=number) if key in words() else unit
 
 
 @contextmanager
@@ -122,8 +123,11 @@ def one_of(parts: Mapping[str, Callable[[], None]], key: str) -> None:
 
 
 def working(quantity: Quantity, depth: int = 1) -> None:
-    """Formula in symbols, the same with values, the result and the source; then the same for what went in."""
-    st.markdown("\n\n".join(_lines(quantity, depth)))
+    """Formula in symbols, the same with values, the result and the source; then the same for what went in, down to
+    ``depth``: where there is little of it, down to what the reader gave."""
+    told = quantity.collapsed
+    numbers = sum(not q.is_given for _, q in told.walk())
+    st.markdown("\n\n".join(_lines(told, _LITTLE if depth and numbers <= _LITTLE else depth)))
 
 
 def citation(source: Citation) -> str:
@@ -137,7 +141,7 @@ def _lines(quantity: Quantity, depth: int) -> list[str]:
         lines.append(f":small[{w(f'formulas.{quantity.formula_id}')}]")
     *steps, result = latex_steps(quantity)
     lines += [f"${step}$" for step in steps]
-    lines.append(f"${result}$ {unit_name(quantity.unit)} {rounded(quantity)}")
+    lines.append(f"${result}$ {unit_name(quantity.unit, quantity.value)} {rounded(quantity)}")
     if quantity.source:
         lines.append(f":small[{w('working.source')}: {citation(quantity.source)}]")
     for part in quantity.inputs.values():
@@ -149,7 +153,8 @@ def _lines(quantity: Quantity, depth: int) -> list[str]:
 def latex_steps(quantity: Quantity) -> list[str]:
     """The formula in symbols, the same with values, and the result, as LaTeX; of a given number the result alone."""
     shown = quantity.working
-    steps = [] if quantity.is_given else [f"{quantity.symbol} = {shown.symbols}", f"= {shown.values}"]
+    steps = [] if quantity.is_given else [f"{quantity.symbol} = {shown.symbols}"]
+    steps += [f"= {shown.values}"] if steps and shown.values != shown.result else []
     return [localized(step, locale()) for step in (*steps, f"= {shown.result}")]
 
 

@@ -19,7 +19,7 @@ import streamlit as st
 
 import llmcalc
 from llmcalc.reference import formulas
-from llmcalc.units import Locale, human
+from llmcalc.units import Locale, exact, human
 
 FOLDER = Path(llmcalc.__file__).parent / "words"
 ENGLISH, INDONESIAN = "en", "id"
@@ -73,6 +73,27 @@ def w(key: str, /, **values: Any) -> str:
     return _WRITER.vformat(text, (), values) if values else text
 
 
+def label_of(input_id: str) -> str:
+    """What an input is called."""
+    return w(f"inputs.{input_id}.label")
+
+
+def value_of(input_id: str, value: Any) -> str:
+    """An input's value as its control shows it."""
+    match value:
+        case None:
+            return w("link.empty")
+        case "":
+            return w("link.nothing")
+        case bool():
+            return w("report.on" if value else "report.off")
+        case int():
+            return exact(value, locale=locale())
+        case float():
+            return locale().marked(f"{value:g}")
+    return words().get(f"options.{input_id}.{value}", str(value))
+
+
 def locale() -> Locale:
     """How this run's language writes numbers."""
     return _locale(_language.get())
@@ -86,9 +107,14 @@ def _locale(language: str) -> Locale:
 
 
 class _Writer(string.Formatter):
-    """Puts values into words: numbers as the language writes them, a size as {peak:bytes} or {total:parameters}."""
+    """Puts values into words: numbers as the language writes them, a size as {peak:bytes} or {total:parameters}, what
+    is counted as {layers:# layer|# layers}."""
 
     def format_field(self, value: Any, spec: str) -> str:
+        if "|" in spec:
+            number = value if isinstance(value, str) else exact(value, locale=locale())
+            one, several = spec.split("|")
+            return (one if number == "1" else several).replace("#", number)
         if spec in ("bytes", "parameters"):
             return human(value, spec, locale())
         text = str(super().format_field(value, spec))

@@ -1,0 +1,186 @@
+"""What is written says no more and no less than is so: laws over every page, report and working, in both languages."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+
+import pytest
+from configurations import CONFIGURATIONS, configured
+from opened_app import openers
+from test_languages import drawn, opened
+
+from llmcalc.configuration import Configuration
+from llmcalc.export.rows import working as rows_of
+from llmcalc.inputs import INPUTS
+from llmcalc.lessons.chapters import CHAPTERS
+from pages.ui import words
+from pages.ui.choose import changes_in_words
+from pages.ui.document import Working
+from pages.ui.problems import problem_words
+from pages.ui.report import report
+from pages.ui.report_markdown import markdown
+from pages.ui.shell import PAGES
+from pages.ui.show import latex_steps, unit_name
+
+LANGUAGES = ("en", "id")
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_no_level_of_a_working_repeats_its_only_part(name):
+    config = CONFIGURATIONS[name]
+    roots = [config.model.parameters(), config.inference, config.training.peak, *config.model.components().values()]
+    roots += [config.training.saved_activations, config.rank.peak, config.rank.traffic]
+    for root in roots:
+        for _, q in root.collapsed.walk():
+            parts = [part for part in q.inputs.values() if not part.is_given]
+            assert not (len(q.inputs) == len(parts) == 1 and parts[0].working.result == q.working.values), q.id
+            steps = latex_steps(q)
+            assert len(set(steps)) == len(steps), (q.id, steps)
+        assert root.collapsed.value == root.value
+        assert [row["depth"] for row in rows_of(root)] == [depth for depth, _ in root.collapsed.walk()]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_no_working_in_a_report_says_one_number_twice_in_a_row(name, language):
+    words.speak(language)
+    document = report(CONFIGURATIONS[name], "http://localhost/", date(2031, 2, 3))
+    words.speak("en")
+    workings = [block for section in document.sections for block in section.blocks if isinstance(block, Working)]
+    assert len(workings) > 10
+    for block in workings:
+        said = [step[0].text for step in block.steps]
+        assert len(set(said)) == len(said), said
+
+
+def test_the_working_of_inference_goes_down_to_the_heads_of_a_layer():
+    app = opened("explore", {"lang": "en", "model": "Llama 3 8B", "seq_len": "1024", "batch_size": "2"}, {})
+    (inference,) = (button for label, button in openers(app).items() if label == "Inference, full cache")
+    inference.click().run()
+    told = "\n".join(markdown.value for markdown in app.get("dialog")[0].markdown)
+    # Llama 3 8B: 8 key/value heads of 128, so 2·8·128 = 2,048 numbers a token and layer; 1,024 tokens, 32 layers
+    assert r"$= 2 \cdot 8 \cdot 128$" in told
+    assert r"$= 1{,}024 \cdot 2{,}048$" in told
+    assert rf"$= {f'{1024 * 2048 * 32:,}'.replace(',', '{,}')}$" in told
+
+
+def test_one_is_told_from_several_where_it_counts():
+    words.speak("en")
+    said = [words.w("cluster.batch", batch=batch, length=length) for batch, length in ((1, 1), (1, 2_048), ("1", "2"))]
+    assert said == [
+        "Every plan goes through 1 sequence of 1 token in a step.",
+        "Every plan goes through 1 sequence of 2,048 tokens in a step.",
+        "Every plan goes through 1 sequence of 2 tokens in a step.",
+    ]
+    assert [unit_name("parameters", n) for n in (0, 1, 2)] == ["parameters", "parameter", "parameters"]
+    words.speak("id")
+    assert unit_name("parameters", 1) == "parameter"
+    words.speak("en")
+
+
+# One of several: "1 sequences". Not the end of a longer number, and not a verb: "batch 1 peaks"
+VERBS = r"(?:is|was|has|does|needs|takes|peaks|asks|plus|as|times|less|this|its|holds|fits)\b"
+ONE_OF_SEVERAL = rf"(?<![\w.,·×])1 (?:[a-z/-]+ )?(?!{VERBS})[a-z/-]*[a-z]s\b"
+# An article that a name does not suit: "a A100", "a H100", "an T4"
+WRONG_ARTICLE = r"\ba (?:[AEHLMRX]\d|RTX|MI\d|8|11\b|18\b)|\ban (?:[BTV]\d|GB)"
+NOT_ENGLISH = f"{ONE_OF_SEVERAL}|{WRONG_ARTICLE}"
+
+
+def test_nothing_that_is_counted_stands_bare_in_the_plural_and_no_article_before_a_name():
+    english = {key: text for key, text in words.dictionary("en").items() if not key.startswith("kinds.")}
+    counted = {
+        noun for text in english.values() for noun in re.findall(r"\|[^{}|]*?# (?:[a-z/-]+ )?([a-z]+s)\b[^{}|]*}", text)
+    }
+    assert {"sequences", "tokens", "layers", "heads", "devices", "steps"} <= counted
+    bare = rf"\{{[a-z_]+(?::,)?}}[*]* (?:[a-z/-]+ )?(?:{'|'.join(counted - {'parameters', 'times'})})\b"
+    assert not {key: found[0] for key, text in english.items() if (found := re.search(bare, text))}
+    assert not {key: text for key, text in english.items() if re.search(r"\b[Aa]n? [*`]*\{", text)}
+
+
+ONES = dict.fromkeys(
+    (
+        *("d_model", "n_layers", "n_heads", "vocab_size", "batch_size", "seq_len", "d_ff", "n_kv_heads", "d_head"),
+        *("n_positions", "n_devices", "node_size", "global_batch", "lora_rank", "improvement"),
+    ),
+    "1",
+)
+ON_HOST = {"offload_optimizer": "true", "lora_rank": "0"}  # a layout over one device
+SCENES_OF_ONE = [(page, ONES, {}) for page in PAGES]
+SCENES_OF_ONE += [("learn", ONES | {"chapter": str(number)}, {}) for number in CHAPTERS]
+SCENES_OF_ONE += [("techniques", ONES | {"technique": technique}, {}) for technique in INPUTS["technique"].options[1:]]
+SCENES_OF_ONE += [("training", ONES | ON_HOST, {"savings": True}), ("techniques", ONES | ON_HOST, {})]
+SCENES_OF_ONE += [
+    ("fits", ONES | {"purpose": "inference"}, {}),
+    ("fits", {"seq_len": "1", "n_layers": "1000", "d_model": "65536", "n_heads": "1"}, {}),
+    ("explore", ONES | {"n_heads": "3", "seq_len": "2"}, {}),
+    (
+        "explore",
+        ONES | {"pipeline_parallel": "2", "interleave": "2", "tensor_parallel": "3", "expert_parallel": "2"},
+        {},
+    ),
+    ("compare", ONES | {"compare": "Llama 3 8B;n_layers=1|Mixtral 8x7B"}, {"compare_working": 0}),
+    *(("explore", ONES, {"more_of_explore": f"explore.{part}"}) for part in ("formats", "all_working")),
+]
+
+
+@pytest.mark.parametrize(("page", "link", "state"), SCENES_OF_ONE)
+def test_no_page_writes_one_of_several_or_an_article_that_does_not_suit(page, link, state):
+    app = opened(page, link | {"lang": "en"}, state)
+    wrong = {m[0] for text in drawn(app) for m in re.finditer(NOT_ENGLISH, text)}
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", ["ones", *CONFIGURATIONS])
+def test_no_report_writes_one_of_several_or_an_article_that_does_not_suit(name):
+    one = CONFIGURATIONS["preset"].values | {id: INPUTS[id].read(value) for id, value in ONES.items()}
+    config = Configuration(one) if name == "ones" else CONFIGURATIONS[name]
+    text = markdown(report(config, "http://localhost/", date(2031, 2, 3)))
+    assert not {m[0] for m in re.finditer(NOT_ENGLISH, text)}
+
+
+RAW = rf"\b(?:{'|'.join(id for id in INPUTS if '_' in id)})\b"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_message_names_an_input_by_its_id(language):
+    told = {
+        key: text for key, text in words.dictionary(language).items() if re.match("problems|notices|reasons|side", key)
+    }
+    assert not {key: text for key, text in told.items() if re.search(RAW, re.sub(r"{[^}]*}", "", text))}
+
+
+CONTRADICTIONS = [
+    ("GPT-2 124M", {"n_heads": 10}, "10 heads do not divide the width of 768"),
+    ("Llama 3 8B", {"n_heads": 30}, "Heads = 30 does not divide Width = 4,096"),
+    ("Llama 3 8B", {"n_kv_heads": 7}, "Key/value heads = 7 does not divide Heads = 32"),
+    ("Mixtral 8x7B", {"top_k": 9}, "Experts for each token = 9 experts of Experts = 8"),
+    ("Llama 3 8B", {"tensor_parallel": 3}, "3 does not divide"),
+    ("Llama 3 8B", {"context_parallel": 3}, "3 does not divide Sequence length = 1,024"),
+    ("Llama 3 8B", {"expert_parallel": 2}, "2 does not divide Experts = 1"),
+]
+
+
+@pytest.mark.parametrize(("model", "changes", "said"), CONTRADICTIONS)
+def test_what_is_wrong_with_an_input_is_said_by_its_label(model, changes, said):
+    problems = configured(model, **changes).problems
+    assert problems
+    for language in LANGUAGES:
+        words.speak(language)
+        texts = [problem_words(problem) for problem in problems]
+        assert not [text for text in texts if re.search(RAW + "|hidden_size|num_", text)], texts
+        assert language != "en" or any(said in text for text in texts), texts
+    words.speak("en")
+
+
+def test_what_was_changed_is_told_by_labels_as_the_controls_show_it():
+    config = configured("GPT-2 124M", n_layers=1_000, tied_head=False, positions="none", n_kv_heads=4)
+    told = {}
+    for language in LANGUAGES:
+        words.speak(language)
+        told[language] = changes_in_words(config.base, config.base.changed(config.values))
+    words.speak("en")
+    assert told["en"] == (
+        "Changed: Layers 12 → 1,000, Key/value heads empty (derived) → 4, Positions learned → none, Tied head on → off"
+    )
+    assert told["id"].startswith("Diubah: Lapisan 12 → 1.000,")
