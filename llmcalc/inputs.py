@@ -24,6 +24,7 @@ from llmcalc.transformer.dimensions import POSITIONS
 from llmcalc.transformer.norm import NORMS
 
 LINK_VERSION = 2
+MOST_TOLD = 200  # characters of what a reader or a link gave, where it is told back
 PURPOSES = ("training", "inference")  # what has to fit into a device's memory
 ACCOUNTS = ("corrected", "article")  # whose formulas the memory of a step is computed with
 CHAPTERS = tuple(str(number) for number in range(1, 11))  # of the lesson
@@ -54,7 +55,7 @@ class Integer:
             return None
         number = _number(self.id, text)
         if number != int(number):
-            raise InputError(self.id, f"{text} is not a whole number", code="not_whole")
+            raise InputError(self.id, f"{shortened(text)} is not a whole number", code="not_whole")
         _check_range(self.id, number, self.low, self.high)
         return int(number)
 
@@ -103,7 +104,7 @@ class Choice:
     def read(self, text: str) -> str:
         """The option a link names. Raises InputError where there is no such option."""
         if text not in self.options:
-            raise InputError(self.id, f"unknown option {text!r}", self.options, code="unknown_option")
+            raise InputError(self.id, f"unknown option {shortened(text)!r}", self.options, code="unknown_option")
         return text
 
     @property
@@ -123,7 +124,7 @@ class Switch:
     def read(self, text: str) -> bool:
         """What a link says. Raises InputError for anything but true and false."""
         if text.lower() not in ("true", "false"):
-            raise InputError(self.id, f"{text!r} is neither true nor false", code="not_a_switch")
+            raise InputError(self.id, f"{shortened(text)!r} is neither true nor false", code="not_a_switch")
         return text.lower() == "true"
 
     @property
@@ -160,9 +161,9 @@ def _number(input_id: str, text: str) -> float:
     try:
         number = float(text)
     except ValueError:
-        raise InputError(input_id, f"{text!r} is not a number", code="not_a_number") from None
+        raise InputError(input_id, f"{shortened(text)!r} is not a number", code="not_a_number") from None
     if not math.isfinite(number):
-        raise InputError(input_id, f"{text!r} is not a finite number", code="not_a_number")
+        raise InputError(input_id, f"{shortened(text)!r} is not a finite number", code="not_a_number")
     return number
 
 
@@ -309,7 +310,8 @@ def in_group(group: str) -> tuple[Input, ...]:
 class LinkProblem:
     """Something in a link that could not be used: the key, what it said, and the value used instead.
 
-    ``code`` and ``details`` say why, as a key under ``problems`` in ``words/``.
+    ``code`` and ``details`` say why, as a key under ``problems`` in ``words/``. However long a link is, ``key`` and
+    ``given`` are short enough to be told.
     """
 
     key: str
@@ -318,31 +320,63 @@ class LinkProblem:
     used: Any = None
     details: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", shortened(self.key))
+        object.__setattr__(self, "given", shortened(self.given))
+
+
+def shortened(text: str) -> str:
+    """As much of a text that somebody gave as is told back."""
+    return text if len(text) <= MOST_TOLD else text[: MOST_TOLD - 1] + "…"
+
 
 def check_link(
     parameters: Mapping[str, Sequence[str]], also_known: Iterable[str] = (), defaults: Mapping[str, Any] = DEFAULTS
 ) -> list[LinkProblem]:
-    """What is wrong with a link's parameters; all else in it can be used as it is.
+    """What is wrong with a link's parameters; see `read_parameters`."""
+    return read_parameters(parameters, also_known, defaults)[1]
+
+
+def read_parameters(
+    parameters: Mapping[str, Sequence[str]], also_known: Iterable[str] = (), defaults: Mapping[str, Any] = DEFAULTS
+) -> tuple[dict[str, Any], list[LinkProblem]]:
+    """The inputs that a link's parameters set, and what is wrong with the others.
 
     ``defaults`` are used instead of what cannot be. ``also_known`` are keys that are no inputs but mean something, such
-    as the host's embedding options.
+    as the host's embedding options. Of a key that is given several times, the last value that can be read is used. What
+    is left empty is as the model has it.
     """
-    known = {"v", *also_known}
-    problems = []
+    known, read, problems = {"v", *also_known}, {}, []
+    unknown = [key for key in parameters if key not in INPUTS and key not in known]
     for key, values in parameters.items():
         given = ", ".join(values)
         if key == "v" and given != str(LINK_VERSION):
             problems.append(LinkProblem(key, given, "other_version", LINK_VERSION))
-        elif key not in INPUTS and key not in known:
-            problems.append(LinkProblem(key, given, "unknown_key"))
-        elif key in INPUTS and len(values) > 1:
-            problems.append(LinkProblem(key, given, "given_twice", defaults[key]))
         elif key in INPUTS:
-            try:
-                INPUTS[key].read(values[0])
-            except InputError as error:
-                problems.append(LinkProblem(key, given, error.code, defaults[key], error.details))
-    return problems
+            found, error = _read_last(INPUTS[key], values)
+            if found and found[0] is not None:
+                read[key] = found[0]
+            used = read.get(key, defaults[key])
+            if len(set(values)) > 1:
+                problems.append(LinkProblem(key, given, "given_twice", used))
+            elif error:
+                problems.append(LinkProblem(key, given, error.code, used, error.details))
+    if len(unknown) == 1:
+        problems.append(LinkProblem(unknown[0], ", ".join(parameters[unknown[0]]), "unknown_key"))
+    elif unknown:
+        problems.append(LinkProblem(unknown[0], ", ".join(unknown), "unknown_keys", None, {"number": len(unknown)}))
+    return read, problems
+
+
+def _read_last(declared: Input, texts: Sequence[str]) -> tuple[list[Any], InputError | None]:
+    """The value of the last text that can be read, if any; and why the last one cannot."""
+    problem = None
+    for text in reversed(texts):
+        try:
+            return [declared.read(text)], problem
+        except InputError as error:
+            problem = problem or error
+    return [], problem
 
 
 def link_parameters(values: Mapping[str, Any]) -> dict[str, str]:
@@ -369,6 +403,6 @@ def written(value: Any) -> str:
         case bool():
             return str(value).lower()
         case float():
-            return f"{value:g}"
+            return repr(value).removesuffix(".0")
         case _:
             return str(value)

@@ -14,7 +14,7 @@ from llmcalc.huggingface import parse_config
 from llmcalc.inputs import MODELS, PASTED
 from pages.ui.ask import ask
 from pages.ui.numbers import exact
-from pages.ui.problems import notice_words, problem_words
+from pages.ui.problems import as_text, notice_words, problem_words
 from pages.ui.sections import set_inputs
 from pages.ui.state import starting_point, state, values
 from pages.ui.words import w
@@ -23,7 +23,7 @@ from pages.ui.words import w
 def about_model() -> None:
     """Where the present model is from, and what was noticed in its config."""
     start = state().start
-    about = [text for text in (start.group, str(start.year or "")) if text]
+    about = [text for text in (as_text(start.group), str(start.year or "")) if text]
     if start.source:
         about.append(f"[{w('working.source')}]({start.url})" if start.url else start.source)
     lines = [" · ".join(about)] if about else []

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import streamlit as st
 
 from llmcalc.errors import InputError
+from llmcalc.inputs import shortened
 from pages.ui.numbers import exact
 from pages.ui.sections import set_inputs
 from pages.ui.words import w, words
+
+_MARKUP = re.compile(r"[\\`*\[\]<>$|~#]")
 
 
 def problems_beside(problems: Iterable[InputError], prefix: str = "") -> None:
@@ -34,25 +38,51 @@ def problem_words(error: InputError) -> str:
 
 def coded_problem(code: str, **details: Any) -> str:
     """What is wrong, by its code; where it is a piece of a longer text, with that piece."""
+    piece = details.pop("piece", None)
     details = {name: _told(detail) for name, detail in details.items()}
     if f"reasons.{code}" in words():
         code, details["reason"] = "config_refused", w(f"reasons.{code}", **details)
     text = w(f"problems.{code}", **details)
-    return w("problems.in_piece", piece=details["piece"], problem=text) if "piece" in details else text
+    return w("problems.in_piece", piece=verbatim(piece), problem=text) if piece is not None else text
 
 
 def notice_words(id: str, text: str, details: Mapping[str, Any]) -> str:
     """What was noticed in a config, in the reader's words where there are any."""
     key = f"notices.{id}"
-    return w(key, **details) if key in words() else text
+    told = {name: as_text(shortened(detail)) if isinstance(detail, str) else detail for name, detail in details.items()}
+    return w(key, **told) if key in words() else as_text(shortened(text))
+
+
+def as_text(given: str) -> str:
+    """What somebody gave, in Markdown: to be read, and nothing else."""
+    return _MARKUP.sub(r"\\\g<0>", _printable(given))
+
+
+def verbatim(given: str) -> str:
+    """The same as code."""
+    text, fence = _printable(given), "`"
+    while fence in text:
+        fence += "`"
+    return f"{fence} {text} {fence}" if len(fence) > 1 else f"`{text}`"
+
+
+def unmarked(told: str) -> str:
+    """A message without its marks: it may quote what somebody gave, whose marks would be taken for ours."""
+    return re.sub(rf"\\({_MARKUP.pattern})", r"\1", told.replace("**", ""))
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _told(detail: Any) -> Any:
     """A detail of a problem: what kind of thing was found, in words; another problem, why it is one."""
     if isinstance(detail, str):
-        return words().get(f"phrases.{detail}", detail)
+        return words().get(f"phrases.{detail}") or as_text(shortened(detail))
     if not isinstance(detail, InputError):
         return detail
     details = {name: _told(value) for name, value in detail.details.items()}
     keys = (f"{section}.{detail.code}" for section in ("reasons", "problems"))
-    return next((w(key, **details).removesuffix(".") for key in keys if key in words()), str(detail))
+    return next(
+        (w(key, **details).removesuffix(".") for key in keys if key in words()), as_text(shortened(str(detail)))
+    )

@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from llmcalc.bases import Base, base
-from llmcalc.comparison import read_pinned
+from llmcalc.comparison import read_each
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
 from llmcalc.inputs import DEFAULTS, INPUTS
@@ -41,11 +41,7 @@ class State:
     @functools.cached_property
     def contradictions(self) -> Mapping[str, tuple[InputError, ...]]:
         """What cannot be together, by the input to change."""
-        found = list(self.configuration.contradictions)
-        try:
-            read_pinned(self.values["compare"])
-        except InputError as error:
-            found.append(error)
+        found = [*self.configuration.contradictions, *read_each(self.values["compare"])[1]]
         ids = dict.fromkeys(problem.input_id for problem in found)
         return {id: tuple(problem for problem in found if problem.input_id == id) for id in ids}
 
