@@ -22,6 +22,7 @@ from llmcalc.step.run import ATTENTIONS, LORA_BASES, LORA_TARGETS, LOSSES, RECOM
 from llmcalc.techniques.pruning import PRUNINGS
 from llmcalc.transformer.dimensions import POSITIONS
 from llmcalc.transformer.norm import NORMS
+from llmcalc.units import Locale
 
 LINK_VERSION = 2
 MOST_TOLD = 200  # characters of what a reader or a link gave, where it is told back
@@ -53,10 +54,22 @@ class Integer:
         """The value a link gives as text. Raises InputError where it is no whole number in range."""
         if text == "" and self.default is None:
             return None
-        number = _number(self.id, text)
-        if number != int(number):
-            raise InputError(self.id, f"{shortened(text)} is not a whole number", code="not_whole")
+        return self.checked(_number(self.id, text))
+
+    def typed(self, text: str, locale: Locale) -> int:
+        """The value that a reader writes in a language. Raises InputError where it is no whole number in range."""
+        try:
+            number = locale.number(text)
+        except ValueError:
+            raise InputError(self.id, f"{shortened(text)!r} is not a number", code="not_a_number") from None
+        return self.checked(number)
+
+    def checked(self, number: float) -> int:
+        """The same number as this input takes it. Raises InputError where it is not whole or not in range."""
         _check_range(self.id, number, self.low, self.high)
+        if number != int(number):
+            near = (math.floor(number), math.ceil(number))
+            raise InputError(self.id, f"{number:,.15g} is not a whole number", near, code="not_whole")
         return int(number)
 
     def nearest_stop(self, value: int) -> int:
@@ -170,7 +183,8 @@ def _number(input_id: str, text: str) -> float:
 def _check_range(input_id: str, number: float, low: float, high: float) -> None:
     if not low <= number <= high:
         message = f"{number:,.15g} is not between {low:,} and {high:,}"
-        raise InputError(input_id, message, code="out_of_range", low=low, high=high)
+        nearest = low if number < low else high
+        raise InputError(input_id, message, (nearest,), code="out_of_range", low=low, high=high)
 
 
 def _stops(low: int, high: int, per_doubling: int, smallest: int = 1) -> tuple[int, ...]:

@@ -21,14 +21,26 @@ def problems_beside(problems: Iterable[InputError], prefix: str = "") -> None:
     """What is wrong with an input, what is counted meanwhile, and a button for each value that would do."""
     for problem in problems:
         st.warning(problem_words(problem))
-        with st.container(horizontal=True):
-            for value in problem.suggestions:
-                st.button(
-                    w("problems.use", value=exact(value)),
-                    key=f"{prefix}use_{problem.input_id}_{value}",
-                    on_click=set_inputs,
-                    args=({problem.input_id: value},),
-                )
+        _remedies(problem, prefix)
+
+
+def _remedies(problem: InputError, prefix: str) -> None:
+    with st.container(horizontal=True):
+        for value in problem.suggestions:
+            st.button(
+                w("problems.use", value=exact(value)),
+                key=f"{prefix}use_{problem.input_id}_{value}",
+                on_click=set_inputs,
+                args=({problem.input_id: value},),
+            )
+
+
+def typed_problem(text: str, problem: InputError, instead: Any, prefix: str = "") -> None:
+    """What is wrong with what was typed, what is counted meanwhile, and a button for each value that would do."""
+    said = coded_problem(problem.code, **{**problem.details, "piece": text})
+    meanwhile = w("problems.meanwhile", value=exact(instead)) if instead is not None else ""
+    st.warning(f"{said} {meanwhile}".strip())
+    _remedies(problem, prefix)
 
 
 def problem_words(error: InputError) -> str:
@@ -43,7 +55,7 @@ def coded_problem(code: str, **details: Any) -> str:
     if f"reasons.{code}" in words():
         code, details["reason"] = "config_refused", w(f"reasons.{code}", **details)
     text = w(f"problems.{code}", **details)
-    return w("problems.in_piece", piece=verbatim(piece), problem=text) if piece is not None else text
+    return w("problems.in_piece", piece=verbatim(shortened(piece)), problem=text) if piece is not None else text
 
 
 def notice_words(id: str, text: str, details: Mapping[str, Any]) -> str:

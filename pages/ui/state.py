@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
@@ -18,15 +18,29 @@ from pages.ui.words import browser_language
 
 _PRESENT = "present_state"
 _NAMED = "named_in_links"
+_REFUSED = "refused_texts"
+
+
+@dataclass(frozen=True)
+class Refused:
+    """What was typed into an input's field that is no value of it, why, and what the input was and still is."""
+
+    text: str
+    problem: InputError
+    instead: Any
 
 
 @dataclass(frozen=True)
 class State:
-    """Every input's value, and what it is at first: the base that was chosen decides some, the browser the language."""
+    """Every input's value, and what it is at first: the base that was chosen decides some, the browser the language.
+
+    ``refused`` is what was typed that is no value: it stays in its field until that gets one.
+    """
 
     start: Base
     defaults: Mapping[str, Any]
     values: Mapping[str, Any]
+    refused: Mapping[str, Refused] = field(default_factory=dict)
 
     @functools.cached_property
     def configuration(self) -> Configuration:
@@ -58,8 +72,22 @@ def take_in() -> State:
     """
     at_first = defaults()
     values = {input_id: _set(input_id, default) for input_id, default in at_first.items()}
-    now = st.session_state[_PRESENT] = State(starting_point(), at_first, values)
+    refused = st.session_state.get(_REFUSED, {})
+    refused = {id: typed for id, typed in refused.items() if typed.instead == values[id]}
+    now = st.session_state[_PRESENT] = State(starting_point(), at_first, values, refused)
     return now
+
+
+def refuse(input_id: str, text: str, problem: InputError) -> None:
+    """Keep what was typed into an input's field, and why it is no value of it."""
+    refused = Refused(text, problem, values()[input_id])
+    st.session_state[_REFUSED] = {**st.session_state.get(_REFUSED, {}), input_id: refused}
+
+
+def forget_refused(input_ids: Iterable[str]) -> None:
+    """These inputs get a value: what was typed before is over."""
+    refused = st.session_state.get(_REFUSED, {})
+    st.session_state[_REFUSED] = {id: typed for id, typed in refused.items() if id not in set(input_ids)}
 
 
 def note_link() -> None:
