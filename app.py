@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.ui.address import address_messages, take_in_address
+from pages.ui.address import SHORTEN_ADDRESS, address_messages, take_in_address
 from pages.ui.sections import prepare_unseen
 from pages.ui.shell import draw, pages, speak_to_reader, tame_python
 from pages.ui.style import style
@@ -12,7 +12,7 @@ take_in_address()
 speak_to_reader()
 st.set_page_config(page_title=w("app.title"), page_icon="🧮", layout="wide", initial_sidebar_state="auto")
 tame_python()
-style()
+style(SHORTEN_ADDRESS)
 prepare_unseen()
 page = st.navigation(pages(), position="top")
 address_messages()

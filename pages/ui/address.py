@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.state.query_params import CLIENT_STATE_QUERY_STRING_MAX_FIELDS
 
 from llmcalc.inputs import DEFAULTS, INPUTS, LINK_VERSION, LinkProblem, read_parameters, shortened, written
 from llmcalc.link import Link, read_link
@@ -14,6 +17,15 @@ from pages.ui.state import note_link
 from pages.ui.words import browser_language, w
 
 _LEFT_OUT = ("unknown_key", "unknown_keys", "no_such_part")
+_AS_MANY_AS_READ = (
+    Path(__file__)
+    .with_name("address.js")
+    .read_text("utf-8")
+    .replace("MOST", str(CLIENT_STATE_QUERY_STRING_MAX_FIELDS))
+    .replace("INPUTS", json.dumps(list(INPUTS)))
+)
+# Has the browser open as much of a link as can be read, where that is longer than Streamlit takes
+SHORTEN_ADDRESS = f"{{{_AS_MANY_AS_READ}}}"
 
 
 def take_in_address() -> None:
