@@ -98,7 +98,7 @@ INSIDE = (
 HOST = ("embed", "embed_options", "EMBED", "Embed_Options", "v")
 SMALLEST = (
     *("?n_layers=inf", "?recompute=", "?lang=", "?positions=", "fits?global_batch=inf", "?d_model=64&d_model=128"),
-    *("?model=", "?present=", "learn?chapter=", "?config=&model=config.json", "compare?compare=%7C", "?d_ff=nan&v="),
+    *("?model=", "?present=", "learn?chapter=", "?config=&model=config.json", "compare?compare=Nope", "?d_ff=nan&v="),
 )
 
 

@@ -14,7 +14,7 @@ from pages.ui.numbers import exact
 from pages.ui.sections import set_inputs
 from pages.ui.words import w, words
 
-_MARKUP = re.compile(r"[\\`*\[\]<>$|~#]")
+_MARKUP = re.compile(r"[\\`*\[\]<>$|~#&]")
 
 
 def problems_beside(problems: Iterable[InputError], prefix: str = "") -> None:
@@ -67,7 +67,7 @@ def notice_words(id: str, text: str, details: Mapping[str, Any]) -> str:
 
 def as_text(given: str) -> str:
     """What somebody gave, in Markdown: to be read, and nothing else."""
-    return _MARKUP.sub(r"\\\g<0>", _printable(given))
+    return _MARKUP.sub(lambda mark: f"&#{ord(mark[0])};", _printable(given))
 
 
 def verbatim(given: str) -> str:
@@ -80,7 +80,7 @@ def verbatim(given: str) -> str:
 
 def unmarked(told: str) -> str:
     """A message without its marks: it may quote what somebody gave, whose marks would be taken for ours."""
-    return re.sub(rf"\\({_MARKUP.pattern})", r"\1", told.replace("**", ""))
+    return re.sub(r"&#(\d+);", lambda mark: chr(int(mark[1])), told.replace("**", ""))
 
 
 def _printable(text: str) -> str:
