@@ -2,17 +2,19 @@
 
 import streamlit as st
 
+from pages.ui.address import SHORTEN_ADDRESS, address_messages, keep_meaning, take_in_address
 from pages.ui.sections import prepare_unseen
-from pages.ui.shell import draw, link_messages, pages, read_link, speak_to_reader, tame_python
+from pages.ui.shell import PAGES, draw, pages, speak_to_reader, tame_python
 from pages.ui.style import style
 from pages.ui.words import w
 
+take_in_address()
 speak_to_reader()
 st.set_page_config(page_title=w("app.title"), page_icon="🧮", layout="wide", initial_sidebar_state="auto")
 tame_python()
-style()
+style(SHORTEN_ADDRESS)
 prepare_unseen()
 page = st.navigation(pages(), position="top")
-read_link(page)
-link_messages()
+keep_meaning(page.url_path or PAGES[0])
+address_messages()
 draw(page)

@@ -16,7 +16,7 @@ from typing import Any
 
 from llmcalc.bases import SHAPE, Base, base
 from llmcalc.errors import InputError
-from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED, written
+from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED, shortened, written
 
 MOST_PINNED = 4
 _SPECIAL = re.compile(r"[\\|;]")
@@ -79,9 +79,31 @@ def read_pinned(text: str) -> list[Pinned]:
     Raises InputError, with the wrong piece of the text as its detail ``piece``, for a model that there is not, an input
     that it does not have, a value that this input cannot take, a config that cannot be read, and for too many models.
     """
-    models = _split(text)
-    _check_number(models)
-    return [_read_one(fields) for fields in models]
+    models, problems = read_each(text)
+    if problems:
+        raise problems[0]
+    return models
+
+
+def read_each(text: str) -> tuple[list[Pinned], list[InputError]]:
+    """The models that a text names, without those that cannot be read and no more than are compared; and what is wrong
+    with the others, as `read_pinned` raises it."""
+    models: list[Pinned] = []
+    problems: list[InputError] = []
+    for fields in _split(text):
+        try:
+            models.append(_read_one(fields))
+        except InputError as error:
+            problems.append(error)
+    if len(problems) > MOST_PINNED:
+        number = len(problems) - MOST_PINNED
+        message = f"{number} more models cannot be read"
+        problems[MOST_PINNED:] = [InputError("compare", message, code="more_unread", number=number)]
+    try:
+        _check_number(models)
+    except InputError as error:
+        problems.append(error)
+    return models[:MOST_PINNED], problems
 
 
 def _check_number(models: Sequence[Any]) -> None:
@@ -108,20 +130,21 @@ def _read_one(fields: list[str]) -> Pinned:
     piece = name
     try:
         if name not in MODELS:
-            raise InputError("compare", f"there is no model {name!r}", code="unknown_model")
+            raise InputError("compare", f"there is no model {shortened(name)!r}", code="unknown_model")
         config = rest.pop(0) if name == PASTED and rest else ""
         start = base(name, config)
         changes: dict[str, Any] = {}
         for piece in rest:
             id, _, value = (part.strip() for part in piece.partition("="))
             if id not in SHAPE:
-                raise InputError("compare", f"there is no input {id!r}", code="unknown_key")
+                raise InputError("compare", f"there is no input {shortened(id)!r}", code="unknown_key")
             if id in start.fixed:
                 raise InputError("compare", f"{name} does not let {id} change", code="fixed_input", name=name)
             if id in changes:
                 raise InputError("compare", f"{id} is given twice", code="given_twice")
             changes[id] = INPUTS[id].read(value)
     except InputError as error:
-        code, details = error.code or "config_refused", {"reason": error, **error.details, "piece": piece}
+        piece, code = shortened(piece), error.code or "config_refused"
+        details = {"reason": error, **error.details, "piece": piece}
         raise InputError("compare", f"{piece}: {error}", code=code, **details) from None
     return Pinned(name, config, start.changed({**start.values, **changes}))

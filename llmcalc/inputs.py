@@ -22,8 +22,11 @@ from llmcalc.step.run import ATTENTIONS, LORA_BASES, LORA_TARGETS, LOSSES, RECOM
 from llmcalc.techniques.pruning import PRUNINGS
 from llmcalc.transformer.dimensions import POSITIONS
 from llmcalc.transformer.norm import NORMS
+from llmcalc.units import Locale
 
 LINK_VERSION = 3
+READ_VERSIONS = ("2", "3")  # links of version 2 keep their meaning: see `Link.on_page`
+MOST_TOLD = 200  # characters of what a reader or a link gave, where it is told back
 PURPOSES = ("training", "inference")  # what has to fit into a device's memory
 ACCOUNTS = ("corrected", "article")  # whose formulas the memory of a step is computed with
 COUNTED_ON = ("each", "one")  # of several devices: what each holds, or what the step holds on one
@@ -53,10 +56,22 @@ class Integer:
         """The value a link gives as text. Raises InputError where it is no whole number in range."""
         if text == "" and self.default is None:
             return None
-        number = _number(self.id, text)
-        if number != int(number):
-            raise InputError(self.id, f"{text} is not a whole number", code="not_whole")
+        return self.checked(_number(self.id, text))
+
+    def typed(self, text: str, locale: Locale) -> int:
+        """The value that a reader writes in a language. Raises InputError where it is no whole number in range."""
+        try:
+            number = locale.number(text)
+        except ValueError:
+            raise InputError(self.id, f"{shortened(text)!r} is not a number", code="not_a_number") from None
+        return self.checked(number)
+
+    def checked(self, number: float) -> int:
+        """The same number as this input takes it. Raises InputError where it is not whole or not in range."""
         _check_range(self.id, number, self.low, self.high)
+        if number != int(number):
+            near = (math.floor(number), math.ceil(number))
+            raise InputError(self.id, f"{number:,.15g} is not a whole number", near, code="not_whole")
         return int(number)
 
     def nearest_stop(self, value: int) -> int:
@@ -104,7 +119,7 @@ class Choice:
     def read(self, text: str) -> str:
         """The option a link names. Raises InputError where there is no such option."""
         if text not in self.options:
-            raise InputError(self.id, f"unknown option {text!r}", self.options, code="unknown_option")
+            raise InputError(self.id, f"unknown option {shortened(text)!r}", self.options, code="unknown_option")
         return text
 
     @property
@@ -124,7 +139,7 @@ class Switch:
     def read(self, text: str) -> bool:
         """What a link says. Raises InputError for anything but true and false."""
         if text.lower() not in ("true", "false"):
-            raise InputError(self.id, f"{text!r} is neither true nor false", code="not_a_switch")
+            raise InputError(self.id, f"{shortened(text)!r} is neither true nor false", code="not_a_switch")
         return text.lower() == "true"
 
     @property
@@ -161,16 +176,17 @@ def _number(input_id: str, text: str) -> float:
     try:
         number = float(text)
     except ValueError:
-        raise InputError(input_id, f"{text!r} is not a number", code="not_a_number") from None
+        raise InputError(input_id, f"{shortened(text)!r} is not a number", code="not_a_number") from None
     if not math.isfinite(number):
-        raise InputError(input_id, f"{text!r} is not a finite number", code="not_a_number")
+        raise InputError(input_id, f"{shortened(text)!r} is not a finite number", code="not_a_number")
     return number
 
 
 def _check_range(input_id: str, number: float, low: float, high: float) -> None:
     if not low <= number <= high:
         message = f"{number:,.15g} is not between {low:,} and {high:,}"
-        raise InputError(input_id, message, code="out_of_range", low=low, high=high)
+        nearest = low if number < low else high
+        raise InputError(input_id, message, (nearest,), code="out_of_range", low=low, high=high)
 
 
 def _stops(low: int, high: int, per_doubling: int, smallest: int = 1) -> tuple[int, ...]:
@@ -299,7 +315,7 @@ _ALL: tuple[Input, ...] = (
     Text(id="compare", group="comparison", longest=20_000),
 )
 
-_TAKES_DEVICES = ("data_parallel", "tensor_parallel", "pipeline_parallel", "context_parallel")
+TAKES_DEVICES = ("data_parallel", "tensor_parallel", "pipeline_parallel", "context_parallel")
 
 INPUTS: dict[str, Input] = {declared.id: declared for declared in _ALL}
 DEFAULTS: dict[str, Any] = {declared.id: declared.default for declared in _ALL}
@@ -314,7 +330,8 @@ def in_group(group: str) -> tuple[Input, ...]:
 class LinkProblem:
     """Something in a link that could not be used: the key, what it said, and the value used instead.
 
-    ``code`` and ``details`` say why, as a key under ``problems`` in ``words/``.
+    ``code`` and ``details`` say why, as a key under ``problems`` in ``words/``. However long a link is, ``key`` and
+    ``given`` are short enough to be told.
     """
 
     key: str
@@ -323,62 +340,69 @@ class LinkProblem:
     used: Any = None
     details: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", shortened(self.key))
+        object.__setattr__(self, "given", shortened(self.given))
+
+
+def shortened(text: str) -> str:
+    """As much of a text that somebody gave as is told back."""
+    return text if len(text) <= MOST_TOLD else text[: MOST_TOLD - 1] + "…"
+
 
 def check_link(
     parameters: Mapping[str, Sequence[str]], also_known: Iterable[str] = (), defaults: Mapping[str, Any] = DEFAULTS
 ) -> list[LinkProblem]:
-    """What is wrong with a link's parameters; all else in it can be used as it is.
+    """What is wrong with a link's parameters; see `read_parameters`."""
+    return read_parameters(parameters, also_known, defaults)[1]
+
+
+def read_parameters(
+    parameters: Mapping[str, Sequence[str]], also_known: Iterable[str] = (), defaults: Mapping[str, Any] = DEFAULTS
+) -> tuple[dict[str, Any], list[LinkProblem]]:
+    """The inputs that a link's parameters set, and what is wrong with the others.
 
     ``defaults`` are used instead of what cannot be. ``also_known`` are keys that are no inputs but mean something, such
-    as the host's embedding options.
+    as the host's embedding options. Of a key that is given several times, the last value that can be read is used. What
+    is left empty is as the model has it.
     """
-    known = {"v", *also_known}
-    problems = []
+    known, read, problems = {"v", *also_known}, {}, []
+    unknown = [key for key in parameters if key not in INPUTS and key not in known]
     for key, values in parameters.items():
         given = ", ".join(values)
-        if key == "v" and given != str(LINK_VERSION):
+        if key == "v" and given not in READ_VERSIONS:
             problems.append(LinkProblem(key, given, "other_version", LINK_VERSION))
-        elif key not in INPUTS and key not in known:
-            problems.append(LinkProblem(key, given, "unknown_key"))
-        elif key in INPUTS and len(values) > 1:
-            problems.append(LinkProblem(key, given, "given_twice", defaults[key]))
         elif key in INPUTS:
-            try:
-                INPUTS[key].read(values[0])
-            except InputError as error:
-                problems.append(LinkProblem(key, given, error.code, defaults[key], error.details))
-    return problems
+            found, error = _read_last(INPUTS[key], values)
+            if found and found[0] is not None:
+                read[key] = found[0]
+            used = read.get(key, defaults[key])
+            if len(set(values)) > 1:
+                problems.append(LinkProblem(key, given, "given_twice", used))
+            elif error:
+                problems.append(LinkProblem(key, given, error.code, used, error.details))
+    if len(unknown) == 1:
+        problems.append(LinkProblem(unknown[0], ", ".join(parameters[unknown[0]]), "unknown_key"))
+    elif unknown:
+        problems.append(LinkProblem(unknown[0], ", ".join(unknown), "unknown_keys", None, {"number": len(unknown)}))
+    return read, problems
 
 
-def upgraded(parameters: Mapping[str, str], page: str) -> dict[str, str]:
-    """A link of version 2, or one without a version, as this version would write it: it keeps its meaning.
-
-    Then a step ran on as many devices as its layout takes, and ``n_devices`` was only what a plan was made for. Now
-    there is one number: on the page of plans that which plans were made for, with as many sequences in a step;
-    elsewhere that of the layout.
-    """
-    now = {key: value for key, value in parameters.items() if key != "v" or value != "2"}
-    sizes = {key: parameters.get(key, "1") for key in _TAKES_DEVICES}
-    if parameters.get("v") not in (None, "2") or "n_devices" not in now or not all(map(str.isdigit, sizes.values())):
-        return now
-    there, copies = now["n_devices"], sizes["data_parallel"]
-    if "data_parallel" not in now or there == str(math.prod(map(int, sizes.values()))):
-        return now
-    if page != "cluster":
-        del now["n_devices"]
-        return now
-    del now["data_parallel"]
-    if not now.get("global_batch"):
-        batch, micro_batches = (now.get(key, str(DEFAULTS[key])) for key in ("batch_size", "gradient_accumulation"))
-        if batch.isdigit() and micro_batches.isdigit():
-            now["global_batch"] = str(int(batch) * int(micro_batches) * int(copies))
-    return now
+def _read_last(declared: Input, texts: Sequence[str]) -> tuple[list[Any], InputError | None]:
+    """The value of the last text that can be read, if any; and why the last one cannot."""
+    problem = None
+    for text in reversed(texts):
+        try:
+            return [declared.read(text)], problem
+        except InputError as error:
+            problem = problem or error
+    return [], problem
 
 
 def one_number_of_devices(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """What to set once inputs have changed, so that there is one number of devices: what was set last stands."""
     there = now["n_devices"]
-    if there is None or now["data_parallel"] is None or there == math.prod(now[key] for key in _TAKES_DEVICES):
+    if there is None or now["data_parallel"] is None or there == math.prod(now[key] for key in TAKES_DEVICES):
         return {}
     return {"data_parallel": None} if there != before["n_devices"] else {"n_devices": None}
 
@@ -407,6 +431,6 @@ def written(value: Any) -> str:
         case bool():
             return str(value).lower()
         case float():
-            return f"{value:g}"
+            return repr(value).removesuffix(".0")
         case _:
             return str(value)

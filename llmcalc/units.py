@@ -31,6 +31,20 @@ class Locale:
         """A number that Python wrote, with this language's marks."""
         return number.translate(str.maketrans(".,", self.decimal + self.thousands))
 
+    def number(self, text: str) -> float:
+        """The number that somebody wrote with this language's marks or without any: 1,024, 1024 and 1.024e3 are one.
+
+        Raises ValueError for anything else.
+        """
+        decimal, thousands = re.escape(self.decimal), re.escape(self.thousands)
+        text = "".join(text.split())
+        grouped = re.fullmatch(rf"([+-]?\d{{1,3}}(?:{thousands}\d{{3}})+)(?:{decimal}(\d*))?", text)
+        if grouped:
+            return float(f"{grouped[1].replace(self.thousands, '')}.{grouped[2] or 0}")
+        if not re.fullmatch(rf"[+-]?(?:\d+(?:[.{decimal}]\d*)?|[.{decimal}]\d+)(?:[eE][+-]?\d+)?", text):
+            raise ValueError(f"not a number: {text!r}")
+        return float(text.replace(self.decimal, "."))
+
     @property
     def scale(self) -> list[tuple[int, str]]:
         """Factors and what they are called, the largest first."""

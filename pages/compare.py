@@ -22,7 +22,7 @@ from pages.ui.figures import Figure, memory_bars, stacked_bars, stacked_shares
 from pages.ui.numbers import exact, human
 from pages.ui.palette import COLOURS, by_component
 from pages.ui.pins import load, pin, pin_chosen, pin_problems, pinned_models, refusal, unpin
-from pages.ui.problems import problem_words
+from pages.ui.problems import as_text, problem_words
 from pages.ui.shell import inside_app
 from pages.ui.show import title_of, working
 from pages.ui.standing import badge, standing_note
@@ -54,7 +54,7 @@ def card(name: str, config: Configuration) -> None:
     """What a model is, and what was changed of it."""
     base = config.base
     st.markdown(f"**{name}**")
-    about = " · ".join(text for text in (base.group, str(base.year or "")) if text)
+    about = " · ".join(text for text in (as_text(base.group), str(base.year or "")) if text)
     changed = base.changed(config.values)
     st.caption(changes_in_words(base, changed) if changed else about)
 

@@ -3,10 +3,12 @@
 import streamlit as st
 
 from llmcalc.catalog.accelerators import ACCELERATORS
+from llmcalc.inputs import shortened
 from llmcalc.quantity import Formula
 from llmcalc.reference import formulas
 from llmcalc.symbols import SYMBOLS
 from pages.ui.device import table_of_devices
+from pages.ui.problems import as_text
 from pages.ui.shell import inside_app
 from pages.ui.show import citation, name, unit_name
 from pages.ui.words import w
@@ -40,7 +42,7 @@ for module, found in matching.items():
         with st.expander(f"{title} · {len(found)}", expanded=bool(wanted)):
             st.markdown("\n\n---\n\n".join(entry(f) for f in found))
 if not any(matching.values()):
-    st.info(w("method.nothing", wanted=wanted))
+    st.info(w("method.nothing", wanted=as_text(shortened(wanted))))
 
 with st.expander(f"{w('method.nomenclature')} · {len(SYMBOLS)}"):
     lines = [f"| {w('method.symbol')} | {w('method.argument')} | {w('method.unit')} |", "|:--|:--|:--|"]

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
@@ -29,15 +30,15 @@ expect.set_options(timeout=30_000)
 
 
 @contextmanager
-def dashboard() -> Iterator[str]:
-    """A fresh process of the app, as the README starts it, and its address."""
+def dashboard(log: IO[str] | int = subprocess.DEVNULL) -> Iterator[str]:
+    """A fresh process of the app, as the README starts it, and its address; what it prints goes into ``log``."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
     options = [f"--server.port={port}", "--server.address=127.0.0.1", "--server.headless=true"]
     command = [sys.executable, "-m", "streamlit", "run", "app.py", *options]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
     try:
         for _ in range(240):
             try:
@@ -48,7 +49,10 @@ def dashboard() -> Iterator[str]:
         yield address
     finally:
         process.terminate()
-        process.wait(20)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:  # a session's run goes on
+            process.kill()
 
 
 @contextmanager

@@ -104,7 +104,7 @@ def test_after_many_changes_the_address_opens_what_is_shown(page, address):
     chart_drawn(page)
     page.get_by_role("slider", name="Layers").press("ArrowRight")
     page.wait_for_url("**n_layers=33**")
-    heads = page.get_by_role("spinbutton", name="Heads")
+    heads = page.get_by_role("textbox", name="Heads")
     heads.fill("24")
     heads.press("Enter")
     page.wait_for_url("**n_heads=24**")

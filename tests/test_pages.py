@@ -38,10 +38,20 @@ def test_every_page_stands_at_both_ends_of_every_input(page, group):
         app.session_state[declared.id] = DEFAULTS[declared.id]
 
 
+# Sizes that a plain decoder does not have, and models that have them
+WITH = {
+    "n_experts": "Mixtral 8x7B",
+    "top_k": "Mixtral 8x7B",
+    "d_expert": "DeepSeek-V3 671B",
+    "n_decoder_layers": "T5 small",
+}
+
+
 @EVERY_INPUT
 def test_a_link_takes_both_ends_of_every_input(input_id):
+    model = {"model": WITH[input_id]} if input_id in WITH else {}
     for value in INPUTS[input_id].ends:
-        app = opened("method", {input_id: link_parameters(DEFAULTS | {input_id: value})[input_id]})
+        app = opened("method", model | {input_id: link_parameters(DEFAULTS | {input_id: value})[input_id]})
         assert app.session_state[input_id] == value
         assert not app.session_state["link_problems"]
 
@@ -50,6 +60,7 @@ def test_a_link_takes_both_ends_of_every_input(input_id):
 def test_every_page_stands_where_everything_is_at_one_end(page):
     for end in (0, -1):
         values = {key: declared.ends[end] for key, declared in INPUTS.items()} | {"model": "GPT-2 124M"}
+        values |= dict.fromkeys(WITH)
         app = opened(page, link_parameters(values))
         assert {key: app.session_state[key] for key in INPUTS} == values
 

@@ -78,7 +78,8 @@ class Browser:
         """Turn a control, or press it."""
         metadata = app.session_state._state._state._new_widget_state.widget_metadata
         self.fragment = metadata[control.proto.id].fragment_id
-        (control.click() if value is None else control.set_value(value)).run()
+        typed = str(value) if control.type == "text_input" else value
+        (control.click() if value is None else control.set_value(typed)).run()
         self.fragment = None
         assert not app.exception, [e.value for e in app.exception]
 
@@ -115,7 +116,8 @@ def control_of(app: AppTest, declared: Input) -> Any:
     """The control of an input that a reader sees."""
     match declared:
         case Integer():
-            return app.number_input(key=declared.id)
+            seen = {field.key: field for field in app.text_input}
+            return seen.get(f"{declared.id}_typed") or app.number_input(key=declared.id)
         case Real():
             return app.slider(key=declared.id)
         case Switch():

@@ -55,9 +55,9 @@ def test_knobs_on_stage_move_the_inputs():
 @pytest.mark.parametrize("model", ["GPT-2 124M", "Llama 3 8B", "T5 small"])
 def test_the_short_link_means_the_same_and_leaves_out_what_is_as_by_default(model):
     start = DEFAULTS | {"model": model} | dict(base(model).values)
-    values = start | {"lang": "id", "batch_size": 3, "n_layers": 7, "alpha": 0.05, "gated": True}
+    values = start | {"lang": "id", "batch_size": 3, "n_layers": 7, "alpha": 0.05, "keep_logits": True}
     differences = link_differences(values, start)
-    assert set(differences) <= {"v", "lang", "model", "batch_size", "n_layers", "alpha", "gated"}
+    assert set(differences) <= {"v", "lang", "model", "batch_size", "n_layers", "alpha", "keep_logits"}
     app = opened(link=differences)
     assert not app.session_state["link_problems"]
     assert {key: app.session_state[key] for key in INPUTS} == values

@@ -13,7 +13,8 @@ from opened_app import opened
 from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import Layout
-from llmcalc.inputs import DEFAULTS, INPUTS, link_parameters, one_number_of_devices, upgraded, written
+from llmcalc.inputs import DEFAULTS, INPUTS, link_parameters, one_number_of_devices, written
+from llmcalc.link import read_link
 from pages.ui.verdict import verdict_words
 
 PAGES = ("explore", "training", "fits", "cluster")
@@ -131,24 +132,25 @@ def of_version_2(**changes):
     return {**link_parameters(values), "v": "2"}
 
 
-def meant(parameters):
+def meant(parameters, page):
     """The configuration that a link describes."""
-    known = {key: INPUTS[key].read(text) for key, text in parameters.items() if key in INPUTS}
-    return Configuration({**DEFAULTS, **known})
+    link = read_link({key: [text] for key, text in parameters.items()})
+    assert not link.problems
+    return Configuration({**DEFAULTS, **link.on_page(page).values})
 
 
 @settings(max_examples=40, deadline=None)
 @given(sizes=st.fixed_dictionaries({key: st.sampled_from([1, 2, 4]) for key in DEVICES_OF_A_PLAN}))
 @pytest.mark.parametrize("page", ["explore", "training", "fits", "learn"])
 def test_a_link_of_version_2_keeps_its_layout(page, sizes):
-    config = meant(upgraded(of_version_2(**sizes), page))
+    config = meant(of_version_2(**sizes), page)
     assert {key: getattr(config.layout, key) for key in sizes} == sizes
     assert not [problem for problem in config.contradictions if problem.code == "other_devices"]
 
 
 @pytest.mark.parametrize("batch", [1, 8, 64])
 def test_a_link_of_version_2_to_the_plans_keeps_their_devices_and_their_global_batch(batch):
-    cluster = meant(upgraded(of_version_2(batch_size=batch, gradient_accumulation=2), "cluster")).cluster
+    cluster = meant(of_version_2(batch_size=batch, gradient_accumulation=2), "cluster").cluster
     assert (cluster.devices, cluster.global_batch) == (64, 2 * batch)
 
 

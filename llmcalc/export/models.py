@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from llmcalc.article import article_components
 from llmcalc.catalog.formats import STORED_FORMATS
-from llmcalc.comparison import read_pinned
+from llmcalc.comparison import read_each
 from llmcalc.compute import forward_flops
 from llmcalc.configuration import Configuration
-from llmcalc.errors import InputError
 from llmcalc.export.rows import Rows, Table, model_name, shown, working
 from llmcalc.inference import cache_per_token
 from llmcalc.techniques.quantization import stored, stored_weights
@@ -114,11 +113,8 @@ def compared_working(config: Configuration) -> Rows:
 
 
 def _side_by_side(config: Configuration) -> dict[str, Configuration]:
-    """The present model and the pinned ones, numbered, since two may be alike; where the pins cannot be read, none."""
-    try:
-        pinned = read_pinned(config.values["compare"])
-    except InputError:
-        pinned = []
+    """The present model and those pinned ones that can be read, numbered, since two may be alike."""
+    pinned, _ = read_each(config.values["compare"])
     others = (Configuration(model.values(config.values)) for model in pinned)
     return {f"{number}: {model_name(c)}": c for number, c in enumerate((config, *others), 1)}
 

@@ -36,7 +36,21 @@ def parse_config(text: str | bytes) -> dict[str, Any]:
         raise InputError("config", message, code="config_not_object", found=found)
     if _is_deeper_than(MAX_DEPTH, config):
         raise _too_deep()
+    if not _is_unicode(config):
+        strings = (m for m in _STRING_OR_SCALAR.finditer(text) if m[0].startswith('"'))
+        place = next(m.start() for m in strings if not _is_unicode(json.loads(m[0])))
+        at = json.JSONDecodeError("", text, place)
+        raise _not_json(at.lineno, at.colno, "half a character")
     return config
+
+
+def _is_unicode(value: Any) -> bool:
+    """False where a text holds half of a character (a lone surrogate), which nothing can write."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _decoded(text: str | bytes) -> str:

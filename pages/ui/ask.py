@@ -12,11 +12,12 @@ from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
 from llmcalc.inputs import INPUTS, Choice, Input, Integer, Real, Switch, Text
 from llmcalc.symbols import SYMBOLS
+from llmcalc.units import Locale
 from pages.ui.numbers import exact
-from pages.ui.problems import problems_beside
+from pages.ui.problems import problems_beside, typed_problem
 from pages.ui.sections import redraw, set_inputs, unseen
-from pages.ui.state import State, is_in_link, state, values
-from pages.ui.words import w, words
+from pages.ui.state import Refused, State, is_in_link, refuse, state, values
+from pages.ui.words import locale, w, words
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Face:
     fixed: bool
     derived: int | None
     problems: tuple[InputError, ...]
+    refused: Refused | None
 
 
 def face_of(input_id: str, now: State) -> Face:
@@ -42,6 +44,7 @@ def face_of(input_id: str, now: State) -> Face:
         input_id in now.start.fixed,
         _derived(input_id, now.configuration),
         now.problems(input_id),
+        now.refused.get(input_id),
     )
 
 
@@ -68,14 +71,16 @@ def ask(
 ) -> None:
     """The control of an input, and with ``told`` what is wrong with its value."""
     face = face_of(input_id, state())
-    _control(INPUTS[input_id], face, {"label_visibility": label_visibility, "on_change": on_change})
+    _control(INPUTS[input_id], face, {"label_visibility": label_visibility, "on_change": on_change}, told)
     # In a place that is always there, for a control that moves is mounted anew by the browser
     with st.container():
+        if told and face.refused:
+            typed_problem(face.refused.text, face.refused.problem, face.refused.instead, "typed_")
         if told:
             problems_beside(face.problems)
 
 
-def _control(declared: Input, face: Face, seen: dict[str, Any]) -> None:
+def _control(declared: Input, face: Face, seen: dict[str, Any], told: bool) -> None:
     common: dict[str, Any] = {
         "label": label(declared),
         "key": declared.id,
@@ -88,12 +93,12 @@ def _control(declared: Input, face: Face, seen: dict[str, Any]) -> None:
         # Streamlit would take it from where the link came in again, or not know that it is in the address by now
         st.session_state[declared.id] = face.value
     match declared:
-        case Integer(scale=()):
-            bounds = {"min_value": declared.low, "max_value": declared.high}
-            placeholder = None if face.derived is None else exact(face.derived)
-            st.number_input(value=face.default, placeholder=placeholder, **bounds, **common)
         case Integer():
-            _slider_and_number(declared, face, common)
+            with unseen():
+                bounds = {"min_value": declared.low, "max_value": declared.high}
+                st.number_input(value=face.default, **bounds, **common)
+            if told:
+                _slider_and_field(declared, face, common)
         case Real():
             bounds = {"min_value": declared.low, "max_value": declared.high, "step": declared.step}
             st.slider(value=face.default, format="%g", **bounds, **common)
@@ -125,8 +130,10 @@ def twin(input_id: str, place: str = "beside") -> None:
             _stops_slider(declared, value, common)
             return
         case Integer():
-            st.session_state[key] = value
-            st.number_input(min_value=declared.low, max_value=declared.high, **common)
+            face = face_of(input_id, state())
+            _field(declared, key, face, {name: common[name] for name in ("label", "help", "disabled")})
+            if face.refused:
+                typed_problem(face.refused.text, face.refused.problem, face.refused.instead, f"{place}_")
         case Real():
             st.session_state[key] = value
             bounds = {"min_value": declared.low, "max_value": declared.high, "step": declared.step}
@@ -153,14 +160,38 @@ def _stops_slider(declared: Integer, value: int, common: dict[str, Any]) -> None
     st.select_slider(options=declared.scale, format_func=stops.__getitem__, **common)
 
 
-def _slider_and_number(declared: Integer, face: Face, common: dict[str, Any]) -> None:
-    """A slider over round stops beside a field for any exact value: the field is the input, the slider moves it."""
-    slider_key = f"{declared.id}_slider"
-    moves = {"key": slider_key, "on_change": _move, "args": (declared.id, slider_key)}
-    _stops_slider(declared, face.value, {key: common[key] for key in ("label", "help", "disabled")} | moves)
-    bounds = {"min_value": declared.low, "max_value": declared.high}
-    shown = {"help": None, "label_visibility": "collapsed"}
-    st.number_input(value=face.default, **bounds, **common | shown)
+def _slider_and_field(declared: Integer, face: Face, common: dict[str, Any]) -> None:
+    """A field for any exact value, below a slider over round stops where there are any; both move the input."""
+    seen = {key: common[key] for key in ("label", "help", "disabled", "label_visibility")}
+    if declared.scale:
+        slider_key = f"{declared.id}_slider"
+        moves = {"key": slider_key, "on_change": _move, "args": (declared.id, slider_key)}
+        _stops_slider(declared, face.value, {key: seen[key] for key in ("label", "help", "disabled")} | moves)
+        seen |= {"help": None, "label_visibility": "collapsed"}
+    _field(declared, f"{declared.id}_typed", face, seen)
+
+
+def _field(declared: Integer, key: str, face: Face, seen: dict[str, Any]) -> None:
+    """A number as the reader's language writes it. Streamlit's own field for numbers takes 1e3 for 1 and 3.7 for 3."""
+    text = "" if face.value is None else exact(face.value)
+    st.session_state[key] = face.refused.text if face.refused else text
+    placeholder = None if face.derived is None else exact(face.derived)
+    st.text_input(
+        key=key, placeholder=placeholder, on_change=_take_number, args=(declared.id, key, locale()), **seen
+    )  # fmt: skip
+
+
+def _take_number(input_id: str, key: str, locale: Locale) -> None:
+    """Something was typed into a field: so is the input, where it is a value of it. An empty one is as at first."""
+    declared, text = INPUTS[input_id], st.session_state[key]
+    assert isinstance(declared, Integer)
+    try:
+        value = declared.typed(text, locale) if text.strip() else state().defaults[input_id]
+    except InputError as problem:
+        refuse(input_id, text, problem)
+        redraw()
+        return
+    set_inputs({input_id: value})
 
 
 def _named_choice(declared: Choice, face: Face, common: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from llmcalc.hub import fetch_config
 from llmcalc.huggingface import parse_config
 from llmcalc.inputs import MODELS, PASTED
 from pages.ui.ask import ask
-from pages.ui.problems import notice_words, problem_words
+from pages.ui.problems import as_text, notice_words, problem_words
 from pages.ui.sections import set_inputs
 from pages.ui.state import starting_point, state, values
 from pages.ui.words import label_of, value_of, w
@@ -22,7 +22,7 @@ from pages.ui.words import label_of, value_of, w
 def about_model() -> None:
     """Where the present model is from, and what was noticed in its config."""
     start = state().start
-    about = [text for text in (start.group, str(start.year or "")) if text]
+    about = [text for text in (as_text(start.group), str(start.year or "")) if text]
     if start.source:
         about.append(f"[{w('working.source')}]({start.url})" if start.url else start.source)
     lines = [" · ".join(about)] if about else []

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import streamlit as st
 
-from llmcalc.comparison import Pinned, read_pinned, write_pinned
+from llmcalc.comparison import Pinned, read_each, write_pinned
 from llmcalc.errors import InputError
 from pages.ui.sections import redraw, set_inputs
 from pages.ui.state import state, values
 
 
 def pinned_models() -> list[Pinned]:
-    """What is pinned; nothing where the text cannot be read."""
-    return [] if pin_problems() else read_pinned(values()["compare"])
+    """What is pinned, as far as the text can be read."""
+    return read_each(values()["compare"])[0]
 
 
 def pin_problems() -> tuple[InputError, ...]:
-    """Why the text cannot be read, if so."""
+    """What of the text cannot be read, and why."""
     return state().problems("compare")
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import streamlit as st
 
 from llmcalc.errors import InputError
-from llmcalc.inputs import INPUTS
+from llmcalc.inputs import INPUTS, shortened
 from pages.ui.numbers import exact
 from pages.ui.sections import set_inputs
 from pages.ui.words import label_of, w, words
@@ -16,19 +17,33 @@ from pages.ui.words import label_of, w, words
 # Details of a problem that name an input, and those that name a key of a config.json
 _INPUTS, _KEYS = ("what", "name"), ("key", "whole_key", "first", "second")
 
+_MARKUP = re.compile(r"[\\`*\[\]<>$|~#&]")
+
 
 def problems_beside(problems: Iterable[InputError], prefix: str = "") -> None:
     """What is wrong with an input, what is counted meanwhile, and a button for each value that would do."""
     for problem in problems:
         st.warning(problem_words(problem))
-        with st.container(horizontal=True):
-            for value in problem.suggestions:
-                st.button(
-                    w("problems.use", value=exact(value)),
-                    key=f"{prefix}use_{problem.input_id}_{value}",
-                    on_click=set_inputs,
-                    args=({problem.input_id: value},),
-                )
+        _remedies(problem, prefix)
+
+
+def _remedies(problem: InputError, prefix: str) -> None:
+    with st.container(horizontal=True):
+        for value in problem.suggestions:
+            st.button(
+                w("problems.use", value=exact(value)),
+                key=f"{prefix}use_{problem.input_id}_{value}",
+                on_click=set_inputs,
+                args=({problem.input_id: value},),
+            )
+
+
+def typed_problem(text: str, problem: InputError, instead: Any, prefix: str = "") -> None:
+    """What is wrong with what was typed, what is counted meanwhile, and a button for each value that would do."""
+    said = coded_problem(problem.code, **{**problem.details, "piece": text})
+    meanwhile = w("problems.meanwhile", value=exact(instead)) if instead is not None else ""
+    st.warning(f"{said} {meanwhile}".strip())
+    _remedies(problem, prefix)
 
 
 def problem_words(error: InputError) -> str:
@@ -38,17 +53,41 @@ def problem_words(error: InputError) -> str:
 
 def coded_problem(code: str, **details: Any) -> str:
     """What is wrong, by its code; where it is a piece of a longer text, with that piece."""
+    piece = details.pop("piece", None)
     details = _all_told(details)
     if f"reasons.{code}" in words():
         code, details["reason"] = "config_refused", w(f"reasons.{code}", **details)
     text = w(f"problems.{code}", **details)
-    return w("problems.in_piece", piece=details["piece"], problem=text) if "piece" in details else text
+    return w("problems.in_piece", piece=verbatim(shortened(piece)), problem=text) if piece is not None else text
 
 
 def notice_words(id: str, text: str, details: Mapping[str, Any]) -> str:
     """What was noticed in a config, in the reader's words where there are any."""
     key = f"notices.{id}"
-    return w(key, **details) if key in words() else text
+    told = {name: as_text(shortened(detail)) if isinstance(detail, str) else detail for name, detail in details.items()}
+    return w(key, **told) if key in words() else as_text(shortened(text))
+
+
+def as_text(given: str) -> str:
+    """What somebody gave, in Markdown: to be read, and nothing else."""
+    return _MARKUP.sub(lambda mark: f"&#{ord(mark[0])};", _printable(given))
+
+
+def verbatim(given: str) -> str:
+    """The same as code."""
+    text, fence = _printable(given), "`"
+    while fence in text:
+        fence += "`"
+    return f"{fence} {text} {fence}" if len(fence) > 1 else f"`{text}`"
+
+
+def unmarked(told: str) -> str:
+    """A message without its marks: it may quote what somebody gave, whose marks would be taken for ours."""
+    return re.sub(r"&#(\d+);", lambda mark: chr(int(mark[1])), told.replace("**", ""))
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _all_told(details: Mapping[str, Any], names: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -64,9 +103,11 @@ def _told(name: str, detail: Any, names: Mapping[str, str]) -> Any:
     if name in _KEYS:
         return label_of(names[detail]) if detail in names else f"'{detail}'"
     if isinstance(detail, str):
-        return words().get(f"phrases.{detail}", detail)
+        return words().get(f"phrases.{detail}") or as_text(shortened(detail))
     if not isinstance(detail, InputError):
         return detail
     details = _all_told(detail.details, names)
     keys = (f"{section}.{detail.code}" for section in ("reasons", "problems"))
-    return next((w(key, **details).removesuffix(".") for key in keys if key in words()), str(detail))
+    return next(
+        (w(key, **details).removesuffix(".") for key in keys if key in words()), as_text(shortened(str(detail)))
+    )

@@ -33,7 +33,7 @@ from pages.ui.document import (
     said,
 )
 from pages.ui.numbers import exact, human
-from pages.ui.problems import notice_words, problem_words
+from pages.ui.problems import notice_words, problem_words, unmarked
 from pages.ui.report_html import html
 from pages.ui.report_markdown import markdown
 from pages.ui.report_sections import (
@@ -112,8 +112,8 @@ def _opening(config: Configuration, link: str, made: date) -> Iterator[Block]:
     if start.source:
         about += plain(f" · {w('working.source')}: ") + linked(start.source, start.url)
     yield Paragraph(about)
-    notes = [_unmarked(notice_words(notice.id, notice.text, notice.details)) for notice in start.notices]
-    notes += [_unmarked(problem_words(problem)) for problem in config.problems]
+    notes = [unmarked(notice_words(notice.id, notice.text, notice.details)) for notice in start.notices]
+    notes += [unmarked(problem_words(problem)) for problem in config.problems]
     if notes:
         yield Bullets([plain(note) for note in notes])
     changed = list(_changed(config))
@@ -121,11 +121,6 @@ def _opening(config: Configuration, link: str, made: date) -> Iterator[Block]:
     if changed:
         heads = ("report.input", "report.at_first", "report.here")
         yield Table([plain(w(head)) for head in heads], changed, "lrr")
-
-
-def _unmarked(text: str) -> str:
-    """A message without its marks: it may quote what the reader wrote, whose marks would be taken for ours."""
-    return text.replace("**", "")
 
 
 def _changed(config: Configuration) -> Iterator[list[Line]]:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
-from pages.ui.state import State, settle, state, values
+from pages.ui.state import State, forget_refused, settle, state, values
 from pages.ui.turns import keep, let_browser_draw, tell_browser
 from pages.ui.words import speak
 
@@ -133,6 +133,7 @@ def rerun_fragments(keys: list[str]) -> None:
 def set_inputs(values: Mapping[str, Any]) -> None:
     """Set inputs, and draw again what that changes. For a control's callback, of which it is the last call."""
     st.session_state.update(values)
+    forget_refused(values)
     redraw()
 
 

@@ -1,4 +1,4 @@
-"""What every page shares: which pages there are, how they are drawn, and what is wrong with the link."""
+"""What every page shares: which pages there are, and how they are drawn."""
 
 from __future__ import annotations
 
@@ -12,18 +12,14 @@ from typing import Any
 import streamlit as st
 
 from llmcalc.accuracy import ESTIMATE
-from llmcalc.bases import base
-from llmcalc.comparison import read_pinned
-from llmcalc.errors import InputError
-from llmcalc.inputs import DEFAULTS, INPUTS, LINK_VERSION, PASTED, LinkProblem, Text, check_link, upgraded
 from pages.ui.controls import knobs, other_controls
 from pages.ui.download import download_menu
-from pages.ui.problems import coded_problem, problems_beside
+from pages.ui.problems import problems_beside
 from pages.ui.sections import after_charts, charts_first, live, whole_app_from
 from pages.ui.show import title_of
 from pages.ui.stage import presented
 from pages.ui.standing import standing_note
-from pages.ui.state import chosen_language, configuration, defaults, note_link, take_in, values
+from pages.ui.state import chosen_language, configuration, take_in, values
 from pages.ui.style import style_stage
 from pages.ui.turns import share
 from pages.ui.words import speak, w
@@ -33,7 +29,6 @@ PAGES = (
     *("compare", "scaling", "article", "accuracy", "method"),
 )
 FOLDER = Path(__file__).parent.parent
-HOST_KEYS = ("embed", "embed_options")
 
 
 def pages() -> list:
@@ -69,8 +64,6 @@ def draw(page: Any) -> None:
         st.session_state["first_run"] = False
         if not first_run:
             other_controls(name, above, below)
-    if st.session_state.get("link_repairs"):
-        st.rerun()
     # Back in the browser's history the controls take up an address, after the page was drawn
     if take_in() != drawn_from and not st.session_state.get("went_back"):
         st.session_state["went_back"] = True
@@ -131,81 +124,3 @@ def tame_python() -> None:
     gc.collect()
     gc.freeze()
     share()
-
-
-def read_link(page: Any) -> None:
-    """Once a session, before any control is drawn: find what the link says that cannot be used, and take it out."""
-    moved = {} if "link_problems" in st.session_state else _upgrade(page.url_path or PAGES[0])
-    note_link()
-    if "link_problems" in st.session_state:
-        _repair()
-        return
-    given = {key: st.query_params.get_all(key) for key in st.query_params}
-    repairs: dict[str, Any] = moved
-    problems = check_link({key: values for key, values in given.items() if key in ("model", "config")})
-    _take_out(problems)
-    if st.query_params.get("model") == PASTED:
-        try:
-            base(PASTED, st.query_params.get("config", ""))
-        except InputError as error:
-            code, details = error.code or "config_refused", {"reason": error, **error.details}
-            problems.append(LinkProblem("config", given.get("config", [""])[0][:200], code, "", details))
-            del st.query_params["model"]
-            repairs["model"] = DEFAULTS["model"]
-    rest = {key: values for key, values in given.items() if key not in ("model", "config")}
-    problems += check_link(rest, HOST_KEYS, defaults())
-    _take_out(problems)
-    try:
-        read_pinned(pinned := st.query_params.get("compare", ""))
-    except InputError as error:
-        problems.append(LinkProblem("compare", pinned[:200], error.code, "", error.details))
-        _take_out(problems)
-    if "v" in st.query_params:
-        del st.query_params["v"]
-    st.session_state["link_problems"] = problems
-    repairs |= {p.key: p.used for p in problems if isinstance(INPUTS.get(p.key), Text)}
-    st.session_state["link_repairs"] = repairs
-
-
-def _upgrade(page: str) -> dict[str, Any]:
-    """Write a link of an earlier version as this one would; the values of the inputs that this moves."""
-    given = {key: st.query_params[key] for key in st.query_params if len(st.query_params.get_all(key)) == 1}
-    now = upgraded(given, page)
-    for key in given:
-        if key not in now:
-            del st.query_params[key]
-    changed = {key: value for key, value in now.items() if given.get(key) != value}
-    st.query_params.update(changed)
-    gone = {key: DEFAULTS[key] for key in given if key not in now and key in INPUTS}
-    return gone | {key: INPUTS[key].read(value) for key, value in changed.items()}
-
-
-def _take_out(problems: list[LinkProblem]) -> None:
-    for problem in problems:
-        if problem.key in st.query_params:
-            del st.query_params[problem.key]
-
-
-def _repair() -> None:
-    """A control takes from the link what Streamlit finds nothing wrong with, such as any text, though it is taken out;
-    only once it has been drawn does it take another value."""
-    st.session_state.update(st.session_state.pop("link_repairs", {}))
-
-
-def link_messages() -> None:
-    """A message for each thing in the link that could not be used, until the reader dismisses it."""
-    problems = st.session_state.get("link_problems")
-    if not problems:
-        return
-    with st.container(key="link_problems"):
-        lines = [w("link.problems")]
-        for p in problems:
-            reason = coded_problem(p.code, given=p.given, **{**p.details, "version": LINK_VERSION})
-            used = w("link.left_out") if p.code == "unknown_key" else w("link.used", value=_shown(p.used))
-            lines.append(f"- `{p.key}={p.given}`: {reason} {used}")
-        st.warning("\n".join(lines), icon=":material/link_off:")
-        st.button(w("link.dismiss"), on_click=lambda: st.session_state.update(link_problems=[]))
-
-
-def _shown(value: object) -> str:
-    return w("link.empty") if value is None else w("link.nothing") if value == "" else f"`{value}`"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
 
 from llmcalc.bases import Base, base
-from llmcalc.comparison import read_pinned
+from llmcalc.comparison import read_each
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
 from llmcalc.inputs import DEFAULTS, INPUTS, one_number_of_devices
@@ -18,15 +18,29 @@ from pages.ui.words import browser_language
 
 _PRESENT = "present_state"
 _NAMED = "named_in_links"
+_REFUSED = "refused_texts"
+
+
+@dataclass(frozen=True)
+class Refused:
+    """What was typed into an input's field that is no value of it, why, and what the input was and still is."""
+
+    text: str
+    problem: InputError
+    instead: Any
 
 
 @dataclass(frozen=True)
 class State:
-    """Every input's value, and what it is at first: the base that was chosen decides some, the browser the language."""
+    """Every input's value, and what it is at first: the base that was chosen decides some, the browser the language.
+
+    ``refused`` is what was typed that is no value: it stays in its field until that gets one.
+    """
 
     start: Base
     defaults: Mapping[str, Any]
     values: Mapping[str, Any]
+    refused: Mapping[str, Refused] = field(default_factory=dict)
 
     @functools.cached_property
     def configuration(self) -> Configuration:
@@ -41,11 +55,7 @@ class State:
     @functools.cached_property
     def contradictions(self) -> Mapping[str, tuple[InputError, ...]]:
         """What cannot be together, by the input to change."""
-        found = list(self.configuration.contradictions)
-        try:
-            read_pinned(self.values["compare"])
-        except InputError as error:
-            found.append(error)
+        found = [*self.configuration.contradictions, *read_each(self.values["compare"])[1]]
         ids = dict.fromkeys(problem.input_id for problem in found)
         return {id: tuple(problem for problem in found if problem.input_id == id) for id in ids}
 
@@ -62,7 +72,9 @@ def take_in() -> State:
     """
     at_first = defaults()
     values = {input_id: _set(input_id, default) for input_id, default in at_first.items()}
-    now = st.session_state[_PRESENT] = State(starting_point(), at_first, values)
+    refused = st.session_state.get(_REFUSED, {})
+    refused = {id: typed for id, typed in refused.items() if typed.instead == values[id]}
+    now = st.session_state[_PRESENT] = State(starting_point(), at_first, values, refused)
     return now
 
 
@@ -73,6 +85,18 @@ def settle() -> State:
         return now
     st.session_state.update(follows)
     return take_in()
+
+
+def refuse(input_id: str, text: str, problem: InputError) -> None:
+    """Keep what was typed into an input's field, and why it is no value of it."""
+    refused = Refused(text, problem, values()[input_id])
+    st.session_state[_REFUSED] = {**st.session_state.get(_REFUSED, {}), input_id: refused}
+
+
+def forget_refused(input_ids: Iterable[str]) -> None:
+    """These inputs get a value: what was typed before is over."""
+    refused = st.session_state.get(_REFUSED, {})
+    st.session_state[_REFUSED] = {id: typed for id, typed in refused.items() if id not in set(input_ids)}
 
 
 def note_link() -> None:

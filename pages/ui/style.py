@@ -154,21 +154,24 @@ document.querySelector('[data-testid="stSkipToContent"]')?.replaceChildren(SKIP)
 """
 
 
-def style() -> None:
-    """Put the style sheet into the page, and tell the browser the page's language, once a run."""
+def style(script: str = "") -> None:
+    """Put the style sheet into the page, and tell the browser the page's language, once a run.
+
+    script: what else the browser is to run then.
+    """
     with_fields = [id for id, declared in INPUTS.items() if isinstance(declared, Integer) and declared.scale]
     meant = {
         "OPEN_LABEL": json.dumps(w("sidebar.open"), ensure_ascii=False),
         "PRINTED": f":is({', '.join(f'.st-key-printed_{letter}' for letter in 'bcdefghi')})",
         "NUMBER": ".st-key-headlines > .stElementContainer button",
         "SLIDER": f":is({', '.join(f'.st-key-{id}_slider' for id in with_fields)})",
-        "FIELD": f":is({', '.join(f'.st-key-{id}' for id in with_fields)})",
+        "FIELD": f":is({', '.join(f'.st-key-{id}_typed' for id in with_fields)})",
     }
     sheet = re.sub("|".join(meant), lambda name: meant[name[0]], _CSS)
     st.html(f"<style>{sheet}{_STILL}</style>")
-    script = _LANGUAGE.replace("LANGUAGE", json.dumps(language())).replace("SKIP", json.dumps(w("app.skip")))
+    language_script = _LANGUAGE.replace("LANGUAGE", json.dumps(language())).replace("SKIP", json.dumps(w("app.skip")))
     with st.container(key="unseen_language"):
-        st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
+        st.html(f"<script>{language_script}{script}</script>", unsafe_allow_javascript=True)
 
 
 def style_stage() -> None:

@@ -1,0 +1,109 @@
+"""A link as a whole: what it sets, read by the inputs' own declarations, and what of it cannot be used."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from llmcalc.bases import Base, base
+from llmcalc.comparison import read_each, write_pinned
+from llmcalc.errors import InputError
+from llmcalc.inputs import DEFAULTS, LINK_VERSION, PASTED, TAKES_DEVICES, LinkProblem, read_parameters, written
+
+_OF_BASE = ("model", "config")
+
+
+@dataclass(frozen=True)
+class Link:
+    """The inputs that a link sets, what of it could not be used, and the version that it says it is of, if any."""
+
+    values: Mapping[str, Any]
+    problems: tuple[LinkProblem, ...]
+    version: str | None = None
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """What it sets, as a link is written: nothing else is left of it."""
+        return {key: written(value) for key, value in self.values.items()}
+
+    def on_page(self, page: str) -> Link:
+        """As this version would write it: a link of version 2, or of none, keeps the meaning that it had on that page.
+
+        Then a step ran on as many devices as its layout takes, and ``n_devices`` was only what plans were made for. Now
+        there is one number: on the page of plans that which plans were made for, with as many sequences in a step;
+        elsewhere that of the layout.
+        """
+        now = dict(self.values)
+        if self.version == str(LINK_VERSION) or not {"n_devices", "data_parallel"} <= set(now):
+            return self
+        if now["n_devices"] == math.prod(now.get(key, 1) for key in TAKES_DEVICES):
+            return self
+        if page != "cluster":
+            del now["n_devices"]
+            return replace(self, values=now)
+        copies = now.pop("data_parallel")
+        in_a_copy = (now.get(key, DEFAULTS[key]) for key in ("batch_size", "gradient_accumulation"))
+        return replace(self, values={"global_batch": math.prod(in_a_copy) * copies, **now})
+
+
+def read_link(
+    parameters: Mapping[str, Sequence[str]], also_known: Iterable[str] = (), defaults: Mapping[str, Any] = DEFAULTS
+) -> Link:
+    """What a link sets, and what of it cannot be used; all else in it is used as it is.
+
+    ``also_known`` are keys that are no inputs but mean something. ``defaults`` are the values of inputs that the link
+    does not set, but for those that its model decides.
+    """
+    of_base = {key: values for key, values in parameters.items() if key in _OF_BASE}
+    values, problems = read_parameters(of_base, (), defaults)
+    start, unread = _start(values, defaults)
+    problems += [problem for problem in unread if problem.key not in {told.key for told in problems}]
+    rest = {key: values for key, values in parameters.items() if key not in _OF_BASE}
+    found, unread = read_parameters(rest, also_known, {**defaults, **start.values})
+    values |= found
+    problems += unread
+    problems += _take_out_fixed(values, start)
+    problems += _mend_pinned(values)
+    version = next(iter(parameters.get("v", ())), None)
+    return Link(values, tuple(problems), version)
+
+
+def _start(values: dict[str, Any], defaults: Mapping[str, Any]) -> tuple[Base, list[LinkProblem]]:
+    """The base that the link names; where it is a config.json that cannot be read, takes that out of ``values``."""
+    model, config = (values.get(key, defaults[key]) for key in _OF_BASE)
+    try:
+        return base(model, config), []
+    except InputError as error:
+        values.pop("config", None)
+        values.pop("model", None)
+        code, details = error.code or "config_refused", {"reason": error, **error.details}
+        unread = LinkProblem("config", config, code, "", details)
+        return base(DEFAULTS["model"]), [unread, LinkProblem("model", PASTED, "config_unread", DEFAULTS["model"])]
+
+
+def _take_out_fixed(values: dict[str, Any], start: Base) -> list[LinkProblem]:
+    """Take out sizes and switches that the model does not have, or does not let change."""
+    problems = []
+    for key in start.fixed.intersection(values):
+        given, used = values.pop(key), start.values[key]
+        if given != used:
+            code = "no_such_part" if used is None else "fixed_input"
+            problems.append(LinkProblem(key, written(given), code, used, {"name": start.id}))
+    return sorted(problems, key=lambda problem: list(DEFAULTS).index(problem.key))
+
+
+def _mend_pinned(values: dict[str, Any]) -> list[LinkProblem]:
+    """Leave out those pinned models that cannot be read."""
+    models, errors = read_each(values.get("compare", ""))
+    if not errors:
+        return []
+    text, used = values.pop("compare"), ""
+    while models and not used:
+        try:
+            used = values["compare"] = write_pinned(models)
+        except InputError as error:  # a number can be longer as it is written than as it was given
+            errors.append(error)
+            models.pop()
+    return [LinkProblem("compare", text, error.code, used, error.details) for error in errors]
