@@ -19,7 +19,7 @@ from llmcalc.devices.stage import Stage
 from llmcalc.devices.work import Work
 from llmcalc.quantity import Quantity, total
 from llmcalc.step.run import TrainingRun
-from llmcalc.step.step import by_component, of_category
+from llmcalc.step.step import by_component, of_category, rounding
 from llmcalc.transformer.model import Model
 
 _FIRST_STAGES = 3  # layers of other kinds, such as dense ones before mixtures of experts, come first
@@ -111,12 +111,8 @@ class RankMemory:
         passing += by_component(moment.alive, "activations")
         passing += [alive["activation_gradients"], self._temporary if alive["optimizer_temporary"] else None]
         passing += [stage.waiting if alive["in_flight"] else None, stage.buffers if alive["communication"] else None]
-        parts = [part for part in (*stays, *passing) if part and part.value]
-        rest = moment.bytes - sum(part.value for part in parts)
-        if rest > 0:
-            meaning = "The allocator hands out multiples of 512 bytes."
-            parts.append(Quantity("rounding", rest, "bytes", r"\epsilon", meaning=meaning))
-        return total("rank_peak", r"M_\text{rank}", *parts)
+        parts = tuple(part for part in (*stays, *passing) if part and part.value)
+        return total("rank_peak", r"M_\text{rank}", *parts, *rounding(moment.bytes, parts))
 
 
 def rank_memory(model: Model, run: TrainingRun, layout: Layout, *, counted: Model | None = None) -> RankMemory:

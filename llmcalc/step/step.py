@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -75,9 +75,9 @@ class Step:
 
     @cached_property
     def trainable(self) -> Quantity:
-        """Parameters that train: all, or those of LoRA's adapters."""
+        """Parameters that train: all that can, or those of LoRA's adapters."""
         if not self.run.lora_rank:
-            return self.counted.parameters()
+            return self.counted.trainable_parameters()
         return adapter_parameters(parameters=self._weights[0])
 
     @cached_property
@@ -109,15 +109,11 @@ class Step:
         numbers, optimizer = self.run.numbers, self.run.updates
         n = {"parameters": self.trainable, "master_bytes": numbers.master_bytes}
         if optimizer.factored:
-            states = factored_optimizer_memory(**n, d_model=self._width, state_bytes=numbers.state_bytes)
+            states = factored_optimizer_memory(**n, d_model=self.model.width, state_bytes=numbers.state_bytes)
         else:
             state_bytes = optimizer.quantized_state_bytes or numbers.state_bytes
             states = optimizer_memory(**n, n_states=optimizer.n_states, state_bytes=state_bytes)
         return states.named("optimizer_state")
-
-    @property
-    def _width(self) -> int:
-        return self.model.front[0].d_model  # type: ignore[attr-defined]
 
     @cached_property
     def optimizer_temporary(self) -> Quantity:
@@ -298,14 +294,7 @@ class Step:
         if id == "optimizer_step":
             parts.append(self.optimizer_temporary)
         parts = [part for part in parts if part.value]
-        rest = moment.bytes - sum(part.value for part in parts)
-        if rest > 0:
-            parts.append(
-                Quantity(
-                    "rounding", rest, "bytes", r"\epsilon", meaning="The allocator hands out multiples of 512 bytes."
-                )
-            )
-        return total(id, r"M_\text{" + id.replace("_", " ") + "}", *parts)
+        return total(id, r"M_\text{" + id.replace("_", " ") + "}", *parts, *rounding(moment.bytes, parts))
 
     @property
     def _is_sweep(self) -> bool:
@@ -437,15 +426,22 @@ def _sum(id: str, symbol: str, kinds: Mapping[Kind, int]) -> Quantity | None:
     if not terms:
         return None
     exact = sum(kind.bytes * n for kind, n in kinds.items())
-    rounding = exact - sum(term.value for term in terms)
-    named = _unlike(sorted(terms, key=lambda term: -term.value))
-    if rounding:
-        named.append(
-            Quantity(
-                "rounding", rounding, "bytes", r"\epsilon", meaning="The allocator hands out multiples of 512 bytes."
-            )
-        )
-    return total(id, symbol, *named)
+    return total(id, symbol, *_unlike(sorted(terms, key=lambda term: -term.value)), *rounding(exact, terms))
+
+
+def rounding(exact: Size, parts: Sequence[Quantity]) -> tuple[Quantity, ...]:
+    """What the allocator's steps add to the sum of the parts, where they add anything.
+
+    Raises ArithmeticError where the parts are more than there is: one was never allocated, or is counted twice.
+    """
+    rest = exact - sum(part.value for part in parts)
+    if rest <= -1:  # less is a float's
+        names = ", ".join(part.id for part in parts)
+        raise ArithmeticError(f"{names} are {-rest:,.0f} bytes more than the {exact:,.0f} that are allocated")
+    if rest <= 0:
+        return ()
+    meaning = "The allocator hands out multiples of 512 bytes."
+    return (Quantity("rounding", rest, "bytes", r"\epsilon", meaning=meaning),)
 
 
 def _term(kind: Kind, n: int) -> Quantity:
