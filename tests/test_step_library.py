@@ -16,6 +16,9 @@ from llmcalc.devices.work import Work
 from llmcalc.errors import InputError
 from llmcalc.step.step import MOMENTS
 from llmcalc.step.tape import ALLOCATION_STEP
+from llmcalc.transformer.attention import Attention
+from llmcalc.transformer.dimensions import Dimensions, plain_sizes
+from llmcalc.transformer.model import Block
 
 MODELS = {id: from_config(row.config) for id, row in models().items()}
 every_model = pytest.mark.parametrize("id", models())
@@ -84,6 +87,21 @@ def test_one_device_is_the_simulated_step(id):
         assert alone.neediest.peak == pytest.approx(simulated, rel=1e-12)
 
 
+@pytest.mark.parametrize("id", [id for id, model in MODELS.items() if model.code is None])
+def test_where_a_plain_decoder_stands_in_the_parameters_and_gradients_are_the_models_own(id):
+    model, run = MODELS[id], RUNS[0]
+    plain = plain_sizes(model).model()
+    step = training_step(plain, run, counted=model)
+    assert step.gradients.value == run.numbers.gradient_bytes * model.trainable_parameters().value
+    for name, size in step.peak_by_moment.items():
+        assert step.moments[name].value == pytest.approx(size, rel=1e-12)
+        at_most_rounded(step.moments[name], sum(step._timeline.moment_of_most(*MOMENTS[name]).alive.values()))
+    assert rank_memory(plain, run, Layout(), counted=model).peak.value == pytest.approx(step.peak.value, rel=1e-12)
+    for layout in LAYOUTS:
+        memory = rank_memory(plain, run, Layout(**layout), counted=model)
+        assert memory.peak.value == pytest.approx(memory.neediest.peak, rel=1e-12)
+
+
 @every_kind
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: "+".join(layout))
 def test_the_peak_of_a_rank_is_what_is_named_and_what_a_table_says(id, layout):
@@ -137,3 +155,19 @@ def test_a_model_is_as_wide_as_its_layers_norms(id):
     model = MODELS[id]
     norms = [p for block, _ in model.blocks for p in block.parts if p.component == "norm" and "inner" not in p.id]
     assert {norm.width for norm in norms} <= {model.width}
+
+
+def test_layers_without_attention_have_sizes_and_are_refused_in_a_step_by_name():
+    plain = Dimensions(n_layers=2).model()
+    block = plain.blocks[0][0]
+    bare = Block(tuple(part for part in block.parts if not isinstance(part, Attention)), "bare")
+    only, some = replace(plain, blocks=((bare, 2),)), replace(plain, blocks=((bare, 1), (block, 1)))
+    assert plain_sizes(only).head_width() == only.width == 768
+    assert plain_sizes(some).n_heads == 12
+    for model in (only, some):
+        with pytest.raises(InputError) as caught:
+            _ = training_step(model, RUNS[0]).peak
+        assert caught.value.input_id == "model"
+        assert rank_memory(plain, RUNS[0], Layout(), counted=model).peak.value > 0
+    messages = rank_memory(plain, RUNS[0], Layout(context_parallel=2), counted=only).neediest.messages
+    assert messages["d_model"] == 768

@@ -104,7 +104,8 @@ class RankMemory:
         moment = stage.timeline.moment_of_most()
         alive = {category: of_category(moment.alive, category) for category in _OF_A_MOMENT}
         stays = [stage.weights, stage.model_buffers]
-        gradients = stage.gradients if self.run.gradients_stay else alive["gradients"]
+        all_there = self.run.gradients_stay or alive["optimizer_temporary"]
+        gradients = stage.gradients if all_there else alive["gradients"]
         stays += [gradients] if gradients else []
         stays += [] if self.layout.offload_optimizer else [stage.optimizer_state]
         passing = [stage.inputs if alive["inputs"] else None, alive["weight_casts"], alive["held_logits"]]

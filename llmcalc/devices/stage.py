@@ -351,6 +351,9 @@ class Stage:
         ]
         scratch = piece("optimizer_temporary", "optimizer", self.optimizer_temporary, "fp8")
         gone = [Change(-1, kind) for kind in held]
+        if self.work.counted is not self.work.model and not self.run.gradients_stay:
+            simulated = replace(self, work=self.work.simulated).gradients.value
+            gone.append(Change(1, piece("gradients", "gradients", self.gradients.value - simulated, "fp8")))
         return Segment([Change(1, kind) for kind in held]), Segment([*gone, Change(1, scratch), Change(-1, scratch)])
 
     @cached_property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 from llmcalc.step.run import TrainingRun
@@ -40,7 +41,7 @@ class Work:
     """
 
     def __init__(self, model: Model, run: TrainingRun, counted: Model) -> None:
-        self.model, self.counted = model, counted
+        self.model, self.run, self.counted = model, run, counted
         shown, stands_for = representatives(model.layers())
         traced = trace(model, replace(run, batch_size=min(run.batch_size, 2)), shown)
         self.events = traced.events
@@ -63,6 +64,11 @@ class Work:
                 self.alike[-1] = self.alike[-1]._replace(end=i + 1)
             else:
                 self.alike.append(Alike(place, of_layer, i, i + 1))
+
+    @cached_property
+    def simulated(self) -> Work:
+        """The same with the weights that are simulated."""
+        return Work(self.model, self.run, self.model)
 
     @property
     def tied(self) -> bool:

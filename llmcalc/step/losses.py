@@ -65,9 +65,10 @@ def fused(decoder: Decoder, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
     probabilities = tape.new(wide.dims, "fp32", "softmax")
     del wide, probabilities, logits
     loss = tape.new((), "fp32", "loss")
+    count = len(operands)
 
     def rule(tape: Tape, grads: Grads) -> Grads:
-        return [made.pop(0) for _ in operands]  # scaled in place
+        return [made.pop(0) for _ in range(count)]  # scaled in place
 
     return tape.operation(loss, operands, [], rule), None
 

@@ -126,9 +126,9 @@ class Model:
 
     def trainable_parameters(self) -> Quantity:
         """The parameters that a gradient reaches: all, but in the few models whose code sets some itself."""
-        fixed = [q.named(f"{part.id}_{q.id}") for part in (*self.front, *self.back) for q in fixed_parameters(part)]
+        fixed = [q.named(part.id) for part in (*self.front, *self.back) for q in fixed_parameters(part)]
         fixed += [
-            repeated_parameters(count=count, parameters=q).named(f"{block.name}_{part.id}_{q.id}")
+            repeated_parameters(count=count, parameters=q).named(f"{block.name}_{part.id}")
             for block, count in self.blocks
             for part in block.parts
             for q in fixed_parameters(part)
