@@ -134,5 +134,5 @@ def _traits(model: Model) -> dict[str, Any]:
         "norm": "RMSNorm" if any(isinstance(part, RMSNorm) for part in norms) else "LayerNorm",
         "final_norm": any(part.component == "norm" for part in model.back),
         "positions": "learned" if tables else "none",
-        "tied_head": "head" not in model.components(),
+        "tied_head": model.tied,
     }

@@ -80,6 +80,7 @@ SYMBOLS: dict[str, Symbol] = {
     "recomputed_flops": Symbol(r"C_\text{again}", "FLOP"),
     # sizes of things computed before
     "parameters": Symbol("N", "parameters"),
+    "fixed_parameters": Symbol(r"N_\text{fixed}", "parameters"),
     "matmul_parameters": Symbol(r"N_\text{matmul}", "parameters"),
     "block_parameters": Symbol(r"N_\text{layer}", "parameters"),
     "largest_parameters": Symbol(r"N_\text{largest}", "parameters"),

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 
 import pytest
 
 from llmcalc import InputError, TrainingRun, from_config, training_step
 from llmcalc.catalog.models import model, models
+from llmcalc.catalog.precisions import BYTES
 from llmcalc.huggingface.decoders import DECODERS
 from llmcalc.huggingface.families import FAMILIES
 from llmcalc.huggingface.mixtures import MIXTURES
 from llmcalc.step.activations import ACTIVATIONS
 from llmcalc.step.experts import EXPERTS
 from llmcalc.step.norms import NORMS
-from llmcalc.step.run import ATTENTIONS, RECOMPUTATIONS
+from llmcalc.step.run import ATTENTIONS, LOSSES, RECOMPUTATIONS
+from llmcalc.step.simulation import trace
 from llmcalc.step.timeline import weights_of
 
 SIZES = {
@@ -79,6 +82,33 @@ def test_a_step_runs_however_it_is_told_to(case, attention, recompute):
     run = TrainingRun(batch_size=2, seq_len=20, attention=attention, recompute=recompute, dropout=0.1)
     step = training_step(small(case), run)
     assert 0 < step.saved_activations.value < step.peak.value
+
+
+@every_case
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("adapters", [{}, {"lora_rank": 4, "lora_targets": "all"}], ids=["whole", "LoRA"])
+def test_what_trains_gets_a_gradient_and_nothing_else(case, loss, adapters):
+    made = small(case)
+    for attention in ATTENTIONS:
+        run = TrainingRun(batch_size=2, seq_len=16, loss=loss, attention=attention, precision="bf16", **adapters)
+        traced, step = trace(made, run, made.layers()), training_step(made, run)
+        assert [weight.trains for _, weight in traced.weights] == [w.grad is not None for _, w in traced.weights]
+        left = Counter()
+        for event in traced.events:
+            left[event.kind] += event.sign * (event.kind.category == "gradients")
+        assert sum(n * kind.elements for kind, n in left.items()) == step.trainable.value
+        assert sum(n * kind.elements * BYTES[kind.dtype] for kind, n in left.items()) == step.gradients.value
+
+
+# The parameters of the models above whose requires_grad is false in transformers 5.23: in the three layers of 4 experts
+# one number for each, and the sinusoids of encoder and decoder, 64 positions of 96 channels each
+FIXED = {"afmoe": 3 * 4, "ernie4_5_moe": 3 * 4, "pegasus": 2 * 64 * 96, "marian": 2 * 64 * 96}
+
+
+@pytest.mark.parametrize("case", [*CASES, "pegasus", "marian"])
+def test_all_parameters_train_but_those_that_the_models_code_sets(case):
+    made = small(case)
+    assert made.parameters().value - made.trainable_parameters().value == FIXED.get(case, 0)
 
 
 @pytest.mark.parametrize("id", list(models()))

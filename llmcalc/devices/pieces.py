@@ -58,6 +58,16 @@ class Pieces:
         return {place: self._summary(segment) for place, segment in self.segments.items()}
 
     @cached_property
+    def apart_segments(self) -> dict[Place, Segment]:
+        """What happens in front of the layers, or behind them, where the other is on another rank."""
+        return self._segments(lambda e: isinstance(e.place.layer, str) and not (_is_cast_of_layer(e) or _crosses(e)))
+
+    @cached_property
+    def apart_summaries(self) -> dict[Place, Summary]:
+        """The same in short."""
+        return {place: self._summary(segment) for place, segment in self.apart_segments.items()}
+
+    @cached_property
     def shared_segments(self) -> dict[Place, Segment]:
         """What happens in front of the layers on ranks without the embedding too."""
         return self._segments(lambda e: e.place.layer == "front" and e.kind.role in _ON_EVERY_STAGE)
@@ -66,6 +76,43 @@ class Pieces:
     def shared_summaries(self) -> dict[Place, Summary]:
         """The same in short."""
         return {place: self._summary(segment) for place, segment in self.shared_segments.items()}
+
+    @cached_property
+    def let_go(self) -> dict[bool, Segment]:
+        """What was made in front of the layers and is let go of behind them, where one of the two is on another rank:
+        with (True) and without the embedding."""
+        crossing = [e for e in self.work.events if _crosses(e) and e.born.layer == "front"]
+        of = {True: crossing, False: [e for e in crossing if e.kind.role in _ON_EVERY_STAGE]}
+        return {first: Segment([Change(e.sign, self.shards.of(e.kind)) for e in es]) for first, es in of.items()}
+
+    @cached_property
+    def let_go_summaries(self) -> dict[bool, Summary]:
+        """The same in short."""
+        return {first: self._summary(segment) for first, segment in self.let_go.items()}
+
+    @cached_property
+    def handed_over(self) -> dict[str, Segment]:
+        """What a rank's layers find that the layers of another made, by phase: the hidden state, or its gradient."""
+        taken = {"forward": "back", "backward": "front"}
+        return {
+            phase: Segment(
+                [
+                    Change(1, self.shards.of(e.kind))
+                    for e in self.work.events
+                    if e.sign < 0
+                    and e.place.layer == end
+                    and isinstance(e.born.layer, int)
+                    and e.born.phase == phase
+                    and e.kind.category != "weight_casts"
+                ]
+            )
+            for phase, end in taken.items()
+        }
+
+    @cached_property
+    def handed_over_bytes(self) -> dict[str, Size]:
+        """How many bytes those are."""
+        return {phase: self._spread(segment.net) for phase, segment in self.handed_over.items()}
 
     @cached_property
     def casts(self) -> dict[int, list[Change]]:
@@ -101,6 +148,12 @@ def _is_cast_of_layer(event: Event) -> bool:
     """A layer's copy of a weight that autocast's cache lets go behind the layers."""
     cast = event.kind.category == "weight_casts"
     return cast and isinstance(event.place.layer, str) and isinstance(event.born.layer, int)
+
+
+def _crosses(event: Event) -> bool:
+    """Behind the layers, of something made in front of them, or the other way round: a rank may have only one of both,
+    and what comes to it from another rank is in the buffers of messages."""
+    return {event.place.layer, event.born.layer} == {"front", "back"}
 
 
 def _told_apart(run: TrainingRun, layout: Layout) -> tuple[TrainingRun, Layout, np.ndarray | None]:

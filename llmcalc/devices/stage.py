@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -21,8 +21,10 @@ from llmcalc.step.buffers import buffers_memory
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.state import input_memory
 from llmcalc.step.timeline import Change, Segment, Stretch, Timeline, larger, piece
+from llmcalc.transformer.attention import Attention
 from llmcalc.transformer.dimensions import plain_sizes
 from llmcalc.transformer.experts import Experts
+from llmcalc.transformer.latent_attention import LatentAttention
 
 Size = Any  # int, or a float64 array in a table of plans
 
@@ -48,6 +50,11 @@ class Stage:
     def is_last(self) -> Size:
         """Whether it has the head and the loss."""
         return 1 * (self.stage == self.layout.pipeline_parallel - 1)
+
+    @property
+    def is_whole(self) -> Size:
+        """Whether it has both."""
+        return self.is_first * self.is_last
 
     @cached_property
     def stretches(self) -> list[tuple[Size, Size]]:
@@ -94,11 +101,11 @@ class Stage:
         tied, alone = self.work.front[:1] if self.work.tied else (), 1 - self.is_first
         return [(self.work.front, self.is_first), (self.work.back, self.is_last), (tied, self.is_last * alone)]
 
-    def _number(self, *, experts: bool, trains: bool = True, matrix: bool | None = None) -> Size:
-        """Numbers in its weights that are, or are not, of experts, train, and are matrices."""
+    def _number(self, *, experts: bool, trains: bool | None = None, matrix: bool | None = None) -> Size:
+        """Numbers in its weights that are, or are not, of experts, train, and are matrices; None: either."""
 
         def meant(w: Weight) -> bool:
-            fits = w.trains == trains and is_of_experts(w.kind) == experts
+            fits = trains in (None, w.trains) and is_of_experts(w.kind) == experts
             return fits and (matrix is None or (w.kind.role == "matrix") == matrix)
 
         n: Size = 0
@@ -110,18 +117,20 @@ class Stage:
     @cached_property
     def parameters(self) -> dict[bool, Size]:
         """Numbers in its weights that train: of experts (True), and of all else."""
-        return {experts: self._number(experts=experts) for experts in (False, True)}
+        return {experts: self._number(experts=experts, trains=True) for experts in (False, True)}
 
     @cached_property
     def weights(self) -> Quantity:
         """Its weights as the forward pass finds them; frozen ones in the format of their base."""
         whole, lora = self.run.numbers.weight_bytes, self.run.lora_rank > 0
         base = whole if self.run.lora_base == "same" else WEIGHT_FORMATS[self.run.lora_base].bits / 8
-        kinds = [("frozen_", False, True, base), ("other_", False, False, whole), ("", True, None, whole)]
+        kinds: list[tuple[str, bool | None, bool | None, float]] = [("", None, None, whole)]
+        if lora:
+            kinds = [("frozen_", False, True, base), ("other_", False, False, whole), ("", True, None, whole)]
         terms = []
         for experts in (False, True):
             among = self.layout.sharing(3, experts=experts)
-            for name, trains, matrix, each in kinds if lora else kinds[-1:]:
+            for name, trains, matrix, each in kinds:
                 n = self._number(experts=experts, trains=trains, matrix=matrix)
                 if np.any(n):
                     term = f.shared_weights(parameters=n, weight_bytes=each, shards=among)
@@ -142,7 +151,7 @@ class Stage:
     @cached_property
     def optimizer_state(self) -> Quantity:
         """What its optimizer keeps, on the device or in the host's memory."""
-        each = _optimizer_bytes(self.run, self._width)
+        each = _optimizer_bytes(self.run, self.work.model.width)
         away = np.any(self.layout.offload_optimizer)
         formula = f.offloaded_optimizer_state if away else f.shared_optimizer_state
         return self._shared("optimizer_state", formula, 1, optimizer_bytes=each)
@@ -175,10 +184,6 @@ class Stage:
     def _on_device(self, size: Size) -> Size:
         return size * chosen(self.layout.offload_optimizer, 0, 1)
 
-    @property
-    def _width(self) -> int:
-        return self.work.model.front[0].d_model  # type: ignore[attr-defined]
-
     # Buffers of communication
 
     @cached_property
@@ -187,12 +192,13 @@ class Stage:
         run, layout, model = self.run, self.layout, self.work.model
         parts = [part for block, _ in model.blocks for part in block.parts]
         sizes = plain_sizes(model)  # of latent attention what it expands to: a key and a value for every head
+        attends = any(isinstance(part, Attention | LatentAttention) for part in parts)
         return {
             "batch_size": run.batch_size,
             "rank_tokens": run.seq_len // layout.context_parallel,
-            "d_model": self._width,
+            "d_model": model.width,
             "split": chosen(layout.sequence_parallel, layout.tensor_parallel, 1),
-            "n_kv_heads": larger(sizes.kv_heads() // layout.tensor_parallel, 1),
+            "n_kv_heads": larger(sizes.kv_heads() // layout.tensor_parallel, 1) if attends else 0,
             "d_head": sizes.head_width(),
             "top_k": max((part.top_k for part in parts if isinstance(part, Experts)), default=0),
             "products": BYTES[run.numbers.autocast or run.numbers.weights],
@@ -266,24 +272,38 @@ class Stage:
         pieces = self.pieces
         found: list[tuple[str, Summary, Size]] = []
 
-        def add(phase: str, place: int | str, times: Size) -> None:
-            if summary := pieces.summaries.get((phase, place)):
+        def add(of: Mapping[Place, Summary], phase: str, place: int | str, times: Size) -> None:
+            if summary := of.get((phase, place)):
                 found.append((phase, summary, times))
 
         def in_front(phase: str) -> None:
-            add(phase, "front", self.is_first)
-            if summary := pieces.shared_summaries.get((phase, "front")):
-                found.append((phase, summary, 1 - self.is_first))
+            add(pieces.summaries, phase, "front", self.is_whole)
+            add(pieces.apart_summaries, phase, "front", self.is_first - self.is_whole)
+            add(pieces.shared_summaries, phase, "front", 1 - self.is_first)
+
+        def behind(phase: str) -> None:
+            add(pieces.summaries, phase, "back", self.is_whole)
+            add(pieces.apart_summaries, phase, "back", self.is_last - self.is_whole)
+
+        def handed_over(phase: str, sign: int, times: Size) -> None:
+            size = sign * pieces.handed_over_bytes[phase]
+            found.append((phase, Summary(size, larger(size, 0), size if phase == "forward" else 0), times))
 
         in_front("forward")
+        handed_over("forward", 1, 1 - self.is_first)
         for alike, count in layers:
-            add("forward", alike.place, count)
-        add("loss", "back", self.is_last)
+            add(pieces.summaries, "forward", alike.place, count)
+        handed_over("forward", -1, 1 - self.is_last)
+        found.append(("forward", pieces.let_go_summaries[True], self.is_first - self.is_whole))
+        found.append(("forward", pieces.let_go_summaries[False], 1 - self.is_first))
+        behind("loss")
         found.append(("forward_end", Summary(self._casts_gone, 0, 0), 1))
-        add("forward_end", "back", self.is_last)
-        add("backward", "back", self.is_last)
+        behind("forward_end")
+        behind("backward")
+        handed_over("backward", 1, 1 - self.is_last)
         for alike, count in reversed(layers):
-            add("backward", alike.place, count)
+            add(pieces.summaries, "backward", alike.place, count)
+        handed_over("backward", -1, 1 - self.is_first)
         in_front("backward")
         return found
 
@@ -333,6 +353,10 @@ class Stage:
         scratch = piece("optimizer_temporary", "optimizer", self.optimizer_temporary, "fp8")
         gone = [Change(-1, kind) for kind in held]
         steps = [Change(1, scratch), Change(-1, scratch)]
+        if self.work.counted is not self.work.model and not self.run.gradients_stay:
+            simulated = replace(self, work=self.work.simulated).gradients.value
+            more = piece("gradients", "gradients", self.gradients.value - simulated, "fp8")
+            steps.insert(0, Change(1, more))
         return Segment([Change(1, kind) for kind in held]), Segment(gone), Segment(steps)
 
     @cached_property
@@ -353,7 +377,8 @@ class Stage:
         before, after, steps = self._during
         pieces, order = self.pieces, self.work.order
         numbers = [i for begin, end in self.stretches for i in range(int(begin), int(end))]
-        front = pieces.segments if self.is_first else pieces.shared_segments
+        ends = pieces.segments if self.is_whole else pieces.apart_segments
+        front = ends if self.is_first else pieces.shared_segments
         gone = [change for i in numbers for change in pieces.casts.get(order[i], ())]
         stretches = [Stretch("forward", "front", before)]
 
@@ -361,16 +386,27 @@ class Stage:
             if segment := segments.get((phase, place)):
                 stretches.append(Stretch(phase, place if layer is None else layer, segment))
 
+        def handed_over(phase: str, sign: int, place: str, happens: Size) -> None:
+            changes = [Change(sign, kind) for _, kind in pieces.handed_over[phase].changes]
+            if happens and changes:
+                stretches.append(Stretch(phase, place, Segment(changes)))
+
         add(front, "forward", "front")
+        handed_over("forward", 1, "front", not self.is_first)
         for i in numbers:
             add(pieces.segments, "forward", order[i], i)
-        behind = pieces.segments if self.is_last else {}
+        handed_over("forward", -1, "front", not self.is_last)
+        if not self.is_whole:
+            stretches.append(Stretch("forward", "front", pieces.let_go[bool(self.is_first)]))
+        behind = ends if self.is_last else {}
         add(behind, "loss", "back")
         stretches.append(Stretch("forward_end", "back", Segment(gone)))
         add(behind, "forward_end", "back")
         add(behind, "backward", "back")
+        handed_over("backward", 1, "back", not self.is_last)
         for i in reversed(numbers):
             add(pieces.segments, "backward", order[i], i)
+        handed_over("backward", -1, "front", not self.is_first)
         add(front, "backward", "front")
         end = [Stretch("backward", "front", after), Stretch("optimizer", "back", steps)]
         return Timeline(self.base, [*stretches, *end])

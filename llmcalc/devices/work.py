@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 from llmcalc.step.run import TrainingRun
@@ -11,7 +13,7 @@ from llmcalc.step.tape import Dim, Kind
 from llmcalc.step.timeline import representatives
 from llmcalc.transformer.experts import Experts
 from llmcalc.transformer.model import Model
-from llmcalc.transformer.part import Part
+from llmcalc.transformer.part import Part, fixed_parameters
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,24 +41,23 @@ class Work:
     """
 
     def __init__(self, model: Model, run: TrainingRun, counted: Model) -> None:
-        self.model, self.counted = model, counted
+        self.model, self.run, self.counted = model, run, counted
         shown, stands_for = representatives(model.layers())
         traced = trace(model, replace(run, batch_size=min(run.batch_size, 2)), shown)
         self.events = traced.events
         kind_of = {layer: place for place, layers in enumerate(stands_for) for layer in layers}
         self.order = tuple(kind_of[i] for i in range(len(kind_of)))  # of every layer, which of those traced it is like
         if counted is model:
-            weights: dict[int | str, list[Weight]] = {"front": []}
+            weights: dict[int | str, list[Weight]] = {}
             for place, weight in traced.weights:
                 weights.setdefault(place, []).append(Weight(weight.storage.kind, weight.trains))
             of_kind = [tuple(weights.get(place, ())) for place in range(len(shown))]
             layers = [of_kind[place] for place in self.order]
-            self.front = tuple(w for w in weights["front"] if _is_table(w.kind))
-            self.back = tuple(w for w in weights["front"] if not _is_table(w.kind))
+            self.front, self.back = (tuple(weights.get(place, ())) for place in ("front", "back"))
         else:
-            of_block = {block: tuple(map(_of_part, block.parts)) for block, _ in counted.blocks}
+            of_block = {block: _of_parts(block.parts) for block, _ in counted.blocks}
             layers = [of_block[block] for block in counted.layers()]
-            self.front, self.back = tuple(map(_of_part, counted.front)), tuple(map(_of_part, counted.back))
+            self.front, self.back = _of_parts(counted.front), _of_parts(counted.back)
         self.alike: list[Alike] = []
         for i, (place, of_layer) in enumerate(zip(self.order, layers, strict=True)):
             if self.alike and self.alike[-1][:2] == (place, of_layer):
@@ -64,24 +65,31 @@ class Work:
             else:
                 self.alike.append(Alike(place, of_layer, i, i + 1))
 
+    @cached_property
+    def simulated(self) -> Work:
+        """The same with the weights that are simulated."""
+        return Work(self.model, self.run, self.model)
+
     @property
     def tied(self) -> bool:
         """Whether the head is the embedding table, so that a last stage of its own needs a copy of it."""
-        return not any(part.component == "head" for part in self.counted.back)
-
-
-def _is_table(kind: Kind) -> bool:
-    return len(kind.dims) == 2 and kind.dims[0].name in ("vocab_size", "n_positions")
+        return self.counted.tied
 
 
 # By what the weights of a part are dealt out, where its code has not been read
 _SIDES = {"attention": "n_heads", "feed_forward": "d_ff", "shared_experts": "d_ff", "experts": "d_ff"}
 
 
-def _of_part(part: Part) -> Weight:
-    """All weights of a part as one."""
-    number = part.parameters().value
-    experts = (Dim("n_experts", part.n_experts),) if isinstance(part, Experts) else ()
-    side = _SIDES.get(part.component, "vocab_size" if part.component in ("embedding", "head") else "width")
-    rest = number // part.n_experts if isinstance(part, Experts) else number
-    return Weight(Kind("weights", part.component, "weight", (*experts, Dim(side, rest)), "fp32"))
+def _of_parts(parts: Iterable[Part]) -> tuple[Weight, ...]:
+    """The weights of each part as one, and those of it that do not train as another."""
+    found: list[Weight] = []
+    for part in parts:
+        fixed = sum(q.value for q in fixed_parameters(part))
+        experts = (Dim("n_experts", part.n_experts),) if isinstance(part, Experts) else ()
+        side = _SIDES.get(part.component, "vocab_size" if part.component in ("embedding", "head") else "width")
+        number = part.parameters().value - fixed
+        for rest, trains in ((number // experts[0].value if experts else number, True), (fixed, False)):
+            if rest:
+                dims = (*experts, Dim(side, rest)) if trains else (Dim("width", rest),)
+                found.append(Weight(Kind("weights", part.component, "weight", dims, "fp32"), trains))
+    return tuple(found)

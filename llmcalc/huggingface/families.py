@@ -29,8 +29,8 @@ _ENCODER_DECODERS: Mapping[str, Family] = {
     "mbart": bart(BartRecipe()),
     "plbart": bart(BartRecipe(final_norm=False)),
     "mvp": bart(BartRecipe(final_norm=False)),
-    "pegasus": bart(BartRecipe(positions=0, embedding_norm=False)),
-    "marian": bart(BartRecipe(positions=0, embedding_norm=False, final_norm=False)),
+    "pegasus": bart(BartRecipe(positions=0, sinusoids=True, embedding_norm=False)),
+    "marian": bart(BartRecipe(positions=0, sinusoids=True, embedding_norm=False, final_norm=False)),
     "m2m_100": bart(BartRecipe(positions=None, embedding_norm=False)),
     "nllb-moe": bart(
         BartRecipe(positions=None, embedding_norm=False, experts=True), {**BART_NAMES, "n_experts": "num_experts"}

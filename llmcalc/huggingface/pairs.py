@@ -124,11 +124,13 @@ def _sparse_step(keys: Keys, key: str, n_layers: int) -> int:
 class BartRecipe:
     """BART and its kin: biases everywhere, LayerNorm before or after each part.
 
-    ``positions``: rows of each stack's table beyond n_positions, None where positions are a buffer. ``final_norm``:
-    one norm after each stack. ``experts``: every so many layers have experts (NLLB-MoE).
+    ``positions``: rows of each stack's table beyond n_positions, None where positions are a buffer. ``sinusoids``: they
+    are parameters, and do not train. ``final_norm``: one norm after each stack. ``experts``: every so many layers have
+    experts (NLLB-MoE).
     """
 
     positions: int | None = 2
+    sinusoids: bool = False
     decoder_positions: str | None = None
     embedding_norm: bool = True
     final_norm: bool = True
@@ -162,7 +164,9 @@ def build_bart(keys: Keys, recipe: BartRecipe, task: str) -> Model:
         front += [TokenEmbedding(vocab_size, d_model, f"{stack}_embedding") for stack in stacks]
     if recipe.positions is not None:
         rows = keys.dimension("n_positions") + recipe.positions
-        front += [LearnedPositions(rows, d_model, f"{stack}_positions") for stack in stacks]
+        front += [
+            LearnedPositions(rows, d_model, f"{stack}_positions", trains=not recipe.sinusoids) for stack in stacks
+        ]
     if recipe.embedding_norm:
         front += [recipe.norm(d_model, f"{stack}_embedding_norm") for stack in stacks]
     back: list[Part] = []

@@ -108,7 +108,8 @@ class Kernels:
         s = self.s
         wide = s.keys_and_sink
         dims = (s.batch, self.heads, s.tokens, wide)
-        joined = op.join([weights, sinks.view(self.heads)], dims, "scores", heads_first=True)
+        column = op.spread(sinks, *dims[:-1], s.dim("width", 1))
+        joined = op.join([weights, column], dims, "scores", heads_first=True)
         del weights
         shares = op.softmax(op.shift(joined, "scores"), joined.dtype)
         shares = op.take(shares, *self._scores())

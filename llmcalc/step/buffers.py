@@ -38,5 +38,5 @@ def buffers_memory(model: Model, run: TrainingRun, *, layers: Any, first: Any = 
     }
     if code.buffers == "masks":
         return mask_buffers(**sizes).named(MODEL_BUFFERS)
-    width = code.rotary_width or model.front[0].d_model  # type: ignore[attr-defined]
+    width = code.rotary_width or model.width
     return table_buffers(**sizes, width=width).named(MODEL_BUFFERS)

@@ -6,7 +6,7 @@ It is the same for a step on one device and for what one device of several holds
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -241,14 +241,7 @@ class Course(ABC):
             parts.append(self.optimizer_temporary)
         parts += [whole for category, whole in self.between_devices.items() if of_category(alive, category)]
         parts = [part for part in parts if part.value]
-        rest = moment.bytes - sum(part.value for part in parts)
-        if rest > 0:
-            parts.append(
-                Quantity(
-                    "rounding", rest, "bytes", r"\epsilon", meaning="The allocator hands out multiples of 512 bytes."
-                )
-            )
-        return total(id, r"M_\text{" + id.replace("_", " ") + "}", *parts)
+        return total(id, r"M_\text{" + id.replace("_", " ") + "}", *parts, *rounding(moment.bytes, parts))
 
     @property
     def _is_sweep(self) -> bool:
@@ -344,15 +337,22 @@ def _sum(id: str, symbol: str, kinds: Mapping[Kind, int]) -> Quantity | None:
     if not terms:
         return None
     exact = sum(kind.bytes * n for kind, n in kinds.items())
-    rounding = exact - sum(term.value for term in terms)
-    named = _unlike(sorted(terms, key=lambda term: -term.value))
-    if rounding:
-        named.append(
-            Quantity(
-                "rounding", rounding, "bytes", r"\epsilon", meaning="The allocator hands out multiples of 512 bytes."
-            )
-        )
-    return total(id, symbol, *named)
+    return total(id, symbol, *_unlike(sorted(terms, key=lambda term: -term.value)), *rounding(exact, terms))
+
+
+def rounding(exact: Size, parts: Sequence[Quantity]) -> tuple[Quantity, ...]:
+    """What the allocator's steps add to the sum of the parts, where they add anything.
+
+    Raises ArithmeticError where the parts are more than there is: one was never allocated, or is counted twice.
+    """
+    rest = exact - sum(part.value for part in parts)
+    if rest <= -1:  # less is a float's
+        names = ", ".join(part.id for part in parts)
+        raise ArithmeticError(f"{names} are {-rest:,.0f} bytes more than the {exact:,.0f} that are allocated")
+    if rest <= 0:
+        return ()
+    meaning = "The allocator hands out multiples of 512 bytes."
+    return (Quantity("rounding", rest, "bytes", r"\epsilon", meaning=meaning),)
 
 
 def _term(kind: Kind, n: int) -> Quantity:

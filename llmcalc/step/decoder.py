@@ -50,9 +50,9 @@ class Layer:
         self.norms = {
             id: _norm(s, part) for id, part in parts.items() if id.endswith("_norm") and part.component == "norm"
         }
-        attention = parts["attention"]
+        attention = parts.get("attention")
         if not isinstance(attention, Attention | LatentAttention) or "cross_attention" in parts:
-            raise InputError("model", "a training step of a model with such attention is not simulated")
+            raise InputError("model", "a training step of a model with such attention, or none, is not simulated")
         for id in ("attention_norm", "feed_forward_norm"):
             if (norm := _weightless(s, id, s.dim("d_model", attention.d_model))) is not None:
                 self.norms[id] = norm
@@ -80,8 +80,9 @@ class Layer:
                     shared if isinstance(shared, FeedForward) else None,
                     gate if isinstance(gate, SharedGate) else None,
                 )
-        feed_forward = parts["feed_forward"]
-        assert isinstance(feed_forward, FeedForward)
+        feed_forward = parts.get("feed_forward")
+        if not isinstance(feed_forward, FeedForward):
+            raise InputError("model", "a training step of a layer without a feed-forward network is not simulated")
         self.component = "feed_forward"
         with self.s.tape.serving("feed_forward"):
             return Network(self.s, feed_forward, self.norms.get("feed_forward_inner_norm"))
@@ -153,26 +154,30 @@ class Decoder:
         self.embedded = s.dim("d_model", tokens.d_model)
         self.vocabulary = s.dim("vocab_size", tokens.vocab_size)
         self.table = s.weight(self.vocabulary, self.embedded)
-        inward, outward = (_of_type(parts, EmbeddingProjection) for parts in (model.front, model.back))
+        inward = _of_type(model.front, EmbeddingProjection)
         self.channels = s.dim("d_model", inward.d_model) if inward else self.embedded
         self.inward = Linear(s, (self.embedded,), (self.channels,), inward.bias) if inward else None
-        self.outward = Linear(s, (self.channels,), (self.embedded,), outward.bias) if outward else None
         positions = _of_type(model.front, LearnedPositions)
         self.positions = None
         if positions is not None:
             self.positions = s.weight(s.dim("n_positions", positions.n_positions), self.channels)
         self.embedding_norm = next((_norm(s, part) for part in model.front if part.id == "embedding_norm"), None)
-        self.final_norm = next((_norm(s, part) for part in model.back if part.id == "final_norm"), None)
         self.embedding_norm = self.embedding_norm or _weightless(s, "embedding_norm", self.channels)
-        self.final_norm = self.final_norm or _weightless(s, "final_norm", self.channels)
-        head = _of_type(model.back, Head)
-        self.read = self.embedded if self.outward else self.channels
-        self.head = None if head is None or not head.matrix else s.weight(self.read, self.vocabulary)
-        self.head_bias = s.weight(self.vocabulary) if head is not None and head.bias else None
+        with s.tape.at("loss", "back"):
+            self._build_back(model)
         self.layers = []
         for i, block in enumerate(layers):
             with s.tape.at("forward", i):
                 self.layers.append(Layer(s, block))
+
+    def _build_back(self, model: Model) -> None:
+        s, outward, head = self.s, _of_type(model.back, EmbeddingProjection), _of_type(model.back, Head)
+        self.final_norm = next((_norm(s, part) for part in model.back if part.id == "final_norm"), None)
+        self.final_norm = self.final_norm or _weightless(s, "final_norm", self.channels)
+        self.outward = Linear(s, (self.channels,), (self.embedded,), outward.bias) if outward else None
+        self.read = self.embedded if self.outward else self.channels
+        self.head = None if head is None or not head.matrix else s.weight(self.read, self.vocabulary)
+        self.head_bias = s.weight(self.vocabulary) if head is not None and head.bias else None
 
     def hidden(self, ids: Tensor) -> Tensor:
         """The last hidden state."""

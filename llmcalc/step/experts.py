@@ -22,7 +22,7 @@ class TokenRouter:
         self.s = s
         self.choices, self.k = s.dim("n_experts", part.n_experts), s.dim("top_k", top_k)
         self.linear = Linear(s, (s.dim("d_model", part.d_model),), (self.choices,), part.bias, "router")
-        self.selection = s.weight(self.choices) if part.selection else None
+        self.selection = s.weight(self.choices, trains=False) if part.selection else None
 
     def logits(self, x: Tensor) -> Tensor:
         """One number for each expert."""

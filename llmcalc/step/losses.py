@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from llmcalc.step import operations as op
 from llmcalc.step.decoder import Decoder
-from llmcalc.step.tape import Dim, Grads, Tape, Tensor
+from llmcalc.step.tape import Dim, Grads, Tape, Tensor, needs_gradient
 
 # Each returns the loss, and the logits where the caller gets them too.
 Loss = Callable[[Decoder, Tensor], tuple[Tensor, Tensor | None]]
@@ -50,22 +50,27 @@ def chunked(decoder: Decoder, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
 def fused(decoder: Decoder, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
     """Logits, loss and their gradient of one piece at a time, in the forward pass (Liger's): no logits are kept."""
     s, tape = decoder.s, decoder.s.tape
-    weight = decoder.table if decoder.head is None else decoder.head
-    x, matrix = (tape.cast(hidden, tape.autocast), tape.cast_weight(weight)) if tape.autocast else (hidden, weight)
-    of_x = tape.new(x.dims, x.dtype, "hidden_gradient")
-    of_matrix = tape.new(matrix.dims, matrix.dtype, "head_gradient")
+    matrix = decoder.table if decoder.head is None else decoder.head
+    head = [weight for weight in (matrix, decoder.head_bias) if weight is not None]
+    x = tape.cast(hidden, tape.autocast) if tape.autocast else hidden
+    operands = [x, *(tape.cast_weight(weight) for weight in head)]
+    roles = ("hidden_gradient", "head_gradient", "head_gradient")
+    made = [
+        tape.new(operand.dims, operand.dtype, role) if needs_gradient(operand) else None
+        for operand, role in zip(operands, roles, strict=False)
+    ]
     piece = Dim("chunk_tokens", -(-s.run.batch_size * s.run.seq_len // s.run.chunks))
-    logits = tape.new((piece, decoder.vocabulary), matrix.dtype, "logits")
+    logits = tape.new((piece, decoder.vocabulary), operands[1].dtype, "logits")
     wide = tape.cast(logits.detach(), "fp32", "logits")
     probabilities = tape.new(wide.dims, "fp32", "softmax")
     del wide, probabilities, logits
     loss = tape.new((), "fp32", "loss")
-    made = [of_x, of_matrix]
+    count = len(operands)
 
     def rule(tape: Tape, grads: Grads) -> Grads:
-        return [made.pop(0), made.pop(0)]  # scaled in place
+        return [made.pop(0) for _ in range(count)]  # scaled in place
 
-    return tape.operation(loss, [x, matrix], [], rule), None
+    return tape.operation(loss, operands, [], rule), None
 
 
 LOSSES: dict[str, Loss] = {"hf": hugging_face, "plain": plain, "chunked": chunked, "fused": fused}

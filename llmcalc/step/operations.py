@@ -322,6 +322,17 @@ def filled(pieces: Sequence[Tensor], dims: Dims, dtype: str) -> Tensor:
     return out.tape.operation(out, list(pieces), [], rule)
 
 
+def spread(x: Tensor, *dims: Dim) -> Tensor:
+    """``expand``: ``x`` seen many times, without a copy; its gradient is a sum."""
+    out = x.detach().view(*dims)
+    before = x.dims
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        return [tape.new(before, given(grads).dtype, "gradient")]
+
+    return x.tape.operation(out, [x], [], rule)
+
+
 def repeat_heads(x: Tensor, dims: Dims, copies: bool = False, role: str = "repeated") -> Tensor:
     """Key or value heads repeated for every query head, in a new tensor laid out by heads; a single head is only seen
     many times, unless the code ``copies`` it."""

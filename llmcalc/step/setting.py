@@ -43,9 +43,9 @@ class Setting:
         """The sides of a tensor with so many numbers for each token."""
         return (self.batch, self.tokens, *channels)
 
-    def weight(self, *dims: Dim, role: str = "weight") -> Parameter:
+    def weight(self, *dims: Dim, role: str = "weight", trains: bool = True) -> Parameter:
         """A weight. Its own memory is counted as the model's parameters, not here."""
-        trains = not self.run.lora_rank
+        trains = trains and not self.run.lora_rank
         kind = Kind("weights", self.tape.component, role, tuple(dims), self.weight_dtype)
         self.weights.append(Parameter(_Uncounted(self.tape, kind), tuple(dims), self.weight_dtype, trains))
         return self.weights[-1]

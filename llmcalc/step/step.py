@@ -58,9 +58,9 @@ class Step(Course):
 
     @cached_property
     def trainable(self) -> Quantity:
-        """Parameters that train: all, or those of LoRA's adapters."""
+        """Parameters that train: all that can, or those of LoRA's adapters."""
         if not self.run.lora_rank:
-            return self.counted.parameters()
+            return self.counted.trainable_parameters()
         return adapter_parameters(parameters=self._weights[0])
 
     @cached_property
@@ -92,15 +92,11 @@ class Step(Course):
         numbers, optimizer = self.run.numbers, self.run.updates
         n = {"parameters": self.trainable, "master_bytes": numbers.master_bytes}
         if optimizer.factored:
-            states = factored_optimizer_memory(**n, d_model=self._width, state_bytes=numbers.state_bytes)
+            states = factored_optimizer_memory(**n, d_model=self.model.width, state_bytes=numbers.state_bytes)
         else:
             state_bytes = optimizer.quantized_state_bytes or numbers.state_bytes
             states = optimizer_memory(**n, n_states=optimizer.n_states, state_bytes=state_bytes)
         return states.named("optimizer_state")
-
-    @property
-    def _width(self) -> int:
-        return self.model.front[0].d_model  # type: ignore[attr-defined]
 
     @cached_property
     def optimizer_temporary(self) -> Quantity:
@@ -135,6 +131,9 @@ class Step(Course):
         base = self.steady_state.value - self.inputs.value
         scratch = self.optimizer_temporary.value
         changes = [Change(sign, piece("optimizer_temporary", "optimizer", scratch, "fp8")) for sign in (1, -1)]
+        if self.counted is not self.model and not self.run.gradients_stay:
+            simulated = self._weights[0] * self.run.numbers.gradient_bytes
+            changes.insert(0, Change(1, piece("gradients", "gradients", self.gradients.value - simulated, "fp8")))
         return timeline(self.model, self.run, base, changes)
 
 

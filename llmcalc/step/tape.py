@@ -385,14 +385,14 @@ class Tape:
         present, count = arrived.pop(id(weight), (None, 0))
         summed = self._add(present, gradient)
         del present, gradient
-        if count + 1 < weight.uses:
+        if weight.grad is None:
             summed.storage.becomes("gradients")
+        if count + 1 < weight.uses:
             arrived[id(weight)] = summed, count + 1
             return
         weight.uses = 0
         if weight.grad is None:
             weight.grad = summed
-            summed.storage.becomes("gradients")
 
     def _add(self, present: Tensor | None, gradient: Tensor) -> Tensor:
         """The sum of two gradients, in place where nothing else refers to the first."""

@@ -171,10 +171,13 @@ def weights_of(model: Model, run: TrainingRun) -> tuple[int, int, int, int]:
 
 
 def representatives(order: tuple[Block, ...]) -> tuple[list[Block], list[list[int]]]:
-    """The first layer, one of each kind of those between, the last layer; and the layers that each stands for."""
+    """The first layer of each kind, one of each of those between, the last layer; and the layers each stands for.
+
+    What layers of a kind share, such as angles of their own, is let go of in the first of them.
+    """
     stands_for: dict[tuple[str, int], list[int]] = {}
     for i, block in enumerate(order):
-        place = "first" if i == 0 else "last" if i == len(order) - 1 else "between"
+        place = "last" if i == len(order) - 1 > 0 else "between" if ("first", id(block)) in stands_for else "first"
         stands_for.setdefault((place, id(block)), []).append(i)
     return [order[layers[0]] for layers in stands_for.values()], list(stands_for.values())
 

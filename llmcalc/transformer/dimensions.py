@@ -155,11 +155,12 @@ class Dimensions:
 def plain_sizes(model: Model) -> Dimensions:
     """Dimensions of the plain decoder whose layers are about as large as this model's.
 
-    Heads are those of the first layer that has any; the feed-forward width is the mean over layers of what one token
-    goes through, shared and chosen experts added up.
+    Heads are those of the first layer that has any, else one as wide as the model; the feed-forward width is the mean
+    over layers of what one token goes through, shared and chosen experts added up.
     """
     parts = [(part, count) for block, count in model.blocks for part in block.parts]
-    attention = next(part for part, _ in parts if isinstance(part, Attention | LatentAttention))
+    found = (part for part, _ in parts if isinstance(part, Attention | LatentAttention))
+    attention = next(found, Attention(model.width, 1, 1, model.width))
     networks = [(p.expert, p.top_k * n) if isinstance(p, Experts) else (p, n) for p, n in parts]
     feed_forward = [(p, n) for p, n in networks if isinstance(p, FeedForward)]
     width = round(sum(p.d_ff * n for p, n in feed_forward) / model.n_layers)
@@ -178,7 +179,7 @@ def plain_sizes(model: Model) -> Dimensions:
         d_head=d_head,
         gated=any(p.gated for p, _ in feed_forward),
         positions="none",
-        tied_head="head" not in model.components(),
+        tied_head=model.tied,
     )
 
 

@@ -69,18 +69,25 @@ class TokenEmbedding:
 class LearnedPositions:
     """The table of position vectors, n_positions × d_model, with every row that is allocated.
 
-    Positions that are computed (sinusoidal, rotary, ALiBi) have no parameters and no part.
+    Positions that are computed (sinusoidal, rotary, ALiBi) have no parameters and no part. A table of sinusoids that
+    is kept as a parameter (Marian's) does not train.
     """
 
     n_positions: int
     d_model: int
     id: str = "positions"
     component: str = "positions"
+    trains: bool = True
 
     def parameters(self) -> Quantity:
-        return total(
-            self.id, r"N_\text{pos}", position_embedding_parameters(n_positions=self.n_positions, d_model=self.d_model)
-        )
+        return total(self.id, r"N_\text{pos}", self._table())
+
+    def fixed_parameters(self) -> tuple[Quantity, ...]:
+        """The table, where it holds sinusoids."""
+        return () if self.trains else (self._table(),)
+
+    def _table(self) -> Quantity:
+        return position_embedding_parameters(n_positions=self.n_positions, d_model=self.d_model)
 
 
 @dataclass(frozen=True)

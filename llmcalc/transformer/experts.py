@@ -64,6 +64,10 @@ class Router:
             parts.append(selection_bias(n_experts=self.n_experts))
         return total(self.id, r"N_\text{router}", *parts)
 
+    def fixed_parameters(self) -> tuple[Quantity, ...]:
+        """The bias that decides which experts are chosen: the load on them moves it, not the loss."""
+        return (selection_bias(n_experts=self.n_experts),) if self.selection else ()
+
 
 @dataclass(frozen=True)
 class Experts:

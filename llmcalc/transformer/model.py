@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import Any
 
 from llmcalc.quantity import Quantity, formula, total
-from llmcalc.sources import FEDUS_2021, KAPLAN_2020, SHAZEER_2019, VASWANI_2017
+from llmcalc.sources import FEDUS_2021, KAPLAN_2020, PYTORCH, SHAZEER_2019, VASWANI_2017
 from llmcalc.transformer.code import Code
-from llmcalc.transformer.part import Caching, Part, active_parameters
+from llmcalc.transformer.part import Caching, Part, active_parameters, fixed_parameters
 
 _TABLES = ("embedding", "positions", "head")
 
@@ -43,6 +43,12 @@ def non_embedding_parameters(*, parameters, embedding_parameters):
 def active_non_embedding_parameters(*, parameters, embedding_parameters):
     """The same of the parameters that one token goes through: what a token's matrix products read."""
     return parameters - embedding_parameters
+
+
+@formula(r"N_\text{trainable}", "parameters", PYTORCH.at("torch.nn.Parameter: requires_grad"))
+def trainable_parameters(*, parameters, fixed_parameters):
+    """All parameters but those that the model's code sets itself: biases that balance experts, tables of sinusoids."""
+    return parameters - fixed_parameters
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,18 @@ class Model:
     code: Code | None = None
 
     @property
+    def width(self) -> int:
+        """Channels of the stream that goes through the layers; an embedding may be narrower (OPT-350m, ALBERT)."""
+        in_layers = (part for block, _ in self.blocks for part in block.parts)
+        widths = (getattr(part, "d_model", None) for part in (*in_layers, *reversed(self.front)))
+        return next(width for width in widths if width is not None)
+
+    @property
+    def tied(self) -> bool:
+        """Whether the head is the embedding table: there may still be a bias of its own."""
+        return not any(part.component == "head" and getattr(part, "matrix", True) for part in self.back)
+
+    @property
     def n_layers(self) -> int:
         """Number of layers of all kinds."""
         return sum(count for _, count in self.blocks)
@@ -103,8 +121,24 @@ class Model:
         return self._total("parameters", "N", lambda part: part.parameters(), Block.parameters)
 
     def parameters(self) -> Quantity:
-        """All trainable parameters, as the model is built: front, layers, back. Buffers are not counted."""
+        """All parameters, as the model is built: front, layers, back. Buffers are not counted."""
         return self._parameters
+
+    def trainable_parameters(self) -> Quantity:
+        """The parameters that a gradient reaches: all, but in the few models whose code sets some itself."""
+        fixed = [q.named(part.id) for part in (*self.front, *self.back) for q in fixed_parameters(part)]
+        fixed += [
+            repeated_parameters(count=count, parameters=q).named(f"{block.name}_{part.id}")
+            for block, count in self.blocks
+            for part in block.parts
+            for q in fixed_parameters(part)
+        ]
+        if not fixed:
+            return self._parameters
+        return trainable_parameters(
+            parameters=self._parameters,
+            fixed_parameters=total("fixed_parameters", r"N_\text{fixed}", *fixed),
+        )
 
     @cached_property
     def _active(self) -> Quantity:

@@ -34,6 +34,15 @@ class Sparse(Part, Protocol):
 
 
 @runtime_checkable
+class Fixed(Part, Protocol):
+    """A part that may keep parameters which do not train: the model's code sets them, and no gradient reaches them."""
+
+    def fixed_parameters(self) -> tuple[Quantity, ...]:
+        """Those of its parameters."""
+        ...
+
+
+@runtime_checkable
 class Caching(Part, Protocol):
     """A part that can keep something for every token it has seen, so that generation need not compute it again.
 
@@ -74,3 +83,8 @@ class Attending(Part, Protocol):
 def active_parameters(part: Part) -> Quantity:
     """The parameters of ``part`` that one token goes through: all, but for the experts not chosen."""
     return part.active_parameters() if isinstance(part, Sparse) else part.parameters()
+
+
+def fixed_parameters(part: Part) -> tuple[Quantity, ...]:
+    """Those of its parameters that do not train."""
+    return part.fixed_parameters() if isinstance(part, Fixed) else ()

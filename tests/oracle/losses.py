@@ -26,32 +26,40 @@ class _Fused(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor, chunks: int
+        ctx: Any,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        labels: torch.Tensor,
+        chunks: int,
     ) -> torch.Tensor:
         grad_hidden, grad_weight = torch.empty_like(hidden), torch.zeros_like(weight)
+        grad_bias = None if bias is None else torch.zeros_like(bias)
 
         def of_chunk(states: torch.Tensor, targets: torch.Tensor, grad: torch.Tensor) -> torch.Tensor:
-            logits = states @ weight.t()
+            logits = nn.functional.linear(states, weight, bias)
             error = logits.float().softmax(-1)
             loss = -error.gather(1, targets[:, None]).log().sum()
             error.scatter_add_(1, targets[:, None], error.new_full((len(targets), 1), -1.0))
             error = error.to(states.dtype)
             torch.mm(error, weight, out=grad)
             grad_weight.addmm_(error.t(), states)
+            if grad_bias is not None:
+                grad_bias.add_(error.sum(0))
             return loss
 
         pieces = zip(hidden.chunk(chunks), labels.chunk(chunks), grad_hidden.chunk(chunks), strict=True)
         losses = [of_chunk(*piece) for piece in pieces]
-        ctx.save_for_backward(grad_hidden, grad_weight)
+        ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
         return torch.stack(losses).sum()
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple:
-        return *(saved.mul_(grad) for saved in ctx.saved_tensors), None, None
+        return *(None if saved is None else saved.mul_(grad) for saved in ctx.saved_tensors), None, None
 
 
 def fused_cross_entropy(hidden: torch.Tensor, head: nn.Module, labels: torch.Tensor, chunks: int) -> torch.Tensor:
     """Mean cross-entropy in the manner of Liger's fused kernel (Hsu et al. 2024), in PyTorch's operators."""
     dtype = torch.bfloat16 if torch.is_autocast_enabled("cuda") else hidden.dtype
-    weight = head.weight.to(dtype)
-    return _Fused.apply(hidden.flatten(0, 1).to(dtype), weight, labels.flatten(), chunks) / labels.numel()
+    weight, bias = head.weight.to(dtype), None if head.bias is None else head.bias.to(dtype)
+    return _Fused.apply(hidden.flatten(0, 1).to(dtype), weight, bias, labels.flatten(), chunks) / labels.numel()

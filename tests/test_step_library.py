@@ -1,0 +1,173 @@
+"""Laws of a training step for every model of the library, on one device and laid out over several."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from llmcalc import TrainingRun, from_config, training_step
+from llmcalc.catalog.models import models
+from llmcalc.devices.layout import Layout, check_layout
+from llmcalc.devices.pieces import Pieces
+from llmcalc.devices.rank import candidates, rank_memory
+from llmcalc.devices.stage import Stage
+from llmcalc.devices.work import Work
+from llmcalc.errors import InputError
+from llmcalc.step.step import MOMENTS
+from llmcalc.step.tape import ALLOCATION_STEP
+from llmcalc.transformer.attention import Attention
+from llmcalc.transformer.dimensions import Dimensions, plain_sizes
+from llmcalc.transformer.model import Block
+
+MODELS = {id: from_config(row.config) for id, row in models().items()}
+every_model = pytest.mark.parametrize("id", models())
+
+
+def kind(model):
+    """What tells models apart but for their sizes: their code, and which parts they have where."""
+    parts = [tuple(sorted({(type(p).__name__, p.id) for p in ps})) for ps in (model.front, model.back)]
+    layers = {
+        tuple((type(p).__name__, p.id, getattr(p, "window", None) is None) for p in b.parts) for b, _ in model.blocks
+    }
+    return replace(model.code, n_positions=0), *parts, frozenset(layers), len(model.blocks) > 1, model.tied
+
+
+# One simulated model of each kind
+every_kind = pytest.mark.parametrize(
+    "id", {kind(model): id for id, model in MODELS.items() if model.code is not None}.values()
+)
+RUNS = (
+    TrainingRun(batch_size=2, seq_len=64),
+    TrainingRun(batch_size=1, seq_len=256, loss="fused", attention="eager", precision="bf16", optimizer="sgd"),
+    TrainingRun(batch_size=2, seq_len=64, loss="chunked", recompute="full", gradient_accumulation=8),
+    TrainingRun(batch_size=2, seq_len=64, loss="fused", precision="fp32", recompute="selective", dropout=0.1),
+)
+LAYOUTS = (
+    {"pipeline_parallel": 2},
+    {"tensor_parallel": 2, "sequence_parallel": True},
+    {"data_parallel": 2, "zero_stage": 3, "pipeline_parallel": 3},
+)
+
+
+def is_possible(model, run, layout) -> bool:
+    try:
+        check_layout(model, run, layout)
+    except InputError:
+        return False
+    return True
+
+
+def at_most_rounded(total, pieces: int) -> None:
+    """Every part of a sum is something, and what is not named is less than one step of the allocator for a piece."""
+    assert all(part.value >= 0 for part in total.parts), [(part.id, part.value) for part in total.parts]
+    rounding = sum(part.value for part in total.parts if part.id == "rounding")
+    assert rounding < ALLOCATION_STEP * max(1, pieces)
+
+
+@every_kind
+def test_a_moment_is_what_is_named_and_less_than_a_step_of_the_allocator_a_piece(id):
+    model = MODELS[id]
+    for run in RUNS:
+        step = training_step(model, run)
+        for name, size in step.peak_by_moment.items():
+            moment = step.moments[name]
+            assert moment.value == pytest.approx(size, rel=1e-12), (name, run)
+            alive = step._timeline.moment_of_most(*MOMENTS[name]).alive
+            at_most_rounded(moment, sum(alive.values()))
+
+
+@every_kind
+def test_one_device_is_the_simulated_step(id):
+    model = MODELS[id]
+    for run in RUNS:
+        alone = rank_memory(model, run, Layout())
+        simulated = training_step(model, run).peak.value
+        assert alone.peak.value == pytest.approx(simulated, rel=1e-12)
+        assert alone.neediest.peak == pytest.approx(simulated, rel=1e-12)
+
+
+@pytest.mark.parametrize("id", [id for id, model in MODELS.items() if model.code is None])
+def test_where_a_plain_decoder_stands_in_the_parameters_and_gradients_are_the_models_own(id):
+    model, run = MODELS[id], RUNS[0]
+    plain = plain_sizes(model).model()
+    step = training_step(plain, run, counted=model)
+    assert step.gradients.value == run.numbers.gradient_bytes * model.trainable_parameters().value
+    for name, size in step.peak_by_moment.items():
+        assert step.moments[name].value == pytest.approx(size, rel=1e-12)
+        at_most_rounded(step.moments[name], sum(step._timeline.moment_of_most(*MOMENTS[name]).alive.values()))
+    assert rank_memory(plain, run, Layout(), counted=model).peak.value == pytest.approx(step.peak.value, rel=1e-12)
+    for layout in LAYOUTS:
+        memory = rank_memory(plain, run, Layout(**layout), counted=model)
+        assert memory.peak.value == pytest.approx(memory.neediest.peak, rel=1e-12)
+
+
+@every_kind
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: "+".join(layout))
+def test_the_peak_of_a_rank_is_what_is_named_and_what_a_table_says(id, layout):
+    model, layout = MODELS[id], Layout(**layout)
+    for run in filter(lambda run: is_possible(model, run, layout), RUNS):
+        memory = rank_memory(model, run, layout)
+        assert memory.peak.value == pytest.approx(memory.neediest.peak, rel=1e-12)
+        for stage in candidates(memory.work, run, layout):
+            alive = stage.timeline.moment_of_most().alive
+            assert not {kind: n for kind, n in alive.items() if n < 0}
+            assert stage.timeline.peak() == pytest.approx(stage.peak, rel=1e-12)
+        at_most_rounded(memory.peak, sum(memory.neediest.timeline.moment_of_most().alive.values()))
+
+
+@every_kind
+@pytest.mark.parametrize("p", [1, 2, 3])
+def test_every_parameter_is_on_one_stage_and_what_trains_has_a_gradient_there(id, p):
+    model = MODELS[id]
+    run = TrainingRun(batch_size=1, seq_len=1)
+    layout, work = Layout(pipeline_parallel=p), Work(model, run, model)
+    pieces = Pieces(work, run, layout)
+    stages = [Stage(work, run, layout, i, pieces) for i in range(p)]
+    held = [stage.weights.value / run.numbers.weight_bytes for stage in stages]
+    trains = [sum(stage.parameters.values()) for stage in stages]
+    # a tied table is on the last stage too, where that is not the first
+    copied = model.front[0].parameters().value if model.tied and p > 1 else 0
+    assert sum(held) == model.parameters().value + copied
+    assert sum(trains) == model.trainable_parameters().value + copied
+    # what is in front of the layers is on the first, what is behind them on the last
+    layers = [block.parameters().value for block in model.layers()]
+    begins = [stage.stretches[0] for stage in stages]
+    of_layers = [sum(layers[begin:end]) for begin, end in begins]
+    assert held[0] - of_layers[0] == sum(part.parameters().value for part in model.front) + (
+        0 if p > 1 else sum(part.parameters().value for part in model.back)
+    )
+    if p > 1:
+        assert held[-1] - of_layers[-1] == sum(part.parameters().value for part in model.back) + copied
+    assert sum(stage.gradients.value for stage in stages) == sum(trains) * run.numbers.gradient_bytes
+
+
+def test_messages_are_as_wide_as_the_layers():
+    # OPT-350m: an embedding of 512 channels before layers of 1,024, which are what stages send each other
+    assert MODELS["opt-350m"].width == 1024
+    run, layout = TrainingRun(batch_size=3, seq_len=100, precision="bf16"), Layout(pipeline_parallel=2)
+    stage = rank_memory(MODELS["opt-350m"], run, layout).neediest
+    assert stage.buffers.value == 2 * 3 * 100 * 1024 * 2  # an activation and a gradient, two bytes each
+
+
+@every_model
+def test_a_model_is_as_wide_as_its_layers_norms(id):
+    model = MODELS[id]
+    norms = [p for block, _ in model.blocks for p in block.parts if p.component == "norm" and "inner" not in p.id]
+    assert {norm.width for norm in norms} <= {model.width}
+
+
+def test_layers_without_attention_have_sizes_and_are_refused_in_a_step_by_name():
+    plain = Dimensions(n_layers=2).model()
+    block = plain.blocks[0][0]
+    bare = Block(tuple(part for part in block.parts if not isinstance(part, Attention)), "bare")
+    only, some = replace(plain, blocks=((bare, 2),)), replace(plain, blocks=((bare, 1), (block, 1)))
+    assert plain_sizes(only).head_width() == only.width == 768
+    assert plain_sizes(some).n_heads == 12
+    for model in (only, some):
+        with pytest.raises(InputError) as caught:
+            _ = training_step(model, RUNS[0]).peak
+        assert caught.value.input_id == "model"
+        assert rank_memory(plain, RUNS[0], Layout(), counted=model).peak.value > 0
+    messages = rank_memory(plain, RUNS[0], Layout(context_parallel=2), counted=only).neediest.messages
+    assert messages["d_model"] == 768
