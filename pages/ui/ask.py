@@ -15,7 +15,7 @@ from llmcalc.symbols import SYMBOLS
 from pages.ui.numbers import exact
 from pages.ui.problems import problems_beside
 from pages.ui.sections import redraw, set_inputs, unseen
-from pages.ui.state import State, is_in_link, state, values
+from pages.ui.state import State, is_in_link, state, touched, values
 from pages.ui.words import w, words
 
 
@@ -181,4 +181,7 @@ def _named_choice(declared: Choice, face: Face, common: dict[str, Any]) -> None:
 
 def _move(input_id: str, seen_key: str) -> None:
     """The control that is seen was moved: so is the input."""
-    set_inputs({input_id: st.session_state[seen_key]})
+    declared, said = INPUTS[input_id], st.session_state[seen_key]
+    shows = declared.nearest_stop if isinstance(declared, Integer) and declared.scale else lambda value: value
+    if touched(input_id, seen_key, said, shows):
+        set_inputs({input_id: said})

@@ -21,7 +21,7 @@ from pages.ui.problems import problems_beside
 from pages.ui.report import report_menu
 from pages.ui.sections import redraw, section, unseen
 from pages.ui.share import link, link_menu
-from pages.ui.state import State
+from pages.ui.state import State, acknowledged
 from pages.ui.words import w
 
 MAIN = [declared.id for group in ("shape", "size") for declared in in_group(group)]
@@ -42,6 +42,7 @@ def knobs() -> None:
     changes()
     for id in MAIN:
         ask(id)
+    acknowledged()
 
 
 def other_controls(page: str, above: Any, below: Any) -> None:
