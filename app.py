@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.ui.address import SHORTEN_ADDRESS, address_messages, keep_meaning, take_in_address
+from pages.ui.history import KEEP_HISTORY
 from pages.ui.sections import prepare_unseen
 from pages.ui.shell import PAGES, draw, pages, speak_to_reader, tame_python
 from pages.ui.style import style
@@ -12,7 +13,7 @@ take_in_address()
 speak_to_reader()
 st.set_page_config(page_title=w("app.title"), page_icon="🧮", layout="wide", initial_sidebar_state="auto")
 tame_python()
-style(SHORTEN_ADDRESS)
+style(SHORTEN_ADDRESS + KEEP_HISTORY)
 prepare_unseen()
 page = st.navigation(pages(), position="top")
 keep_meaning(page.url_path or PAGES[0])

@@ -16,7 +16,7 @@ from llmcalc.units import Locale
 from pages.ui.numbers import exact
 from pages.ui.problems import problems_beside, typed_problem
 from pages.ui.sections import redraw, set_inputs, unseen
-from pages.ui.state import Refused, State, is_in_link, refuse, state, values
+from pages.ui.state import Refused, State, is_in_link, refuse, state, touched, values
 from pages.ui.words import locale, w, words
 
 
@@ -191,7 +191,8 @@ def _take_number(input_id: str, key: str, locale: Locale) -> None:
         refuse(input_id, text, problem)
         redraw()
         return
-    set_inputs({input_id: value})
+    if touched(input_id, key, value):
+        set_inputs({input_id: value})
 
 
 def _named_choice(declared: Choice, face: Face, common: dict[str, Any]) -> None:
@@ -216,4 +217,7 @@ def _named_choice(declared: Choice, face: Face, common: dict[str, Any]) -> None:
 
 def _move(input_id: str, seen_key: str) -> None:
     """The control that is seen was moved: so is the input."""
-    set_inputs({input_id: st.session_state[seen_key]})
+    declared, said = INPUTS[input_id], st.session_state[seen_key]
+    shows = declared.nearest_stop if isinstance(declared, Integer) and declared.scale else lambda value: value
+    if touched(input_id, seen_key, said, shows):
+        set_inputs({input_id: said})

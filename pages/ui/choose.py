@@ -93,8 +93,7 @@ def fetch_and_use(repository: str, meanwhile: str) -> None:
 
 def start_from(model: str) -> None:
     """Start from another model: its name, and every input that it decides. For a control's callback."""
-    st.session_state["model"] = model
-    start_over()
+    set_inputs({"model": model, **starting_point(model).values})
 
 
 def start_over() -> None:

@@ -22,7 +22,7 @@ from pages.ui.problems import problems_beside
 from pages.ui.report import report_menu
 from pages.ui.sections import redraw, section, unseen
 from pages.ui.share import link, link_menu
-from pages.ui.state import State, state
+from pages.ui.state import State, acknowledged, state
 from pages.ui.words import w
 
 MAIN = [declared.id for group in ("shape", "size") for declared in in_group(group)]
@@ -43,6 +43,7 @@ def knobs() -> None:
     changes()
     for id in MAIN:
         ask(id)
+    acknowledged()
 
 
 def other_controls(page: str, above: Any, below: Any) -> None:

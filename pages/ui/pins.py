@@ -51,7 +51,7 @@ def load(model: Pinned) -> None:
 
 def _write(models: list[Pinned]) -> None:
     try:
-        st.session_state["compare"] = write_pinned(models)
+        set_inputs({"compare": write_pinned(models)})
     except InputError as error:
         st.session_state["pin_problem"] = error
-    redraw()
+        redraw()

@@ -14,8 +14,9 @@ from functools import cache
 from typing import Any, TypeVar
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from pages.ui.state import State, forget_refused, settle, state, values
+from pages.ui.state import State, forget_refused, hear, settle, state, values
 from pages.ui.turns import keep, let_browser_draw, tell_browser
 from pages.ui.words import speak
 
@@ -114,8 +115,15 @@ def whole_app_from(face: Callable[[State], Any]) -> None:
 
 def redraw() -> None:
     """Draw again what an input's change changes. The last call of a control's callback, for it may not return."""
-    tell_browser()
+    hear()
+    _redraw()
+
+
+def _redraw() -> None:
     now = settle()
+    if _all_is_drawn():
+        return
+    tell_browser()
     stale = [key for key, (face, before) in _drawn().items() if face(now) != before]
     if _APP in stale:
         st.rerun()
@@ -125,6 +133,19 @@ def redraw() -> None:
         rerun_fragments(sorted(stale, key=lambda key: key != LIVE))
 
 
+def _all_is_drawn() -> bool:
+    """Whether the run that this callback is called in draws the whole app in any case. Another page's run does: the
+    browser says with it what was typed last. What is drawn of the app instead would be the page that was left."""
+    context = get_script_run_ctx()
+    return context is not None and not context.fragment_ids_this_run
+
+
+def led_by_history() -> bool:
+    """Whether the reader went back or forward in the browser's history, which this run answers."""
+    context = get_script_run_ctx()
+    return context is not None and context.is_history_navigation
+
+
 def rerun_fragments(keys: list[str]) -> None:
     """Run these and nothing else, in this order."""
     st.rerun(keys)
@@ -132,9 +153,10 @@ def rerun_fragments(keys: list[str]) -> None:
 
 def set_inputs(values: Mapping[str, Any]) -> None:
     """Set inputs, and draw again what that changes. For a control's callback, of which it is the last call."""
+    hear()
     st.session_state.update(values)
     forget_refused(values)
-    redraw()
+    _redraw()
 
 
 def _drawn() -> dict[str, tuple[Callable[[State], Any], Any]]:

@@ -15,7 +15,7 @@ from llmcalc.accuracy import ESTIMATE
 from pages.ui.controls import knobs, other_controls
 from pages.ui.download import download_menu
 from pages.ui.problems import problems_beside
-from pages.ui.sections import after_charts, charts_first, live, whole_app_from
+from pages.ui.sections import after_charts, charts_first, led_by_history, live, whole_app_from
 from pages.ui.show import title_of
 from pages.ui.stage import presented
 from pages.ui.standing import standing_note
@@ -46,12 +46,13 @@ def speak_to_reader() -> None:
 
 def draw(page: Any) -> None:
     """The page and the controls. On a session's first run the controls come first, so that they take up what the link
-    says before anybody can leave the page; later their values are known, and what the reader looks at comes first.
+    says before anybody can leave the page; later their values are known, and what the reader looks at comes first. Back
+    in the browser's history it is the address again that they take up, after the page was drawn: so draw it once more.
     """
     name = page.url_path or PAGES[0]
-    drawn_from = take_in()
+    present = take_in().values["present"]
     whole_app_from(lambda now: (now.start, now.values["lang"], now.values["present"]))
-    if drawn_from.values["present"]:
+    if present:
         style_stage()
     with st.sidebar:
         above, between, below = st.container(), st.container(), st.container()
@@ -64,11 +65,8 @@ def draw(page: Any) -> None:
         st.session_state["first_run"] = False
         if not first_run:
             other_controls(name, above, below)
-    # Back in the browser's history the controls take up an address, after the page was drawn
-    if take_in() != drawn_from and not st.session_state.get("went_back"):
-        st.session_state["went_back"] = True
+    if led_by_history():
         st.rerun()
-    st.session_state["went_back"] = False
 
 
 def _page_and_knobs(name: str, place: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from llmcalc.inputs import DEFAULTS, INPUTS, one_number_of_devices
 from pages.ui.words import browser_language
 
 _PRESENT = "present_state"
+_SHOWN, _SEEN, _SAID = "shown_values", "drawing_seen", "said_since"
 _NAMED = "named_in_links"
 _REFUSED = "refused_texts"
 
@@ -99,6 +100,44 @@ def forget_refused(input_ids: Iterable[str]) -> None:
     st.session_state[_REFUSED] = {id: typed for id, typed in refused.items() if id not in set(input_ids)}
 
 
+def acknowledged() -> None:
+    """Last of what is live: have the browser say with all that it says which drawing it had got to.
+
+    Two controls may stand for one input, and one is moved when the reader moves the other. With whatever comes next the
+    browser says what both are at, and until the drawing has reached it that is, for one of them, what it was.
+    """
+    shown = st.session_state.setdefault(_SHOWN, {})
+    number = st.session_state[_SEEN] = max(shown, default=0) + 1
+    shown[number] = values()
+    st.number_input("·", min_value=0, key=_SEEN, label_visibility="collapsed")
+
+
+def touched(input_id: str, control: str, said: Any, shows: Callable[[Any], Any] = lambda value: value) -> bool:
+    """Whether the reader moved a control; else it only says what it was when the browser was last heard.
+
+    said: what it says, which is not what it should.
+    shows: what the control is at for a value of the input.
+    """
+    seen, since = st.session_state.get(_SEEN), st.session_state.setdefault(_SAID, {})
+    shown = st.session_state.get(_SHOWN, {})
+    if seen not in shown:
+        return True
+    for number in [number for number in shown if number < seen]:
+        del shown[number]
+    if said == (since[control][1] if control in since and since[control][0] == seen else shows(shown[seen][input_id])):
+        return False
+    since[control] = seen, said
+    return True
+
+
+def hear() -> None:
+    """First in a control's callback: undo what controls say that nobody touched."""
+    for input_id, value in values().items():
+        said = _set(input_id, value)
+        if said != value and not touched(input_id, input_id, said):
+            st.session_state[input_id] = value
+
+
 def note_link() -> None:
     """Remember which inputs the address has named, so that `is_in_link` knows."""
     st.session_state[_NAMED] = st.session_state.get(_NAMED, frozenset()).union(st.query_params)
@@ -124,10 +163,10 @@ def configuration() -> Configuration:
     return state().configuration
 
 
-def starting_point() -> Base:
-    """The base that is chosen at this moment; where a config.json cannot be read, the plain decoder."""
+def starting_point(model: str | None = None) -> Base:
+    """The base that is chosen at this moment, or ``model``; where a config.json cannot be read, the plain decoder."""
     try:
-        return base(_set("model", DEFAULTS["model"]), _set("config", DEFAULTS["config"]))
+        return base(model or _set("model", DEFAULTS["model"]), _set("config", DEFAULTS["config"]))
     except InputError:
         return base(DEFAULTS["model"])
 
