@@ -36,12 +36,12 @@ def test_a_number_that_was_typed_and_not_confirmed_goes_along_to_another_page(pa
     ):
         chart_drawn(page)
         settled(page)
-        page.get_by_role("spinbutton", name="Heads").fill(str(value))
+        page.get_by_role("textbox", name="Heads").fill(str(value))
         to_page(page, tab)
         expect(heading(page)).to_have_text(title)
         page.wait_for_function(f"location.search === '?n_heads={value}'")
         settled(page)
-        expect(page.get_by_role("spinbutton", name="Heads")).to_have_value(str(value))
+        expect(page.get_by_role("textbox", name="Heads")).to_have_value(str(value))
         expect(page.get_by_role("slider", name="Heads")).to_have_attribute("aria-valuetext", str(value))
         expect(heading(page)).to_have_text(title)
 
@@ -57,7 +57,7 @@ def test_arrow_keys_just_before_another_page_all_count(page, address):
     expect(heading(page)).to_have_text("GPT-2 124M, changed")
     page.wait_for_function("location.search === '?n_layers=15'")
     settled(page)
-    expect(page.get_by_role("spinbutton", name="Layers")).to_have_value("15")
+    expect(page.get_by_role("textbox", name="Layers")).to_have_value("15")
     expect(slider).to_have_attribute("aria-valuetext", "15")
 
 
@@ -73,7 +73,7 @@ def test_a_control_is_not_moved_back_by_what_the_browser_still_says_of_another(p
     page.wait_for_function("location.search.includes('attention=eager') && location.search.includes('n_layers=13')")
     settled(page)
     assert query(page) == {"n_layers": ["13"], "attention": ["eager"]}
-    expect(page.get_by_role("spinbutton", name="Layers")).to_have_value("13")
+    expect(page.get_by_role("textbox", name="Layers")).to_have_value("13")
 
 
 def test_history_has_one_entry_for_each_page_and_leads_to_what_was_there(page, address):

@@ -1,4 +1,4 @@
-"""Back and Forward: the browser's own history, with an entry for each page and for each gesture that changes an input."""
+"""Back and Forward: the browser's history, with an entry for each page and for each gesture that changes an input."""
 
 from __future__ import annotations
 
