@@ -27,6 +27,7 @@ from pages.ui.shell import inside_app
 from pages.ui.show import title_of, working
 from pages.ui.standing import badge, standing_note
 from pages.ui.state import configuration
+from pages.ui.verdict import for_tensors
 from pages.ui.words import w
 
 EXAMPLE = ("Llama 3 8B", "Mixtral 8x7B", "DeepSeek-V3 671B")
@@ -104,7 +105,6 @@ def sums(rows: Mapping[str, Mapping[str, float]], unit: str) -> dict[str, str]:
 def charts(models: Mapping[str, Configuration]) -> None:
     """Parameters and their shares, memory of inference, cache for each token."""
     names = {component: w(f"components.{component}") for component in COLOURS}
-    device = (present.accelerator.id, present.accelerator.memory)
     parameters = {n: {c: q.value for c, q in config.model.components().items()} for n, config in models.items()}
     memory = {n: by_component(config.inference.parts) for n, config in models.items()}
     cache = {n: {"kv_cache": cache_per_token(c.model, cache_format=cache_format).value} for n, c in models.items()}
@@ -122,7 +122,7 @@ def charts(models: Mapping[str, Configuration]) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         title = w("compare.memory_chart", batch=exact(values["batch_size"]), length=length)
-        figure = memory_bars(title, memory, names, device, w("axes.memory"))
+        figure = memory_bars(title, memory, names, for_tensors(present), w("axes.memory"))
         draw("compare_memory", figure, sums(memory, "bytes"))
     with right:
         title = w("compare.cache_chart", format=cache_format)

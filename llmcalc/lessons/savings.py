@@ -12,7 +12,7 @@ from llmcalc.devices.rank import RankMemory
 from llmcalc.inputs import DEFAULTS
 
 DEVICES = 8  # that the states are shared out among
-_ONE_DEVICE = {field.name: DEFAULTS[field.name] for field in fields(Layout)}
+_ONE_DEVICE = {"n_devices": None} | {field.name: DEFAULTS[field.name] for field in fields(Layout)}
 
 
 def shared_out(config: Configuration, zero_stage: int) -> RankMemory:

@@ -10,6 +10,7 @@ from typing import Any
 from llmcalc.bases import base
 from llmcalc.catalog.presets import PRESETS
 from llmcalc.configuration import Configuration
+from llmcalc.fit.verdict import fits
 from llmcalc.inputs import DEFAULTS
 from llmcalc.lessons.facts import (
     embedding_share,
@@ -94,6 +95,10 @@ def _activations_outweigh(config: Configuration) -> bool:
     return config.step.saved_activations.value > config.step.steady_state.value
 
 
+def _weights_fit(now: Configuration, start: Configuration) -> bool:
+    return bool(now.inference.inputs["weights"].value <= start.verdict.for_tensors.value)
+
+
 def _within(share: float, a: float, b: float) -> bool:
     return abs(a / b - 1) <= share
 
@@ -135,9 +140,7 @@ TASKS = {
             "Llama 2 13B",
             {"accelerator": "RTX 4090", "batch_size": 1},
             (
-                Condition(
-                    "weights_fit", lambda now, _: now.inference.inputs["weights"].value <= now.accelerator.memory
-                ),
+                Condition("weights_fit", _weights_fit),
                 SAME_PARAMETERS,
                 SAME_DEVICE,
             ),
@@ -212,9 +215,7 @@ TASKS = {
             "GPT-2 Large 774M",
             {"batch_size": 16, "accelerator": "RTX 4090"},
             (
-                Condition(
-                    "step_fits", lambda now, _: now.overhead.process(now.step.peak).value <= now.accelerator.memory
-                ),
+                Condition("step_fits", lambda now, start: fits(now.verdict.needed.value, start.accelerator)),
                 SAME_PARAMETERS,
                 SAME_TOKENS,
                 SAME_NUMBERS,

@@ -39,6 +39,7 @@ from pages.ui.figures import (
 from pages.ui.numbers import exact, human, marked, percent
 from pages.ui.palette import COLOURS, MARK, by_component, paler
 from pages.ui.show import title_of
+from pages.ui.verdict import for_tensors
 from pages.ui.words import w
 
 FORMATS = ("fp32", "bf16", "int8", "GGUF Q6_K", "GGUF Q4_K", "NF4", "GGUF Q2_K")
@@ -56,10 +57,6 @@ def lesson_chart(chapter_id: str, config: Configuration) -> None:
 
 def _names() -> dict[str, str]:
     return {component: w(f"components.{component}") for component in COLOURS}
-
-
-def _device(config: Configuration) -> tuple[str, float]:
-    return config.accelerator.id, config.accelerator.memory
 
 
 def _told(rows: dict[str, dict[str, float]], unit: str) -> str:
@@ -82,7 +79,7 @@ def _weights(config: Configuration) -> tuple[Figure, str]:
     }
     shown = {f"<b>▸ {format}</b>" if format == chosen else format: parts for format, parts in rows.items()}
     title = w("learn.charts.weights", total=human(n.value, "parameters"))
-    return memory_bars(title, shown, _names(), _device(config), w("axes.memory")), _told(rows, "bytes")
+    return memory_bars(title, shown, _names(), for_tensors(config), w("axes.memory")), _told(rows, "bytes")
 
 
 def _rules(config: Configuration) -> tuple[Figure, str]:
@@ -100,7 +97,7 @@ def _rules(config: Configuration) -> tuple[Figure, str]:
     ]
     panel = Panel(batches.tolist(), curves, here, w("axes.batch_size"))
     title = w("learn.charts.rules", length=exact(length))
-    figure = memory_curves(title, [panel], _device(config), w("axes.memory"))
+    figure = memory_curves(title, [panel], for_tensors(config), w("axes.memory"))
     for trace in figure["data"][1::2]:
         trace["line"] = {**trace["line"], "dash": "dot"}
     return figure, f"{human(config.training.peak.value, 'bytes')} / {human(4 * model, 'bytes')}"
@@ -113,14 +110,14 @@ def _steady(config: Configuration) -> tuple[Figure, str]:
         rows[optimizer] = by_component((step.weights, step.gradients, step.optimizer_state))
     shown = {f"<b>▸ {id}</b>" if id == chosen else id: parts for id, parts in rows.items()}
     title = w("learn.charts.steady", precision=config.values["precision"])
-    return memory_bars(title, shown, _names(), _device(config), w("axes.memory")), _told(rows, "bytes")
+    return memory_bars(title, shown, _names(), for_tensors(config), w("axes.memory")), _told(rows, "bytes")
 
 
 def _peak(config: Configuration) -> tuple[Figure, str]:
     rows = {w(f"phases.{moment}"): by_component(q.parts) for moment, q in config.training.moments.items()}
     values = config.values
     title = w("learn.charts.peak", batch=exact(values["batch_size"]), length=exact(values["seq_len"]))
-    return memory_bars(title, rows, _names(), _device(config), w("axes.memory")), _told(rows, "bytes")
+    return memory_bars(title, rows, _names(), for_tensors(config), w("axes.memory")), _told(rows, "bytes")
 
 
 def _calculators(config: Configuration) -> tuple[Figure, str]:

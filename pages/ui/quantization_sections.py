@@ -18,6 +18,7 @@ from pages.ui.palette import by_component
 from pages.ui.show import citation, headlines
 from pages.ui.technique_figures import plain_bars
 from pages.ui.technique_parts import published, table, workings
+from pages.ui.verdict import for_tensors
 from pages.ui.words import w
 
 DRAWN = (
@@ -55,7 +56,6 @@ def _format_chart(config: Configuration) -> None:
     values, cache = config.values, config.inference.inputs["kv_cache"]
     chosen = values["weight_format"]
     drawn = DRAWN if chosen in DRAWN else (chosen, *DRAWN)
-    device = (config.accelerator.id, config.accelerator.memory)
     names = {component: w(f"components.{component}") for component in ("embedding", "head", "kv_cache")}
     names |= {"weights": w("techniques.group_layers"), "norm": w("techniques.group_rest")}
     rows = {}
@@ -65,7 +65,7 @@ def _format_chart(config: Configuration) -> None:
     length, batch = exact(values["seq_len"]), exact(values["batch_size"])
     title = w("techniques.format_chart", cache=values["cache_format"], batch=batch, length=length)
     said = ", ".join(f"{row} {human(sum(parts.values()), 'bytes')}" for row, parts in rows.items())
-    bars = memory_bars(title, rows, names, device, w("axes.memory"))
+    bars = memory_bars(title, rows, names, for_tensors(config), w("axes.memory"))
     chart(bars, key="weights_by_format", alt=f"{title}: {said}", height=120 + 27 * len(rows))
 
 

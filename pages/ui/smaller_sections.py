@@ -27,6 +27,7 @@ from pages.ui.palette import COLOURS, by_component
 from pages.ui.show import headlines, title_of
 from pages.ui.technique_figures import sparsity_curves
 from pages.ui.technique_parts import published, table, workings
+from pages.ui.verdict import for_tensors
 from pages.ui.words import w
 
 SHARES = tuple(range(0, 100, 5))
@@ -141,9 +142,8 @@ def distillation_section(config: Configuration) -> None:
     names = {component: w(f"components.{component}") for component in COLOURS}
     title = w("techniques.distillation_chart")
     said = ", ".join(f"{row} {human(sum(parts.values()), 'bytes')}" for row, parts in rows.items())
-    device = (config.accelerator.id, config.accelerator.memory)
     chart(
-        memory_bars(title, rows, names, device, w("axes.memory")),
+        memory_bars(title, rows, names, for_tensors(config), w("axes.memory")),
         key="distillation_memory",
         alt=f"{title}: {said}",
         height=290,
