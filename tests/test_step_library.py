@@ -14,7 +14,8 @@ from llmcalc.devices.rank import candidates, rank_memory
 from llmcalc.devices.stage import Stage
 from llmcalc.devices.work import Work
 from llmcalc.errors import InputError
-from llmcalc.step.step import MOMENTS
+from llmcalc.step.course import MOMENTS
+from llmcalc.step.run import LORA_BASES
 from llmcalc.step.tape import ALLOCATION_STEP
 from llmcalc.transformer.attention import Attention
 from llmcalc.transformer.dimensions import Dimensions, plain_sizes
@@ -73,8 +74,19 @@ def test_a_moment_is_what_is_named_and_less_than_a_step_of_the_allocator_a_piece
         for name, size in step.peak_by_moment.items():
             moment = step.moments[name]
             assert moment.value == pytest.approx(size, rel=1e-12), (name, run)
-            alive = step._timeline.moment_of_most(*MOMENTS[name]).alive
+            alive = step.course.moment_of_most(*MOMENTS[name]).alive
             at_most_rounded(moment, sum(alive.values()))
+
+
+@every_kind
+@pytest.mark.parametrize("base", [base for base in LORA_BASES if base != "same"])
+def test_quantised_under_lora_a_model_never_needs_more_than_in_16_bits(id, base):
+    """A packed weight is kept for the way back, and what it is unpacked to lives for one product only."""
+    for run in RUNS:
+        lora = replace(run, lora_rank=8, lora_targets="all", optimizer="adamw_fused")
+        packed = training_step(MODELS[id], replace(lora, lora_base=base))
+        assert packed.peak.value <= training_step(MODELS[id], lora).peak.value, (run, packed.peak_phase)
+        assert packed.saved_activations.value <= training_step(MODELS[id], lora).saved_activations.value
 
 
 @every_kind
@@ -95,7 +107,7 @@ def test_where_a_plain_decoder_stands_in_the_parameters_and_gradients_are_the_mo
     assert step.gradients.value == run.numbers.gradient_bytes * model.trainable_parameters().value
     for name, size in step.peak_by_moment.items():
         assert step.moments[name].value == pytest.approx(size, rel=1e-12)
-        at_most_rounded(step.moments[name], sum(step._timeline.moment_of_most(*MOMENTS[name]).alive.values()))
+        at_most_rounded(step.moments[name], sum(step.course.moment_of_most(*MOMENTS[name]).alive.values()))
     assert rank_memory(plain, run, Layout(), counted=model).peak.value == pytest.approx(step.peak.value, rel=1e-12)
     for layout in LAYOUTS:
         memory = rank_memory(plain, run, Layout(**layout), counted=model)

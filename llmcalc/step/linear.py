@@ -24,11 +24,11 @@ class Linear:
     def __call__(self, x: Tensor, dims: Dims) -> Tensor:
         """The product, with sides ``dims``, and what an adapter adds to it."""
         s = self.s
-        weight = s.dequantized(self.weight)
+        weight, unpacked = s.dequantized(self.weight), s.is_quantized
         out = (
             self._by_hand(x, weight, dims)
-            if s.code.products_by_hand
-            else op.linear(x, weight, dims, self.bias, self.role, s.run.numbers.linear)
+            if s.code.products_by_hand and not unpacked  # its module is another then
+            else op.linear(x, weight, dims, self.bias, self.role, s.run.numbers.linear, unpacked)
         )
         del weight
         if self.adapter is None:

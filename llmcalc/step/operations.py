@@ -353,12 +353,19 @@ def repeat_heads(x: Tensor, dims: Dims, copies: bool = False, role: str = "repea
 
 
 def linear(
-    x: Tensor, weight: Tensor, dims: Dims, bias: Tensor | None = None, role: str = "linear", narrow: str | None = None
+    x: Tensor,
+    weight: Tensor,
+    dims: Dims,
+    bias: Tensor | None = None,
+    role: str = "linear",
+    narrow: str | None = None,
+    unpacked: bool = False,
 ) -> Tensor:
     """``x @ weight``: keeps both. Under autocast both are cast: the weight once a forward pass, the input every time.
 
     The weight is kept as (out, in), so that its gradient is a view of the product's. ``narrow`` is a format that both
-    are cast to instead of autocast's, and kept in (fp8).
+    are cast to instead of autocast's, and kept in (fp8). A weight that was ``unpacked`` for this product from a
+    quantised one is not kept: the way back unpacks it again (bitsandbytes).
     """
     tape = x.tape
     if tape.autocast:
@@ -369,10 +376,12 @@ def linear(
     of_x, of_weight = _wanted(x), _wanted(weight)
     biased = bias is not None and needs_gradient(bias)
     bias_dims = bias.dims if bias is not None else ()
-    saved = [kept for kept, needed in ((x, of_weight[0]), (weight, of_x[0])) if needed]
+    saved = [kept for kept, needed in ((x, of_weight[0]), (weight, of_x[0] and not unpacked)) if needed]
+    weight_dims, weight_dtype = weight.dims, weight.dtype
 
     def rule(tape: Tape, grads: Grads) -> Grads:
         g = given(grads)
+        _again = tape.new(weight_dims, weight_dtype, "dequantized") if unpacked else None
         results: Grads = []
         for wanted, dims, dtype in (of_x, of_weight):
             made = tape.new(dims, dtype, "gradient") if wanted else None

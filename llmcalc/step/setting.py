@@ -58,9 +58,12 @@ class Setting:
 
     def dequantized(self, weight: Parameter) -> Tensor:
         """The weight as the product takes it: itself, or a 16-bit copy made for this product alone."""
-        if self.run.lora_base == "same" or not self.run.lora_rank:
-            return weight
-        return self.tape.new(weight.dims, "bf16", "dequantized")
+        return self.tape.new(weight.dims, "bf16", "dequantized") if self.is_quantized else weight
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether the weights of linear layers are quantised, and LoRA's adapters train beside them."""
+        return self.run.lora_base != "same" and self.run.lora_rank > 0
 
     def constant(self, dims: Iterable[Dim], dtype: str, role: str) -> Tensor:
         """A tensor without a gradient: ids, a mask, cosines."""
