@@ -21,7 +21,7 @@ from pages.ui.shell import inside_app
 from pages.ui.show import headlines, title_of, working
 from pages.ui.standing import badge, why
 from pages.ui.state import configuration
-from pages.ui.verdict import draw_verdict, for_tensors
+from pages.ui.verdict import draw_verdict, for_tensors, verdict_place
 from pages.ui.words import w
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def to_choose_from(wanted: pd.DataFrame) -> None:
 
 
 st.header(w("cluster.header", name=title_of(config), devices=cluster.devices, device=device[0]), anchor=False)
-draw_verdict(config)
+draw_verdict(config, verdict_place())
 try:
     plans = config.plans
 except InputError as error:

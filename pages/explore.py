@@ -19,7 +19,7 @@ from pages.ui.shell import inside_app
 from pages.ui.show import Headline, headlines, one_of, title_of, working
 from pages.ui.standing import standing_note
 from pages.ui.state import configuration
-from pages.ui.verdict import choose_counted, counted_where, draw_verdict, for_tensors
+from pages.ui.verdict import choose_counted, counted_where, draw_verdict, for_tensors, verdict_place
 from pages.ui.words import w
 
 MOMENTS_SHOWN = ("between_steps", "loss_backward", "backward_end", "optimizer_step")
@@ -54,7 +54,7 @@ def memory_chart() -> dict[str, Any]:
 
 def whether_it_fits() -> None:
     """The verdict, and whose memory the charts show."""
-    draw_verdict(config)
+    draw_verdict(config, place_of_verdict)
     standing_note(config.standing)
     if where := counted_where(config):
         choose_counted()
@@ -124,6 +124,8 @@ st.header(w("explore.header", name=title_of(config)), anchor=False)
 headlines(numbers)
 with st.container(key="charts"):
     said = st.container()  # shown below what it is about, and drawn after the charts
+    with said:
+        place_of_verdict = verdict_place()
     chart(**first)
     training, inference = config.training, config.inference
     chart(**memory_chart())

@@ -19,7 +19,7 @@ from pages.ui.show import headline_row, title_of
 from pages.ui.standing import badge, standing_note, why
 from pages.ui.state import configuration
 from pages.ui.step_figures import fits_map
-from pages.ui.verdict import draw_verdict, said, where
+from pages.ui.verdict import draw_verdict, said, verdict_place, where
 from pages.ui.words import w
 
 # Memories that are in use, each by one device; the reader's own is drawn too
@@ -79,7 +79,7 @@ groups = devices_by_memory()
 largest, longest = solved("batch_size", groups), solved("seq_len", groups)
 verdict = config.verdict_of(purpose)
 needed = verdict.needed.value
-draw_verdict(config)
+draw_verdict(config, verdict_place())
 if purpose == "inference":
     st.markdown(f"{said(verdict, w('verdict.inference'))} {badge(standing)}", help=why(standing))
 with headline_row():

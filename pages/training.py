@@ -18,7 +18,7 @@ from pages.ui.show import headlines, name, term_table, working
 from pages.ui.standing import standing_note
 from pages.ui.state import configuration
 from pages.ui.timeline import timeline_figure
-from pages.ui.verdict import choose_counted, counted_where, draw_verdict, for_tensors, where
+from pages.ui.verdict import choose_counted, counted_where, draw_verdict, for_tensors, verdict_place, where
 from pages.ui.words import w
 
 inside_app()
@@ -134,6 +134,8 @@ def _compared(label: str, theirs: float, ours: float) -> str:
 
 st.header(w("training.header"), anchor=False)
 said = st.container()
+with said:
+    place_of_verdict = verdict_place()
 headlines(
     lambda: [
         (w("training.steady_state"), training.steady_state, config.standing),
@@ -147,7 +149,7 @@ through_the_step()
 
 def in_words() -> None:
     """The verdict, the step in a sentence, and how far off such steps were where they were measured."""
-    draw_verdict(config)
+    draw_verdict(config, place_of_verdict)
     if shown := counted_where(config):
         choose_counted()
         st.caption(shown)

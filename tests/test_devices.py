@@ -23,7 +23,7 @@ from llmcalc.step.run import LOSSES, RECOMPUTATIONS, TrainingRun
 from llmcalc.step.step import training_step
 from llmcalc.transformer.dimensions import Dimensions
 from llmcalc.units import GiB
-from pages.ui.words import dictionary
+from pages.ui.words import w
 
 
 def library(name: str):
@@ -284,7 +284,7 @@ def test_a_layout_that_cannot_be_is_refused_by_the_name_of_its_input(model, layo
         check_layout(model, SEVERAL, Layout(**layout))
     assert caught.value.input_id in layout
     if caught.value.code:
-        dictionary("en")[f"problems.{caught.value.code}"].format(**caught.value.details)
+        w(f"problems.{caught.value.code}", **caught.value.details)
 
 
 def test_key_value_heads_fewer_than_the_devices_are_repeated():

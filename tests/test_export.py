@@ -13,7 +13,7 @@ from golden_files import csv_rows
 from opened_app import copied_link
 from streamlit.testing.v1 import AppTest
 
-from llmcalc.accuracy import METHODS, measured_steps
+from llmcalc.accuracy import METHODS, all_compared
 from llmcalc.bases import base
 from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.configuration import Configuration
@@ -98,12 +98,8 @@ def test_the_largest_batch_fits_and_one_more_does_not(name):
     row = found[found.device == "H100 SXM"].iloc[0]
     kept = config.values | {"batch_size": row.largest_batch_size}
     more = config.values | {"batch_size": row.largest_batch_size + 1}
-    memory = [_memory(Configuration(values), purpose) for values in (kept, more)]
-    assert memory[0] <= row.memory_bytes == round(79.18 * 2**30) < memory[1]
-
-
-def _memory(config: Configuration, purpose: str) -> float:
-    return (config.training.peak if purpose == "training" else config.inference).value
+    needed = [Configuration(values).verdict_of(purpose).needed.value for values in (kept, more)]
+    assert needed[0] <= row.memory_bytes == round(79.18 * 2**30) < needed[1]
 
 
 def test_plans_are_those_of_the_cluster_page_and_the_first_holds_what_it_says():
@@ -112,7 +108,7 @@ def test_plans_are_those_of_the_cluster_page_and_the_first_holds_what_it_says():
     assert len(plans) == len(config.plans)
     first = plans.iloc[0]
     assert first.fits
-    assert config.rank_of(first).peak.value == pytest.approx(first.peak_bytes)
+    assert config.with_plan(first).rank.peak.value == pytest.approx(first.peak_bytes)
     assert "peak" not in plans
 
 
@@ -150,7 +146,9 @@ def test_the_articles_figures_and_the_measured_steps_are_all_there():
     assert len(wanted) > 5
     assert wanted <= set(zip(printed.printed, printed.right, strict=True))
     measured = table("measured", CONFIGURATIONS["preset"])
-    assert len(measured) == len(measured_steps()) * sum(map(len, METHODS.values()))
+    figures = [(row, figure) for row in all_compared() for named in METHODS.values() for figure in named]
+    assert len(measured) == sum(row.measured(figure) is not None for row, figure in figures)
+    assert {"afmoe", "nanogpt"} < set(measured.model)
     assert (measured.predicted_bytes / measured.measured_bytes - 1 - measured.error_ratio).abs().max() < 1e-9
     assert len(table("all_formulas", CONFIGURATIONS["preset"])) == sum(map(len, formulas().values()))
 

@@ -88,7 +88,7 @@ def jobs(draw):
 
 def on(job, memory):
     """The same job where a device has so many bytes."""
-    return replace(job, device=replace(GPU, memory=memory))
+    return replace(job, device=replace(GPU, id="unread", nominal_memory=memory))
 
 
 def within(job, share):

@@ -15,7 +15,7 @@ from test_inputs import EVERY_INPUT, a_value_of, read_or_none
 from llmcalc.bases import base
 from llmcalc.comparison import read_pinned
 from llmcalc.configuration import Configuration
-from llmcalc.inputs import DEFAULTS, INPUTS, MOST_TOLD, PASTED, Real, check_link, written
+from llmcalc.inputs import DEFAULTS, INPUTS, LINK_VERSION, MOST_TOLD, PASTED, Real, check_link, written
 from llmcalc.link import read_link
 from pages.ui.problems import as_text, coded_problem, unmarked, verbatim
 
@@ -33,7 +33,7 @@ def test_the_app_uses_what_the_check_of_the_link_says(value):
     value = value if value.isascii() else value[:500]  # Streamlit reads half a million characters
     given = {key: value for key in INPUTS if key not in ("model", "config")}
     problems = {problem.key: problem for problem in check_link({key: [value] for key in given})}
-    app = opened("method", given)
+    app = opened("method", given | {"v": str(LINK_VERSION)})
     start = base(DEFAULTS["model"])
     for key in given:
         expected = DEFAULTS[key] if (read := read_or_none(key, value)) is None else read

@@ -88,7 +88,7 @@ def test_the_bars_of_any_mix_add_up_from_the_plain_step_to_the_chosen_one(mix):
     assert [bar.id for bar in way.bars] == [id for id in SWITCHES if id in {bar.id for bar in way.bars}]
     for before, after in zip(way.bars, way.bars[1:], strict=False):
         assert before.after is after.before
-    chosen = config.device_peak  # what is arrived at is the very step that the other pages count
+    chosen = config.verdict.allocated  # what is arrived at is the very step that the other pages count
     assert way.result.peak.value == chosen.value
     assert way.memory.value == pytest.approx(chosen.value, abs=0.01)
     assert way.time is not None

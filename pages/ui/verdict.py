@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from llmcalc.accuracy import PROCESS
@@ -43,10 +45,15 @@ def where(devices: int, device: str) -> str:
     return w("verdict.on_one" if devices == 1 else "verdict.on_each", devices=devices, device=device)
 
 
-def draw_verdict(config: Configuration) -> None:
-    """The verdict; presented, it comes on stage with the headline numbers."""
+def verdict_place() -> Any:
+    """Where the verdict stands: here, or, where the page is presented, on stage with the headline numbers."""
     stage = on_stage()
-    with stage.verdict if stage else st.container(key=KEY):
+    return stage.verdict if stage else st.container(key=KEY)
+
+
+def draw_verdict(config: Configuration, place: Any) -> None:
+    """The verdict, in its `verdict_place`."""
+    with place:
         st.markdown(verdict_words(config), help=f"{why(config.verdict_standing)} {why(PROCESS)}")
 
 
