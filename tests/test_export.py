@@ -59,7 +59,7 @@ def test_parameters_add_up_however_they_are_taken_apart(config):
 @EVERY
 def test_the_terms_of_a_moment_add_up_to_it_in_both_accounts(config):
     sums = table("moments", config).groupby(["account", "moment"]).memory_bytes.sum()
-    for account, memory in (("corrected", config.step), ("article", config.article)):
+    for account, memory in (("corrected", config.on_each), ("article", config.article)):
         for moment, q in memory.moments.items():
             assert sums[account, moment] == q.value
     assert table("inference", config).memory_bytes.sum() == config.inference.value
@@ -70,7 +70,7 @@ def test_the_terms_of_a_moment_add_up_to_it_in_both_accounts(config):
 def test_the_timeline_keeps_its_own_books_and_reaches_the_peak(config):
     events, points = table("timeline", config), table("profile", config)
     assert (events.live_bytes.diff()[1:] == events.change_bytes[1:]).all()
-    assert events.live_bytes.max() == points.live_bytes.max() == config.step.peak.value
+    assert events.live_bytes.max() == points.live_bytes.max() == config.on_each.peak.value
     alive = points[[column for column in points if column.startswith("live_") and column != "live_bytes"]]
     assert (alive.sum(axis=1) == points.live_bytes).all()
 
@@ -103,7 +103,7 @@ def test_the_largest_batch_fits_and_one_more_does_not(name):
 
 
 def test_plans_are_those_of_the_cluster_page_and_the_first_holds_what_it_says():
-    config = CONFIGURATIONS["mixture"]
+    config = configured("Mixtral 8x7B", n_devices=64, precision="bf16")
     plans = table("plans", config)
     assert len(plans) == len(config.plans)
     first = plans.iloc[0]
