@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from golden_files import csv_rows
 
+from llmcalc.accuracy import korthikanti_activations
 from llmcalc.bases import base
 from llmcalc.configuration import Configuration
 from llmcalc.devices import korthikanti
@@ -72,6 +73,13 @@ def test_korthikantis_figures_come_out_to_the_byte(row):
     assert of["both"] * layers == pytest.approx(float(row["act_seqsel_GiB_fig1"]) * GiB, abs=1)
     for which, printed in (("sequence", "fig7_seq_pct"), ("selective", "fig7_sel_pct"), ("both", "fig7_seqsel_pct")):
         assert f"{100 * of[which] / of['none']:.2f}" == row[printed]
+
+
+def test_what_one_device_keeps_is_one_equation_of_korthikanti_wherever_it_is_cited():
+    sizes = {"batch_size": 4, "seq_len": SEQUENCE, "d_model": 6144, "n_heads": 64}
+    layer, layers = korthikanti.korthikanti_layer(**sizes), korthikanti_activations(n_layers=48, **sizes)
+    assert layers.value == 48 * layer.value == 48 * 4 * SEQUENCE * (34 * 6144 + 5 * 64 * SEQUENCE)
+    assert str(layers.source) == str(layer.source)
 
 
 @pytest.mark.parametrize("row", KORTHIKANTI[:2], ids=lambda row: row["model"])

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmcalc import Dimensions, inference_memory
+from llmcalc.accuracy import measured_inference
 from llmcalc.catalog.formats import CACHE_FORMATS, WEIGHT_FORMATS
 from llmcalc.inference import model_memory
+from llmcalc.transformer.attention import Attention
 
 BATCHES = st.integers(1, 4096)
 LENGTHS = st.integers(1, 10**6)
@@ -78,3 +80,31 @@ def test_fewer_key_value_heads_cache_in_proportion_less():
         parts(Dimensions(n_kv_heads=heads), batch_size=8, seq_len=1024)["kv_cache"] for heads in (None, 4, 1)
     )
     assert multi_head == 3 * grouped == 12 * multi_query
+
+
+# Windows, as transformers' caches keep them
+
+
+def has_windows(model) -> bool:
+    return any(isinstance(part, Attention) and part.window for block, _ in model.blocks for part in block.parts)
+
+
+WINDOWED = [row for row in measured_inference() if has_windows(row.built())]
+
+
+def test_caches_with_windows_were_measured():
+    assert {row.family for row in WINDOWED} >= {"mistral", "gemma3_text", "gpt_oss", "starcoder2", "gpt_neo"}
+
+
+@pytest.mark.parametrize("row", WINDOWED, ids=lambda row: f"{row.model}, {row.beside['cache']}, {row.run['seq_len']}")
+def test_a_cache_of_layers_with_windows_takes_what_was_measured(row):
+    elements = row.built().kv_cache_elements(seq_len=row.beside["cached_tokens"]).value
+    assert row.run["batch_size"] * elements * 2 == row.cache_bytes
+
+
+def test_gpt_neos_local_layers_see_a_window_and_cache_everything():
+    # Measured: 4 layers of 6 heads 64 wide, half of them local with a window of 128, two sequences of 387 tokens
+    row = next(row for row in WINDOWED if row.family == "gpt_neo" and row.beside["cache"] == "dynamic")
+    assert row.cache_bytes == 2 * 4 * 2 * 6 * 64 * 387 * 2
+    seen = [part.window for block in row.built().layers() for part in block.parts if isinstance(part, Attention)]
+    assert seen == [None, 128, None, 128]

@@ -226,6 +226,16 @@ def test_formats_for_linear_layers_leave_embeddings_head_and_norms_in_16_bits():
     assert stored_weights(configured("Llama 3.1 8B").model, "int4 g128").value == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("row", csv_rows("published_checkpoints.csv"), ids=lambda row: row["model"])
+def test_a_checkpoint_takes_the_bytes_that_its_index_states(row):
+    assert stored_weights(configured(row["model"]).model, row["format"]).value == int(row["total_bytes"])
+
+
+def test_what_is_for_experts_only_takes_all_linear_layers_where_there_are_none():
+    model = configured("Llama 3 8B").model
+    assert stored(model, "MXFP4").bits["layers", "MXFP4"] == 4.25 * stored(model, "fp8").numbers["layers", "fp8"]
+
+
 def test_a_scale_for_each_row_weighs_by_the_width_of_the_row():
     # one 16-bit scale for a row: 4096 wide for q, k, v, o, gate and up, 14336 wide for down
     rows = 32 * (2 * 4096 + 2 * 1024 + 2 * 14336 + 4096)

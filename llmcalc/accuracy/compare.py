@@ -29,7 +29,7 @@ METHODS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-@formula(r"M_\text{act}", "bytes", KORTHIKANTI_2022.at("eq. 2"))
+@formula(r"M_\text{act}", "bytes", KORTHIKANTI_2022.at("sec. 4.1, eq. 1"))
 def korthikanti_activations(*, n_layers, batch_size, seq_len, d_model, n_heads):
     """Activations of all layers in 16 bits with dropout, as Megatron keeps them: 34 + 5·h·S/d bytes an element."""
     return n_layers * batch_size * seq_len * (34 * d_model + 5 * n_heads * seq_len)

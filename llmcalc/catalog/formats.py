@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llmcalc.sources import (
+    AGARWAL_2025,
     DEEPSEEK_V3,
     DETTMERS_2023,
     DETTMERS_LLM_INT8,
@@ -25,8 +26,8 @@ USUAL_WIDTH = 4096  # of a row, where a format has a scale for each and the matr
 class NumberFormat:
     """``block_bits`` per stored value, with its share of the scales and zero points of its block; ``row_bits`` are kept
     for every row of a matrix on top. ``stored`` says what of a model is kept in it: "all" of it, only the "linear"
-    weights of its layers, or what llama.cpp's files ("gguf") quantise. There rows that blocks of ``block`` values do
-    not divide are kept in the format ``instead``.
+    weights of its layers, of these only the "experts" where it has any, or what llama.cpp's files ("gguf") quantise.
+    There rows that blocks of ``block`` values do not divide are kept in the format ``instead``.
     """
 
     id: str
@@ -76,7 +77,7 @@ WEIGHT_FORMATS = {
         NumberFormat("NF4 fp32 scales", 4 + 32 / 64, DETTMERS_2023.at("sec. 3, blocks of 64")),
         NumberFormat("NVFP4", 4 + 8 / 16, GGUF.at("gguf constants: 36 bytes for 64 weights")),
         NumberFormat("NF4", 4 + 8 / 64 + 32 / (64 * 256), DETTMERS_2023.at("sec. 3, double quantization")),
-        NumberFormat("MXFP4", 4 + 8 / 32, ROUHANI_2023.at("table 1")),
+        NumberFormat("MXFP4", 4 + 8 / 32, AGARWAL_2025.at("sec. 2.1, MXFP4 for the MoE weights"), stored="experts"),
         _gguf("IQ4_XS", 256, 136, "IQ4_NL"),
         NumberFormat("int4 g128 zero", 4 + 16 / 128 + 4 / 128, LIN_2023.at("sec. 5.1, INT4, group size 128")),
         NumberFormat("int4 g128", 4 + 16 / 128, FRANTAR_2023.at("sec. 5, group size 128")),

@@ -215,7 +215,8 @@ DECODERS: Mapping[str, Family] = {
         {k: v for k, v in GPT.items() if k != "d_ff"},
     ),
     "gpt_neo": stack(
-        replace(GPT2, qkv_bias=False, cross=False, windows=layers.gpt_neo_windows, code=GPT_NEO_CODE),
+        # transformers' cache goes by sliding_window, attention_chunk_size or layer_types, none of which GPT-Neo has
+        replace(GPT2, qkv_bias=False, cross=False, windows=layers.gpt_neo_windows, caches_all=True, code=GPT_NEO_CODE),
         {**SAME_KV, "n_layers": "num_layers", "n_heads": "num_heads"},
     ),
     "gptj": stack(GPTJ, GPT),

@@ -101,7 +101,8 @@ class Recipe:
     ``relative_buckets`` counts the buckets of a relative position bias, ``relative_embedding`` is DeBERTa's table.
 
     Attention: ``multi_query`` has one key/value head, ``grouped`` False as many as query heads; ``latent`` is
-    DeepSeek's; ``windows`` says how far each layer sees; ``cross`` adds attention to an encoder, if ``cross_needs``.
+    DeepSeek's; ``windows`` says how far each layer sees, ``caches_all`` that its cache keeps what is beyond all
+    the same; ``cross`` adds attention to an encoder, if ``cross_needs``.
 
     Feed-forward: ``d_ff`` is the multiple of d_model that an omitted width means, None where it must be given.
 
@@ -144,6 +145,7 @@ class Recipe:
     learned_activation: int = 0
     experts: Mixture | None = None
     windows: WindowRule | None = None
+    caches_all: bool = False
     first_attention_norm: bool = True
     shared_layers: bool = False
     tied: Flag = "tie_word_embeddings"
@@ -311,6 +313,7 @@ def _attention(keys: Keys, recipe: Recipe) -> Attention:
         recipe.position_queries,
         recipe.global_projections,
         "past" if recipe.causal else "all",
+        caches_all=recipe.caches_all,
     )
 
 

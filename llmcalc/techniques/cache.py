@@ -53,7 +53,7 @@ def kinds_of_cache(model: Model) -> dict[str, Model]:
     parts = [p for block, _ in model.blocks for p in block.caches() if p.sees == "past"]
     if not parts:
         return {}
-    ids = [id for id in _KINDS if id != "no_window" or any(p.window for p in parts)]
+    ids = [id for id in _KINDS if id != "no_window" or any(p.cache_window for p in parts)]
     return {id: _changed(model, _KINDS[id]) for id in ids}
 
 

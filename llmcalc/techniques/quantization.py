@@ -1,7 +1,8 @@
 """A model's weights as they are stored in a number format: what of it is quantised, and what is not.
 
 Formats for linear layers (bitsandbytes, GPTQ, AWQ, fp8, microscaling) leave embeddings, head, norms, biases, learned
-positions and routers in 16 bits. llama.cpp's files quantise embeddings and head too, and keep the rest in 32.
+positions and routers in 16 bits; MXFP4, as gpt-oss is published, attention too where there are experts. llama.cpp's
+files quantise embeddings and head too, and keep the rest in 32.
 """
 
 from __future__ import annotations
@@ -59,11 +60,12 @@ GROUPS = ("whole", "layers", "embedding", "head", "rest")
 
 @dataclass(frozen=True)
 class Matrix:
-    """``numbers`` in rows ``width`` wide; ``role`` is "query", "down" …"""
+    """``numbers`` in rows ``width`` wide; ``role`` is "query", "down" … ``of_experts``: a router chooses among them."""
 
     role: str
     width: int
     numbers: int
+    of_experts: bool = False
 
 
 @lru_cache(maxsize=1024)
@@ -74,7 +76,8 @@ def linear_matrices(block: Block) -> tuple[Matrix, ...]:
 
 def _of_part(part: Part) -> tuple[Matrix, ...]:
     if isinstance(part, Experts):
-        return tuple(Matrix(m.role, m.width, part.n_experts * m.numbers) for m in _of_part(part.expert))
+        n = part.n_experts
+        return tuple(Matrix(m.role, m.width, n * m.numbers, of_experts=True) for m in _of_part(part.expert))
     return tuple(
         Matrix(q.formula_id.removesuffix("_parameters").removeprefix("latent_"), width, q.value)
         for q in part.parameters().parts
@@ -144,9 +147,11 @@ def _pieces(model: Model, name: str) -> Iterator[tuple[str, int, int, NumberForm
 
 
 def _linear(model: Model, format: NumberFormat) -> Iterator[tuple[str, int, int, NumberFormat]]:
-    for block, count in model.blocks:
-        for m in linear_matrices(block):
-            yield "layers", count * m.numbers, m.width, format
+    matrices = [(count, m) for block, count in model.blocks for m in linear_matrices(block)]
+    only_experts = format.stored == "experts" and any(m.of_experts for _, m in matrices)
+    for count, m in matrices:
+        left = only_experts and not m.of_experts
+        yield "layers", count * m.numbers, m.width, WEIGHT_FORMATS["bf16"] if left else format
     for group, n, width in _tables(model):
         yield group, n, width, WEIGHT_FORMATS["bf16"]
 

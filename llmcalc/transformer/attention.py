@@ -95,7 +95,8 @@ class Attention:
 
     n_kv_heads = n_heads is multi-head, 1 is multi-query, in between is grouped-query attention. ``sees`` is "past",
     "all" or "source" (cross-attention). ``window`` is how many tokens it sees, None for all: a window changes no
-    parameter, but bounds the cache. Norms of queries and keys are parts of their own in the block.
+    parameter, but bounds the cache, unless the code ``caches_all`` tokens and hides those beyond it by a mask. Norms of
+    queries and keys are parts of their own in the block.
     """
 
     d_model: int
@@ -111,6 +112,7 @@ class Attention:
     global_projections: bool = False
     sees: str = "past"
     window: int | None = None
+    caches_all: bool = False
     id: str = "attention"
     component: str = "attention"
 
@@ -142,11 +144,16 @@ class Attention:
             parts.append(global_projection_parameters(d_model=d, n_heads=h, d_head=w))
         return total(self.id, r"N_\text{attn}", *parts)
 
+    @property
+    def cache_window(self) -> int | None:
+        """How many tokens it keeps, None for all."""
+        return None if self.caches_all else self.window
+
     def kv_elements_per_token(self) -> Quantity:
         return key_value_elements(n_kv_heads=self.n_kv_heads, d_head=self.d_head)
 
     def kv_cache_elements(self, *, seq_len: Any) -> Quantity:
-        return cache_elements(self.kv_elements_per_token(), seq_len=seq_len, window=self.window)
+        return cache_elements(self.kv_elements_per_token(), seq_len=seq_len, window=self.cache_window)
 
     def attention_flops(self, *, seq_len: Any) -> Quantity:
         seen = seen_tokens(seq_len=seq_len, window=self.window)

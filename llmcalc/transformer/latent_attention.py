@@ -107,11 +107,16 @@ class LatentAttention:
             parts += [key_value_down_bias(kv_lora_rank=rank, d_rope=self.d_rope), latent_output_bias(d_model=d)]
         return total(self.id, r"N_\text{attn}", *parts)
 
+    @property
+    def cache_window(self) -> int | None:
+        """How many tokens it keeps, None for all."""
+        return self.window
+
     def kv_elements_per_token(self) -> Quantity:
         return latent_elements(kv_lora_rank=self.kv_lora_rank, d_rope=self.d_rope)
 
     def kv_cache_elements(self, *, seq_len: Any) -> Quantity:
-        return cache_elements(self.kv_elements_per_token(), seq_len=seq_len, window=self.window)
+        return cache_elements(self.kv_elements_per_token(), seq_len=seq_len, window=self.cache_window)
 
     def attention_flops(self, *, seq_len: Any) -> Quantity:
         seen = seen_tokens(seq_len=seq_len, window=self.window)

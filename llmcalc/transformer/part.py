@@ -47,14 +47,14 @@ class Caching(Part, Protocol):
     """A part that can keep something for every token it has seen, so that generation need not compute it again.
 
     ``sees`` is "past" (a decoder's own tokens: the cache grows with them), "all" (an encoder: nothing is kept) or
-    "source" (cross-attention: one entry for each token of the encoder). ``window`` bounds how many are kept.
+    "source" (cross-attention: one entry for each token of the encoder). ``cache_window`` bounds how many are kept.
     """
 
     @property
     def sees(self) -> str: ...
 
     @property
-    def window(self) -> int | None: ...
+    def cache_window(self) -> int | None: ...
 
     def kv_elements_per_token(self) -> Quantity:
         """Numbers kept for one token in one layer."""
