@@ -17,7 +17,7 @@ from pages.ui.sections import set_inputs
 from pages.ui.shell import inside_app
 from pages.ui.show import headline_row, title_of
 from pages.ui.standing import badge, standing_note, why
-from pages.ui.state import configuration
+from pages.ui.state import configuration, show
 from pages.ui.step_figures import fits_map
 from pages.ui.verdict import draw_verdict, said, verdict_place, where
 from pages.ui.words import w
@@ -68,7 +68,7 @@ def choose_purpose() -> None:
 
 
 st.header(w("fits.header", name=title_of(config), device=device.id), anchor=False)
-st.session_state["purpose_here"] = purpose
+show("purpose_here", purpose)
 st.segmented_control(
     w("inputs.purpose.label"), PURPOSES, key="purpose_here", format_func=lambda option: w(f"fits.{option}"),
     label_visibility="collapsed", required=True, on_change=choose_purpose,

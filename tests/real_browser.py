@@ -71,7 +71,7 @@ def query(page: Page) -> dict[str, list[str]]:
 
 def metric(page: Page, label: str) -> Locator:
     """The value of a headline number."""
-    frames = page.locator('[data-testid="stMetric"], [class*="st-key-number_"] button').filter(has_text=label)
+    frames = page.locator('[data-testid="stMetric"], [class*="st-key-number_"] button:visible').filter(has_text=label)
     return frames.locator('[data-testid="stMetricValue"], strong')
 
 

@@ -42,6 +42,7 @@ def take_in_address() -> None:
         link = Link(values, tuple(problems))
         st.session_state["link_problems"] += link.problems
         if not problems:
+            note_link()
             return
     if given != {key: [text] for key, text in link.parameters.items()}:
         _rewrite(link.parameters)

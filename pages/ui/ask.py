@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import streamlit as st
 
+from llmcalc import units
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
 from llmcalc.inputs import INPUTS, Choice, Input, Integer, Real, Switch, Text
@@ -16,7 +17,7 @@ from llmcalc.units import Locale
 from pages.ui.numbers import exact
 from pages.ui.problems import problems_beside, typed_problem
 from pages.ui.sections import redraw, set_inputs, unseen
-from pages.ui.state import Refused, State, is_in_link, refuse, state, touched, values
+from pages.ui.state import Refused, State, is_in_link, put, refuse, show, state, touched, values
 from pages.ui.words import locale, w, words
 
 
@@ -91,7 +92,7 @@ def _control(declared: Input, face: Face, seen: dict[str, Any], told: bool) -> N
     }
     if face.value != face.default or is_in_link(declared.id):
         # Streamlit would take it from where the link came in again, or not know that it is in the address by now
-        st.session_state[declared.id] = face.value
+        put(declared.id, face.value)
     match declared:
         case Integer():
             with unseen():
@@ -135,11 +136,11 @@ def twin(input_id: str, place: str = "beside") -> None:
             if face.refused:
                 typed_problem(face.refused.text, face.refused.problem, face.refused.instead, f"{place}_")
         case Real():
-            st.session_state[key] = value
+            show(key, value)
             bounds = {"min_value": declared.low, "max_value": declared.high, "step": declared.step}
             st.slider(format="%g", **bounds, **common)
         case Choice():
-            st.session_state[key] = value
+            show(key, value)
             named = f"options.{input_id}.{declared.default}" in words()
             names = {o: w(f"options.{input_id}.{o}") if named else o for o in declared.options}
             if len(names) <= 5:
@@ -147,7 +148,7 @@ def twin(input_id: str, place: str = "beside") -> None:
             else:
                 st.selectbox(options=names, format_func=names.__getitem__, **common)
         case Switch():
-            st.session_state[key] = value
+            show(key, value)
             st.toggle(**common)
         case Text():
             raise TypeError(f"{input_id} is a text")
@@ -155,7 +156,8 @@ def twin(input_id: str, place: str = "beside") -> None:
 
 def _stops_slider(declared: Integer, value: int, common: dict[str, Any]) -> None:
     """A slider over round stops; the nearest one stands for a value between two, and says it exactly."""
-    nearest = st.session_state[common["key"]] = declared.nearest_stop(value)
+    nearest = declared.nearest_stop(value)
+    show(common["key"], nearest)
     stops = {stop: exact(value if stop == nearest else stop) for stop in declared.scale}
     st.select_slider(options=declared.scale, format_func=stops.__getitem__, **common)
 
@@ -174,7 +176,7 @@ def _slider_and_field(declared: Integer, face: Face, common: dict[str, Any]) -> 
 def _field(declared: Integer, key: str, face: Face, seen: dict[str, Any]) -> None:
     """A number as the reader's language writes it. Streamlit's own field for numbers takes 1e3 for 1 and 3.7 for 3."""
     text = "" if face.value is None else exact(face.value)
-    st.session_state[key] = face.refused.text if face.refused else text
+    show(key, face.refused.text if face.refused else text)
     placeholder = None if face.derived is None else exact(face.derived)
     st.text_input(
         key=key, placeholder=placeholder, on_change=_take_number, args=(declared.id, key, locale()), **seen
@@ -191,7 +193,7 @@ def _take_number(input_id: str, key: str, locale: Locale) -> None:
         refuse(input_id, text, problem)
         redraw()
         return
-    if touched(input_id, key, value):
+    if touched(input_id, key, text, lambda shown: "" if shown is None else units.exact(shown, locale=locale)):
         set_inputs({input_id: value})
 
 
@@ -201,7 +203,7 @@ def _named_choice(declared: Choice, face: Face, common: dict[str, Any]) -> None:
     seen_key = f"{declared.id}_seen"
     with unseen():
         st.segmented_control(options=declared.options, default=face.default, required=True, **common)
-    st.session_state[seen_key] = face.value
+    show(seen_key, face.value)
     names = {option: w(f"options.{declared.id}.{option}") for option in declared.options}
     seen = {key: common[key] for key in ("label", "help", "disabled", "label_visibility")}
     st.segmented_control(

@@ -15,7 +15,7 @@ from llmcalc.inputs import MODELS, PASTED
 from pages.ui.ask import ask
 from pages.ui.problems import as_text, notice_words, problem_words
 from pages.ui.sections import set_inputs
-from pages.ui.state import starting_point, state, values
+from pages.ui.state import show, starting_point, state, values
 from pages.ui.words import label_of, value_of, w
 
 
@@ -43,7 +43,7 @@ def changes() -> None:
 
 def model_twin() -> None:
     """A second menu of the library, where the first is out of sight."""
-    st.session_state["model_twin"] = values()["model"]
+    show("model_twin", values()["model"])
     st.selectbox(w("inputs.model.label"), MODELS, key="model_twin", on_change=_take_twin)
 
 

@@ -20,7 +20,7 @@ from pages.ui.ask import twin
 from pages.ui.numbers import exact, human
 from pages.ui.sections import set_inputs
 from pages.ui.show import name, unit_name, working
-from pages.ui.state import values
+from pages.ui.state import show, values
 from pages.ui.words import locale, w
 
 _SOLVED, _ANSWERED, _BEFORE = "lesson_solved", "lesson_answered", "lesson_before"
@@ -51,7 +51,7 @@ def progress() -> None:
         for number, chapter in CHAPTERS.items()
         if chapter.task.id in solved and answered >= {question.id for question in chapter.questions}
     }
-    st.session_state["chapter_beside"] = values()["chapter"]
+    show("chapter_beside", values()["chapter"])
     st.segmented_control(
         w("inputs.chapter.label"),
         NUMBERS,

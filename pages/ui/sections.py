@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from pages.ui.state import State, forget_refused, hear, settle, state, values
+from pages.ui.state import State, forget_refused, hear, put, settle, state, values
 from pages.ui.turns import keep, let_browser_draw, tell_browser
 from pages.ui.words import speak
 
@@ -154,7 +154,8 @@ def rerun_fragments(keys: list[str]) -> None:
 def set_inputs(values: Mapping[str, Any]) -> None:
     """Set inputs, and draw again what that changes. For a control's callback, of which it is the last call."""
     hear()
-    st.session_state.update(values)
+    for input_id, value in values.items():
+        put(input_id, value)
     forget_refused(values)
     _redraw()
 

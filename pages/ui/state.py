@@ -17,7 +17,7 @@ from llmcalc.inputs import DEFAULTS, INPUTS, one_number_of_devices
 from pages.ui.words import browser_language
 
 _PRESENT = "present_state"
-_SHOWN, _SEEN, _SAID = "shown_values", "drawing_seen", "said_since"
+_SHOWN, _SEEN, _PLACES = "shown_values", "drawing_seen", "places_of_controls"
 _NAMED = "named_in_links"
 _REFUSED = "refused_texts"
 
@@ -84,7 +84,8 @@ def settle() -> State:
     before, now = state(), take_in()
     if not (follows := one_number_of_devices(before.values, now.values)):
         return now
-    st.session_state.update(follows)
+    for input_id, value in follows.items():
+        put(input_id, value)
     return take_in()
 
 
@@ -100,33 +101,48 @@ def forget_refused(input_ids: Iterable[str]) -> None:
     st.session_state[_REFUSED] = {id: typed for id, typed in refused.items() if id not in set(input_ids)}
 
 
-def acknowledged() -> None:
-    """Last of what is live: have the browser say with all that it says which drawing it had got to.
+# What controls are at in the browser. Two may stand for one input, and one is moved when the reader moves the other.
+# With whatever comes next the browser says what both are at, and until the drawing has reached it that is, for one of
+# them, what it was. So that is told from what the reader did by the drawing that the browser had got to.
 
-    Two controls may stand for one input, and one is moved when the reader moves the other. With whatever comes next the
-    browser says what both are at, and until the drawing has reached it that is, for one of them, what it was.
-    """
-    shown = st.session_state.setdefault(_SHOWN, {})
-    number = st.session_state[_SEEN] = max(shown, default=0) + 1
-    shown[number] = values()
+
+def acknowledged() -> None:
+    """Last of what is live: have the browser say with all that it says which drawing it had got to."""
+    number = st.session_state[_SEEN] = _next_drawing()
+    _drawings()[number] = values()
     st.number_input("·", min_value=0, key=_SEEN, label_visibility="collapsed")
 
 
+def show(control: str, value: Any) -> None:
+    """Have a control be at a value from the next drawing on. One that is there already is let be: its value would reach
+    the browser after what the reader has done meanwhile, and undo that."""
+    if control not in st.session_state or st.session_state[control] != value:
+        put(control, value)
+
+
+def put(control: str, value: Any) -> None:
+    """Have a control be at a value from the next drawing on, whatever it says."""
+    st.session_state[control] = value
+    heard, places = min(_drawings(), default=0), _places().get(control, [])
+    reached, ahead = ([place for place in places if (place[0] > heard) == later] for later in (False, True))
+    _places()[control] = [*reached[-1:], *ahead, (_next_drawing(), value)]
+
+
 def touched(input_id: str, control: str, said: Any, shows: Callable[[Any], Any] = lambda value: value) -> bool:
-    """Whether the reader moved a control; else it only says what it was when the browser was last heard.
+    """Whether the reader moved a control; else it is where it was when last heard of, or where a drawing put it since.
 
     said: what it says, which is not what it should.
     shows: what the control is at for a value of the input.
     """
-    seen, since = st.session_state.get(_SEEN), st.session_state.setdefault(_SAID, {})
-    shown = st.session_state.get(_SHOWN, {})
-    if seen not in shown:
+    seen, drawings, places = st.session_state.get(_SEEN), _drawings(), _places().get(control, [])
+    if seen not in drawings:
         return True
-    for number in [number for number in shown if number < seen]:
-        del shown[number]
-    if said == (since[control][1] if control in since and since[control][0] == seen else shows(shown[seen][input_id])):
+    for number in [number for number in drawings if number < seen]:
+        del drawings[number]
+    reached = [value for number, value in places if number <= seen]
+    if said == (reached[-1] if reached else shows(drawings[seen][input_id])):
         return False
-    since[control] = seen, said
+    _places()[control] = [(seen, said), *(place for place in places if place[0] > seen)]
     return True
 
 
@@ -135,7 +151,21 @@ def hear() -> None:
     for input_id, value in values().items():
         said = _set(input_id, value)
         if said != value and not touched(input_id, input_id, said):
-            st.session_state[input_id] = value
+            put(input_id, value)
+
+
+def _drawings() -> dict[int, Mapping[str, Any]]:
+    """The values that each drawing showed, by its number."""
+    return st.session_state.setdefault(_SHOWN, {})
+
+
+def _places() -> dict[str, list[tuple[int, Any]]]:
+    """Of each control, from which drawing on it is at which value in the browser."""
+    return st.session_state.setdefault(_PLACES, {})
+
+
+def _next_drawing() -> int:
+    return max(_drawings(), default=0) + 1
 
 
 def note_link() -> None:
