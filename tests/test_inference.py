@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from golden_files import csv_rows
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmcalc import Dimensions, inference_memory
+from llmcalc import Dimensions, from_config, inference_memory
 from llmcalc.accuracy import measured_inference
 from llmcalc.catalog.formats import CACHE_FORMATS, WEIGHT_FORMATS
-from llmcalc.inference import model_memory
+from llmcalc.inference import model_memory, prompt_memory
 from llmcalc.transformer.attention import Attention
 
 BATCHES = st.integers(1, 4096)
@@ -108,3 +110,22 @@ def test_gpt_neos_local_layers_see_a_window_and_cache_everything():
     assert row.cache_bytes == 2 * 4 * 2 * 6 * 64 * 387 * 2
     seen = [part.window for block in row.built().layers() for part in block.parts if isinstance(part, Attention)]
     assert seen == [None, 128, None, 128]
+
+
+@pytest.mark.parametrize("row", csv_rows("prompt_cache.csv"), ids=lambda row: f"{row['model']}, {row['seq_len']}")
+def test_layers_with_windows_hold_the_whole_prompt_until_the_next_token(row):
+    model, length = from_config(json.loads(row["config"])), int(row["seq_len"])
+    parts = [part for block in model.layers() for part in block.caches() if part.sees == "past"]
+    counters = 512 * sum(part.cache_window is not None for part in parts)
+    elements = model.prompt_cache_elements(seq_len=length).value
+    assert int(row["batch_size"]) * elements * 2 + counters == int(row["cache_after_prompt"])
+    assert elements >= model.kv_cache_elements(seq_len=length).value
+
+
+def test_after_a_prompt_there_is_more_than_in_decoding_only_where_a_window_is_shorter():
+    mistral, llama = (from_config({"model_type": name}) for name in ("mistral", "llama"))
+    run = {"batch_size": 1, "seq_len": 32_768}
+    # transformers' own Mistral: a window of 4,096, 32 layers, a key and a value of 8 heads of 128 in 16 bits
+    more = prompt_memory(mistral, **run).value - inference_memory(mistral, **run).value
+    assert more == (32_768 - 4_096) * 32 * 2 * 8 * 128 * 2
+    assert prompt_memory(llama, **run).value == inference_memory(llama, **run).value

@@ -9,10 +9,12 @@ import pytest
 from golden_files import csv_rows
 
 from llmcalc import Dimensions, InputError, from_config, override, read_config
+from llmcalc.bases import LIBRARY, base
 from llmcalc.catalog.counted_models import counted_models
 from llmcalc.catalog.models import groups, model, models
 from llmcalc.huggingface.families import FAMILIES
 from llmcalc.quantity import Quantity
+from llmcalc.transformer.embedding import LearnedPositions
 from llmcalc.transformer.model import Model
 from llmcalc.transformer.part import active_parameters
 
@@ -393,3 +395,40 @@ def test_a_family_whose_class_fills_in_no_size_names_the_key(model_type, key):
 @pytest.mark.parametrize("model_type", sorted(FAMILIES.keys() - WITHOUT_DEFAULTS.keys()))
 def test_a_family_can_be_counted_from_its_defaults_alone(model_type):
     assert from_config({"model_type": model_type}).parameters().value > 10**6
+
+
+# What is published of how far they see
+
+PUBLISHED = {row["model"]: row for row in csv_rows("published_contexts.csv")}
+SILENT = {"context": "", "window": ""}
+
+
+@every_model
+def test_a_context_or_a_window_is_the_published_one_or_none_is_told(id):
+    row = model(id)
+    reading, printed = read_config(row.config), PUBLISHED.get(row.name, SILENT)
+    tables = {part.n_positions for part in reading.model.front if isinstance(part, LearnedPositions)}
+    shown = base(row.name).values["n_positions"] if row.name in LIBRARY else reading.dimensions.get("n_positions")
+    if not tables:  # a table of learned positions is as long as its parameters say
+        assert shown == (int(printed["context"]) if printed["context"] else None)
+    windows = {part.window for block in reading.model.layers() for part in block.parts if getattr(part, "window", None)}
+    assert windows == ({int(printed["window"])} if printed["window"] else set())
+
+
+@pytest.mark.parametrize("row", PUBLISHED.values(), ids=lambda row: row["model"])
+def test_what_is_published_says_where(row):
+    for what in ("context", "window"):
+        assert bool(row[what]) == row[f"{what}_source"].startswith("https://")
+
+
+@pytest.mark.parametrize(
+    ("id", "layers"), [("mistral-7b-v0.3", 32), ("mistral-nemo-12b", 40), ("mistral-small-24b", 40)]
+)
+def test_a_mistral_published_without_a_window_caches_every_token(id, layers):
+    # a key and a value of 128 for each of 8 heads
+    assert of(id).kv_cache_elements(seq_len=32_768).value == 32_768 * layers * 2 * 8 * 128
+
+
+def test_a_config_that_does_not_say_its_context_has_none():
+    assert "n_positions" not in read_config({"model_type": "llama"}).dimensions
+    assert read_config({"model_type": "llama", "max_position_embeddings": 77}).dimensions["n_positions"] == 77

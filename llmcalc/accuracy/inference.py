@@ -14,7 +14,7 @@ from importlib import resources
 from typing import Any
 
 from llmcalc.huggingface import from_config
-from llmcalc.inference import inference_memory
+from llmcalc.inference import inference_memory, prompt_memory
 from llmcalc.transformer.model import Model
 
 WHAT = ("held", "decode_peak", "prefill_peak")
@@ -63,12 +63,14 @@ def measured_inference() -> tuple[MeasuredInference, ...]:
 
 
 @cache
-def predicted_held(row: MeasuredInference) -> float:
-    """Weights and cache of such a run as they are counted here, in bytes."""
+def predicted(row: MeasuredInference, what: str) -> float:
+    """Weights and cache of such a run as they are counted here, in bytes; for the prefill, those after the prompt."""
+    if what == "prefill_peak" and row.beside["cache"] == "dynamic":
+        return float(prompt_memory(row.built(), **row.run).value)
     asked = {**row.run, "seq_len": row.beside["cached_tokens"]}
     return float(inference_memory(row.built(), **asked).value)
 
 
 def error_of(row: MeasuredInference, what: str) -> float:
     """Weights and cache as counted, against what was measured: as a share, negative where it is too small."""
-    return predicted_held(row) / row.measured(what) - 1
+    return predicted(row, what) / row.measured(what) - 1

@@ -7,7 +7,7 @@ from dataclasses import fields
 import numpy as np
 
 from llmcalc.accuracy import METHODS, all_compared, covered, error_of, measured_inference, standing_of_row
-from llmcalc.accuracy.inference import WHAT, predicted_held
+from llmcalc.accuracy.inference import WHAT, predicted
 from llmcalc.catalog.accelerators import ACCELERATORS, readings
 from llmcalc.configuration import Configuration
 from llmcalc.errata import ERRATA, EXAMPLE_STEPS, LAYER_TERMS, complete_parameters
@@ -109,7 +109,7 @@ def measured_runs(config: Configuration) -> Rows:
     for row in measured_inference():
         sizes = {"model": row.model, "family": row.family, **row.run, **row.beside, "held_back": not row.seen}
         for what in WHAT:
-            bytes = {"measured_bytes": row.measured(what), "predicted_bytes": predicted_held(row)}
+            bytes = {"measured_bytes": row.measured(what), "predicted_bytes": predicted(row, what)}
             yield {**sizes, "figure": what, **bytes, "error_ratio": error_of(row, what)}
 
 

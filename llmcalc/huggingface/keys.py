@@ -67,7 +67,7 @@ class Keys:
 
     def given(self, key: str) -> bool:
         """Whether the config itself has a value other than null for ``key``."""
-        return self.config.get(key) is not None
+        return any(self.config.get(name) is not None for name in (key, *self.aliases.get(key, ())))
 
     def optional(self, key: str, lowest: int = 1) -> int | None:
         """A whole number of at least ``lowest``, or None where the config says null or nobody says anything."""

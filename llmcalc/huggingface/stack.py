@@ -216,8 +216,8 @@ def _front(keys: Keys, recipe: Recipe) -> tuple[Part, ...]:
     if recipe.positions is not None:
         at = d_model if recipe.project_out else width
         parts.append(LearnedPositions(keys.dimension("n_positions") + recipe.positions, at))
-    elif "n_positions" in keys.names and keys.optional(keys.names["n_positions"]):
-        keys.dimension("n_positions")
+    elif "n_positions" in keys.names and keys.given(keys.names["n_positions"]):
+        keys.dimension("n_positions")  # what the class fills in where the config is silent was not published
     if recipe.types and (n_types := keys.size(recipe.types, 0)):
         parts.append(TypeEmbedding(n_types, width))
     if recipe.task_types and keys.flag(recipe.task_types[0]):

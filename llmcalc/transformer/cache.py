@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from llmcalc.quantity import Quantity, formula
-from llmcalc.sources import BELTAGY_2020, DEEPSEEK_V2, SHAZEER_2019
+from llmcalc.sources import BELTAGY_2020, DEEPSEEK_V2, SHAZEER_2019, TRANSFORMERS
 
 
 @formula(r"E_\text{token}", "elements", SHAZEER_2019.at("sec. 2.4.1"))
@@ -38,6 +38,12 @@ def tokens_in_window(*, seq_len, window):
 def windowed_elements(*, kept_tokens, kv_elements):
     """Cache of one layer that sees a window of tokens."""
     return kept_tokens * kv_elements
+
+
+@formula(r"E_\text{prompt}", "elements", TRANSFORMERS.at("cache_utils.py, DynamicSlidingWindowLayer.update"))
+def prompt_elements(*, seq_len, kv_elements):
+    """Cache of one layer with a window right after the prompt: all of it is held until the next token is computed."""
+    return seq_len * kv_elements
 
 
 def cache_elements(per_token: Quantity, *, seq_len: Any, window: int | None) -> Quantity:

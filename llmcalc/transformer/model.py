@@ -9,6 +9,7 @@ from typing import Any
 
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import FEDUS_2021, KAPLAN_2020, PYTORCH, SHAZEER_2019, VASWANI_2017
+from llmcalc.transformer.cache import prompt_elements
 from llmcalc.transformer.code import Code
 from llmcalc.transformer.part import Caching, Part, active_parameters, fixed_parameters
 
@@ -198,7 +199,7 @@ class Model:
         return self._cached("kv_elements_per_token", lambda part: part.kv_elements_per_token(), ("past",))
 
     def kv_cache_elements(self, *, seq_len: Any, source_len: Any = None) -> Quantity:
-        """Numbers cached by all layers for one sequence of ``seq_len`` tokens, windows respected.
+        """Numbers cached by all layers for one sequence of ``seq_len`` tokens while it is decoded, windows respected.
 
         Cross-attention keeps ``source_len`` tokens of the encoder (``seq_len`` where that is not given).
         """
@@ -206,6 +207,17 @@ class Model:
         return self._cached(
             "kv_cache_elements", lambda part: part.kv_cache_elements(seq_len=lengths[part.sees]), ("past", "source")
         )
+
+    def prompt_cache_elements(self, *, seq_len: Any) -> Quantity:
+        """Numbers that transformers' cache holds when a prompt of ``seq_len`` tokens was read in one pass and no token
+        has been decoded yet: layers with a window still hold all of it."""
+
+        def held(part: Caching) -> Quantity:
+            if part.sees == "past" and part.cache_window is not None:
+                return prompt_elements(seq_len=seq_len, kv_elements=part.kv_elements_per_token())
+            return part.kv_cache_elements(seq_len=seq_len)
+
+        return self._cached("prompt_cache_elements", held, ("past", "source"))
 
     def _cached(self, id: str, of_part: Callable[[Caching], Quantity], seen: tuple[str, ...]) -> Quantity:
         parts = [
