@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from pages.ui.state import State, forget_refused, hear, put, settle, state, values
+from pages.ui.state import State, drawn_part, forget_refused, hear, put, settle, state, values
 from pages.ui.turns import keep, let_browser_draw, tell_browser
 from pages.ui.words import speak
 
@@ -93,11 +93,12 @@ def _fragment(key: str, draw: Callable[[], None]) -> None:
         place = cache(_place_of_its_own)
         if whole_app:
             place()
-        token = _away.set(place)
+        token, part = _away.set(place), drawn_part.set(key)
         try:
             draw()
         finally:
             _away.reset(token)
+            drawn_part.reset(part)
 
     st.fragment(drawn, key=key)()
     whole_app = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +18,10 @@ from llmcalc.inputs import DEFAULTS, INPUTS, one_number_of_devices
 from pages.ui.words import browser_language
 
 _PRESENT = "present_state"
-_SHOWN, _SEEN, _PLACES = "shown_values", "drawing_seen", "places_of_controls"
+_SHOWN, _SEEN, _PLACES, _PARTS = "shown_values", "drawing_seen", "places_of_controls", "parts_of_controls"
 _NAMED = "named_in_links"
 _REFUSED = "refused_texts"
+drawn_part: ContextVar[str] = ContextVar("drawn_part", default="")  # the part of the app that is being drawn
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,12 @@ def acknowledged() -> None:
 
 def show(control: str, value: Any) -> None:
     """Have a control be at a value from the next drawing on. One that is there already is let be: its value would reach
-    the browser after what the reader has done meanwhile, and undo that."""
-    if control not in st.session_state or st.session_state[control] != value:
+    the browser after what the reader has done meanwhile, and undo that. But one that comes from another part of the
+    app, such as out of sight, the browser makes anew, and knows no value of."""
+    part, parts = drawn_part.get(), st.session_state.setdefault(_PARTS, {})
+    stays = parts.get(control) == part
+    parts[control] = part
+    if not stays or control not in st.session_state or st.session_state[control] != value:
         put(control, value)
 
 
