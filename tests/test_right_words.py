@@ -152,7 +152,7 @@ def test_no_message_names_an_input_by_its_id(language):
 
 CONTRADICTIONS = [
     ("GPT-2 124M", {"n_heads": 10}, "10 heads do not divide the width of 768"),
-    ("Llama 3 8B", {"n_heads": 30}, "Heads = 30 does not divide Width = 4,096"),
+    ("Llama 3 8B", {"n_heads": 30}, "Key/value heads = 8 does not divide Heads = 30"),
     ("Llama 3 8B", {"n_kv_heads": 7}, "Key/value heads = 7 does not divide Heads = 32"),
     ("Mixtral 8x7B", {"top_k": 9}, "Experts for each token = 9 experts of Experts = 8"),
     ("Llama 3 8B", {"tensor_parallel": 3}, "3 does not divide"),
@@ -184,3 +184,18 @@ def test_what_was_changed_is_told_by_labels_as_the_controls_show_it():
         "Changed: Layers 12 → 1,000, Key/value heads empty (derived) → 4, Positions learned → none, Tied head on → off"
     )
     assert told["id"].startswith("Diubah: Lapisan 12 → 1.000,")
+
+
+@pytest.mark.parametrize(("page", "link"), [("training", {}), ("cluster", {}), ("cluster", {"n_devices": "8"})])
+def test_neither_what_a_process_takes_nor_what_is_sent_is_called_measured(page, link):
+    """Instruments counted tensors: no row has a process, no row a message."""
+    app = opened(page, link | {"lang": "en"}, {})
+    never = [words.w("overhead.process"), words.w("cluster.sends")]
+    labels = [button.label for button in app.button if any(button.label.startswith(name) for name in never)]
+    assert labels and all(":orange-badge[estimate]" in label for label in labels), labels
+
+
+def test_on_stage_the_verdict_is_said_once():
+    app = opened("explore", {"lang": "en", "present": "true"}, {})
+    said = [markdown.value for markdown in app.markdown if "a training step needs" in markdown.value]
+    assert len(said) == 1
