@@ -19,7 +19,7 @@ from pages.ui.plan_figures import plan_name, plan_points
 from pages.ui.problems import problem_words
 from pages.ui.sections import set_inputs
 from pages.ui.shell import inside_app
-from pages.ui.show import headlines, title_of, working
+from pages.ui.show import headlines, model_header, title_of, working
 from pages.ui.standing import badge, why
 from pages.ui.state import configuration
 from pages.ui.verdict import draw_verdict, for_tensors, verdict_place
@@ -167,7 +167,7 @@ def to_choose_from(wanted: pd.DataFrame) -> None:
     st.caption(w("cluster.estimate"))
 
 
-st.header(w("cluster.header", name=title_of(config), devices=cluster.devices, device=device[0]), anchor=False)
+model_header(w("cluster.header", name=title_of(config), devices=cluster.devices, device=device[0]), config.base)
 draw_verdict(config, verdict_place())
 try:
     plans = config.plans

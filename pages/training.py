@@ -14,7 +14,7 @@ from pages.ui.numbers import exact, human, marked
 from pages.ui.palette import COLOURS, by_component
 from pages.ui.sections import after_charts, set_inputs
 from pages.ui.shell import inside_app
-from pages.ui.show import headlines, name, term_table, working
+from pages.ui.show import headlines, model_header, name, term_table, working
 from pages.ui.standing import standing_note
 from pages.ui.state import configuration
 from pages.ui.timeline import timeline_figure
@@ -132,7 +132,7 @@ def _compared(label: str, theirs: float, ours: float) -> str:
     return f"| {label} | {human(theirs, 'bytes')} | {human(ours, 'bytes')} | {ratio} |"
 
 
-st.header(w("training.header"), anchor=False)
+model_header(w("training.header"), config.base)
 said = st.container()
 with said:
     place_of_verdict = verdict_place()

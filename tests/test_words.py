@@ -119,6 +119,7 @@ def test_every_id_has_words(language):
     codes = {c for c in re.findall(r"code=\"(\w+)\"", code) if f"reasons.{c}" not in words}
     wanted |= {f"problems.{c}" for c in codes}
     wanted |= {f"notices.{n}" for n in re.findall(r"(?:Notice|\.note|\.warn)\(\s*\"(\w+)\"", code)}
+    wanted |= {f"model_notes.{note}" for model in MODELS if model != PASTED and (note := base(model).note)}
     wanted |= named_options(words)
     wanted |= {f"formulas.{f.id}" for found in formulas().values() for f in found}
     wanted |= {f"units.{u.replace('/', '_per_')}" for u in units() if u != "FLOP" and not re.match(r"E|B·", u)}
