@@ -36,7 +36,9 @@ def advice_button(advice: Advice, key: str) -> None:
         saved=human(advice.saved, "bytes"),
         peak=human(advice.peak, "bytes"),
     )
-    st.button(label, key=key, on_click=set_inputs, args=(advice.fields,), help=w(f"advice.cost_{advice.cost}"))
+    cost = [w(f"advice.cost_{advice.cost}")]
+    cost += [w("techniques.cost_loss_fused")] if advice.fields.get("loss") == "fused" else []
+    st.button(label, key=key, on_click=set_inputs, args=(advice.fields,), help=" ".join(cost))
 
 
 def through_the_step() -> None:

@@ -283,3 +283,34 @@ def test_stored_weights_cite_who_says_how_they_are_stored(name):
     assert {place for place in cited for part in parts if place in str(part.source)} == cited
     assert all(any(place in str(part.source) for place in cited) for part in parts)
     assert not [part for part in parts if "too sensitive" in part.meaning and name == "bf16"]
+
+
+SWITCHED = {"precision": "amp_bf16", "attention": "sdpa", "recompute": "full", "loss": "hf", "optimizer": "adamw_fused"}
+SWITCHED |= {"gradient_accumulation": 2, "data_parallel": 2, "zero_stage": 1}
+
+
+def test_a_time_that_is_not_modelled_is_no_time_of_zero():
+    """Kernels, losses and optimizers move bytes, and the model of time counts operations and messages."""
+    bars = {bar.id: bar for bar in configured("GPT-2 124M", **SWITCHED).mix.bars}
+    untimed = {id for id, bar in bars.items() if bar.time is None}
+    assert untimed == {"attention", "loss", "optimizer", "micro_batches"}
+    assert bars["zero"].time.value == 0  # modelled: stage 1 sends what an all-reduce sends (Rajbhandari et al., sec. 7)
+    chunked = {bar.id: bar for bar in configured("GPT-2 124M", loss="chunked").mix.bars}
+    assert chunked["loss"].time.value > 0  # the head runs once more
+    mix = configured("GPT-2 124M", **SWITCHED).mix
+    assert mix.time.value == pytest.approx(mix.result.time.value)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_table_of_switches_says_what_each_costs_as_it_is_set(language):
+    link = {id: str(value) for id, value in SWITCHED.items()} | {"lang": language, "model": "GPT-2 124M"}
+    app = opened("techniques", link, {})
+    told = words.dictionary(language)
+    (table,) = (m.value for m in app.main.markdown if m.value.startswith(f"| {told['techniques.column_switch']} "))
+    rows = {line.split(" | ")[0].removeprefix("| "): line for line in table.splitlines()[2:]}
+    loss, optimizer = rows[told["techniques.switch_loss"]], rows[told["techniques.switch_optimizer"]]
+    for row in (loss, optimizer):
+        assert f"| {told['techniques.untimed']} |" in row
+    assert told["techniques.cost_loss_hf"] in loss
+    assert told["techniques.cost_optimizer_adamw_fused"] in optimizer
+    assert told["techniques.cost_optimizer"] not in optimizer

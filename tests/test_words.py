@@ -113,7 +113,9 @@ def test_every_id_has_words(language):
     wanted |= {f"figures.{figure.id}" for figure in FIGURES} | {f"errata.{erratum}.why" for erratum in ERRATA}
     wanted |= {f"modules.{m.removeprefix('llmcalc.').replace('.', '_')}" for m in formulas()}
     wanted |= {f"phases.{moment}" for moment in MOMENTS}
-    wanted |= {f"techniques.{part}_{switch}" for part in ("switch", "cost") for switch in SWITCHES}
+    wanted |= {f"techniques.switch_{switch}" for switch in SWITCHES}
+    wanted |= {f"techniques.cost_{switch}" for switch in SWITCHES if switch != "loss"}
+    wanted |= {f"techniques.cost_loss_{loss}" for loss in LOSSES if loss != "plain"}
     wanted |= {f"published.{result}" for result in PUBLISHED_RESULTS}
     code = "".join(file.read_text() for file in ROOT.glob("llmcalc/**/*.py"))
     codes = {c for c in re.findall(r"code=\"(\w+)\"", code) if f"reasons.{c}" not in words}
