@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar, copy_context
-from functools import cache, partial
+from contextvars import ContextVar
+from functools import cache
 from typing import Any, TypeVar
 
 import streamlit as st
@@ -27,7 +27,7 @@ _UNSEEN = "unseen"
 Face = TypeVar("Face")
 _away: ContextVar[Callable[[], Any]] = ContextVar("away")
 _ahead: ContextVar[bool] = ContextVar("ahead")
-_waiting: ContextVar[list[Callable[[], None]]] = ContextVar("waiting")
+_waiting: ContextVar[list[tuple[Any, Callable[[], None]]]] = ContextVar("waiting")
 
 
 def live(draw: Callable[[], None]) -> None:
@@ -36,7 +36,7 @@ def live(draw: Callable[[], None]) -> None:
     def drawn() -> None:
         now = state()
         _drawn()[LIVE] = (lambda state: state, now)
-        waiting: list[Callable[[], None]] = []
+        waiting: list[tuple[Any, Callable[[], None]]] = []
         token, problem = _waiting.set(waiting), None
         _ahead.set(False)
         try:
@@ -44,8 +44,9 @@ def live(draw: Callable[[], None]) -> None:
         except Exception as error:
             problem = error
         charts_first()
-        for rest in waiting:
-            rest()
+        for place, rest in waiting:
+            with place:
+                rest()
         _waiting.reset(token)
         if problem:
             raise problem
@@ -54,14 +55,8 @@ def live(draw: Callable[[], None]) -> None:
 
 
 def after_charts(place: Any, draw: Callable[[], None]) -> None:
-    """Draw something in ``place``, a container of what is live, once the browser has had time to draw the charts; on
-    stage, if what asks for it is."""
-
-    def rest() -> None:
-        with place:
-            draw()
-
-    _waiting.get().append(partial(copy_context().run, rest))
+    """Draw something in ``place``, a container of what is live, once the browser has had time to draw the charts."""
+    _waiting.get().append((place, draw))
 
 
 def charts_first() -> None:
