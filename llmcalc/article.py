@@ -248,7 +248,7 @@ def article_step(model: Model, dimensions: Dimensions, *, batch_size: Any, seq_l
 
 @formula(r"N_\text{layer}", "parameters", ARTICLE.at("I, per layer"))
 def article_gpt3_layer(*, d_model, d_ff):
-    """The article's formula for a layer of GPT-3, read literally. It prints 1.1 B, which is 8·d² alone."""
+    """The article's formula for a layer of GPT-3, read literally; the 1.1 B that it prints is near 8·d², 1.21 B."""
     return 8 * d_model**2 + 8 * d_model * d_ff + 2 * d_model
 
 

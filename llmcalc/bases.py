@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -34,7 +35,8 @@ class Base:
     """``values`` are those of every input in `SHAPE`; ``fixed`` are the inputs that this base does not let change.
 
     ``config`` is None for a plain decoder, which `Dimensions` describe. ``year`` and ``source`` say where it is from,
-    ``library_id`` which row of the library it is, if any.
+    ``note`` what is left out of it or printed otherwise (a key in words), ``library_id`` which row of the library it
+    is, if any.
     """
 
     id: str
@@ -48,6 +50,11 @@ class Base:
     note: str = ""
     notices: tuple[Notice, ...] = field(default=())
     library_id: str = ""
+
+    @property
+    def is_guess(self) -> bool:
+        """Whether its family is not known, and it is counted as if it were built like LLaMA."""
+        return any(notice.id == "like_llama" for notice in self.notices)
 
     def changed(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs that may change and differ from this base."""
@@ -81,7 +88,8 @@ def base(model: str, config: str = "") -> Base:
         reading = read_config(parse_config(config))
         return _of_reading(model, reading, group=reading.model_type)
     row = LIBRARY[model]
-    return replace(_of_reading(model, read_config(row.config), row.group, row.year, row.source), library_id=row.id)
+    found = _of_reading(model, read_config(row.config), row.group, row.year, row.source)
+    return replace(found, library_id=row.id, note=re.sub(r"\W+", "_", row.note))
 
 
 def compact(config: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmcalc.accuracy import ARTICLE, NANOGPT, Standing, standing_of, standing_of_count, standing_of_inference
+from llmcalc.accuracy import ARTICLE, GUESS, NANOGPT, Standing, standing_of, standing_of_count, standing_of_inference
 from llmcalc.article import ArticleStep, article_step
 from llmcalc.bases import SHAPE, Base, base
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
@@ -111,7 +111,7 @@ class Configuration:
     def family(self) -> str:
         """Whose code a training step runs: a model_type of transformers, or nanoGPT; empty for a mixture of both."""
         if self.base.config is not None:
-            return str(self.base.config["model_type"])
+            return GUESS if self.base.is_guess else str(self.base.config["model_type"])
         return NANOGPT if self.dimensions.is_nanogpt else ""
 
     @property

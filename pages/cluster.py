@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from llmcalc.accuracy import PROCESS, SHAPES
 from llmcalc.devices.plans import settings
 from llmcalc.errors import InputError
 from llmcalc.units import GiB
@@ -18,7 +19,7 @@ from pages.ui.plan_figures import plan_name, plan_points
 from pages.ui.problems import problem_words
 from pages.ui.sections import set_inputs
 from pages.ui.shell import inside_app
-from pages.ui.show import headlines, title_of, working
+from pages.ui.show import headlines, model_header, title_of, working
 from pages.ui.standing import badge, why
 from pages.ui.state import configuration
 from pages.ui.verdict import draw_verdict, for_tensors, verdict_place
@@ -125,12 +126,14 @@ def memory_of(plan: Mapping[str, Any]) -> None:
             w("cluster.apply"), key="apply_plan", type="primary", help=w("cluster.apply_help"),
             on_click=set_inputs, args=(settings(plan),),
         )  # fmt: skip
-    quantities = [(w("overhead.process"), used.verdict.needed), (w("cluster.peak"), rank.peak)]
-    quantities += [(w("components.weights"), rank.weights)]
-    quantities += [(w("components.optimizer_state"), rank.optimizer_state)]
-    quantities += [(w("components.communication"), rank.communication), (w("cluster.sends"), rank.traffic)]
     standing = config.standing_of_plan(plan)
-    headlines(lambda: [(label, quantity, standing) for label, quantity in quantities])
+    numbers = [(w("overhead.process"), used.verdict.needed, PROCESS), (w("cluster.peak"), rank.peak, standing)]
+    numbers += [(w("components.weights"), rank.weights, standing)]
+    numbers += [(w("components.optimizer_state"), rank.optimizer_state, standing)]
+    if used.layout.devices > 1:
+        numbers += [(w("components.communication"), rank.communication, standing)]
+        numbers += [(w("cluster.sends"), rank.traffic, SHAPES)]
+    headlines(lambda: numbers)
     names = {component: w(f"components.{component}") for component in COLOURS}
     parts = by_component(rank.peak.parts)
     title = w("cluster.peak_chart")
@@ -164,7 +167,7 @@ def to_choose_from(wanted: pd.DataFrame) -> None:
     st.caption(w("cluster.estimate"))
 
 
-st.header(w("cluster.header", name=title_of(config), devices=cluster.devices, device=device[0]), anchor=False)
+model_header(w("cluster.header", name=title_of(config), devices=cluster.devices, device=device[0]), config.base)
 draw_verdict(config, verdict_place())
 try:
     plans = config.plans

@@ -22,7 +22,7 @@ from pages.ui.figures import Figure, memory_bars, stacked_bars, stacked_shares
 from pages.ui.numbers import exact, human
 from pages.ui.palette import COLOURS, by_component
 from pages.ui.pins import load, pin, pin_chosen, pin_problems, pinned_models, refusal, unpin
-from pages.ui.problems import as_text, problem_words
+from pages.ui.problems import as_text, caveats_of, problem_words
 from pages.ui.shell import inside_app
 from pages.ui.show import title_of, working
 from pages.ui.standing import badge, standing_note
@@ -58,6 +58,8 @@ def card(name: str, config: Configuration) -> None:
     about = " · ".join(text for text in (as_text(base.group), str(base.year or "")) if text)
     changed = base.changed(config.values)
     st.caption(changes_in_words(base, changed) if changed else about)
+    if caveats := caveats_of(base):
+        st.caption(" ".join(caveats))
 
 
 def present_card() -> None:

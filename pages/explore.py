@@ -16,7 +16,7 @@ from pages.ui.numbers import exact, human, marked, signed
 from pages.ui.palette import COLOURS, by_component
 from pages.ui.sections import after_charts, charts_first
 from pages.ui.shell import inside_app
-from pages.ui.show import Headline, headlines, one_of, title_of, working
+from pages.ui.show import Headline, headlines, model_header, one_of, title_of, working
 from pages.ui.standing import standing_note
 from pages.ui.state import configuration
 from pages.ui.verdict import choose_counted, counted_where, draw_verdict, for_tensors, verdict_place
@@ -120,7 +120,7 @@ def numbers() -> list[Headline]:
 
 
 first = parameters_chart()  # before anything is sent, so that all that comes before the chart is sent with it
-st.header(w("explore.header", name=title_of(config)), anchor=False)
+model_header(w("explore.header", name=title_of(config)), config.base)
 headlines(numbers)
 with st.container(key="charts"):
     said = st.container()  # shown below what it is about, and drawn after the charts

@@ -15,7 +15,7 @@ from pages.ui.device import memory_cell, memory_told, printed_size
 from pages.ui.numbers import exact, human, marked
 from pages.ui.sections import set_inputs
 from pages.ui.shell import inside_app
-from pages.ui.show import headline_row, title_of
+from pages.ui.show import headline_row, model_header, title_of
 from pages.ui.standing import badge, standing_note, why
 from pages.ui.state import configuration, show
 from pages.ui.step_figures import fits_map
@@ -67,7 +67,7 @@ def choose_purpose() -> None:
     set_inputs({"purpose": st.session_state["purpose_here"]})
 
 
-st.header(w("fits.header", name=title_of(config), device=device.id), anchor=False)
+model_header(w("fits.header", name=title_of(config), device=device.id), config.base)
 show("purpose_here", purpose)
 st.segmented_control(
     w("inputs.purpose.label"), PURPOSES, key="purpose_here", format_func=lambda option: w(f"fits.{option}"),

@@ -8,7 +8,7 @@ from pages.ui.model_figures import layer_bars, parameter_map, share_of
 from pages.ui.numbers import exact, human, signed
 from pages.ui.palette import COLOURS
 from pages.ui.shell import inside_app
-from pages.ui.show import headlines, name, title_of, working
+from pages.ui.show import headlines, model_header, name, title_of, working
 from pages.ui.state import configuration
 from pages.ui.words import w
 
@@ -22,7 +22,7 @@ names = {component: w(f"components.{component}") for component in COLOURS}
 lines = invoice(model)
 components = sorted(by_component(lines).items(), key=lambda item: -item[1].total)
 
-st.header(w("parameters.header", name=model_name), anchor=False)
+model_header(w("parameters.header", name=model_name), config.base)
 headlines(
     lambda: [
         (w("parameters.total"), parameters, standing),

@@ -1,12 +1,10 @@
 """Techniques: what each saves and what it costs, before and after, for the present model."""
 
-import streamlit as st
-
 from pages.ui.ask import twin
 from pages.ui.mix_section import mix_section
 from pages.ui.quantization_sections import cache_section, quantization_section
 from pages.ui.shell import inside_app
-from pages.ui.show import title_of
+from pages.ui.show import model_header, title_of
 from pages.ui.smaller_sections import distillation_section, pruning_section
 from pages.ui.state import configuration
 from pages.ui.words import w
@@ -21,6 +19,6 @@ SECTIONS = {
 
 inside_app()
 config = configuration()
-st.header(w("techniques.header", name=title_of(config)), anchor=False)
+model_header(w("techniques.header", name=title_of(config)), config.base)
 twin("technique")
 SECTIONS[config.values["technique"]](config)

@@ -14,7 +14,7 @@ from pages.ui.numbers import exact, human, marked
 from pages.ui.palette import COLOURS, by_component
 from pages.ui.sections import after_charts, set_inputs
 from pages.ui.shell import inside_app
-from pages.ui.show import headlines, name, term_table, working
+from pages.ui.show import headlines, model_header, name, term_table, working
 from pages.ui.standing import standing_note
 from pages.ui.state import configuration
 from pages.ui.timeline import timeline_figure
@@ -36,7 +36,9 @@ def advice_button(advice: Advice, key: str) -> None:
         saved=human(advice.saved, "bytes"),
         peak=human(advice.peak, "bytes"),
     )
-    st.button(label, key=key, on_click=set_inputs, args=(advice.fields,), help=w(f"advice.cost_{advice.cost}"))
+    cost = [w(f"advice.cost_{advice.cost}")]
+    cost += [w("techniques.cost_loss_fused")] if advice.fields.get("loss") == "fused" else []
+    st.button(label, key=key, on_click=set_inputs, args=(advice.fields,), help=" ".join(cost))
 
 
 def through_the_step() -> None:
@@ -132,7 +134,7 @@ def _compared(label: str, theirs: float, ours: float) -> str:
     return f"| {label} | {human(theirs, 'bytes')} | {human(ours, 'bytes')} | {ratio} |"
 
 
-st.header(w("training.header"), anchor=False)
+model_header(w("training.header"), config.base)
 said = st.container()
 with said:
     place_of_verdict = verdict_place()

@@ -193,7 +193,8 @@ def test_a_report_says_how_far_off_the_measured_steps_of_the_same_code_are(name,
     rows = [row for row in measured_steps() if row.family == family]
     first, *_ = standing_said(CONFIGURATIONS[name].standing).replace("*", "").split("`")
     assert first in shown
-    assert (f"{len(rows)} training steps of {family} code" in shown.replace(" , ", ", ")) == bool(rows)
+    told = f"{len(rows)} training step{'s' if len(rows) > 1 else ''} of {family} code"
+    assert (told in shown.replace(" , ", ", ")) == bool(rows)
     for what in ("saved", "peak"):
         assert not rows or error_share(errors(map(compared, rows), "llmcalc", what).largest) in shown
     assert "46,702,792,704 parameters: difference 0." in text_of(tree(html(document("mixture", "en"))))

@@ -6,17 +6,21 @@ import re
 from datetime import date
 
 import pytest
-from configurations import CONFIGURATIONS, configured
+from configurations import CONFIGURATIONS, HOSTILE, configured
 from opened_app import openers
 from test_languages import drawn, opened
 
+from llmcalc.bases import base, compact
 from llmcalc.configuration import Configuration
+from llmcalc.export import TABLES
 from llmcalc.export.rows import working as rows_of
-from llmcalc.inputs import INPUTS
+from llmcalc.inputs import DEFAULTS, INPUTS, PASTED
 from llmcalc.lessons.chapters import CHAPTERS
+from llmcalc.link import read_link
+from llmcalc.techniques.quantization import stored_weights
 from pages.ui import words
 from pages.ui.choose import changes_in_words
-from pages.ui.document import Working
+from pages.ui.document import Table, Working
 from pages.ui.problems import problem_words
 from pages.ui.report import report
 from pages.ui.report_markdown import markdown
@@ -152,7 +156,7 @@ def test_no_message_names_an_input_by_its_id(language):
 
 CONTRADICTIONS = [
     ("GPT-2 124M", {"n_heads": 10}, "10 heads do not divide the width of 768"),
-    ("Llama 3 8B", {"n_heads": 30}, "Heads = 30 does not divide Width = 4,096"),
+    ("Llama 3 8B", {"n_heads": 30}, "Key/value heads = 8 does not divide Heads = 30"),
     ("Llama 3 8B", {"n_kv_heads": 7}, "Key/value heads = 7 does not divide Heads = 32"),
     ("Mixtral 8x7B", {"top_k": 9}, "Experts for each token = 9 experts of Experts = 8"),
     ("Llama 3 8B", {"tensor_parallel": 3}, "3 does not divide"),
@@ -184,3 +188,129 @@ def test_what_was_changed_is_told_by_labels_as_the_controls_show_it():
         "Changed: Layers 12 → 1,000, Key/value heads empty (derived) → 4, Positions learned → none, Tied head on → off"
     )
     assert told["id"].startswith("Diubah: Lapisan 12 → 1.000,")
+
+
+@pytest.mark.parametrize(("page", "link"), [("training", {}), ("cluster", {}), ("cluster", {"n_devices": "8"})])
+def test_neither_what_a_process_takes_nor_what_is_sent_is_called_measured(page, link):
+    """Instruments counted tensors: no row has a process, no row a message."""
+    app = opened(page, link | {"lang": "en"}, {})
+    never = [words.w("overhead.process"), words.w("cluster.sends")]
+    labels = [button.label for button in app.button if any(button.label.startswith(name) for name in never)]
+    assert labels
+    assert all(":orange-badge[estimate]" in label for label in labels), labels
+
+
+def test_on_stage_the_verdict_is_said_once():
+    app = opened("explore", {"lang": "en", "present": "true"}, {})
+    said = [markdown.value for markdown in app.markdown if "a training step needs" in markdown.value]
+    assert len(said) == 1
+
+
+TINY = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
+TINY |= {"vocab_size": 1_000, "architectures": ["SomeForCausalLM"]}
+# A model_type that is no family's, or none at all; also one that we use as a name ourselves, and one within another
+GUESSES = [{"model_type": name, **TINY} for name in ("qwen99", "nanogpt", "", "?", "LLaMA", "llama ", HOSTILE)]
+GUESSES += [{"model_type": "llava", "text_config": {"model_type": "qwen99", **TINY}}]
+GUESSES += [{"model_type": "x", "vision_config": {}, **TINY}]
+SURE = r"\b(?:green|blue)-badge|✓|\b[Ee]xact\b"
+SURE_LABELS = {words.dictionary("en")[f"standing.{reason}"] for reason in ("held_out", "read", "counted", "by_formula")}
+
+
+def guessed(config: dict) -> dict[str, str]:
+    """A link to a config.json."""
+    return {"lang": "en", "model": PASTED, "config": compact(config)}
+
+
+def from_link(link: dict[str, str]) -> Configuration:
+    """What a link describes."""
+    found = read_link({key: [value] for key, value in link.items()}).values
+    return Configuration(DEFAULTS | dict(base(found["model"], found.get("config", "")).values) | found)
+
+
+@pytest.mark.parametrize("config", GUESSES)
+def test_a_guess_is_called_an_estimate_wherever_it_stands(config):
+    found = from_link(guessed(config) | {"n_devices": "2"})
+    assert found.base.is_guess
+    standings = [found.standing, found.verdict_standing, found.count_standing, found.inference_standing]
+    standings += [found.standing_of_plan(found.plans.iloc[0].to_dict())]
+    assert {standing.label for standing in standings} == {"estimate"}
+    told = report(found, "http://localhost/", date(2031, 2, 3))
+    (numbers,) = (block for block in told.sections[0].blocks if isinstance(block, Table))
+    assert not SURE_LABELS & {cell[0].text for row in numbers.rows for cell in row}
+    assert not re.findall(SURE, markdown(told))
+    assert "as if it were built like LLaMA" in markdown(told)
+    of_this_model = {id: rows for id, rows in TABLES.items() if id != "measured"}
+    for id, rows in of_this_model.items():
+        assert {row["standing"] for row in rows(found) if "standing" in row} <= {"estimate"}, id
+
+
+@pytest.mark.parametrize("page", ["explore", "parameters", "training", "fits", "cluster", "techniques", "compare"])
+@pytest.mark.parametrize("config", GUESSES[1:2] + GUESSES[-2:-1])
+def test_no_page_calls_a_guess_more_than_an_estimate(page, config):
+    link = guessed(config)
+    pinned = f"{PASTED};{link['config'].replace(';', '')}"
+    app = opened(page, link | {"compare": pinned} if page == "compare" else link, {})
+    texts = [text for text in drawn(app) if re.search(SURE, text)]
+    assert not texts
+    assert "as if it were built like LLaMA" in "\n".join(caption.value for caption in app.main.caption)
+
+
+def test_what_a_model_leaves_out_is_said_beside_its_title_and_in_its_report():
+    vision = {"model_type": "gemma3", "vision_config": {"hidden_size": 1152}, "text_config": {"num_hidden_layers": 2}}
+    links = [({"model": "Gemma 3 4B (text)"}, "Only the language model of a multimodal model is counted")]
+    links += [({"model": "DeepSeek-V3 671B"}, "without the layer for multi-token prediction")]
+    links += [({"model": PASTED, "config": compact(vision)}, "Only the language model is counted")]
+    for link, said in links:
+        for page in ("explore", "parameters"):
+            app = opened(page, link | {"lang": "en"}, {})
+            assert said in app.main.caption[0].value
+        assert said in markdown(report(from_link(link), "http://localhost/", date(2031, 2, 3)))
+
+
+FORMATS = {
+    "bf16": ("All weights in one plain format", {"bfloat16"}),
+    "NF4": ("Weights that are quantised", {"Dettmers et al. 2023", "get_modules_to_not_convert"}),
+    "int4 g128": ("Weights that are quantised", {"Frantar et al. 2023", "get_modules_to_not_convert"}),
+    "GGUF Q4_K_M": ("Weights that are quantised", {"llama-quant.cpp"}),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_stored_weights_cite_who_says_how_they_are_stored(name):
+    meaning, cited = FORMATS[name]
+    parts = stored_weights(configured("Llama 3 8B").model, name).parts
+    assert any(part.meaning.startswith(meaning) for part in parts)
+    assert {place for place in cited for part in parts if place in str(part.source)} == cited
+    assert all(any(place in str(part.source) for place in cited) for part in parts)
+    assert not [part for part in parts if "too sensitive" in part.meaning and name == "bf16"]
+
+
+SWITCHED = {"precision": "amp_bf16", "attention": "sdpa", "recompute": "full", "loss": "hf", "optimizer": "adamw_fused"}
+SWITCHED |= {"gradient_accumulation": 2, "data_parallel": 2, "zero_stage": 1}
+
+
+def test_a_time_that_is_not_modelled_is_no_time_of_zero():
+    """Kernels, losses and optimizers move bytes, and the model of time counts operations and messages."""
+    bars = {bar.id: bar for bar in configured("GPT-2 124M", **SWITCHED).mix.bars}
+    untimed = {id for id, bar in bars.items() if bar.time is None}
+    assert untimed == {"attention", "loss", "optimizer", "micro_batches"}
+    assert bars["zero"].time.value == 0  # modelled: stage 1 sends what an all-reduce sends (Rajbhandari et al., sec. 7)
+    chunked = {bar.id: bar for bar in configured("GPT-2 124M", loss="chunked").mix.bars}
+    assert chunked["loss"].time.value > 0  # the head runs once more
+    mix = configured("GPT-2 124M", **SWITCHED).mix
+    assert mix.time.value == pytest.approx(mix.result.time.value)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_table_of_switches_says_what_each_costs_as_it_is_set(language):
+    link = {id: str(value) for id, value in SWITCHED.items()} | {"lang": language, "model": "GPT-2 124M"}
+    app = opened("techniques", link, {})
+    told = words.dictionary(language)
+    (table,) = (m.value for m in app.main.markdown if m.value.startswith(f"| {told['techniques.column_switch']} "))
+    rows = {line.split(" | ")[0].removeprefix("| "): line for line in table.splitlines()[2:]}
+    loss, optimizer = rows[told["techniques.switch_loss"]], rows[told["techniques.switch_optimizer"]]
+    for row in (loss, optimizer):
+        assert f"| {told['techniques.untimed']} |" in row
+    assert told["techniques.cost_loss_hf"] in loss
+    assert told["techniques.cost_optimizer_adamw_fused"] in optimizer
+    assert told["techniques.cost_optimizer"] not in optimizer

@@ -113,12 +113,15 @@ def test_every_id_has_words(language):
     wanted |= {f"figures.{figure.id}" for figure in FIGURES} | {f"errata.{erratum}.why" for erratum in ERRATA}
     wanted |= {f"modules.{m.removeprefix('llmcalc.').replace('.', '_')}" for m in formulas()}
     wanted |= {f"phases.{moment}" for moment in MOMENTS}
-    wanted |= {f"techniques.{part}_{switch}" for part in ("switch", "cost") for switch in SWITCHES}
+    wanted |= {f"techniques.switch_{switch}" for switch in SWITCHES}
+    wanted |= {f"techniques.cost_{switch}" for switch in SWITCHES if switch != "loss"}
+    wanted |= {f"techniques.cost_loss_{loss}" for loss in LOSSES if loss != "plain"}
     wanted |= {f"published.{result}" for result in PUBLISHED_RESULTS}
     code = "".join(file.read_text() for file in ROOT.glob("llmcalc/**/*.py"))
     codes = {c for c in re.findall(r"code=\"(\w+)\"", code) if f"reasons.{c}" not in words}
     wanted |= {f"problems.{c}" for c in codes}
     wanted |= {f"notices.{n}" for n in re.findall(r"(?:Notice|\.note|\.warn)\(\s*\"(\w+)\"", code)}
+    wanted |= {f"model_notes.{note}" for model in MODELS if model != PASTED and (note := base(model).note)}
     wanted |= named_options(words)
     wanted |= {f"formulas.{f.id}" for found in formulas().values() for f in found}
     wanted |= {f"units.{u.replace('/', '_per_')}" for u in units() if u != "FLOP" and not re.match(r"E|B·", u)}

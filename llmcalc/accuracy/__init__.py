@@ -17,6 +17,7 @@ from llmcalc.accuracy.rows import NANOGPT, MeasuredStep, every_step, measured_st
 from llmcalc.accuracy.standing import (
     ARTICLE,
     ESTIMATE,
+    GUESS,
     LABELS,
     LAW,
     MEASURED,
@@ -34,6 +35,7 @@ from llmcalc.accuracy.standing import (
 __all__ = [
     "ARTICLE",
     "ESTIMATE",
+    "GUESS",
     "LABELS",
     "LAW",
     "MEASURED",

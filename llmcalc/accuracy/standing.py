@@ -30,6 +30,7 @@ from llmcalc.step.step import is_simulated, training_step
 from llmcalc.transformer.model import Model
 
 MEASURED, SIMULATED, ESTIMATE = LABELS = ("measured", "simulated", "estimate")
+GUESS = "?"  # the family of a config whose own is not known
 FAR = 0.05  # of the peak: rows further off than this support no more than an estimate
 
 Setting = tuple[str, Any]

@@ -14,7 +14,7 @@ from llmcalc.sources import (
     GPT_FAST,
     IEEE_754,
     LIN_2023,
-    MICIKEVICIUS_2018,
+    PYTORCH,
     ROUHANI_2023,
     Citation,
 )
@@ -58,7 +58,7 @@ WEIGHT_FORMATS = {
     row.id: row
     for row in (
         NumberFormat("fp32", 32, IEEE_754.at("binary32"), stored="all"),
-        NumberFormat("bf16", 16, MICIKEVICIUS_2018.at("sec. 3"), stored="all"),
+        NumberFormat("bf16", 16, PYTORCH.at("Tensor attributes: torch.dtype, bfloat16"), stored="all"),
         NumberFormat("fp8", 8, ROUHANI_2023.at("table 1")),
         NumberFormat("fp8 128×128", 8 + 32 / 128**2, DEEPSEEK_V3.at("sec. 3.3.2, fine-grained quantization")),
         NumberFormat("int8", 8, DETTMERS_LLM_INT8.at("sec. 3, row-wise scales"), row_bits=16),

@@ -114,12 +114,13 @@ def read_config(config: Mapping[str, Any]) -> Reading:
     notes = keys.notes
     if not (_architecture(text) or _architecture(config)):
         notes = [Notice("assumed_head", "no class is named: counted with a language-model head, no pooler"), *notes]
+    used = {**_identity(config, text), **keys.used}
     if path or "vision_config" in config:
         notes = [
             Notice("language_part", "only the language model is counted: vision and other parts are left out"),
             *notes,
         ]
-    used = {**_identity(config, text), **keys.used}
+        used["vision_config"] = {}  # so that it reads the same: with this note
     return Reading(model, model_type, task, dict(keys.dimensions), used, tuple(notes), (*warnings, *keys.warnings))
 
 

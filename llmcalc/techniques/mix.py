@@ -88,6 +88,10 @@ SWITCHES: dict[str, Callable[[Setup, Setup], Setup]] = {
 }
 
 
+# What these do to the time is not modelled, unless they change the operations: it is part of the utilisation
+_IN_UTILIZATION = frozenset({"attention", "loss", "optimizer", "micro_batches"})
+
+
 @dataclass(frozen=True, eq=False)
 class Account:
     """Peak of the device that needs most, and time of the step, which is None where it cannot be estimated."""
@@ -114,9 +118,9 @@ class Bar:
 
     @cached_property
     def time(self) -> Quantity | None:
-        """What it adds to the time of a step."""
+        """What it adds to the time of a step; None where that is not modelled."""
         before, after = self.before.time, self.after.time
-        if before is None or after is None:
+        if before is None or after is None or (self.id in _IN_UTILIZATION and before.value == after.value):
             return None
         return time_change(after_seconds=after.value, before_seconds=before.value).named(f"change_{self.id}")
 
@@ -179,10 +183,10 @@ class Mix:
     @cached_property
     def time(self) -> Quantity | None:
         """The time that was arrived at, as the plain one and what each switch adds; None where one is not known."""
-        changes = [bar.time for bar in self.bars]
-        if self.plain.time is None or None in changes:
+        if self.plain.time is None or any(bar.after.time is None for bar in self.bars):
             return None
-        return total("mixed_time", r"t_\text{mix}", self.plain.time.named("plain_time"), *filter(None, changes))
+        changes = [bar.time for bar in self.bars if bar.time]
+        return total("mixed_time", r"t_\text{mix}", self.plain.time.named("plain_time"), *changes)
 
     @property
     def without_rate(self) -> str | None:

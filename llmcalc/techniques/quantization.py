@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
 
 from llmcalc.catalog.formats import WEIGHT_FORMATS, NumberFormat
 from llmcalc.quantity import Quantity, formula, total
-from llmcalc.sources import DETTMERS_2023, GGUF
+from llmcalc.sources import DETTMERS_2023, GGUF, IEEE_754, TRANSFORMERS, Citation
 from llmcalc.techniques.gguf import Place, embedding_format, head_format, matrix_format
 from llmcalc.transformer.attention import Attention
 from llmcalc.transformer.embedding import TokenEmbedding
@@ -34,6 +34,12 @@ def quantized_memory(*, parameters, bits_per_weight):
 @formula(r"M_\text{kept}", "bytes", GGUF.at("src/llama-quant.cpp"))
 def unquantized_memory(*, parameters, bits_per_weight):
     """Weights that stay as they are: too few to matter, or too sensitive."""
+    return parameters * bits_per_weight / 8
+
+
+@formula(r"M_\text{plain}", "bytes", IEEE_754.at("binary32"))
+def plain_memory(*, parameters, bits_per_weight):
+    """All weights in one plain format, nothing of them quantised: bits of a number, by eight."""
     return parameters * bits_per_weight / 8
 
 
@@ -127,9 +133,19 @@ def stored_weights(model: Model, name: str) -> Quantity:
     for group in GROUPS:
         n, bits = kept.of_group(group)
         if n:
-            memory = unquantized_memory if set(kept.formats_of(group)) <= {"fp32", "bf16"} else quantized_memory
-            parts.append(memory(parameters=n, bits_per_weight=bits).named(f"stored_{group}"))
+            as_it_is = set(kept.formats_of(group)) <= {"fp32", "bf16"}
+            memory = plain_memory if group == "whole" else unquantized_memory if as_it_is else quantized_memory
+            told = memory(parameters=n, bits_per_weight=bits).named(f"stored_{group}")
+            parts.append(replace(told, source=_source(name, memory is unquantized_memory)))
     return total("model_memory", r"M_\text{model}", *parts)
+
+
+def _source(name: str, is_left: bool) -> Citation:
+    """Where it is said how many bits a number takes in the format of that name, or what is left as it is beside it."""
+    format = WEIGHT_FORMATS.get(name)
+    if format is None or (is_left and format.stored == "gguf"):
+        return GGUF.at("src/llama-quant.cpp")
+    return TRANSFORMERS.at("quantizers/base.py, get_modules_to_not_convert") if is_left else format.source
 
 
 def _pieces(model: Model, name: str) -> Iterator[tuple[str, int, int, NumberFormat]]:

@@ -13,7 +13,7 @@ from llmcalc.hub import fetch_config
 from llmcalc.huggingface import parse_config
 from llmcalc.inputs import MODELS, PASTED
 from pages.ui.ask import ask
-from pages.ui.problems import as_text, notice_words, problem_words
+from pages.ui.problems import as_text, notes_of, problem_words
 from pages.ui.sections import set_inputs
 from pages.ui.state import show, starting_point, state, values
 from pages.ui.words import label_of, value_of, w
@@ -26,10 +26,7 @@ def about_model() -> None:
     if start.source:
         about.append(f"[{w('working.source')}]({start.url})" if start.url else start.source)
     lines = [" · ".join(about)] if about else []
-    if start.note:
-        lines.append(w(f"presets.{start.note}"))
-    lines += [notice_words(notice.id, notice.text, notice.details) for notice in start.notices]
-    st.caption("\n\n".join(lines))
+    st.caption("\n\n".join(lines + notes_of(start)))
 
 
 def changes() -> None:

@@ -19,7 +19,7 @@ from pages.ui.sections import set_inputs
 from pages.ui.show import Headline, headlines, working
 from pages.ui.technique_figures import waterfall
 from pages.ui.technique_parts import published, table
-from pages.ui.words import label_of, value_of, w
+from pages.ui.words import label_of, value_of, w, words
 
 KNOBS = (
     *("precision", "attention", "recompute", "loss", "optimizer", "lora_rank"),
@@ -113,12 +113,18 @@ def _table(mix: Mix) -> None:
     heads = [w(f"techniques.column_{id}") for id in ("switch", "setting", "memory", "shrinks", "time", "cost")]
     lines = [f"| {' | '.join(heads)} |", "|:--|:--|--:|:--|--:|:--|"]
     for bar in mix.bars:
-        time = change(bar.time.value, "s") if bar.time else "–"
+        time = change(bar.time.value, "s") if bar.time else w("techniques.untimed") if mix.time else "–"
         cells = [w(f"techniques.switch_{bar.id}"), _settings(bar)]
-        cells += [change(bar.memory.value, "bytes"), _changes(bar), time, w(f"techniques.cost_{bar.id}")]
+        cells += [change(bar.memory.value, "bytes"), _changes(bar), time, _cost(bar)]
         lines.append(f"| {' | '.join(cells)} |")
     with st.container(key="technique_table"):
         st.markdown("\n".join(lines))
+
+
+def _cost(bar: Bar) -> str:
+    """What else a switch costs: by what it was set to, where that makes a difference."""
+    keys = (f"techniques.cost_{id}_{now}" for id, _, now in bar.settings)
+    return " ".join(w(key) for key in keys if key in words()) or w(f"techniques.cost_{bar.id}")
 
 
 def _settings(bar: Bar) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from llmcalc.bases import Base
 from llmcalc.errors import InputError
 from llmcalc.inputs import INPUTS, shortened
 from pages.ui.numbers import exact
@@ -66,6 +67,21 @@ def notice_words(id: str, text: str, details: Mapping[str, Any]) -> str:
     key = f"notices.{id}"
     told = {name: as_text(shortened(detail)) if isinstance(detail, str) else detail for name, detail in details.items()}
     return w(key, **told) if key in words() else as_text(shortened(text))
+
+
+AT_THE_TITLE = ("like_llama", "language_part")  # what is worth saying wherever a model's numbers stand
+
+
+def notes_of(start: Base) -> list[str]:
+    """What is to be said of a model that one starts from: what it leaves out, and what was noticed in its config."""
+    noticed = (notice for notice in start.notices if notice.id not in AT_THE_TITLE)
+    return caveats_of(start) + [notice_words(notice.id, notice.text, notice.details) for notice in noticed]
+
+
+def caveats_of(start: Base) -> list[str]:
+    """The same, only what belongs beside its name: that part of it is left out, or that it is a guess."""
+    notes = [w(f"model_notes.{start.note}")] if start.note else []
+    return notes + [notice_words(n.id, n.text, n.details) for n in start.notices if n.id in AT_THE_TITLE]
 
 
 def as_text(given: str) -> str:

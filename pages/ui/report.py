@@ -33,7 +33,7 @@ from pages.ui.document import (
     said,
 )
 from pages.ui.numbers import exact, human
-from pages.ui.problems import notice_words, problem_words, unmarked
+from pages.ui.problems import notes_of, problem_words, unmarked
 from pages.ui.report_html import html
 from pages.ui.report_markdown import markdown
 from pages.ui.report_sections import (
@@ -112,8 +112,7 @@ def _opening(config: Configuration, link: str, made: date) -> Iterator[Block]:
     if start.source:
         about += plain(f" · {w('working.source')}: ") + linked(start.source, start.url)
     yield Paragraph(about)
-    notes = [unmarked(notice_words(notice.id, notice.text, notice.details)) for notice in start.notices]
-    notes += [unmarked(problem_words(problem)) for problem in config.problems]
+    notes = [unmarked(note) for note in (*notes_of(start), *map(problem_words, config.problems))]
     if notes:
         yield Bullets([plain(note) for note in notes])
     changed = list(_changed(config))

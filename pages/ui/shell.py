@@ -14,7 +14,7 @@ import streamlit as st
 from llmcalc.accuracy import ESTIMATE
 from pages.ui.controls import knobs, other_controls
 from pages.ui.download import download_menu
-from pages.ui.problems import problems_beside
+from pages.ui.problems import caveats_of, problems_beside
 from pages.ui.sections import after_charts, charts_first, led_by_history, live, whole_app_from
 from pages.ui.show import title_of
 from pages.ui.stage import presented
@@ -91,6 +91,8 @@ def _page(name: str) -> None:
     config = configuration()
     with presented(name, title_of(config)) as stage:
         with stage.notes:
+            if caveats := caveats_of(config.base):
+                st.caption(" ".join(caveats))
             problems_beside(config.problems, "stage_")
             if config.standing.label == ESTIMATE:
                 standing_note(config.standing)

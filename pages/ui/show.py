@@ -10,11 +10,13 @@ from typing import Any
 import streamlit as st
 
 from llmcalc.accuracy import Standing
+from llmcalc.bases import Base
 from llmcalc.configuration import Configuration
 from llmcalc.quantity import Quantity
 from llmcalc.sources import Citation
 from llmcalc.tex import localized
 from pages.ui.numbers import exact, human, percent
+from pages.ui.problems import caveats_of
 from pages.ui.sections import after_charts
 from pages.ui.stage import at_the_front
 from pages.ui.standing import badge, standing_note, why
@@ -28,6 +30,13 @@ _LITTLE = 12  # numbers: a working of no more is told whole
 def title_of(config: Configuration) -> str:
     """What the configuration is called: a published shape, or one with changes."""
     return config.name or w("sidebar.custom", base=config.base.id)
+
+
+def model_header(text: str, start: Base) -> None:
+    """The title of a page that tells of a model; below it what is left out of that, or that it is a guess."""
+    st.header(text, anchor=False)
+    if caveats := caveats_of(start):
+        st.caption(" ".join(caveats))
 
 
 def name(quantity_id: str) -> str:
