@@ -89,6 +89,7 @@ NUMBER strong + span { font-size: 0.8rem !important; opacity: 0.78; }
   .st-key-technique_table td:is(:nth-child(4), :last-child) { order: 4; grid-column: 1 / -1; padding-top: 0;
     opacity: 0.85; }
   .st-key-technique_table th:is(:nth-child(4), :last-child) { display: none; }
+  [data-testid="stPageLink"] :is(span, p) { white-space: normal; }
   .st-key-chapter_beside button { padding: 0.25rem 0.62rem; }  /* ten chapters in a row */
   PRINTED :is(table, thead, tbody) { display: block; }
   PRINTED tr { display: grid; grid-template-columns: minmax(0, 1fr) repeat(2, 8.4em);
@@ -125,6 +126,13 @@ html { font-size: max(16px, min(1.5vw, 2.7vh)); }
 .st-key-stage_bar { gap: 0.5rem; }
 .st-key-stage_bar > .st-key-before + * { flex: 1 1 12rem; min-width: 0; }
 .st-key-stage_qr { margin-left: auto; }
+/* the code as large as the window lets it be below its button, and what is said of it beside it */
+[data-testid="stPopoverBody"] {
+  max-height: calc(100dvh - 7.5rem) !important; max-width: 96vw !important; }
+.st-key-qr_beside { gap: 1rem; }
+.st-key-qr_beside .qr { width: min(100dvh - 12.5rem, 50vw); }
+@media (min-width: 768px) { .st-key-qr_beside { flex-wrap: nowrap; } }
+@media (max-width: 767px) { .st-key-qr_beside .qr { width: min(100dvh - 24rem, 80vw); } }
 /* an icon, or a frame to press, says it; the name is for those who hear it */
 .st-key-stage_bar :is(.st-key-before, .st-key-next) button :is([data-testid="stMarkdownContainer"], kbd),
 .st-key-stage .st-key-headlines strong + span {
