@@ -56,4 +56,4 @@ def test_a_room_sees_the_whole_qr_code(page, address, link):
         expect(code).to_be_in_viewport(ratio=1)
         body = page.get_by_test_id("stPopoverBody").filter(has=code)
         expect(body).to_be_in_viewport(ratio=1)
-        assert body.evaluate("body => body.scrollHeight <= body.clientHeight"), f"a part can only be scrolled to: {size}"
+        assert body.evaluate("body => body.scrollHeight <= body.clientHeight"), f"scrolls: {size}"

@@ -11,6 +11,7 @@ import streamlit as st
 
 from llmcalc.accuracy import Standing
 from llmcalc.configuration import Configuration
+from llmcalc.inputs import PASTED
 from llmcalc.quantity import Quantity
 from llmcalc.sources import Citation
 from llmcalc.tex import localized
@@ -18,6 +19,7 @@ from pages.ui.numbers import exact, human, percent
 from pages.ui.sections import after_charts
 from pages.ui.stage import at_the_front
 from pages.ui.standing import badge, standing_note, why
+from pages.ui.titles import start_title
 from pages.ui.words import locale, w, words
 
 _OPENED = "opened_number"
@@ -26,8 +28,11 @@ _LITTLE = 12  # numbers: a working of no more is told whole
 
 
 def title_of(config: Configuration) -> str:
-    """What the configuration is called: a published shape, or one with changes."""
-    return config.name or w("sidebar.custom", base=config.base.id)
+    """What the configuration is called: a published shape, what a config.json calls itself, or one with changes."""
+    if config.name and config.name != PASTED:
+        return config.name
+    start = start_title(config.base)
+    return start if config.name else w("sidebar.custom", base=start)
 
 
 def name(quantity_id: str) -> str:
