@@ -30,7 +30,10 @@ def test_a_config_is_in_use_at_the_first_click_and_what_is_wrong_with_one_is_sai
     settled(page)
     page.get_by_test_id("stSidebar").get_by_text("Your own config.json").click()
     box, use = page.get_by_role("textbox", name="Paste a config.json"), page.get_by_role("button", name="Use what was")
-    heading, said = page.get_by_test_id("stHeading").first, page.locator("[data-testid=stSidebar] [data-testid=stAlert]")
+    heading, said = (
+        page.get_by_test_id("stHeading").first,
+        page.locator("[data-testid=stSidebar] [data-testid=stAlert]"),
+    )
 
     box.fill(json.dumps(LLAMA))
     use.click()

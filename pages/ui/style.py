@@ -62,7 +62,7 @@ NUMBER strong + span { font-size: 0.8rem !important; opacity: 0.78; }
 .st-key-charts > :is([data-testid="stLayoutWrapper"], .st-key-memory_growth) { order: 1; }
 /* closed, it is still there for the keyboard, and laid out 40 pixels wide and 13,000 high */
 [data-testid="stSidebar"][data-collapsed="true"] [data-testid="stSidebarContent"] { display: none; }
-:is(.st-key-unseen_controls, .st-key-unseen_language, .st-key-drawing_seen) { display: none; }
+:is(.st-key-unseen_controls, .st-key-unseen_language, .st-key-unseen_storage, .st-key-drawing_seen) { display: none; }
 /* Streamlit has every element fade as soon as a run starts, a layer each, though most runs are over before it shows */
 .stApp [data-stale] { opacity: 1; transition: none; }
 .qr { display: block; margin: auto; width: min(50vh, 80vw); shape-rendering: crispEdges; }
