@@ -147,6 +147,33 @@ html { font-size: max(16px, min(1.5vw, 2.7vh)); }
   grid-template-columns: repeat(auto-fit, minmax(min(9rem, 44%), 1fr)); }
 """
 
+# On paper what is to be read, in one column and dark on white, and nothing to press that leads elsewhere
+_PRINT = """
+@page { margin: 12mm; }
+@media print {
+  :is([data-testid="stSidebar"], [data-testid="stHeader"], [data-testid="stToolbar"], [data-testid="stStatusWidget"]),
+  :is([data-testid="stExpandSidebarButton"], [data-testid="stSkipToContent"], [data-testid="stTooltipIcon"] svg),
+  :is(.st-key-download, .st-key-neighbours, .st-key-stage_bar, .st-key-stage_knobs, .st-key-chapter_beside),
+  .stApp::before { display: none !important; }
+  html, body, #root, .stApp, .stApp :is([data-testid="stAppViewContainer"], [data-testid="stMain"]) {
+    position: static !important; display: block !important; height: auto !important; overflow: visible !important;
+    background: #ffffff !important; }
+  .stApp { color-scheme: light !important; }
+  .stApp [data-testid="stMainBlockContainer"] { padding: 0; max-width: none; width: 100%; min-width: 0; }
+  .stApp [data-testid="stMain"] :not(.chart-box *, svg *, .qr) {
+    color: #1b1f24 !important; background-color: transparent !important; }
+  .stApp .chart-box :is(.chart-title, button) { color: #1b1f24 !important; }
+  .stApp [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
+  .stApp [data-testid="stColumn"] { flex: 1 1 100%; min-width: 100%; }
+  .st-key-charts { display: block !important; }
+  .stMarkdown table { display: table; }
+  .stMarkdown td { white-space: normal; }
+  .stMarkdown :is(tr, pre, .katex-display), .st-key-headlines > *, [data-testid="stAlert"] { break-inside: avoid; }
+  .stMarkdown p { orphans: 3; widows: 3; }
+  :is(h1, h2, h3, h4, h5) { break-after: avoid; }
+}
+"""
+
 # For those whom motion makes ill; Streamlit's own too
 _STILL = """
 @media (prefers-reduced-motion: reduce) {
@@ -176,7 +203,7 @@ def style(script: str = "") -> None:
         "FIELD": f":is({', '.join(f'.st-key-{id}_typed' for id in with_fields)})",
     }
     sheet = re.sub("|".join(meant), lambda name: meant[name[0]], _CSS)
-    st.html(f"<style>{sheet}{_STILL}</style>")
+    st.html(f"<style>{sheet}{_STILL}{_PRINT}</style>")
     language_script = _LANGUAGE.replace("LANGUAGE", json.dumps(language())).replace("SKIP", json.dumps(w("app.skip")))
     with st.container(key="unseen_language"):
         st.html(f"<script>{language_script}{script}</script>", unsafe_allow_javascript=True)
