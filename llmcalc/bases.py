@@ -28,6 +28,10 @@ from llmcalc.transformer.norm import NORMS, RMSNorm
 # The inputs that a base decides: all that shape a model
 SHAPE = tuple(i.id for group in ("shape", "architecture") for i in in_group(group))
 _PLAIN_DECODER = tuple(f.name for f in fields(Dimensions))
+# The key under which transformers writes into a config.json where it was loaded from, and what of that is a name
+_LOADED_FROM = "_name_or_path"
+_A_NAME = re.compile(r"(?!www\.)[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?")
+_LONGEST_NAME = 96  # characters, as on the Hub
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class Base:
 
     ``config`` is None for a plain decoder, which `Dimensions` describe. ``year`` and ``source`` say where it is from,
     ``note`` what is left out of it or printed otherwise (a key in words), ``library_id`` which row of the library it
-    is, if any.
+    is, if any. ``called`` is what a pasted config.json says that its model is called, ``model_type`` of what kind it
+    is; both are empty where they are no names.
     """
 
     id: str
@@ -50,6 +55,13 @@ class Base:
     note: str = ""
     notices: tuple[Notice, ...] = field(default=())
     library_id: str = ""
+    called: str = ""
+    model_type: str = ""
+
+    @functools.cached_property
+    def parameters(self) -> int:
+        """How many it has, without changes."""
+        return int(self.model(self.values).parameters().value)
 
     @property
     def is_guess(self) -> bool:
@@ -85,21 +97,40 @@ def base(model: str, config: str = "") -> Base:
         from_work = (preset.group, work.year, str(preset.source), work.url, preset.note)
         return Base(model, values, fixed, None, *from_work, library_id=_ROW_OF_PRESET.get(model, ""))
     if model == PASTED:
-        reading = read_config(parse_config(config))
-        return _of_reading(model, reading, group=reading.model_type)
+        given = parse_config(config)
+        reading = read_config(given)
+        start = _of_reading(model, reading, group=reading.model_type)
+        return replace(start, called=_own_name(given), model_type=_a_name(reading.model_type))
     row = LIBRARY[model]
     found = _of_reading(model, read_config(row.config), row.group, row.year, row.source)
     return replace(found, library_id=row.id, note=re.sub(r"\W+", "_", row.note))
 
 
 def compact(config: Mapping[str, Any]) -> str:
-    """A config.json cut down to the keys that shape the model, as short text for a link.
+    """A config.json cut down to its name and the keys that shape the model, as short text for a link.
 
     Raises InputError where it cannot be read.
     """
-    text = json.dumps(read_config(config).used, separators=(",", ":"))
+    used, name = read_config(config).used, _own_name(config)
+    text = json.dumps({**used, _LOADED_FROM: name} if name else used, separators=(",", ":"))
     base(PASTED, INPUTS["config"].read(text))
     return text
+
+
+def named(config: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A config.json of a model that is called so."""
+    return {**config, _LOADED_FROM: name}
+
+
+def _own_name(config: Mapping[str, Any]) -> str:
+    """What a config.json says that its model is called: a repository's name, or the last folder of a path."""
+    given = config.get(_LOADED_FROM)
+    return (_a_name(given) or _a_name(re.split(r"[\\/]", given.rstrip("\\/"))[-1])) if isinstance(given, str) else ""
+
+
+def _a_name(text: str) -> str:
+    """The same text, or nothing where it is more than a name: it stands in headings and charts."""
+    return text if len(text) <= _LONGEST_NAME and _A_NAME.fullmatch(text) else ""
 
 
 LIBRARY = {row.name: row for row in models().values() if row.name in MODELS and row.name not in PRESETS}

@@ -11,6 +11,7 @@ from pages.ui.choose import start_from
 from pages.ui.diagram import diagram
 from pages.ui.lesson import formulas, from_the_top, knobs, neighbours, progress, quiz, take_note, try_it
 from pages.ui.lesson_charts import lesson_chart
+from pages.ui.notes import keep_notes
 from pages.ui.numbers import error_share, human
 from pages.ui.shell import inside_app
 from pages.ui.state import configuration
@@ -108,4 +109,5 @@ with left:
 with right:
     quiz(chapter, config)
 neighbours(chapter)
+keep_notes()
 from_the_top(chapter)

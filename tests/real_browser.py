@@ -71,8 +71,9 @@ def query(page: Page) -> dict[str, list[str]]:
 
 def metric(page: Page, label: str) -> Locator:
     """The value of a headline number."""
-    frames = page.locator('[data-testid="stMetric"], [class*="st-key-number_"] button:visible').filter(has_text=label)
-    return frames.locator('[data-testid="stMetricValue"], strong')
+    frames = page.locator('[data-testid="stMetric"], [class*="st-key-number_"] button').filter(has_text=label)
+    # A button with a help text is in the page twice, and the one for phones is hidden
+    return frames.locator('[data-testid="stMetricValue"], strong').filter(visible=True)
 
 
 def chart_drawn(page: Page) -> None:

@@ -17,6 +17,7 @@ from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
 from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED
 from pages.ui.problems import coded_problem
+from pages.ui.titles import start_title
 from pages.ui.words import w
 
 EXAMPLE = "Llama 3 8B|Mixtral 8x7B|DeepSeek-V3 671B"
@@ -173,7 +174,7 @@ def test_a_link_brings_back_the_comparison_with_what_was_pasted():
     config = compact({"model_type": "odd|one;\\", **LLAMA_LIKE})
     text = write_pinned([Pinned(PASTED, config, {"n_layers": 3}), Pinned("Yi 6B")])
     app = opened("compare", {"compare": text})
-    assert names(app) == ["GPT-2 124M (present)", w("sidebar.custom", base=PASTED), "Yi 6B"]
+    assert names(app) == ["GPT-2 124M (present)", w("sidebar.custom", base=start_title(base(PASTED, config))), "Yi 6B"]
     app.button(key="load_0").click().run()
     assert app.session_state["config"] == config
     assert (app.session_state["model"], app.session_state["n_layers"]) == (PASTED, 3)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 from opened_app import charts, copied_link, metrics, opened
 
-from llmcalc.bases import SHAPE, base
+from llmcalc.bases import SHAPE, base, compact
 from llmcalc.catalog.presets import ARTICLE_EXAMPLE, PRESETS
 from llmcalc.configuration import Configuration
 from llmcalc.errata import ERRATA
 from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED, in_group, link_parameters
 from pages.ui.shell import PAGES
+from pages.ui.show import title_of
 from pages.ui.words import w
 
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES)
@@ -103,21 +104,44 @@ def test_a_library_model_is_edited_and_the_changes_can_be_undone():
 
 def test_a_pasted_config_becomes_the_model_and_a_broken_one_changes_nothing():
     app = opened(link={"batch_size": "2"})
+    title = w("config.nameless", kind="gpt2", parameters=53_561_088)  # 124,439,808 − 10 × 7,087,872 a layer
     for text, problem in (
         ('{"model_type": "gpt2", "n_layer": 2}', None),
         ('{"model_type": ', "JSON"),
         ("{}", "model_type"),
     ):
         app.text_area(key="pasted").set_value(text).run()
-        next(b for b in app.button if b.label == w("config.use")).click().run()
         assert not app.exception
-        assert app.header[0].value == PASTED
+        assert app.header[0].value == title
         assert app.session_state["n_layers"] == 2
         assert app.session_state["batch_size"] == 2
         shown = [error.value for error in app.error]
         assert not shown if problem is None else problem in shown[0]
+        assert [message.value for message in app.success] == ([] if problem else [w("config.used", name=title)])
+    app.text_area(key="pasted").set_value("").run()
+    assert not app.error
+    assert app.header[0].value == title
     again = opened(link={"model": PASTED, "config": app.session_state["config"]})
     assert metrics(again)[w("explore.parameters")] == metrics(app)[w("explore.parameters")]
+
+
+@pytest.mark.parametrize(
+    ("given", "called"),
+    [
+        ("meta-llama/Meta-Llama-3-8B", "meta-llama/Meta-Llama-3-8B"),
+        ("gpt2", "gpt2"),
+        ("/home/someone/runs/my_model-7b/", "my_model-7b"),
+        ("C:\\models\\tiny", "tiny"),
+        *((given, None) for given in (".", "", 7, None, "<b>x</b>", "a" * 97, "www.example.org", "[a](b)", "né")),
+    ],
+)
+def test_a_pasted_config_is_called_what_it_says_if_that_is_a_name(given, called):
+    text = compact({"model_type": "gpt2", "n_layer": 2, "_name_or_path": given})
+    title = w("config.named", name=called) if called else w("config.nameless", kind="gpt2", parameters=53_561_088)
+    values = DEFAULTS | {"model": PASTED, "config": text} | dict(base(PASTED, text).values)
+    assert title_of(Configuration(values)) == title
+    assert title_of(Configuration(values | {"n_layers": 3})) == w("sidebar.custom", base=title)
+    assert "/home" not in text
 
 
 def test_a_link_whose_config_cannot_be_read_says_so_and_keeps_the_rest():
@@ -261,8 +285,9 @@ def test_an_uploaded_config_becomes_the_model():
     app.file_uploader(key="uploaded").upload("config.json", b'{"model_type": "gpt2", "n_layer": 3}')
     app.run()
     assert not app.exception
-    assert app.header[0].value == PASTED
+    assert app.header[0].value == w("config.nameless", kind="gpt2", parameters=60_648_960)
     assert app.session_state["n_layers"] == 3
+    assert [message.value for message in app.success] == [w("config.used", name=app.header[0].value)]
 
 
 def test_a_hub_that_cannot_be_reached_is_said_and_the_app_stays_as_it_was(monkeypatch):

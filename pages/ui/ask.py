@@ -106,7 +106,7 @@ def _control(declared: Input, face: Face, seen: dict[str, Any], told: bool) -> N
         case Choice() if f"options.{declared.id}.{declared.default}" in words():
             _named_choice(declared, face, common)
         case Choice() if len(declared.options) <= 3:
-            st.segmented_control(options=declared.options, default=face.default, required=True, **common)
+            st.segmented_control(options=declared.options, default=face.default, required=True, wrap=True, **common)
         case Choice():
             st.selectbox(options=declared.options, index=declared.options.index(face.default), **common)
         case Switch():
@@ -144,7 +144,7 @@ def twin(input_id: str, place: str = "beside") -> None:
             named = f"options.{input_id}.{declared.default}" in words()
             names = {o: w(f"options.{input_id}.{o}") if named else o for o in declared.options}
             if len(names) <= 5:
-                st.segmented_control(options=names, format_func=names.__getitem__, required=True, **common)
+                st.segmented_control(options=names, format_func=names.__getitem__, required=True, wrap=True, **common)
             else:
                 st.selectbox(options=names, format_func=names.__getitem__, **common)
         case Switch():
@@ -211,6 +211,7 @@ def _named_choice(declared: Choice, face: Face, common: dict[str, Any]) -> None:
         format_func=names.__getitem__,
         key=seen_key,
         required=True,
+        wrap=True,
         on_change=_move,
         args=(declared.id, seen_key),
         **seen,

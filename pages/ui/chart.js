@@ -38,6 +38,12 @@ sheet.replaceSync(`
     .chart-large > .chart-box { display: flex; flex-direction: column; height: max(16rem, 100dvh - 18.8rem); }
     .chart-large > .chart-box > .js-plotly-plot { flex: 1; min-height: 0; height: auto !important; }
   }
+  @media print {
+    .chart-tools { display: none; }
+    /* as it is drawn for paper, see onSheet */
+    .chart-box { break-inside: avoid; width: 100%; height: auto !important; }
+    .chart-legend button[aria-pressed="false"] { display: none; }
+  }
   @media (pointer: coarse) {
     .chart-box button { min-height: 32px; }
     .chart-tools button { min-height: 40px; min-width: 44px; }
@@ -150,6 +156,7 @@ function thinned(axis, width) {
 
 const CONFIG = { displayModeBar: false, scrollZoom: false, showAxisRangeEntryBoxes: false, locale: "en" };
 const TITLE = 28; // pixels of a figure's height and upper margin that its title takes
+const SHEET = 680; // pixels that a chart has on the narrower of the usual papers, A4
 const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 // When what was changed is on the screen.
@@ -216,7 +223,8 @@ class Chart {
       this.draw();
     };
     new IntersectionObserver(seen, { rootMargin: "400px", scrollMargin: "400px" }).observe(this.node);
-    addEventListener("beforeprint", () => this.draw(true));
+    addEventListener("beforeprint", () => this.onSheet());
+    addEventListener("afterprint", () => this.offSheet());
   }
 
   show(text, { alt, height, large, library, title, words }) {
@@ -243,7 +251,7 @@ class Chart {
   }
 
   async draw(unseen = false) {
-    if (!this.near && !unseen) return;
+    if (this.printing || (!this.near && !unseen)) return;
     try {
       const Plotly = await load(this.library);
       const { width, height } = this;
@@ -259,7 +267,7 @@ class Chart {
       if (still()) delete layout.transition;
       await turn();
       // Something newer is to be drawn: two drawings at a time would get into each other's way.
-      if (state !== this.state) return;
+      if (state !== this.state || this.printing) return;
       const first = !this.made;
       this.made = true;
       if (first) this.node.textContent = "";
@@ -275,6 +283,33 @@ class Chart {
       this.state = this.made = undefined;
       this.node.textContent = this.node.getAttribute("aria-label");
     }
+  }
+
+  // The browser prints what is there when this returns: so draw at once, seen or not, dark on white and as wide as paper.
+  onSheet() {
+    if (this.printing || !window.Plotly || !this.theme || !this.node.isConnected) return;
+    this.printing = true;
+    this.screen = { width: this.width, height: this.height };
+    const theme = { ...onPaper(this.theme), font: this.theme.font, makesRoom: false };
+    Object.assign(this, { theme, width: SHEET, height: this.saved - TITLE, drawnScale: 1, state: "" });
+    const figure = this.figure(theme, 1);
+    this.legendState = "";
+    this.drawLegend(figure.data, figure.layout);
+    const { data, layout } = inOneTrace(figure.data, this.onPage(figure, SHEET));
+    delete layout.transition;
+    const full = { ...layout, showlegend: false, template: template(theme, 1), width: SHEET, height: this.height };
+    if (!this.made) this.node.textContent = "";
+    this.node.style.height = `${this.height}px`;
+    window.Plotly.react(this.node, data, full, this.made ? undefined : CONFIG);
+    if (!this.made) this.node.on("plotly_treemapclick", (click) => this.open(click));
+    this.made = true;
+  }
+
+  // And on the screen as it was.
+  offSheet() {
+    if (!this.printing) return;
+    Object.assign(this, { ...this.screen, printing: false, legendState: "" });
+    this.draw(true);
   }
 
   // The figure as the reader has it: without the traces that were hidden.

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
-from llmcalc.bases import Base, base, compact
+from llmcalc.bases import Base, base, compact, named
 from llmcalc.errors import InputError
-from llmcalc.hub import fetch_config
+from llmcalc.hub import fetch_config, repo_and_revision
 from llmcalc.huggingface import parse_config
 from llmcalc.inputs import MODELS, PASTED
 from pages.ui.ask import ask
 from pages.ui.problems import as_text, notes_of, problem_words
 from pages.ui.sections import set_inputs
 from pages.ui.state import show, starting_point, state, values
+from pages.ui.titles import start_title
 from pages.ui.words import label_of, value_of, w
+
+_SAID = "config_said"
 
 
 def about_model() -> None:
@@ -48,44 +52,92 @@ def _take_twin() -> None:
     start_from(st.session_state["model_twin"])
 
 
+@dataclass(frozen=True, eq=False)
+class Said:
+    """What came of a config.json that was given in one of three ways: it is in use, or why it cannot be.
+
+    Each is another one, so that what says it is drawn anew.
+    """
+
+    way: str
+    config: str = ""
+    problem: InputError | None = None
+
+
+def said_of_config() -> Said | None:
+    """What there is to say of the config.json that was given last."""
+    return st.session_state.get(_SAID)
+
+
 def config_reader() -> None:
     """Paste, upload or fetch a config.json. It ends up in the link, cut down to what shapes the model."""
-    with st.container():
-        if problem := st.session_state.get("config_problem"):
-            st.error(problem_words(problem))
     ask("config")
-    pasted = st.text_area(w("config.paste"), key="pasted", height=120, placeholder='{"model_type": "llama", …}')
-    st.button(w("config.use"), on_click=use_config, args=(parse_config, pasted), disabled=not pasted.strip())
+    st.text_area(
+        w("config.paste"), key="pasted", height=120, placeholder='{"model_type": "llama", …}', on_change=use_pasted
+    )
+    _outcome("pasted")
+    # Never disabled: what is being typed is said to us only as the button is pressed
+    st.button(w("config.use"), key="use_pasted", on_click=use_pasted)
     st.file_uploader(w("config.upload"), type="json", key="uploaded", on_change=use_upload)
-    repository = st.text_input(w("config.hub"), key="hub_id", placeholder="Qwen/Qwen3-8B", help=w("config.hub_help"))
-    fetching = w("config.fetching", repository=repository)
-    st.button(w("config.fetch"), on_click=fetch_and_use, args=(repository, fetching), disabled=not repository)
+    _outcome("uploaded")
+    hub = {"placeholder": "Qwen/Qwen3-8B", "help": w("config.hub_help"), "on_change": forget_said}
+    st.text_input(w("config.hub"), key="hub_id", **hub)
+    _outcome("hub_id")
+    st.button(w("config.fetch"), key="fetch_config", on_click=fetch_and_use, args=(w("config.fetching"),))
 
 
-def use_config(read: Callable[[Any], Mapping[str, Any]], given: str | bytes) -> None:
-    """Start from the config that ``read`` makes of what was given. Where that cannot be used, say why; all stays.
+def _outcome(way: str) -> None:
+    """Beside where a config.json was given: that it is in use, or why it cannot be."""
+    with st.container():
+        said, now = said_of_config(), values()
+        if not said or said.way != way:
+            return
+        if said.problem:
+            st.error(problem_words(said.problem))
+        elif (now["model"], now["config"]) == (PASTED, said.config):
+            st.success(w("config.used", name=start_title(state().start)), icon=":material/check:")
+
+
+def use_config(way: str, read: Callable[[], Mapping[str, Any]]) -> None:
+    """Start from the config that ``read`` returns. Where that cannot be used, say why; all stays.
 
     For a control's callback.
     """
     try:
-        short = compact(read(given))
+        short = compact(read())
         values = base(PASTED, short).values
     except InputError as error:
-        st.session_state["config_problem"] = error
+        st.session_state[_SAID] = Said(way, problem=error)
         return
-    set_inputs({"config_problem": None, "config": short, "model": PASTED, **values})
+    set_inputs({_SAID: Said(way, short), "config": short, "model": PASTED, **values})
+
+
+def forget_said() -> None:
+    """What was given is another: what was said of it is over. For a control's callback."""
+    st.session_state[_SAID] = None
+
+
+def use_pasted() -> None:
+    """Start from what is in the box; from an empty one nothing follows."""
+    if text := st.session_state["pasted"].strip():
+        use_config("pasted", lambda: parse_config(text))
+    else:
+        forget_said()
 
 
 def use_upload() -> None:
     """Start from the file that was uploaded, if it was not just taken away."""
     if file := st.session_state["uploaded"]:
-        use_config(parse_config, file.getvalue())
+        use_config("uploaded", lambda: parse_config(file.getvalue()))
+    else:
+        forget_said()
 
 
-def fetch_and_use(repository: str, meanwhile: str) -> None:
+def fetch_and_use(meanwhile: str) -> None:
     """Start from a repository's config.json; say something meanwhile."""
-    with st.spinner(meanwhile):
-        use_config(fetch_config, repository)
+    if repository := st.session_state["hub_id"].strip():
+        with st.spinner(meanwhile):
+            use_config("hub_id", lambda: named(fetch_config(repository), repo_and_revision(repository)[0]))
 
 
 def start_from(model: str) -> None:

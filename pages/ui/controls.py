@@ -16,7 +16,7 @@ from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
 from llmcalc.inputs import in_group
 from pages.ui.ask import Face, ask, face_of
-from pages.ui.choose import about_model, changes, config_reader, start_over
+from pages.ui.choose import Said, about_model, changes, config_reader, said_of_config, start_over
 from pages.ui.device import memory_told
 from pages.ui.problems import problems_beside
 from pages.ui.report import report_menu
@@ -116,13 +116,14 @@ def _menus() -> None:
     """Ways in and out, of which one is open at a time. The link and the report are written only while they are."""
     names = {menu: f"{icon} {w(key)}" for menu, (icon, key) in MENUS.items()}
 
-    def face(now: State) -> tuple[str | None, Face, str | None, Configuration | None]:
+    def face(now: State) -> tuple[str | None, Face, str | None, Configuration | None, Said | None]:
         chosen = st.session_state.get("menu")
         address = link() if chosen in ("link", "report") else None
-        return chosen, face_of("config", now), address, now.configuration if chosen == "report" else None
+        reported = now.configuration if chosen == "report" else None
+        return chosen, face_of("config", now), address, reported, said_of_config()
 
-    def draw(face: tuple[str | None, Face, str | None, Configuration | None]) -> None:
-        chosen, _, address, config = face
+    def draw(face: tuple[str | None, Face, str | None, Configuration | None, Said | None]) -> None:
+        chosen, _, address, config, _ = face
         st.pills(
             w("sidebar.menus"), MENUS, key="menu", format_func=names.__getitem__, label_visibility="collapsed",
             on_change=redraw,

@@ -11,19 +11,21 @@ from llmcalc.configuration import Configuration
 from llmcalc.inputs import CHAPTERS as NUMBERS
 from llmcalc.lessons.chapters import CHAPTERS, Chapter
 from llmcalc.lessons.facts import facts
+from llmcalc.lessons.notes import Notes
 from llmcalc.lessons.quiz import RIGHT, Option, Question
 from llmcalc.lessons.tasks import Task
 from llmcalc.quantity import Quantity
 from llmcalc.tex import localized
 from llmcalc.transformer.breakdown import in_symbols, in_values
 from pages.ui.ask import twin
+from pages.ui.notes import forget, note, notes
 from pages.ui.numbers import exact, human
 from pages.ui.sections import set_inputs
 from pages.ui.show import name, unit_name, working
 from pages.ui.state import show, values
 from pages.ui.words import locale, w
 
-_SOLVED, _ANSWERED, _BEFORE = "lesson_solved", "lesson_answered", "lesson_before"
+_BEFORE = "lesson_before"
 _ALL_QUESTIONS = sum(len(chapter.questions) for chapter in CHAPTERS.values())
 
 
@@ -36,16 +38,19 @@ def key_of(question: Question) -> str:
 
 
 def take_note(chapter: Chapter, config: Configuration) -> None:
-    """Remember, as long as the tab is open, that the task is solved and what was answered rightly."""
+    """Remember that the task is solved, and what was chosen."""
+    now = notes()
     if chapter.task.is_solved(config):
-        st.session_state.setdefault(_SOLVED, set()).add(chapter.task.id)
-    right = {question.id for question in chapter.questions if st.session_state.get(key_of(question)) == RIGHT}
-    st.session_state.setdefault(_ANSWERED, set()).update(right)
+        now = now.with_solved(chapter.task.id)
+    for question in chapter.questions:
+        if chosen := st.session_state.get(key_of(question)):
+            now = now.with_option(question.id, chosen)
+    note(now)
 
 
 def progress() -> None:
     """The chapters to choose from, those that are done ticked, and how much is solved and answered."""
-    solved, answered = st.session_state.get(_SOLVED, set()), st.session_state.get(_ANSWERED, set())
+    solved, answered = notes().solved, notes().answered
     done = {
         number
         for number, chapter in CHAPTERS.items()
@@ -62,17 +67,23 @@ def progress() -> None:
         on_change=_open_chosen,
         label_visibility="collapsed",
     )
-    st.caption(
-        w(
-            "learn.progress",
-            chapter=values()["chapter"],
-            chapters=len(NUMBERS),
-            solved=len(solved),
-            tasks=len(CHAPTERS),
-            answered=len(answered),
-            questions=_ALL_QUESTIONS,
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(
+            w(
+                "learn.progress",
+                chapter=values()["chapter"],
+                chapters=len(NUMBERS),
+                solved=len(solved),
+                tasks=len(CHAPTERS),
+                answered=len(answered),
+                questions=_ALL_QUESTIONS,
+            ),
+            width="content",
         )
-    )
+        if notes() != Notes():
+            st.button(
+                w("learn.forget"), key="lesson_forget", type="tertiary", on_click=_forget, help=w("learn.forget_help")
+            )
 
 
 def neighbours(chapter: Chapter) -> None:
@@ -110,6 +121,14 @@ def _open(number: str | None) -> None:
 
 def _open_chosen() -> None:
     _open(st.session_state["chapter_beside"])
+
+
+def _forget() -> None:
+    """Begin the lesson anew: another reader, or once more."""
+    for chapter in CHAPTERS.values():
+        for question in chapter.questions:
+            st.session_state[key_of(question)] = None
+    forget()
 
 
 # What a chapter shows
@@ -204,7 +223,8 @@ def ask_question(question: Question, config: Configuration, numbers: Mapping[str
     key = key_of(question)
     options = {option.id: option_words(option, question) for option in question.options(config)}
     if st.session_state.get(key) not in options:
-        st.session_state[key] = None
+        chosen_before = notes().chosen.get(question.id)
+        st.session_state[key] = chosen_before if chosen_before in options else None
     chosen = st.radio(
         w(f"learn.questions.{question.id}.text", **numbers),
         list(options),

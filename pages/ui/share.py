@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+from contextlib import nullcontext
 from functools import lru_cache
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import segno
@@ -36,8 +38,11 @@ def short_link() -> str:
     return f"{page}?{urlencode(link_differences({**values(), 'present': False}, state().defaults))}"
 
 
-def qr_code() -> None:
-    """The short link as a QR code; where it would be of no use, why, and what to do."""
+def qr_code(picture: Any = None) -> None:
+    """The short link as a QR code; where it would be of no use, why, and what to do.
+
+    picture: a container for the code, where it is not to be amid what is said of it.
+    """
     address = short_link()
     host = urlsplit(address).hostname or ""
     if host in _HERE_ONLY or host.startswith("127."):
@@ -45,7 +50,8 @@ def qr_code() -> None:
     if (drawing := _drawn(address)) is None:
         st.warning(w("link.qr_too_long"))
         return
-    st.html(f'<img class="qr" src="{drawing}" alt="{html.escape(w("link.qr_label", address=address))}">')
+    with picture or nullcontext():
+        st.html(f'<img class="qr" src="{drawing}" alt="{html.escape(w("link.qr_label", address=address))}">')
     st.caption(f"{w('link.qr_explained')} [{w('link.qr_open')}]({address})")
 
 
@@ -53,7 +59,10 @@ def qr_popover() -> None:
     """A button that opens the QR code, large."""
     with st.popover(w("link.qr"), icon=":material/qr_code_2:", key="stage_qr", on_change="rerun") as opened:
         if opened.open:
-            qr_code()
+            with st.container(horizontal=True, vertical_alignment="center", key="qr_beside"):
+                picture = st.container(width="content")
+                with st.container(width=300):
+                    qr_code(picture)
 
 
 @lru_cache(maxsize=64)

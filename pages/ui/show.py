@@ -12,6 +12,7 @@ import streamlit as st
 from llmcalc.accuracy import Standing
 from llmcalc.bases import Base
 from llmcalc.configuration import Configuration
+from llmcalc.inputs import PASTED
 from llmcalc.quantity import Quantity
 from llmcalc.sources import Citation
 from llmcalc.tex import localized
@@ -20,6 +21,7 @@ from pages.ui.problems import caveats_of
 from pages.ui.sections import after_charts
 from pages.ui.stage import at_the_front
 from pages.ui.standing import badge, standing_note, why
+from pages.ui.titles import start_title
 from pages.ui.words import locale, w, words
 
 _OPENED = "opened_number"
@@ -28,8 +30,11 @@ _LITTLE = 12  # numbers: a working of no more is told whole
 
 
 def title_of(config: Configuration) -> str:
-    """What the configuration is called: a published shape, or one with changes."""
-    return config.name or w("sidebar.custom", base=config.base.id)
+    """What the configuration is called: a published shape, what a config.json calls itself, or one with changes."""
+    if config.name and config.name != PASTED:
+        return config.name
+    start = start_title(config.base)
+    return start if config.name else w("sidebar.custom", base=start)
 
 
 def model_header(text: str, start: Base) -> None:

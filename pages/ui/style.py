@@ -62,7 +62,7 @@ NUMBER strong + span { font-size: 0.8rem !important; opacity: 0.78; }
 .st-key-charts > :is([data-testid="stLayoutWrapper"], .st-key-memory_growth) { order: 1; }
 /* closed, it is still there for the keyboard, and laid out 40 pixels wide and 13,000 high */
 [data-testid="stSidebar"][data-collapsed="true"] [data-testid="stSidebarContent"] { display: none; }
-:is(.st-key-unseen_controls, .st-key-unseen_language, .st-key-drawing_seen) { display: none; }
+:is(.st-key-unseen_controls, .st-key-unseen_language, .st-key-unseen_storage, .st-key-drawing_seen) { display: none; }
 /* Streamlit has every element fade as soon as a run starts, a layer each, though most runs are over before it shows */
 .stApp [data-stale] { opacity: 1; transition: none; }
 .qr { display: block; margin: auto; width: min(50vh, 80vw); shape-rendering: crispEdges; }
@@ -89,6 +89,7 @@ NUMBER strong + span { font-size: 0.8rem !important; opacity: 0.78; }
   .st-key-technique_table td:is(:nth-child(4), :last-child) { order: 4; grid-column: 1 / -1; padding-top: 0;
     opacity: 0.85; }
   .st-key-technique_table th:is(:nth-child(4), :last-child) { display: none; }
+  [data-testid="stPageLink"] :is(span, p) { white-space: normal; }
   .st-key-chapter_beside button { padding: 0.25rem 0.62rem; }  /* ten chapters in a row */
   PRINTED :is(table, thead, tbody) { display: block; }
   PRINTED tr { display: grid; grid-template-columns: minmax(0, 1fr) repeat(2, 8.4em);
@@ -125,6 +126,13 @@ html { font-size: max(16px, min(1.5vw, 2.7vh)); }
 .st-key-stage_bar { gap: 0.5rem; }
 .st-key-stage_bar > .st-key-before + * { flex: 1 1 12rem; min-width: 0; }
 .st-key-stage_qr { margin-left: auto; }
+/* the code as large as the window lets it be below its button, and what is said of it beside it */
+[data-testid="stPopoverBody"] {
+  max-height: calc(100dvh - 7.5rem) !important; max-width: 96vw !important; }
+.st-key-qr_beside { gap: 1rem; }
+.st-key-qr_beside .qr { width: min(100dvh - 12.5rem, 50vw); }
+@media (min-width: 768px) { .st-key-qr_beside { flex-wrap: nowrap; } }
+@media (max-width: 767px) { .st-key-qr_beside .qr { width: min(100dvh - 24rem, 80vw); } }
 /* an icon, or a frame to press, says it; the name is for those who hear it */
 .st-key-stage_bar :is(.st-key-before, .st-key-next) button :is([data-testid="stMarkdownContainer"], kbd),
 .st-key-stage .st-key-headlines strong + span {
@@ -137,6 +145,33 @@ html { font-size: max(16px, min(1.5vw, 2.7vh)); }
 .st-key-stage .st-key-headlines > * > * > [data-testid="stElementContainer"]:not(:first-child) { display: none; }
 .st-key-stage_knobs { display: grid; gap: 0.2rem 1.2rem; align-items: end;
   grid-template-columns: repeat(auto-fit, minmax(min(9rem, 44%), 1fr)); }
+"""
+
+# On paper what is to be read, in one column and dark on white, and nothing to press that leads elsewhere
+_PRINT = """
+@page { margin: 12mm; }
+@media print {
+  :is([data-testid="stSidebar"], [data-testid="stHeader"], [data-testid="stToolbar"], [data-testid="stStatusWidget"]),
+  :is([data-testid="stExpandSidebarButton"], [data-testid="stSkipToContent"], [data-testid="stTooltipIcon"] svg),
+  :is(.st-key-download, .st-key-neighbours, .st-key-stage_bar, .st-key-stage_knobs, .st-key-chapter_beside),
+  .stApp::before { display: none !important; }
+  html, body, #root, .stApp, .stApp :is([data-testid="stAppViewContainer"], [data-testid="stMain"]) {
+    position: static !important; display: block !important; height: auto !important; overflow: visible !important;
+    background: #ffffff !important; }
+  .stApp { color-scheme: light !important; }
+  .stApp [data-testid="stMainBlockContainer"] { padding: 0; max-width: none; width: 100%; min-width: 0; }
+  .stApp [data-testid="stMain"] :not(.chart-box *, svg *, .qr) {
+    color: #1b1f24 !important; background-color: transparent !important; }
+  .stApp .chart-box :is(.chart-title, button) { color: #1b1f24 !important; }
+  .stApp [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
+  .stApp [data-testid="stColumn"] { flex: 1 1 100%; min-width: 100%; }
+  .st-key-charts { display: block !important; }
+  .stMarkdown table { display: table; }
+  .stMarkdown td { white-space: normal; }
+  .stMarkdown :is(tr, pre, .katex-display), .st-key-headlines > *, [data-testid="stAlert"] { break-inside: avoid; }
+  .stMarkdown p { orphans: 3; widows: 3; }
+  :is(h1, h2, h3, h4, h5) { break-after: avoid; }
+}
 """
 
 # For those whom motion makes ill; Streamlit's own too
@@ -168,7 +203,7 @@ def style(script: str = "") -> None:
         "FIELD": f":is({', '.join(f'.st-key-{id}_typed' for id in with_fields)})",
     }
     sheet = re.sub("|".join(meant), lambda name: meant[name[0]], _CSS)
-    st.html(f"<style>{sheet}{_STILL}</style>")
+    st.html(f"<style>{sheet}{_STILL}{_PRINT}</style>")
     language_script = _LANGUAGE.replace("LANGUAGE", json.dumps(language())).replace("SKIP", json.dumps(w("app.skip")))
     with st.container(key="unseen_language"):
         st.html(f"<script>{language_script}{script}</script>", unsafe_allow_javascript=True)

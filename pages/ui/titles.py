@@ -1,0 +1,16 @@
+"""What a base is called on the screen."""
+
+from __future__ import annotations
+
+from llmcalc.bases import Base
+from llmcalc.inputs import PASTED
+from pages.ui.words import w
+
+
+def start_title(start: Base) -> str:
+    """Its name in the library; a pasted config.json by what it says of itself, else by what was made of it."""
+    if start.id != PASTED:
+        return start.id
+    if start.called:
+        return w("config.named", name=start.called)
+    return w("config.nameless", kind=start.model_type or w("config.model"), parameters=start.parameters)
