@@ -114,7 +114,8 @@ def test_after_many_changes_the_address_opens_what_is_shown(page, address):
     page.locator(".st-key-advice_0").get_by_role("button").click()
     settled(page)
     told = """() => [...document.querySelectorAll("[data-testid=stSidebar], [data-testid=stMain]")].map((part) => [
-        part.innerText, ...[...part.querySelectorAll("input")].map((field) => field.value + field.placeholder)])"""
+        part.innerText, ...[...part.querySelectorAll("input")].filter((field) => field.checkVisibility())
+            .map((field) => field.value + field.placeholder)])"""
     before = page.evaluate(told)
     page.reload()
     chart_drawn(page)

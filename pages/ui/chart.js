@@ -35,7 +35,7 @@ sheet.replaceSync(`
   :is(.chart-dialog, .chart-large) button { font-size: clamp(0.8rem, 1.4vw, 1.05rem); }
   @media (min-width: 768px) {
     /* as much of the window as the numbers above and the knobs below leave */
-    .chart-large > .chart-box { display: flex; flex-direction: column; height: max(16rem, 100dvh - 18.8rem); }
+    .chart-large > .chart-box { display: flex; flex-direction: column; height: max(16rem, 100dvh - 22.1rem); }
     .chart-large > .chart-box > .js-plotly-plot { flex: 1; min-height: 0; height: auto !important; }
   }
   @media print {

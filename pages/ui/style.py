@@ -137,6 +137,7 @@ html { font-size: max(16px, min(1.5vw, 2.7vh)); }
 .st-key-stage_bar :is(.st-key-before, .st-key-next) button :is([data-testid="stMarkdownContainer"], kbd),
 .st-key-stage .st-key-headlines strong + span {
   position: absolute; clip-path: inset(50%); width: 1px; white-space: nowrap; }
+.st-key-stage .st-key-verdict p { font-size: 0.8rem; }
 .st-key-stage .st-key-headlines { gap: 0.4rem; }
 .st-key-stage .st-key-headlines > * > [data-testid="stVerticalBlock"],
 .st-key-stage .st-key-headlines > .stElementContainer button { padding: 0.25rem 0.7rem; }
