@@ -43,6 +43,7 @@ LAYOUT_COLUMNS = (
     "recompute",
 )
 MOST_ROWS = 1_000
+NUMBERS = (8, 64, 512)  # of devices, to begin with
 
 inside_app()
 config = configuration()
@@ -145,6 +146,17 @@ def memory_of(plan: Mapping[str, Any]) -> None:
             working(rank.peak)
 
 
+def more_devices() -> None:
+    """One device sends nothing, so there is nothing to choose from: numbers of devices to plan for."""
+    with st.container(horizontal=True, vertical_alignment="center", key="more_devices"):
+        st.markdown(w("cluster.one_device"), width="content")
+        for n in NUMBERS:
+            st.button(
+                w("cluster.plan_for", devices=n), key=f"plan_for_{n}", on_click=set_inputs,
+                args=({"n_devices": n, "data_parallel": None},),
+            )  # fmt: skip
+
+
 def to_choose_from(wanted: pd.DataFrame) -> None:
     """The chart and the table of the plans, and what the chosen one needs."""
     drawing = st.container()
@@ -159,10 +171,13 @@ def to_choose_from(wanted: pd.DataFrame) -> None:
         if len(wanted) > MOST_ROWS:
             st.caption(w("cluster.first", shown=MOST_ROWS, count=len(wanted)))
     with drawing:
-        title = w("cluster.chart", count=len(wanted))
-        ends = {"low": human(wanted["needed"].min(), "bytes"), "high": human(wanted["needed"].max(), "bytes")}
-        figure = plan_points(title, wanted, plan, device)
-        chart(figure, key="plan_points", alt=w("cluster.chart_alt", title=title, **ends), height=380)
+        if wanted["traffic"].any():
+            title = w("cluster.chart", count=len(wanted))
+            ends = {"low": human(wanted["needed"].min(), "bytes"), "high": human(wanted["needed"].max(), "bytes")}
+            figure = plan_points(title, wanted, plan, device)
+            chart(figure, key="plan_points", alt=w("cluster.chart_alt", title=title, **ends), height=380)
+        elif cluster.devices == 1:
+            more_devices()
     memory_of(plan)
     st.caption(w("cluster.estimate"))
 
