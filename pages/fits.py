@@ -88,8 +88,9 @@ with headline_row():
     with st.container(border=True, height="stretch"):
         st.metric(f"{w('fits.this_run')} {badge(PROCESS)}", human(needed, "bytes"))
         times = needed / device.memory
-        share = marked(f"{100 * times:.3g}%") if times < 2 else w("fits.times", times=human(times))
-        st.caption(w("fits.share", share=share, device=where(verdict.devices, device.id)))
+        there = where(verdict.devices, device.id)
+        share = w("fits.share", share=marked(f"{100 * times:.3g}%"), where=there)
+        st.caption(share if times < 2 else w("fits.times", times=human(times), where=there))
         if purpose == "training":
             st.caption(w("fits.peaks_at", phase=w(f"phases.{config.on_each.peak_phase}")))
 

@@ -17,6 +17,7 @@ from llmcalc.export.rows import working as rows_of
 from llmcalc.inputs import DEFAULTS, INPUTS, PASTED
 from llmcalc.lessons.chapters import CHAPTERS
 from llmcalc.link import read_link
+from llmcalc.quantity import Quantity, given_quantity
 from llmcalc.techniques.quantization import stored_weights
 from pages.ui import words
 from pages.ui.choose import changes_in_words
@@ -25,7 +26,7 @@ from pages.ui.problems import problem_words
 from pages.ui.report import report
 from pages.ui.report_markdown import markdown
 from pages.ui.shell import PAGES
-from pages.ui.show import latex_steps, unit_name
+from pages.ui.show import latex_steps, rounded, unit_name
 
 LANGUAGES = ("en", "id")
 
@@ -314,3 +315,22 @@ def test_the_table_of_switches_says_what_each_costs_as_it_is_set(language):
     assert told["techniques.cost_loss_hf"] in loss
     assert told["techniques.cost_optimizer_adamw_fused"] in optimizer
     assert told["techniques.cost_optimizer"] not in optimizer
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("batch_size", ["8", "4096"])
+def test_how_much_of_the_memory_is_taken_is_a_phrase(language, batch_size):
+    told = {
+        ("en", "8"): "13.2% of the memory on one H100 SXM",
+        ("id", "8"): "13,2% dari memori pada satu H100 SXM",
+        ("en", "4096"): "times the memory on one H100 SXM",
+        ("id", "4096"): "kali memori pada satu H100 SXM",
+    }
+    app = opened("fits", {"lang": language, "batch_size": batch_size}, {})
+    assert any(caption.value.endswith(told[language, batch_size]) for caption in app.main.caption)
+
+
+def test_nothing_is_not_rounded():
+    assert rounded(given_quantity("element_bytes", 0)) == ""
+    assert rounded(Quantity("peak", 0, "bytes", "M")) == ""
+    assert rounded(Quantity("peak", 2**31, "bytes", "M")) == "≈ 2.00 GiB"

@@ -33,7 +33,7 @@ def percent(share: float) -> str:
 
 def error_share(share: float) -> str:
     """The size of an error in per cent, to two digits; what is far below any use is said to be less."""
-    return marked("0%" if share == 0 else "< 0.001%" if share < 1e-5 else f"{units.significant(100 * share, 2)}%")
+    return marked("0%" if share == 0 else "<\u00a00.001%" if share < 1e-5 else f"{units.significant(100 * share, 2)}%")
 
 
 def marked(number: str) -> str:

@@ -175,7 +175,7 @@ def latex_steps(quantity: Quantity) -> list[str]:
 def rounded(quantity: Quantity) -> str:
     """The value for people, where that is another than the exact one."""
     for_people = human(quantity.value, quantity.unit)
-    return "" if for_people == exact(quantity.value) else f"≈ {for_people}"
+    return "" if not quantity.value or for_people == exact(quantity.value) else f"≈ {for_people}"
 
 
 def term_table(quantities: Sequence[Quantity], whole: Quantity) -> str:
