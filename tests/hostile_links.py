@@ -61,7 +61,8 @@ PINNED = (
 INSIDE = (
     *("present_state", "named_in_links", "link_problems", "first_run", "drawn_sections", "in_app", "unseen", "menu"),
     *(
-        "config_problem",
+        "config_said",
+        "lesson_notes",
         "pin_problem",
         "model_twin",
         "d_model_slider",

@@ -136,7 +136,7 @@ def drawn(app: AppTest) -> Iterator[str]:
         for node in root:
             proto = getattr(node, "proto", None)
             hidden = proto is None or f"options.{getattr(proto, 'query_param_key', '')}" in with_named_options()
-            if not hidden and proto.DESCRIPTOR.name != "Html":
+            if not hidden and proto.DESCRIPTOR.name not in ("Html", "BidiComponent"):  # scripts
                 yield from strings_of(proto)
 
 
