@@ -29,7 +29,7 @@ def test_the_page_names_the_best_plan_and_says_that_it_is_an_estimate():
     app = opened()
     plans = Configuration(DEFAULTS).plans
     assert plan_name(plans.iloc[0]) in text(app)
-    assert f"{plans['fits'].sum():,} of {len(plans):,} plans fit" in text(app)
+    assert f"Of {len(plans):,} plans, {plans['fits'].sum():,} fit" in text(app)
     assert w("cluster.estimate") in [caption.value for caption in app.caption]
     assert len(app.dataframe[0].value) == len(plans)
 
