@@ -37,7 +37,7 @@ def reader(browser, address, request):
         viewport={"width": 1440, "height": 1000}, reduced_motion="reduce", color_scheme=request.param
     )
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(120_000)  # the first reader of Accuracy waits until every step has been simulated
     page.goto(address)
     settled(page)
     yield page

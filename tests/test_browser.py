@@ -53,6 +53,7 @@ def test_the_way_back_in_the_history_undoes_one_change_after_the_other(page, add
     page.goto(f"{address}/?n_layers=24")
     shown = metric(page, "Parameters")
     expect(shown).to_have_text("209 M")
+    settled(page)  # what is done before belongs to the link's own entry
     slider = page.get_by_role("slider", name="Width")
     numbers = ["209 M"]
     for width in (832, 896):
