@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from opened_app import copied_link, metrics, openers
 from streamlit.testing.v1 import AppTest
 
-from llmcalc.accuracy import measured_steps
+from llmcalc.accuracy import every_step, measured_steps
 from llmcalc.bases import base
 from llmcalc.catalog.accelerators import ACCELERATORS, readings
 from llmcalc.catalog.formats import CACHE_FORMATS, GGUF_MIXTURES, WEIGHT_FORMATS
@@ -27,6 +27,8 @@ from llmcalc.inputs import INPUTS, MODELS, PASTED
 from llmcalc.lessons.chapters import CHAPTERS
 from llmcalc.lessons.quiz import RIGHT
 from llmcalc.reference import formulas
+from llmcalc.techniques.quantization import stored_weights
+from llmcalc.transformer.dimensions import Dimensions
 from llmcalc.transformer.norm import NORMS
 from llmcalc.units import ENGLISH, GiB, Locale, human
 from pages.ui import words
@@ -48,6 +50,7 @@ NAMES = {*MODELS, *GGUF_MIXTURES, *(name for rows in CATALOG for name in rows), 
 NAMES |= {text for model in MODELS if model != PASTED for text in (base(model).group, base(model).source)}
 NAMES |= {str(f.source) for found in formulas().values() for f in found}
 NAMES |= {str(row.source) for rows in (WEIGHT_FORMATS, PUBLISHED_RESULTS) for row in rows.values()}
+NAMES |= {str(part.source) for name in WEIGHT_FORMATS for _, part in stored_weights(Dimensions().model(), name).walk()}
 NAMES |= {str(reading.source) for found in readings().values() for reading in found}
 NAMES |= {str(f.right().source) for f in (*ERRATA.values(), *EXAMPLE_STEPS)}
 MARKUP = (
@@ -60,6 +63,7 @@ RUN_NAMES |= {
     option for id in ("attention", "recompute", "loss", "lora_targets", "lora_base") for option in INPUTS[id].options
 }
 RUN_NAMES |= {"recompute", "loss", "keep_logits", *(f"dropout={row.training_run.dropout}" for row in measured_steps())}
+RUN_NAMES |= {value for row in every_step() for value in row.run.values() if isinstance(value, str)}
 RUN_NAMES |= {"set_to_none=False", "gradient_accumulation", "lora_rank"}
 IN_PACKAGE_WORDS = {"accuracy": RUN_NAMES, "cluster": set(INPUTS["recompute"].options)}
 UNITS = r"\b([KMGTPE]iB|GB|B|ms|min|[kMGTP]?FLOP|ribu|juta|miliar|triliun)\b"

@@ -18,7 +18,7 @@ from pages.ui.words import label_of, w, words
 # Details of a problem that name an input, and those that name a key of a config.json
 _INPUTS, _KEYS = ("what", "name"), ("key", "whole_key", "first", "second")
 
-_MARKUP = re.compile(r"[\\`*\[\]<>$|~#&]")
+_MARKUP = re.compile(r"[\\`*\[\]<>$|~#&:@.]")  # with what would make a link of an address
 
 
 def problems_beside(problems: Iterable[InputError], prefix: str = "") -> None:
