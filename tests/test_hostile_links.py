@@ -63,7 +63,10 @@ def test_the_smallest_links_that_brought_it_down_open_in_a_browser(page, address
 
 def test_what_a_link_says_is_text_in_a_browser_too(page, address):
     asked = []
-    page.on("request", lambda request: asked.append(request.url) if urlsplit(request.url).hostname == "example.org" else None)
+    page.on(
+        "request",
+        lambda request: asked.append(request.url) if urlsplit(request.url).hostname == "example.org" else None,
+    )
     page.on("dialog", lambda dialog: asked.append(dialog.message))
     markup = "<img src=x onerror=alert(1)>`![x](http://example.org/x.png)$x$"
     name = "![x](http://example.org/y.png)<b>"
