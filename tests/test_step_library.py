@@ -109,8 +109,8 @@ def test_where_a_plain_decoder_stands_in_the_parameters_and_gradients_are_the_mo
         assert step.moments[name].value == pytest.approx(size, rel=1e-12)
         at_most_rounded(step.moments[name], sum(step.course.moment_of_most(*MOMENTS[name]).alive.values()))
     assert rank_memory(plain, run, Layout(), counted=model).peak.value == pytest.approx(step.peak.value, rel=1e-12)
-    for layout in LAYOUTS:
-        memory = rank_memory(plain, run, Layout(**layout), counted=model)
+    for layout in filter(lambda layout: is_possible(plain, run, layout), (Layout(**layout) for layout in LAYOUTS)):
+        memory = rank_memory(plain, run, layout, counted=model)
         assert memory.peak.value == pytest.approx(memory.neediest.peak, rel=1e-12)
 
 

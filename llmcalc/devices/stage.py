@@ -352,12 +352,25 @@ class Stage:
         ]
         scratch = piece("optimizer_temporary", "optimizer", self.optimizer_temporary, "fp8")
         gone = [Change(-1, kind) for kind in held]
+        if np.any(table := self._table_gradient):
+            gone.append(Change(1, piece("gradients", "gradients", table, "fp8")))
         steps = [Change(1, scratch), Change(-1, scratch)]
         if self.work.counted is not self.work.model and not self.run.gradients_stay:
             simulated = replace(self, work=self.work.simulated).gradients.value
             more = piece("gradients", "gradients", self.gradients.value - simulated, "fp8")
-            steps.insert(0, Change(1, more))
+            gone.append(Change(1, more))
         return Segment([Change(1, kind) for kind in held]), Segment(gone), Segment(steps)
+
+    @property
+    def _table_gradient(self) -> Size:
+        """Bytes of a tied table's gradient on a first stage that is not the last: a whole model adds it to the head's,
+        which is not there."""
+        work, run = self.work, self.run
+        work = work if work.counted is work.model else work.simulated
+        if not work.tied or run.gradients_stay or not work.front[0].trains:
+            return 0
+        each = run.numbers.gradient_bytes / self.layout.sharing(2, experts=False)
+        return (self.is_first - self.is_whole) * self.pieces.elements(work.front[:1]) * each
 
     @cached_property
     def peak(self) -> Size:

@@ -131,10 +131,11 @@ class Step(Course):
         base = self.steady_state.value - self.inputs.value
         scratch = self.optimizer_temporary.value
         changes = [Change(sign, piece("optimizer_temporary", "optimizer", scratch, "fp8")) for sign in (1, -1)]
+        gradients = []
         if self.counted is not self.model and not self.run.gradients_stay:
             simulated = self._weights[0] * self.run.numbers.gradient_bytes
-            changes.insert(0, Change(1, piece("gradients", "gradients", self.gradients.value - simulated, "fp8")))
-        return timeline(self.model, self.run, base, changes)
+            gradients = [Change(1, piece("gradients", "gradients", self.gradients.value - simulated, "fp8"))]
+        return timeline(self.model, self.run, base, changes, gradients)
 
 
 def training_step(model: Model, run: TrainingRun, *, counted: Model | None = None) -> Step:

@@ -145,12 +145,14 @@ class Timeline:
         return self.moment(last, len(self.stretches[last].segment.changes))
 
 
-def timeline(model: Model, run: TrainingRun, base: Size, optimizer: list[Change]) -> Timeline:
-    """The timeline of a whole step; ``optimizer`` is what the optimizer's step allocates."""
+def timeline(model: Model, run: TrainingRun, base: Size, optimizer: list[Change], gradients: list[Change]) -> Timeline:
+    """The timeline of a whole step; ``optimizer`` is what the optimizer's step allocates, ``gradients`` what it finds
+    beside those that were simulated."""
     order = model.layers()
     shown, stands_for = representatives(order)
     stretches = _composed(trace(model, run, shown), order, stands_for)
-    return Timeline(base, [*stretches, Stretch("optimizer", "back", Segment(optimizer))])
+    end = [Stretch("backward", "front", Segment(gradients)), Stretch("optimizer", "back", Segment(optimizer))]
+    return Timeline(base, [*stretches, *end])
 
 
 def weights_of(model: Model, run: TrainingRun) -> tuple[int, int, int, int]:
