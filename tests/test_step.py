@@ -95,7 +95,7 @@ def test_a_step_put_together_from_one_layer_of_each_kind_is_the_step_of_all_laye
     for event in trace(model, run, model.layers()).events:
         height += event.sign * event.kind.bytes
         most = max(most, height)
-    assert timeline(model, run, 0, []).peak() == most
+    assert timeline(model, run, 0, [], []).peak() == most
 
 
 @settings(max_examples=30)

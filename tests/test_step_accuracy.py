@@ -152,7 +152,7 @@ def test_a_step_put_together_from_its_kinds_of_layers_is_the_step_of_all_layers(
     for event in trace(model, run, model.layers()).events:
         height += event.sign * event.kind.bytes
         peak = max(peak, height)
-    assert timeline(model, run, 0, []).peak() == peak
+    assert timeline(model, run, 0, [], []).peak() == peak
 
 
 @some_models
