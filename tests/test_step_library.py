@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -49,6 +50,12 @@ LAYOUTS = (
     {"tensor_parallel": 2, "sequence_parallel": True},
     {"data_parallel": 2, "zero_stage": 3, "pipeline_parallel": 3},
 )
+
+
+def assert_no_two_terms_are_told_alike(memory):
+    for whole in memory:
+        symbols = [part.symbol for part in whole.parts]
+        assert len(symbols) == len(set(symbols)), (whole.id, symbols)
 
 
 def is_possible(model, run, layout) -> bool:
@@ -121,6 +128,7 @@ def test_the_peak_of_a_rank_is_what_is_named_and_what_a_table_says(id, layout):
     for run in filter(lambda run: is_possible(model, run, layout), RUNS):
         memory = rank_memory(model, run, layout)
         assert memory.peak.value == pytest.approx(memory.neediest.peak, rel=1e-12)
+        assert_no_two_terms_are_told_alike([q for _, q in memory.peak.walk() if q.unit == "bytes"])
         for stage in candidates(memory.work, run, layout):
             alive = stage.timeline.moment_of_most().alive
             assert not {kind: n for kind, n in alive.items() if n < 0}
@@ -183,3 +191,56 @@ def test_layers_without_attention_have_sizes_and_are_refused_in_a_step_by_name()
         assert rank_memory(plain, RUNS[0], Layout(), counted=model).peak.value > 0
     messages = rank_memory(plain, RUNS[0], Layout(context_parallel=2), counted=only).neediest.messages
     assert messages["d_model"] == 768
+
+
+# What joins several of a model's projections in one matrix, and what the two projections of a narrow embedding share
+JOINED = {
+    "_{QKV}": ("_Q", "_K", "_V"),
+    r"_\text{gate, up}": (r"_\text{gate}", r"_\text{up}"),
+    r"_\text{proj out}": (r"_\text{proj}",),
+}
+AMP = TrainingRun(batch_size=2, seq_len=64, precision="amp_bf16")
+COPYING = (
+    AMP,
+    replace(AMP, loss="fused", recompute="full", gradient_accumulation=4),
+    replace(AMP, lora_rank=8, lora_targets="all", lora_base="NF4"),
+)
+
+
+def of_one_weight(symbol: str) -> list[str]:
+    """The symbols that a weight's copy, gradient or adapter is told by: (∇ A_{W_up^shared})_2 is of W_up."""
+    symbol = re.sub(r"^\((.*)\)_\d+$", r"\1", symbol).removeprefix(r"\nabla ")
+    symbol = re.sub(r"^[AB]_\{(.*)\}$", r"\1", symbol)
+    symbol = re.sub(r"\^\\text\{(experts|shared)\}$", "", symbol)
+    return [symbol[0] + part for part in JOINED.get(symbol[1:], (symbol[1:],))]
+
+
+@every_kind
+@pytest.mark.parametrize("run", COPYING, ids=lambda run: f"{run.loss} {run.recompute} {run.lora_base}")
+def test_each_copy_of_a_weight_is_told_by_its_projection_and_no_two_terms_of_a_sum_alike(id, run):
+    model = MODELS[id]
+    step = training_step(model, run)
+    own = {q.symbol for _, q in model.parameters().walk() if not q.is_given}
+    for moment in (step.peak, *step.moments.values()):
+        memory = [q for _, q in moment.walk() if q.unit == "bytes"]
+        assert_no_two_terms_are_told_alike(memory)
+        wholes = [q for q in memory if q.id == "weight_casts" or (q.id == "gradients" and q.is_total)]
+        copies = [part for whole in wholes for part in (whole.parts or (whole,)) if part.id != "rounding"]
+        copies += [q for q in memory if re.search(r"_dequantized(_\d+)?$", q.id)]
+        for copy in copies:
+            assert set(of_one_weight(copy.symbol)) <= own, copy.symbol
+
+
+def test_autocasts_copies_of_llama_3_are_its_seven_projections_and_its_head():
+    d, kv, ff, vocabulary, layers = 4096, 1024, 14336, 128_256, 32
+    copies = training_step(MODELS["llama-3-8b"], AMP).weight_casts
+    assert {part.symbol: part.value for part in copies.parts} == {
+        "W_Q": 2 * layers * d * d,
+        "W_K": 2 * layers * d * kv,
+        "W_V": 2 * layers * d * kv,
+        "W_O": 2 * layers * d * d,
+        r"W_\text{up}": 2 * layers * d * ff,
+        r"W_\text{gate}": 2 * layers * d * ff,
+        r"W_\text{down}": 2 * layers * d * ff,
+        r"W_\text{head}": 2 * d * vocabulary,
+    }

@@ -486,7 +486,9 @@ class Stage:
 def _summed(id: str, symbol: str, terms: Sequence[Quantity]) -> Quantity:
     if not terms:
         return Quantity(id, 0, "bytes", symbol, meaning="There is none.")
-    return terms[0].named(id, symbol) if len(terms) == 1 and terms[0].id == id else total(id, symbol, *terms)
+    if len(terms) == 1 and terms[0].id == id:
+        return terms[0].named(id, symbol)
+    return total(id, symbol, *(term.named(term.id, rf"M_\text{{{term.id.replace('_', ' ')}}}") for term in terms))
 
 
 def _optimizer_bytes(run: TrainingRun, width: int) -> float:

@@ -164,9 +164,10 @@ class SelfAttention(Kernels):
         else:
             joined = s.dim("n_qkv_heads", part.n_heads + 2 * part.n_kv_heads)
             self.joined = Linear(s, (model,), (joined, self.head), part.qkv_bias, "query_key_value", targets)
-        self.out = Linear(s, (self.heads, self.head), (model,), part.output_bias, "attention_projection", targets)
+        values = self.heads, self.head
+        self.out = Linear(s, values, (model,), part.output_bias, "attention_projection", targets, "output")
         self.gate = Linear(s, (model,), (self.heads, self.head), role="attention_gate") if part.gate else None
-        self.sinks = s.weight(self.heads) if part.sinks else None
+        self.sinks = s.weight(self.heads, name="sink_parameters") if part.sinks else None
         self.query_norm = self._norm("query_norm", norms, self.heads)
         self.key_norm = self._norm("key_norm", norms, self.kv_heads)
 
@@ -174,14 +175,14 @@ class SelfAttention(Kernels):
         """The norm of queries or keys: of each head, or of all heads at once."""
         s, part = self.s, norms.get(id)
         if part is None:
-            return NormLayer(s, s.code.qk_norm, self.head, 0) if id in s.code.weightless_norms else None
-        n_weights, width = weights_of(part), width_of(part)
+            return NormLayer(s, s.code.qk_norm, self.head, ()) if id in s.code.weightless_norms else None
+        weights, width = weights_of(part), width_of(part)
         if width == self.part.d_head:
-            return NormLayer(s, s.code.qk_norm, self.head, n_weights)
+            return NormLayer(s, s.code.qk_norm, self.head, weights)
         if s.code.qk_norm_by_head:
-            return NormLayer(s, s.code.qk_norm, self.head, n_weights, (heads, self.head))
+            return NormLayer(s, s.code.qk_norm, self.head, weights, (heads, self.head))
         all_heads = s.dim("width", width)
-        norm = NormLayer(s, s.code.qk_norm, all_heads, n_weights)
+        norm = NormLayer(s, s.code.qk_norm, all_heads, weights)
         return lambda x: norm(x.view(*s.rows(all_heads))).view(*s.rows(heads, self.head))
 
     def __call__(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None) -> Attended:

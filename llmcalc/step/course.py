@@ -6,6 +6,7 @@ It is the same for a step on one device and for what one device of several holds
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -174,7 +175,7 @@ class Course(ABC):
         all and in each category (``live``, ``live_weights``, …)."""
         self._one_run()
         rows = [
-            (phase, layer, kind.category, kind.component, kind.role, int(weight * kind.bytes), _drawn(kind))
+            (phase, layer, kind.category, kind.component, kind.id, int(weight * kind.bytes), _drawn(kind))
             for phase, layer, segment in self.course.stretches
             for weight, kind in segment.changes
         ]
@@ -331,7 +332,7 @@ def _sum(id: str, symbol: str, kinds: Mapping[Kind, int]) -> Quantity | None:
     """The sum of so many pieces of each kind, alike ones together, and what rounding adds to them."""
     merged: dict[tuple[Any, ...], tuple[Kind, int]] = {}
     for kind, n in kinds.items():
-        key = kind.component, kind.role, kind.dims, kind.dtype
+        key = kind.component, kind.id, kind.dims, kind.dtype
         merged[key] = kind, merged.get(key, (kind, 0))[1] + n
     terms = [_term(kind, n) for kind, n in merged.values() if n]
     if not terms:
@@ -359,16 +360,25 @@ def _term(kind: Kind, n: int) -> Quantity:
     factors = [given_quantity("count", n)] if n != 1 else []
     factors += [given_quantity(dim.name, dim.value) for dim in kind.dims]
     factors.append(given_quantity("element_bytes", BYTES[kind.dtype]))
-    return product(kind.role, r"M_\text{" + kind.role.replace("_", " ") + "}", "bytes", _SAVED, *factors)
+    symbol = r"M_\text{" + kind.role.replace("_", " ") + "}"
+    if kind.weight:
+        symbol = rf"\nabla {kind.weight.symbol}" if kind.role == "gradient" else kind.weight.symbol
+    return product(kind.id, symbol, "bytes", _SAVED, *factors)
 
 
 def _unlike(terms: Iterable[Quantity]) -> list[Quantity]:
-    """The terms with ids that differ: the second of a name is its second."""
-    seen: dict[str, int] = {}
+    """The terms with ids and symbols that differ: several of one name or symbol are numbered."""
+    terms = list(terms)
+    many = Counter(term.symbol for term in terms)
+    ids: Counter[str] = Counter()
+    symbols: Counter[str] = Counter()
     result = []
     for term in terms:
-        seen[term.id] = seen.get(term.id, 0) + 1
-        result.append(term if seen[term.id] == 1 else term.named(f"{term.id}_{seen[term.id]}"))
+        ids[term.id] += 1
+        symbols[term.symbol] += 1
+        id = term.id if ids[term.id] == 1 else f"{term.id}_{ids[term.id]}"
+        symbol = term.symbol if many[term.symbol] == 1 else f"({term.symbol})_{symbols[term.symbol]}"
+        result.append(term.named(id, symbol))
     return result
 
 

@@ -38,7 +38,7 @@ def _norm(s: Setting, part: Part) -> NormLayer:
 
 def _weightless(s: Setting, id: str, channels: Dim) -> NormLayer | None:
     """The norm of this id, where it has no weights."""
-    return NormLayer(s, s.code.norm, channels, 0) if id in s.code.weightless_norms else None
+    return NormLayer(s, s.code.norm, channels, ()) if id in s.code.weightless_norms else None
 
 
 class Layer:
@@ -153,14 +153,15 @@ class Decoder:
             raise InputError("model", f"a training step of a model with {', '.join(unknown)} is not simulated")
         self.embedded = s.dim("d_model", tokens.d_model)
         self.vocabulary = s.dim("vocab_size", tokens.vocab_size)
-        self.table = s.weight(self.vocabulary, self.embedded)
+        self.table = s.weight(self.vocabulary, self.embedded, name="token_embedding_parameters")
         inward = _of_type(model.front, EmbeddingProjection)
         self.channels = s.dim("d_model", inward.d_model) if inward else self.embedded
-        self.inward = Linear(s, (self.embedded,), (self.channels,), inward.bias) if inward else None
+        self.inward = self._projection(inward, self.embedded, self.channels, "embedding_projection")
         positions = _of_type(model.front, LearnedPositions)
         self.positions = None
         if positions is not None:
-            self.positions = s.weight(s.dim("n_positions", positions.n_positions), self.channels)
+            rows = s.dim("n_positions", positions.n_positions)
+            self.positions = s.weight(rows, self.channels, name="position_embedding_parameters")
         self.embedding_norm = next((_norm(s, part) for part in model.front if part.id == "embedding_norm"), None)
         self.embedding_norm = self.embedding_norm or _weightless(s, "embedding_norm", self.channels)
         with s.tape.at("loss", "back"):
@@ -174,10 +175,16 @@ class Decoder:
         s, outward, head = self.s, _of_type(model.back, EmbeddingProjection), _of_type(model.back, Head)
         self.final_norm = next((_norm(s, part) for part in model.back if part.id == "final_norm"), None)
         self.final_norm = self.final_norm or _weightless(s, "final_norm", self.channels)
-        self.outward = Linear(s, (self.channels,), (self.embedded,), outward.bias) if outward else None
+        self.outward = self._projection(outward, self.channels, self.embedded, "output_projection")
         self.read = self.embedded if self.outward else self.channels
-        self.head = None if head is None or not head.matrix else s.weight(self.read, self.vocabulary)
-        self.head_bias = s.weight(self.vocabulary) if head is not None and head.bias else None
+        self.head = self.head_bias = None
+        if head is not None and head.matrix:
+            self.head = s.weight(self.read, self.vocabulary, name="head_parameters")
+        if head is not None and head.bias:
+            self.head_bias = s.weight(self.vocabulary, name="head_bias")
+
+    def _projection(self, part: EmbeddingProjection | None, inputs: Dim, outputs: Dim, name: str) -> Linear | None:
+        return None if part is None else Linear(self.s, (inputs,), (outputs,), part.bias, name=name)
 
     def hidden(self, ids: Tensor) -> Tensor:
         """The last hidden state."""

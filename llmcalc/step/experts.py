@@ -22,7 +22,7 @@ class TokenRouter:
         self.s = s
         self.choices, self.k = s.dim("n_experts", part.n_experts), s.dim("top_k", top_k)
         self.linear = Linear(s, (s.dim("d_model", part.d_model),), (self.choices,), part.bias, "router")
-        self.selection = s.weight(self.choices, trains=False) if part.selection else None
+        self.selection = s.weight(self.choices, name="selection_bias", trains=False) if part.selection else None
 
     def logits(self, x: Tensor) -> Tensor:
         """One number for each expert."""
@@ -68,13 +68,14 @@ class Mixture:
         self.inner = s.dim("d_ff_pair", 2 * part.d_ff) if part.gated else self.width
         with s.tape.serving("router"):
             self.router = TokenRouter(s, router, experts.top_k)
-        self.first = s.weight(self.choices, self.model, self.inner)
-        self.second = s.weight(self.choices, self.width, self.model)
-        self.first_bias = s.weight(self.choices, self.inner) if part.bias else None
-        self.second_bias = s.weight(self.choices, self.model) if part.bias else None
+        first = "gate_up" if part.gated else "up"
+        self.first = s.weight(self.choices, self.model, self.inner, name=f"{first}_parameters")
+        self.second = s.weight(self.choices, self.width, self.model, name="down_parameters")
+        self.first_bias = s.weight(self.choices, self.inner, name=f"{first}_bias") if part.bias else None
+        self.second_bias = s.weight(self.choices, self.model, name="down_bias") if part.bias else None
         with s.tape.serving("shared_experts"):
             self.shared = Network(s, shared) if shared else None
-            self.shared_gate = Linear(s, (self.model,), (s.dim("width", 1),)) if gate else None
+            self.shared_gate = Linear(s, (self.model,), (s.dim("width", 1),), name="shared_gate") if gate else None
 
     def __call__(self, x: Tensor) -> Tensor:
         """Each token's experts, and the shared ones."""

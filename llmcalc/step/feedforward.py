@@ -30,7 +30,8 @@ class Network:
         self.down = Linear(s, (self.width,), (model,), part.bias, "down", adapted)
         self.activation = activation(s.code.activation)
         if part.learned_activation:
-            self.activation = partial(self.activation, learned=s.weight(s.dim("width", part.learned_activation)))
+            width = s.dim("width", part.learned_activation)
+            self.activation = partial(self.activation, learned=s.weight(width, name="activation_parameters"))
 
     def __call__(self, x: Tensor) -> Tensor:
         """The network's output for ``x``."""

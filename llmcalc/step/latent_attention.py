@@ -33,12 +33,13 @@ class LatentSelfAttention(Kernels):
         else:
             rank = s.dim("q_lora_rank", part.q_lora_rank)
             self.query_down = Linear(s, (model,), (rank,), part.bias, "query_down", targets)
-            self.query_norm = NormLayer(s, s.code.qk_norm, rank, 1)
-            self.query = Linear(s, (rank,), queries, False, "query", targets)
+            self.query_norm = NormLayer(s, s.code.qk_norm, rank, ("rms_norm_scale",))
+            self.query = Linear(s, (rank,), queries, False, "query", targets, "query_up")
         self.down = Linear(s, (model,), (self.latent,), part.bias, "key_value_down", targets)
-        self.norm = NormLayer(s, s.code.qk_norm, self.rank, 1)
-        self.up = Linear(s, (self.rank,), (self.heads, self.pair), False, "key_value", targets)
-        self.out = Linear(s, (self.heads, self.value_head), (model,), part.bias, "attention_projection", targets)
+        self.norm = NormLayer(s, s.code.qk_norm, self.rank, ("rms_norm_scale",))
+        self.up = Linear(s, (self.rank,), (self.heads, self.pair), False, "key_value", targets, "key_value_up")
+        values = self.heads, self.value_head
+        self.out = Linear(s, values, (model,), part.bias, "attention_projection", targets, "output")
 
     def __call__(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None) -> Attended:
         """Attention of ``x`` to itself."""

@@ -8,18 +8,28 @@ from llmcalc.step.tape import Dim, Dims, Tensor
 
 
 class Linear:
-    """``inputs`` to ``outputs``; ``adapted`` says whether LoRA trains it."""
+    """``inputs`` to ``outputs``; ``adapted`` says whether LoRA trains it. Its weights are named as its result's
+    ``role``, unless they have a ``name`` of their own."""
 
     def __init__(
-        self, s: Setting, inputs: Dims, outputs: Dims, bias: bool = False, role: str = "linear", adapted: bool = False
+        self,
+        s: Setting,
+        inputs: Dims,
+        outputs: Dims,
+        bias: bool = False,
+        role: str = "linear",
+        adapted: bool = False,
+        name: str = "",
     ) -> None:
         self.s, self.outputs, self.role = s, outputs, role
-        self.weight = s.weight(*inputs, *outputs, role="matrix")
-        self.bias = s.weight(*outputs) if bias else None
+        self.weight = s.weight(*inputs, *outputs, name=f"{name or role}_parameters", role="matrix")
+        self.bias = s.weight(*outputs, name=f"{name or role}_bias") if bias else None
         self.adapter = None
         if adapted and s.run.lora_rank:
             rank = s.dim("lora_rank", s.run.lora_rank)
-            self.adapter = rank, s.adapter(*inputs, rank), s.adapter(rank, *outputs)
+            assert self.weight.weight is not None
+            a, b = self.weight.weight.adapters
+            self.adapter = rank, s.adapter(*inputs, rank, name=a), s.adapter(rank, *outputs, name=b)
 
     def __call__(self, x: Tensor, dims: Dims) -> Tensor:
         """The product, with sides ``dims``, and what an adapter adds to it."""

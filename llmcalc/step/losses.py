@@ -54,10 +54,11 @@ def fused(decoder: Decoder, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
     head = [weight for weight in (matrix, decoder.head_bias) if weight is not None]
     x = tape.cast(hidden, tape.autocast) if tape.autocast else hidden
     operands = [x, *(tape.cast_weight(weight) for weight in head)]
-    roles = ("hidden_gradient", "head_gradient", "head_gradient")
     made = [
-        tape.new(operand.dims, operand.dtype, role) if needs_gradient(operand) else None
-        for operand, role in zip(operands, roles, strict=False)
+        tape.new(operand.dims, operand.dtype, "gradient" if operand.weight else "hidden_gradient", None, operand.weight)
+        if needs_gradient(operand)
+        else None
+        for operand in operands
     ]
     piece = Dim("chunk_tokens", -(-s.run.batch_size * s.run.seq_len // s.run.chunks))
     logits = tape.new((piece, decoder.vocabulary), operands[1].dtype, "logits")

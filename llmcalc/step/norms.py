@@ -105,11 +105,11 @@ NORMS: dict[str, Norm] = {
 
 
 class NormLayer:
-    """A norm over ``channels``, written as ``name`` says, with so many weights of ``shape``."""
+    """A norm over ``channels``, written as ``name`` says, with weights of these names and ``shape``."""
 
-    def __init__(self, s: Setting, name: str, channels: Dim, n_weights: int, shape: Dims | None = None) -> None:
+    def __init__(self, s: Setting, name: str, channels: Dim, weights: Sequence[str], shape: Dims | None = None) -> None:
         self.s, self.channels, self.function = s, channels, NORMS[name]
-        self.weights = [s.weight(*(shape or (channels,))) for _ in range(n_weights)]
+        self.weights = [s.weight(*(shape or (channels,)), name=weight) for weight in weights]
 
     def __call__(self, x: Tensor) -> Tensor:
         """``x``, normalised."""
@@ -117,9 +117,9 @@ class NormLayer:
             return self.function(x, self.weights, self.channels)
 
 
-def weights_of(part: Part) -> int:
-    """How many weights a norm has for each channel."""
-    return 2 if isinstance(part, LayerNorm) and part.bias else 1
+def weights_of(part: Part) -> tuple[str, ...]:
+    """The names of a norm's weights: it has each of them for each channel."""
+    return tuple(part.parameters().inputs)
 
 
 def width_of(part: Part) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from llmcalc.step.names import Name
 from llmcalc.step.tape import Dim, Dims, Grads, Parameter, Tape, Tensor, given, needs_gradient
 
 _RANK = {"int64": 0, "int32": 0, "bool": 0, "fp8": 1, "bf16": 2, "fp16": 2, "fp32": 3}
@@ -27,8 +28,8 @@ def new_like(x: Tensor, role: str, dtype: str | None = None, dims: Dims | None =
     return out
 
 
-def _wanted(gradient_of: Tensor) -> tuple[bool, Dims, str]:
-    return needs_gradient(gradient_of), gradient_of.dims, gradient_of.dtype
+def _wanted(gradient_of: Tensor) -> tuple[bool, Dims, str, Name | None]:
+    return needs_gradient(gradient_of), gradient_of.dims, gradient_of.dtype, gradient_of.weight
 
 
 # Elementwise
@@ -375,21 +376,21 @@ def linear(
     out = tape.new(dims, weight.dtype, role)
     of_x, of_weight = _wanted(x), _wanted(weight)
     biased = bias is not None and needs_gradient(bias)
-    bias_dims = bias.dims if bias is not None else ()
+    bias_dims, bias_name = (bias.dims, bias.weight) if bias is not None else ((), None)
     saved = [kept for kept, needed in ((x, of_weight[0]), (weight, of_x[0] and not unpacked)) if needed]
-    weight_dims, weight_dtype = weight.dims, weight.dtype
+    _, weight_dims, weight_dtype, weight_name = of_weight
 
     def rule(tape: Tape, grads: Grads) -> Grads:
         g = given(grads)
-        _again = tape.new(weight_dims, weight_dtype, "dequantized") if unpacked else None
+        _again = tape.new(weight_dims, weight_dtype, "dequantized", weight=weight_name) if unpacked else None
         results: Grads = []
-        for wanted, dims, dtype in (of_x, of_weight):
-            made = tape.new(dims, dtype, "gradient") if wanted else None
+        for wanted, dims, dtype, name in (of_x, of_weight):
+            made = tape.new(dims, dtype, "gradient", weight=name) if wanted else None
             if made is not None:
                 made.has_base = True
             results.append(made)
             del made
-        return [*results, tape.new(bias_dims, g.dtype, "gradient")] if biased else results
+        return [*results, tape.new(bias_dims, g.dtype, "gradient", weight=bias_name)] if biased else results
 
     inputs = [x, weight, *([bias] if biased and bias is not None else [])]
     return tape.operation(out, inputs, saved, rule)
@@ -493,7 +494,10 @@ def grouped_product(x: Tensor, weight: Tensor, dims: Dims, ends: Tensor) -> Tens
     of_x, of_weight = _wanted(x), _wanted(weight)
 
     def rule(tape: Tape, grads: Grads) -> Grads:
-        return [tape.new(shape, dtype, "gradient") if wanted else None for wanted, shape, dtype in (of_x, of_weight)]
+        return [
+            tape.new(shape, dtype, "gradient", weight=name) if wanted else None
+            for wanted, shape, dtype, name in (of_x, of_weight)
+        ]
 
     return x.tape.operation(out, [x, weight], [x, weight, ends], rule)
 
@@ -511,13 +515,13 @@ def layer_norm(x: Tensor, weights: Sequence[Tensor], channels: Dim, dtype: str |
     out = new_like(x, "norm_output")
     rows = tuple(d for d in x.dims if d is not channels)
     statistics = [tape.new(rows, "fp32", "norm_statistics") for _ in range(2)]
-    shapes = [(w.dims, w.dtype) for w in weights]
+    shapes = [(w.dims, w.dtype, w.weight) for w in weights]
 
     def rule(tape: Tape, grads: Grads) -> Grads:
         g = given(grads)
         return [
             tape.new(g.dims, g.dtype, "gradient"),
-            *(tape.new(dims, dtype, "gradient") for dims, dtype in shapes),
+            *(tape.new(dims, dtype, "gradient", weight=name) for dims, dtype, name in shapes),
         ]
 
     return tape.operation(out, [x, *weights], [x, *weights[:1], *statistics], rule)
@@ -528,13 +532,13 @@ def rms_norm(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tensor:
     tape = x.tape
     out = new_like(x, "norm_output")
     rows = tape.new(tuple(d for d in x.dims if d is not channels), "fp32", "norm_statistics")
-    shapes = [(w.dims, w.dtype) for w in weights]
+    shapes = [(w.dims, w.dtype, w.weight) for w in weights]
 
     def rule(tape: Tape, grads: Grads) -> Grads:
         g = given(grads)
         return [
             tape.new(g.dims, g.dtype, "gradient"),
-            *(tape.new(dims, dtype, "gradient") for dims, dtype in shapes),
+            *(tape.new(dims, dtype, "gradient", weight=name) for dims, dtype, name in shapes),
         ]
 
     return tape.operation(out, [x, *weights], [x, *weights, rows], rule)
@@ -543,10 +547,10 @@ def rms_norm(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tensor:
 def lookup(table: Parameter, ids: Tensor, dims: Dims) -> Tensor:
     """Rows of a table: keeps the ids; the table's gradient is as large as the table."""
     out = ids.tape.new(dims, table.dtype, "embedding")
-    shape, dtype = table.dims, table.dtype
+    shape, dtype, name = table.dims, table.dtype, table.weight
 
     def rule(tape: Tape, grads: Grads) -> Grads:
-        return [tape.new(shape, dtype, "gradient")]
+        return [tape.new(shape, dtype, "gradient", weight=name)]
 
     return ids.tape.operation(out, [table], [ids], rule)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from llmcalc.step.names import NAMES, Name
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.tape import Dim, Dims, Kind, Parameter, Storage, Tape, Tensor
 from llmcalc.transformer.code import Code
@@ -43,22 +44,25 @@ class Setting:
         """The sides of a tensor with so many numbers for each token."""
         return (self.batch, self.tokens, *channels)
 
-    def weight(self, *dims: Dim, role: str = "weight", trains: bool = True) -> Parameter:
-        """A weight. Its own memory is counted as the model's parameters, not here."""
+    def weight(self, *dims: Dim, name: str, role: str = "weight", trains: bool = True) -> Parameter:
+        """A weight of this name. Its own memory is counted as the model's parameters, not here."""
         trains = trains and not self.run.lora_rank
-        kind = Kind("weights", self.tape.component, role, tuple(dims), self.weight_dtype)
+        component = self.tape.component
+        kind = Kind("weights", component, role, tuple(dims), self.weight_dtype, NAMES[name].within(component))
         self.weights.append(Parameter(_Uncounted(self.tape, kind), tuple(dims), self.weight_dtype, trains))
         return self.weights[-1]
 
-    def adapter(self, *dims: Dim) -> Parameter:
+    def adapter(self, *dims: Dim, name: Name) -> Parameter:
         """A weight of a LoRA adapter: in fp32 where the run trains in fp32 or under autocast, else in its format."""
-        kind = Kind("adapters", self.tape.component, "weight", tuple(dims), self.weight_dtype)
+        kind = Kind("adapters", self.tape.component, "weight", tuple(dims), self.weight_dtype, name)
         self.weights.append(Parameter(_Uncounted(self.tape, kind), tuple(dims), self.weight_dtype, True))
         return self.weights[-1]
 
     def dequantized(self, weight: Parameter) -> Tensor:
         """The weight as the product takes it: itself, or a 16-bit copy made for this product alone."""
-        return self.tape.new(weight.dims, "bf16", "dequantized") if self.is_quantized else weight
+        if not self.is_quantized:
+            return weight
+        return self.tape.new(weight.dims, "bf16", "dequantized", weight=weight.weight)
 
     @property
     def is_quantized(self) -> bool:

@@ -76,8 +76,8 @@ class Step(Course):
             "weights",
             r"M_\text{weights}",
             frozen_weights_memory(parameters=quantised, bits_per_weight=bits).named("frozen_weights"),
-            weights_memory(parameters=rest, weight_bytes=bytes_each).named("other_weights"),
-            weights_memory(parameters=self.trainable, weight_bytes=bytes_each).named("adapters"),
+            weights_memory(parameters=rest, weight_bytes=bytes_each).named("other_weights", r"M_\text{other weights}"),
+            weights_memory(parameters=self.trainable, weight_bytes=bytes_each).named("adapters", r"M_\text{adapters}"),
         )
 
     @cached_property

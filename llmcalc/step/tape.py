@@ -18,6 +18,7 @@ from math import prod
 from typing import Any, NamedTuple
 
 from llmcalc.catalog.precisions import BYTES
+from llmcalc.step.names import Name
 
 ALLOCATION_STEP = 512  # the CUDA caching allocator hands out multiples of it
 
@@ -48,13 +49,19 @@ class Place(NamedTuple):
 @dataclass(frozen=True)
 class Kind:
     """What a piece of memory is for. ``category`` groups the total, ``component`` is the part of the model it serves,
-    ``role`` the operation whose result it is."""
+    ``role`` the operation whose result it is, ``weight`` the weight that it is, or is a copy or the gradient of."""
 
     category: str
     component: str
     role: str
     dims: Dims
     dtype: str
+    weight: Name | None = None
+
+    @property
+    def id(self) -> str:
+        """What a sum's term of it is called."""
+        return f"{self.weight.id}_{self.role}" if self.weight else self.role
 
     @property
     def elements(self) -> Size:
@@ -88,11 +95,11 @@ class Storage:
     def __del__(self) -> None:
         self.tape.events.append(Event(self.tape.place, -1, self.kind, self.born))
 
-    def becomes(self, category: str) -> None:
+    def becomes(self, category: str, weight: Name | None = None) -> None:
         """From here on it counts as ``category``: a weight's gradient, once it has arrived."""
         tape, old = self.tape, self.kind
         if old.category != category:
-            self.kind = Kind(category, old.component, old.role, old.dims, old.dtype)
+            self.kind = Kind(category, old.component, old.role, old.dims, old.dtype, weight)
             tape.events.append(Event(tape.place, -1, old, self.born))
             tape.events.append(Event(tape.place, 1, self.kind, self.born))
 
@@ -111,6 +118,11 @@ class Tensor:
     def tape(self) -> Tape:
         """The device that it is on."""
         return self.storage.tape
+
+    @property
+    def weight(self) -> Name | None:
+        """The weight that it is, or is a copy or the gradient of."""
+        return self.storage.kind.weight
 
     def view(self, *dims: Dim) -> Tensor:
         """The same memory with other sides: view, transpose, unsqueeze. Nothing is allocated either way."""
@@ -147,7 +159,7 @@ Rule = Callable[["Tape", Grads], Sequence[Tensor | None]]
 class Node:
     """An operation in the graph: what it keeps for its backward, and what that does.
 
-    ``inputs`` are the sides and the format of what went in: a gradient is brought to them.
+    ``inputs`` are the sides, the format and the weight of what went in: a gradient is brought to them.
     """
 
     __slots__ = ("component", "edges", "frame", "inputs", "place", "rule", "saved", "sequence")
@@ -156,7 +168,7 @@ class Node:
 
     def __init__(self, tape: Tape, edges: list[Tensor], saved: list[Storage], rule: Rule) -> None:
         self.edges: list[tuple[Node | Parameter | None, int]] = [_edge(t) for t in edges]
-        self.inputs = [(t.dims, t.dtype) for t in edges]
+        self.inputs = [(t.dims, t.dtype, t.weight) for t in edges]
         self.saved, self.rule = (saved if tape.frame is None else len(saved)), rule
         self.sequence = tape.next_sequence()
         self.place, self.component = tape.place, tape.component
@@ -220,13 +232,13 @@ class Tape:
         yield
         self.component = before
 
-    def new(self, dims: Dims, dtype: str, role: str, category: str | None = None) -> Tensor:
+    def new(self, dims: Dims, dtype: str, role: str, category: str | None = None, weight: Name | None = None) -> Tensor:
         """Allocate a tensor. In the backward pass it is a gradient of activations, unless told otherwise."""
         if category is None:
             category = (
                 "activation_gradients" if self.place.phase == "backward" and self.records is False else "activations"
             )
-        return Tensor(Storage(self, Kind(category, self.component, role, dims, dtype)), dims, dtype)
+        return Tensor(Storage(self, Kind(category, self.component, role, dims, dtype, weight)), dims, dtype)
 
     def operation(self, out: Tensor, inputs: Sequence[Tensor], saved: Sequence[Tensor], rule: Rule) -> Tensor:
         """Write ``out`` down as made from ``inputs`` by an operation that keeps ``saved`` and goes back by ``rule``."""
@@ -277,7 +289,7 @@ class Tape:
         """``tensor`` in another format: itself if it has it, else a copy."""
         if tensor.dtype == dtype:
             return tensor
-        out = self.new(tensor.dims, dtype, role, category)
+        out = self.new(tensor.dims, dtype, role, category, tensor.weight)
         out.heads_first = tensor.heads_first
         before = tensor.dtype
 
@@ -366,18 +378,18 @@ class Tape:
         produced = list(node.rule(self, grads))
         if node.frame is not None:
             node.saved = []
-        for i, (dims, dtype) in enumerate(node.inputs):
+        for i, (dims, dtype, weight) in enumerate(node.inputs):
             gradient, produced[i] = produced[i], None
             if gradient is not None:
-                produced[i] = self._fit(gradient, dims, dtype)
+                produced[i] = self._fit(gradient, dims, dtype, weight)
             del gradient
         node.saved = []
         return produced
 
-    def _fit(self, gradient: Tensor, dims: Dims, dtype: str) -> Tensor:
+    def _fit(self, gradient: Tensor, dims: Dims, dtype: str, weight: Name | None) -> Tensor:
         """A gradient summed over what was broadcast, and cast where formats differ."""
         if frozenset(gradient.dims) != frozenset(dims):
-            gradient = self.new(dims, gradient.dtype, "gradient")
+            gradient = self.new(dims, gradient.dtype, "gradient", weight=weight)
         return self.cast(gradient, dtype, "gradient")
 
     def _arrive(self, weight: Parameter, gradient: Tensor, arrived: dict[int, tuple[Tensor, int]]) -> None:
@@ -386,7 +398,7 @@ class Tape:
         summed = self._add(present, gradient)
         del present, gradient
         if weight.grad is None:
-            summed.storage.becomes("gradients")
+            summed.storage.becomes("gradients", weight.weight)
         if count + 1 < weight.uses:
             arrived[id(weight)] = summed, count + 1
             return
@@ -400,7 +412,7 @@ class Tape:
             return gradient
         if sys.getrefcount(present.storage) <= 2 and not present.has_base:
             return present
-        return self.new(present.dims, present.dtype, "gradient")
+        return self.new(present.dims, present.dtype, "gradient", weight=present.weight)
 
 
 def given(grads: Grads) -> Tensor:

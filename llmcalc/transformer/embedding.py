@@ -8,13 +8,13 @@ from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import DEVLIN_2018, HE_2020, LAN_2019, RADFORD_2019, RAFFEL_2019, VASWANI_2017
 
 
-@formula(r"N_\text{tok}", "parameters", VASWANI_2017.at("sec. 3.4"))
+@formula(r"W_\text{tok}", "parameters", VASWANI_2017.at("sec. 3.4"))
 def token_embedding_parameters(*, vocab_size, d_model):
     """Token embedding: one vector of d_model for each entry of the vocabulary."""
     return vocab_size * d_model
 
 
-@formula(r"N_\text{pos}", "parameters", RADFORD_2019.at("src/model.py, wpe"))
+@formula(r"W_\text{pos}", "parameters", RADFORD_2019.at("src/model.py, wpe"))
 def position_embedding_parameters(*, n_positions, d_model):
     """Learned positions: one vector of d_model for each position that the model can see."""
     return n_positions * d_model

@@ -9,7 +9,7 @@ from llmcalc.sources import BROWN_2020, CLARK_2020, DEVLIN_2018, PRESS_2017
 from llmcalc.transformer.norm import LayerNorm
 
 
-@formula(r"N_\text{head}", "parameters", PRESS_2017.at("sec. 1"))
+@formula(r"W_\text{head}", "parameters", PRESS_2017.at("sec. 1"))
 def head_parameters(*, vocab_size, d_model):
     """Output projection of its own, from d_model to the vocabulary; a tied head reuses the token embedding instead."""
     return vocab_size * d_model

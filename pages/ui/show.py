@@ -26,6 +26,8 @@ from pages.ui.words import locale, w, words
 
 _OPENED = "opened_number"
 Headline = tuple[str, Quantity, Standing]
+# What there is of a weight in a step, and which weight it is: query_parameters_lora_a_gradient, up_bias_of_experts
+_COPIED = ("weight_cast", "cast", "dequantized", "gradient", "lora_a", "lora_b", "of_shared_experts", "of_experts")
 _LITTLE = 12  # numbers: a working of no more is told whole
 
 
@@ -53,6 +55,9 @@ def name(quantity_id: str) -> str:
     if (key := f"quantities.{quantity_id}") in words():
         return w(key)
     role = re.sub(r"_\d+$", "", quantity_id)  # the second term of one role is role_2
+    for copied in _COPIED:
+        if role.endswith(f"_{copied}") and f"roles.{role}" not in words():
+            return w(f"copies.{copied}", part=name(role.removesuffix(f"_{copied}")))
     if (key := f"roles.{role}") in words():
         return w(key)
     if quantity_id.startswith("activations_"):
