@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmcalc.catalog.accelerators import ACCELERATORS
+from llmcalc.catalog.accelerators import ACCELERATORS, FORMER_NAMES
 from llmcalc.catalog.formats import CACHE_FORMATS, STORED_FORMATS
 from llmcalc.catalog.models import models
 from llmcalc.catalog.optimizers import OPTIMIZERS
@@ -109,15 +109,19 @@ class Real:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """One of several names, the same in every language."""
+    """One of several names, the same in every language. ``former`` are names of links made before, each with the option
+    that stands for it now."""
 
     id: str
     group: str
     options: tuple[str, ...]
     default: str
+    former: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def read(self, text: str) -> str:
-        """The option a link names. Raises InputError where there is no such option."""
+        """The option a link names. Raises InputError where there is no such option, or where it has another name."""
+        if now := self.former.get(text):
+            raise InputError(self.id, f"{text} has become {now}", (now,), code="counted_apart")
         if text not in self.options:
             raise InputError(self.id, f"unknown option {shortened(text)!r}", self.options, code="unknown_option")
         return text
@@ -275,7 +279,7 @@ _ALL: tuple[Input, ...] = (
     Choice(id="lora_targets", group="fine_tuning", options=LORA_TARGETS, default="attention"),
     Choice(id="lora_base", group="fine_tuning", options=LORA_BASES, default="same"),
     # the device, and what inference keeps on it
-    Choice(id="accelerator", group="hardware", options=tuple(ACCELERATORS), default="H100 SXM"),
+    Choice(id="accelerator", group="hardware", options=tuple(ACCELERATORS), default="H100 SXM", former=FORMER_NAMES),
     Choice(id="weight_format", group="hardware", options=STORED_FORMATS, default="bf16"),
     Choice(id="cache_format", group="hardware", options=tuple(CACHE_FORMATS), default="bf16"),
     Real(id="cuda_context", group="hardware", low=0.0, high=2_000.0, default=450.0, step=10.0),
@@ -396,6 +400,8 @@ def _read_last(declared: Input, texts: Sequence[str]) -> tuple[list[Any], InputE
             return [declared.read(text)], problem
         except InputError as error:
             problem = problem or error
+            if error.code == "counted_apart":
+                return [*error.suggestions], problem
     return [], problem
 
 

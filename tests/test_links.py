@@ -66,6 +66,13 @@ def test_a_size_that_is_given_twice_is_told_as_it_is_used():
     assert "`128`." in message(app)
 
 
+def test_a_module_of_two_devices_that_a_link_names_is_one_of_them_and_that_is_told():
+    app = opened(link={"accelerator": "MI250X", "n_devices": "4", "n_layers": "24"})
+    assert [app.session_state[key] for key in ("accelerator", "n_devices", "n_layers")] == ["MI250X per GCD", 4, 24]
+    assert "`accelerator=MI250X`: software sees several devices in it" in message(app)
+    assert "Used instead: `MI250X per GCD`" in message(app)
+
+
 def test_the_same_twice_is_no_problem():
     assert not check_link({"d_model": ["64", "64"]})
 

@@ -7,6 +7,9 @@ stands in, and the device has no ``memory_source``.
 
 ``grade`` says how good the figures are: A read in the vendor's table, B in a secondary source, C where sources
 conflict; it is that of memory, bandwidth and the bf16 rate. A rate that was found in no table is None.
+
+A device is what software sees as one, and so what one process has: where the maker sells several in one module, its
+figures are divided among them.
 """
 
 from __future__ import annotations
@@ -93,7 +96,7 @@ class Accelerator:
 def _device(
     id: str,
     memory_gb: int,
-    bandwidth_gbps: int,
+    bandwidth_gbps: float,
     bf16_tflops: float | None,
     watts: int | None,
     grade: str,
@@ -136,7 +139,8 @@ ACCELERATORS = {
         _device("RTX 4090", 24, 1008, 165, 450, "B", NVIDIA.at("RTX 4090"), fp32=82.6, fp8=330),
         _device("RTX 5090", 32, 1792, 210, 575, "B", NVIDIA.at("RTX 5090"), fp32=104.8, fp8=419),
         _device("RTX 6000 Ada", 48, 960, 364, 300, "C", NVIDIA.at("RTX 6000 Ada"), fp8=728),
-        _device("MI250X", 128, 3277, 383, 560, "A", AMD.at("MI250X")),
+        # of two in one module, whose figures the data sheet prints: 128 GB, 3277 GB/s, 383 TFLOPS, 560 W
+        _device("MI250X per GCD", 64, 1638.5, 191.5, 280, "A", AMD.at("MI250X, half of the module")),
         _device("MI300X", 192, 5300, 1307, 750, "A", AMD.at("MI300X"), fp8=2614),
         _device("MI325X", 256, 6000, 1307, 1000, "A", AMD.at("MI325X"), fp8=2614),
         _device("MI355X", 288, 8000, 2500, 1400, "C", AMD.at("MI355X"), fp8=5000),
@@ -148,6 +152,9 @@ ACCELERATORS = {
         _device("M4 Max", 128, 546, None, None, "B", APPLE.at("M4 Max")),
     )
 }
+
+# What links called some of them before: the figures of a module were taken for those of one device
+FORMER_NAMES = {"MI250X": "MI250X per GCD"}
 
 
 def devices_by_memory() -> dict[int, list[str]]:
