@@ -429,6 +429,12 @@ def test_a_mistral_published_without_a_window_caches_every_token(id, layers):
     assert of(id).kv_cache_elements(seq_len=32_768).value == 32_768 * layers * 2 * 8 * 128
 
 
+def test_a_mistral_7b_caches_for_every_token_what_an_engine_prints():
+    # vLLM's log: 66.87 GiB of cache are 547,776 tokens of a Mistral 7B, in 16 bits (vllm-project/vllm issue 19964)
+    cached = of("mistral-7b-v0.3").kv_cache_elements(seq_len=547_776).value
+    assert cached * 2 / 2**30 == pytest.approx(66.87, abs=0.005)
+
+
 def test_a_config_that_does_not_say_its_context_has_none():
     assert "n_positions" not in read_config({"model_type": "llama"}).dimensions
     assert read_config({"model_type": "llama", "max_position_embeddings": 77}).dimensions["n_positions"] == 77
