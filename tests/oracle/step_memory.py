@@ -58,6 +58,8 @@ OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
     "lion": Lion,
 }
 RECIPES = ("fp32", "amp_bf16", "bf16")  # amp: fp32 weights under bf16 autocast; bf16: weights and states in bf16
+# Language models that transformers has only within a model that also sees
+SEEING = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v", "glm4v_moe")
 PHASES = ("fwd0", "bwd0", "opt0", "fwd1", "bwd1", "fwdA", "bwdA", "opt1")
 
 
@@ -117,11 +119,16 @@ def build(config: Mapping[str, Any], *, attn: str, recipe: str, ckpt: bool | str
         if re.search("dropout|drop$", name) and isinstance(value, (int, float)) and not isinstance(value, bool):
             setattr(built, name, 0.0 if "layerdrop" in name else dropout)  # every layer runs
     built.use_cache = False
-    autos = (getattr(transformers, name) for name in TASKS["language model"])
+    sees = config["model_type"].removesuffix("_text")
+    if sees in SEEING:
+        built = CONFIG_MAPPING[sees](text_config=built.to_dict(), tie_word_embeddings=built.tie_word_embeddings)
+    autos = (getattr(transformers, name) for name in (*TASKS["language model"], "AutoModelForImageTextToText"))
     auto = next(auto for auto in autos if type(built) in auto._model_mapping)
     dtype = torch.bfloat16 if recipe == "bf16" else torch.float32
     with torch.device("cuda"):
         model = auto.from_config(built, attn_implementation=attn, dtype=dtype)
+        if sees in SEEING:
+            model.model.visual = None  # of text it has nothing to see
     if ckpt:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": ckpt == "reentrant"})
     return model.train()

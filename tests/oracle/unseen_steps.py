@@ -47,6 +47,8 @@ LATENT = {
     "num_key_value_heads": 12,
     "head_dim": 32,
 }
+# Where positions are of three kinds, the default shares out this width among them
+HEADS_OF_128 = {"num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 128}
 GROUPS = {"n_group": 1, "topk_group": 1, "first_k_dense_replace": 1}
 MORE: Mapping[str, Mapping[str, Any]] = {
     "gpt_neo": {"attention_types": [[["global", "local"], 2]]},
@@ -57,8 +59,10 @@ MORE: Mapping[str, Mapping[str, Any]] = {
     "kimi_k2": {**LATENT, **GROUPS, "n_shared_experts": 1},
     "glm4_moe_lite": {**LATENT, **GROUPS, "n_shared_experts": 1},
     **dict.fromkeys(("minicpm3", "youtu"), LATENT),
-    **dict.fromkeys(("glm4_moe", "glm4v_moe_text", "exaone_moe", "solar_open"), GROUPS),
+    **dict.fromkeys(("glm4_moe", "exaone_moe", "solar_open"), GROUPS),
     "phimoe": {"num_experts_per_tok": 2},  # its router takes two, whatever the config says
+    **dict.fromkeys(("qwen2_vl_text", "qwen2_5_vl_text", "qwen3_vl_text", "qwen3_vl_moe_text"), HEADS_OF_128),
+    "glm4v_moe_text": {**GROUPS, **HEADS_OF_128},
     "dots1": {**GROUPS, "n_shared_experts": 1},
     "granite_swa": {"layer_types": ["full_attention", "sliding_attention"] * 2},
     "ernie4_5_moe": {"moe_num_shared_experts": 1, "moe_layer_start_index": 1, "moe_layer_end_index": 3},
