@@ -5,14 +5,29 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from random import Random
+from typing import Any
 from urllib.parse import quote
 
-from llmcalc.inputs import INPUTS, MODELS, PASTED, Choice, Integer, Real
+from llmcalc.inputs import INPUTS, MODELS, PASTED, Choice, Integer, Real, written
 from pages.ui.shell import PAGES
 
 NUMBERS = (
     *("inf", "-inf", "nan", "1e400", "-1e400", "1e99", "9" * 5_000, "1e3", "3.7", "-1", "0", "-0", "+5", " 7 ", "1e-9"),
     *("1_000", "1,000", "1.000,5", "0x10", "0b1", "1e", ".5", "5.", "--5", "١٢", "１２", "½", "1e+3", "1" + "0" * 400),
+    *(
+        "-nan",
+        "+inf",
+        "Infinity",
+        "-0.0",
+        "1e309",
+        "-1e309",
+        "5e-324",
+        "1e-400",
+        "0e99999",
+        "1e999999999",
+        "2147483648",
+    ),
+    *("9007199254740993", "18446744073709551616", "−5", "1٫5", "²", "Ⅻ", "∞", "1__0", "1\u00a0000", "0" * 4_301, "1e٣"),
 )
 MARKUP = (
     *("<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "`code`", "``", "**bold**", "a`b\n\n# heading"),
@@ -23,7 +38,10 @@ OTHER = (
     *("", " ", "\0", "a\0b", "\n", "\t", "None", "null", "true", "TRUE", "false", "yes", "[]", "{}", "undefined", "en"),
     *("x" * 300, "é" * 5_000, "\u202eabc", "\ufeff", "🧮" * 100, "../../etc/passwd", "unknown", "--help", "NaN"),
 )
-RAW = ("%", "%%", "%zz", "%FF%FE", "%ED%A0%80", "%00", "%u0041", "+", "=", "a=b=c", "%26", "%C0%AF", "#")
+RAW = (
+    *("1%00", "%00%00", "1%0A", "1%0D%0Ax", "%EF%BB%BF1", "%E2%80%8B1", "1;n_layers=2", "1&&", "[1]", "1,2", "%2525"),
+    *("%", "%%", "%zz", "%FF%FE", "%ED%A0%80", "%00", "%u0041", "+", "=", "a=b=c", "%26", "%C0%AF", "#"),
+)
 VALUES = NUMBERS + MARKUP + OTHER
 CONFIGS = (
     *("", "{", "}", "[]", "null", "1", '"text"', "NaN", "Infinity", "[" * 9_000, '{"a":' * 3_000, "{" * 20_001),
@@ -96,6 +114,22 @@ INSIDE = (
         "`k`",
     ),
 )
+# Ways to write an input's name, or to name several of it
+KEYS = (
+    "{}[]",
+    "{}%5B0%5D",
+    "{}%00",
+    "%00{}",
+    "{}.x",
+    "{}%20",
+    "{}%0A",
+    "{}=",
+    "{}[{}]",
+    "&{}",
+    "{}%C3",
+    "__{}",
+    "{}_slider",
+)
 HOST = ("embed", "embed_options", "EMBED", "Embed_Options", "v")
 SMALLEST = (
     *("?n_layers=inf", "?recompute=", "?lang=", "?positions=", "fits?global_batch=inf", "?d_model=64&d_model=128"),
@@ -107,13 +141,37 @@ def links(seed: int, number: int) -> Iterator[tuple[str, str]]:
     """Pages, and what stands behind the question mark."""
     random = Random(seed)
     for _ in range(number):
-        pairs = [_pair(random) for _ in range(random.choice((1, 1, 2, 3, 5, 12)))]
+        if random.random() < 0.1:
+            pairs = [f"{key}={quote(written(value))}" for key, value in _ends(random).items()]
+        else:
+            pairs = [_pair(random) for _ in range(random.choice((1, 1, 2, 3, 5, 12)))]
         if random.random() < 0.1:
             pairs += [f"x{i}=1" for i in range(random.choice((3, 300, 900, 1_200)))]
         yield random.choice(("", *PAGES)), "&".join(pairs)
 
 
+def ends(seed: int, number: int) -> Iterator[dict[str, Any]]:
+    """Values that no input refuses: each of some inputs as far as it goes, of whatever model."""
+    random = Random(seed)
+    for _ in range(number):
+        yield _ends(random)
+
+
+def _ends(random: Random) -> dict[str, Any]:
+    keys = [key for key in INPUTS if key not in ("model", "config", "compare")]
+    chosen = random.sample(keys, random.randint(6, len(keys)))
+    model = random.choice([model for model in MODELS if model != PASTED])
+    return {"model": model} | {key: random.choice((*INPUTS[key].ends, _valid(random, key))) for key in chosen}
+
+
 def _pair(random: Random) -> str:
+    kind = random.random()
+    if kind < 0.04:
+        key = random.choice(list(INPUTS))
+        return f"{random.choice(KEYS).format(key, key)}={quote(random.choice((*VALUES, _valid(random, key))))}"
+    if kind < 0.06:
+        key, number = random.choice(list(INPUTS)), random.choice((3, 40, 1_200))
+        return "&".join(f"{key}={quote(random.choice((*VALUES, _valid(random, key))))[:400]}" for _ in range(number))
     kind = random.random()
     if kind < 0.08:
         config = f"config={quote(random.choice(CONFIGS))}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hostile_links import CONFIGS, MARKUP, NUMBERS, OTHER, PINNED
+from hostile_links import CONFIGS, MARKUP, NUMBERS, OTHER, PINNED, ends
 from hypothesis import given
 from hypothesis import strategies as st
 from opened_app import opened
@@ -107,6 +107,21 @@ def test_a_trait_that_the_model_does_not_let_change_is_told_with_what_it_is():
     assert "Used instead: `true`" in message(app)
     assert app.session_state["gated"] is True
     assert not opened(link={"model": "Llama 3 8B", "gated": "true"}).session_state["link_problems"]
+
+
+FAR = {"batch_size": 65_535, "seq_len": 1_048_575, "d_model": 65_535, "n_layers": 999, "n_positions": 1_048_576}
+ENDS = [FAR | {"attention": "eager", "tensor_parallel": 3, "data_parallel": 5}, *ends(20_260_102, 25)]
+
+
+@pytest.mark.parametrize("given", ENDS, ids=range(len(ENDS)))
+def test_what_the_inputs_take_can_be_counted_however_far_they_go(given):
+    link = read_link({key: [written(value)] for key, value in given.items()})
+    start = base(link.values.get("model", DEFAULTS["model"]))
+    config = Configuration({**DEFAULTS, **start.values, **link.values})
+    for step in (config.step, config.on_each):
+        assert sum(part.value for part in step.peak.parts) == pytest.approx(max(step.peak_by_moment.values()))
+    assert config.verdict.needed.value >= config.verdict.allocated.value
+    assert config.verdict_of_inference.needed.value >= config.inference.value
 
 
 def test_an_unknown_model_is_dropped_from_the_comparison_alone():

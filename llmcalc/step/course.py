@@ -341,13 +341,16 @@ def _sum(id: str, symbol: str, kinds: Mapping[Kind, int]) -> Quantity | None:
     return total(id, symbol, *_unlike(sorted(terms, key=lambda term: -term.value)), *rounding(exact, terms))
 
 
+_IN_FLOATS = 1e-12  # of a sum may be lost where what each device holds is no whole number, or too large for one
+
+
 def rounding(exact: Size, parts: Sequence[Quantity]) -> tuple[Quantity, ...]:
     """What the allocator's steps add to the sum of the parts, where they add anything.
 
     Raises ArithmeticError where the parts are more than there is: one was never allocated, or is counted twice.
     """
     rest = exact - sum(part.value for part in parts)
-    if rest <= -1:  # less is a float's
+    if rest <= -max(1, exact * _IN_FLOATS):
         names = ", ".join(part.id for part in parts)
         raise ArithmeticError(f"{names} are {-rest:,.0f} bytes more than the {exact:,.0f} that are allocated")
     if rest <= 0:
