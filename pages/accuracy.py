@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from entry import inside_app
 from llmcalc.accuracy import (
     LABELS,
     METHODS,
@@ -28,7 +29,6 @@ from llmcalc.catalog.models import models
 from llmcalc.units import GiB
 from pages.ui.chart import chart
 from pages.ui.numbers import error_share, exact, human
-from pages.ui.shell import inside_app
 from pages.ui.show import headline_row
 from pages.ui.standing import setting_name
 from pages.ui.step_figures import error_strips, predicted_against_measured

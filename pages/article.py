@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import streamlit as st
 
+from entry import inside_app
 from llmcalc.article import article_gpt3_layer, article_layers, article_steady_state, article_step, article_ten_percent
 from llmcalc.catalog.presets import ARTICLE_EXAMPLE
 from llmcalc.errata import (
@@ -22,7 +23,6 @@ from llmcalc.quantity import Quantity
 from llmcalc.step.step import training_step
 from pages.ui.choose import start_from
 from pages.ui.numbers import exact, human, marked, signed
-from pages.ui.shell import inside_app
 from pages.ui.show import name, term_table, working
 from pages.ui.state import configuration
 from pages.ui.words import w

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from entry import inside_app
 from llmcalc.accuracy import PROCESS, SHAPES
 from llmcalc.devices.plans import settings
 from llmcalc.errors import InputError
@@ -18,7 +19,6 @@ from pages.ui.palette import COLOURS, by_component
 from pages.ui.plan_figures import plan_name, plan_points
 from pages.ui.problems import problem_words
 from pages.ui.sections import set_inputs
-from pages.ui.shell import inside_app
 from pages.ui.show import headlines, model_header, title_of, working
 from pages.ui.standing import badge, why
 from pages.ui.state import configuration

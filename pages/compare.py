@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
+from entry import inside_app
 from llmcalc.accuracy import SHAPES, Standing
 from llmcalc.comparison import MOST_PINNED, Pinned, pinned_of
 from llmcalc.compute import forward_flops
@@ -23,7 +24,6 @@ from pages.ui.numbers import exact, human
 from pages.ui.palette import COLOURS, by_component
 from pages.ui.pins import load, pin, pin_chosen, pin_problems, pinned_models, refusal, unpin
 from pages.ui.problems import as_text, caveats_of, problem_words
-from pages.ui.shell import inside_app
 from pages.ui.show import title_of, working
 from pages.ui.standing import badge, standing_note
 from pages.ui.state import configuration

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from entry import inside_app
 from llmcalc.article import article_components, article_parameters
 from llmcalc.catalog.formats import STORED_FORMATS
 from llmcalc.inputs import INPUTS
@@ -15,7 +16,6 @@ from pages.ui.figures import Panel, memory_bars, memory_curves, share_bars
 from pages.ui.numbers import exact, human, marked, signed
 from pages.ui.palette import COLOURS, by_component
 from pages.ui.sections import after_charts, charts_first
-from pages.ui.shell import inside_app
 from pages.ui.show import Headline, headlines, model_header, one_of, title_of, working
 from pages.ui.standing import standing_note
 from pages.ui.state import configuration

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import streamlit as st
 
+from entry import inside_app
 from llmcalc.accuracy import PROCESS
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator, devices_by_memory
 from llmcalc.inputs import PURPOSES
@@ -14,7 +15,6 @@ from pages.ui.chart import chart
 from pages.ui.device import memory_cell, memory_told, printed_size
 from pages.ui.numbers import exact, human, marked
 from pages.ui.sections import set_inputs
-from pages.ui.shell import inside_app
 from pages.ui.show import headline_row, model_header, title_of
 from pages.ui.standing import badge, standing_note, why
 from pages.ui.state import configuration, show

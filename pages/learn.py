@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from entry import inside_app
 from llmcalc.configuration import Configuration
 from llmcalc.lessons.accounts import ACCOUNTS, accounts_of, accounts_of_job, job
 from llmcalc.lessons.anatomy import PARTS, one_layer_of
@@ -13,7 +14,6 @@ from pages.ui.lesson import formulas, from_the_top, knobs, neighbours, progress,
 from pages.ui.lesson_charts import lesson_chart
 from pages.ui.notes import keep_notes
 from pages.ui.numbers import error_share, human
-from pages.ui.shell import inside_app
 from pages.ui.state import configuration
 from pages.ui.words import w
 

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from entry import inside_app
 from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.inputs import shortened
 from llmcalc.quantity import Formula
@@ -9,7 +10,6 @@ from llmcalc.reference import formulas
 from llmcalc.symbols import SYMBOLS
 from pages.ui.device import table_of_devices
 from pages.ui.problems import as_text
-from pages.ui.shell import inside_app
 from pages.ui.show import citation, name, unit_name
 from pages.ui.words import w
 

@@ -3,6 +3,7 @@
 import numpy as np
 import streamlit as st
 
+from entry import inside_app
 from llmcalc.accuracy import LAW
 from llmcalc.article import article_ten_percent
 from llmcalc.scaling import (
@@ -16,7 +17,6 @@ from pages.ui.chart import chart
 from pages.ui.figures import layout, log_ticks
 from pages.ui.numbers import human, marked
 from pages.ui.palette import COLOURS, MARK
-from pages.ui.shell import inside_app
 from pages.ui.show import headlines, title_of, working
 from pages.ui.state import configuration
 from pages.ui.words import w

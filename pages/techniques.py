@@ -1,9 +1,9 @@
 """Techniques: what each saves and what it costs, before and after, for the present model."""
 
+from entry import inside_app
 from pages.ui.ask import twin
 from pages.ui.mix_section import mix_section
 from pages.ui.quantization_sections import cache_section, quantization_section
-from pages.ui.shell import inside_app
 from pages.ui.show import model_header, title_of
 from pages.ui.smaller_sections import distillation_section, pruning_section
 from pages.ui.state import configuration

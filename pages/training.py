@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from entry import inside_app
 from llmcalc.accuracy import PROCESS
 from llmcalc.article import ArticleStep, training_rule_of_thumb
 from llmcalc.fit.advice import Advice
@@ -13,7 +14,6 @@ from pages.ui.figures import memory_bars
 from pages.ui.numbers import exact, human, marked
 from pages.ui.palette import COLOURS, by_component
 from pages.ui.sections import after_charts, set_inputs
-from pages.ui.shell import inside_app
 from pages.ui.show import headlines, model_header, name, term_table, working
 from pages.ui.standing import standing_note
 from pages.ui.state import configuration
