@@ -75,7 +75,10 @@ def calculators_table(config: Configuration) -> None:
         lines.append("| " + " | ".join(cells) + " |")
     with st.container(key="comparison_table"):
         st.markdown("\n".join(lines))
-    error = measured["llmcalc"].peak / measured["measured"].peak - 1  # type: ignore[operator]
+    ours, real = measured["llmcalc"].peak, measured["measured"].peak
+    assert ours
+    assert real
+    error = ours / real - 1
     st.caption(w("learn.calculators.measured", run=f"`{job()}`", error=error_share(abs(error))))
 
 

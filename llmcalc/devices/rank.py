@@ -46,19 +46,15 @@ def candidates(work: Work, run: TrainingRun, layout: Layout) -> Iterator[Stage]:
 class RankMemory(Course):
     """The memory of a step laid out as ``layout`` says, in bytes. What it is made of is that of `neediest`."""
 
-    work: Work
+    model: Model
     run: TrainingRun
     layout: Layout
+    work: Work
 
     @cached_property
     def neediest(self) -> Stage:
         """The pipeline rank that needs most."""
         return max(candidates(self.work, self.run, self.layout), key=lambda stage: stage.peak)
-
-    @property
-    def model(self) -> Model:  # type: ignore[override]
-        """The model whose layers run."""
-        return self.work.model
 
     @property
     def weights(self) -> Quantity:
@@ -140,7 +136,7 @@ def rank_memory(model: Model, run: TrainingRun, layout: Layout, *, counted: Mode
     """
     check_layout(model, run, layout)
     few = replace(run, batch_size=min(run.batch_size, 2))
-    return RankMemory(_work(model, few, counted or model), run, layout)
+    return RankMemory(model, run, layout, _work(model, few, counted or model))
 
 
 @lru_cache(maxsize=64)
