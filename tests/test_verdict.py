@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
+from datetime import date
 
 import pytest
 from configurations import configured
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from opened_app import opened
+from opened_app import charts, metrics, opened
 
 from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import Layout
 from llmcalc.inputs import DEFAULTS, INPUTS, link_parameters, one_number_of_devices, written
 from llmcalc.link import read_link
-from pages.ui.verdict import verdict_words
+from pages.ui.numbers import human
+from pages.ui.report import report
+from pages.ui.report_markdown import markdown
+from pages.ui.verdict import said, verdict_words
+from pages.ui.words import w
 
 PAGES = ("explore", "training", "fits", "cluster")
 MODELS = (
@@ -66,6 +72,24 @@ def test_every_page_gives_the_same_verdict(link):
     assert texts["explore"][0] == verdict_words(Configuration({id: app.session_state[id] for id in DEFAULTS}))
 
 
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(link=configurations)
+def test_every_page_says_the_same_of_inference(link):
+    link |= {"purpose": "inference"}
+    asked = {key: written(value) for key, value in link.items()}
+    fits = opened("fits", asked)
+    config = Configuration({id: fits.session_state[id] for id in DEFAULTS})
+    verdict, counted = config.verdict_of_inference, human(config.inference.value, "bytes")
+    sentence = said(verdict, w("verdict.inference"))
+    assert sum(sentence in m.value for m in fits.main.markdown) == 1
+    in_words = re.sub(r":\w+\[:material/\w+:\]|\*", "", sentence).strip()
+    assert in_words in markdown(report(config, "", date(2026, 1, 1))).replace("*", "")
+    assert metrics(fits)[w("fits.this_run")] == human(verdict.needed.value, "bytes")
+    assert metrics(opened("explore", asked))[w("explore.inference")] == counted
+    (_, _, memory, _) = charts(opened("compare", {**asked, "compare": "GPT-2 124M"}))
+    assert memory["data"][-1]["text"][-1].strip() == counted
+
+
 @settings(max_examples=150, deadline=None)
 @given(link=configurations)
 def test_all_that_a_configuration_says_of_fitting_agrees(link):
@@ -77,6 +101,17 @@ def test_all_that_a_configuration_says_of_fitting_agrees(link):
     largest = int(config.largest_that_fits("training", "batch_size", [verdict.available.value])[0])
     assert verdict.fits == (config.values["batch_size"] <= largest)
     assert config.on_each.peak.value == verdict.allocated.value
+
+
+@settings(max_examples=40, deadline=None)
+@given(link=configurations)
+def test_all_that_a_configuration_says_of_inference_agrees(link):
+    config = configured(**link)
+    serving = config.verdict_of_inference
+    largest = int(config.largest_that_fits("inference", "batch_size", [serving.available.value])[0])
+    assert serving.fits == (serving.needed.value <= serving.available.value)
+    assert serving.fits == (config.values["batch_size"] <= largest)
+    assert serving.needed.value == config.needed_for("inference", config.values["batch_size"], config.values["seq_len"])
 
 
 @pytest.mark.parametrize("fits", [(80, False), (70, True)])
