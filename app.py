@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from entry import PAGES, draw, pages, speak_to_reader, tame_python
+from pages.ui.shell import PAGES, draw, pages, speak_to_reader, tame_python
 from pages.ui.address import SHORTEN_ADDRESS, address_messages, keep_meaning, take_in_address
 from pages.ui.history import KEEP_HISTORY
 from pages.ui.sections import prepare_unseen

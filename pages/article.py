@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import streamlit as st
 
-from entry import inside_app
+from pages.ui.shell import inside_app
 from llmcalc.article import article_gpt3_layer, article_layers, article_steady_state, article_step, article_ten_percent
 from llmcalc.catalog.presets import ARTICLE_EXAMPLE
 from llmcalc.errata import (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from entry import inside_app
+from pages.ui.shell import inside_app
 from llmcalc.accuracy import PROCESS, SHAPES
 from llmcalc.devices.plans import settings
 from llmcalc.errors import InputError

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from entry import inside_app
+from pages.ui.shell import inside_app
 from llmcalc.accuracy import SHAPES, Standing
 from llmcalc.comparison import MOST_PINNED, Pinned, pinned_of
 from llmcalc.compute import forward_flops

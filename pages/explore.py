@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from entry import inside_app
+from pages.ui.shell import inside_app
 from llmcalc.article import article_components, article_parameters
 from llmcalc.catalog.formats import STORED_FORMATS
 from llmcalc.inputs import INPUTS

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import streamlit as st
 
-from entry import inside_app
+from pages.ui.shell import inside_app
 from llmcalc.accuracy import PROCESS
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator, devices_by_memory
 from llmcalc.inputs import PURPOSES

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from entry import inside_app
+from pages.ui.shell import inside_app
 from llmcalc.configuration import Configuration
 from llmcalc.lessons.accounts import ACCOUNTS, accounts_of, accounts_of_job, job
 from llmcalc.lessons.anatomy import PARTS, one_layer_of

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from entry import inside_app
+from pages.ui.shell import inside_app
 from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.inputs import shortened
 from llmcalc.quantity import Formula

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from entry import inside_app
+from pages.ui.shell import inside_app
 from llmcalc.transformer.breakdown import Count, Line, breakdown, by_component, in_symbols, invoice, numbered_layers
 from pages.ui.chart import chart
 from pages.ui.model_figures import layer_bars, parameter_map, share_of

@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from entry import inside_app
+from pages.ui.shell import inside_app
 from llmcalc.accuracy import LAW
 from llmcalc.article import article_ten_percent
 from llmcalc.scaling import (

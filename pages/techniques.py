@@ -1,6 +1,6 @@
 """Techniques: what each saves and what it costs, before and after, for the present model."""
 
-from entry import inside_app
+from pages.ui.shell import inside_app
 from pages.ui.ask import twin
 from pages.ui.mix_section import mix_section
 from pages.ui.quantization_sections import cache_section, quantization_section

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from entry import inside_app
+from pages.ui.shell import inside_app
 from llmcalc.accuracy import PROCESS
 from llmcalc.article import ArticleStep, training_rule_of_thumb
 from llmcalc.fit.advice import Advice

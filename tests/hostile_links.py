@@ -8,8 +8,8 @@ from random import Random
 from typing import Any
 from urllib.parse import quote
 
-from llmcalc.inputs import INPUTS, MODELS, PASTED, Choice, Integer, Real, written
 from pages.ui.shell import PAGES
+from llmcalc.inputs import INPUTS, MODELS, PASTED, Choice, Integer, Real, written
 
 NUMBERS = (
     *("inf", "-inf", "nan", "1e400", "-1e400", "1e99", "9" * 5_000, "1e3", "3.7", "-1", "0", "-0", "+5", " 7 ", "1e-9"),

@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import expect
 from real_browser import chart_drawn, settled
 
-from llmcalc.inputs import CHAPTERS
 from pages.ui.shell import PAGES
+from llmcalc.inputs import CHAPTERS
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 

@@ -13,6 +13,7 @@ from golden_files import csv_rows
 from opened_app import copied_link
 from streamlit.testing.v1 import AppTest
 
+from pages.ui.shell import PAGES
 from llmcalc.accuracy import METHODS, all_compared
 from llmcalc.bases import base
 from llmcalc.catalog.accelerators import ACCELERATORS
@@ -22,7 +23,6 @@ from llmcalc.inputs import DEFAULTS, INPUTS, check_link, link_parameters
 from llmcalc.quantity import Quantity, total
 from llmcalc.reference import formulas
 from pages.ui.download import OF_ANY, OFFERED
-from pages.ui.shell import PAGES
 from pages.ui.words import dictionary
 
 EVERY = pytest.mark.parametrize("config", CONFIGURATIONS.values(), ids=CONFIGURATIONS)

@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from opened_app import copied_link, metrics, openers
 from streamlit.testing.v1 import AppTest
 
+from pages.ui.shell import PAGES
 from llmcalc.accuracy import every_step, measured_steps
 from llmcalc.bases import base
 from llmcalc.catalog.accelerators import ACCELERATORS, readings
@@ -36,7 +37,6 @@ from pages.ui.controls import MENUS
 from pages.ui.document import Block, Bullets, Line, Paragraph, Table, Working
 from pages.ui.lesson import key_of
 from pages.ui.report import report
-from pages.ui.shell import PAGES
 
 REAL = words.dictionary
 # What has no text for the reader in it, in the elements that Streamlit sends to the browser

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from opened_app import charts, copied_link, metrics, opened
 
+from pages.ui.shell import PAGES
 from llmcalc.bases import SHAPE, base, compact
 from llmcalc.catalog.presets import ARTICLE_EXAMPLE, PRESETS
 from llmcalc.configuration import Configuration
 from llmcalc.errata import ERRATA
 from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED, in_group, link_parameters
-from pages.ui.shell import PAGES
 from pages.ui.show import title_of
 from pages.ui.words import w
 

@@ -10,6 +10,7 @@ from configurations import CONFIGURATIONS, HOSTILE, configured
 from opened_app import openers
 from test_languages import drawn, opened
 
+from pages.ui.shell import PAGES
 from llmcalc.bases import base, compact
 from llmcalc.configuration import Configuration
 from llmcalc.export import TABLES
@@ -25,7 +26,6 @@ from pages.ui.document import Table, Working
 from pages.ui.problems import problem_words
 from pages.ui.report import report
 from pages.ui.report_markdown import markdown
-from pages.ui.shell import PAGES
 from pages.ui.show import latex_steps, rounded, unit_name
 
 LANGUAGES = ("en", "id")

@@ -12,8 +12,8 @@ from PIL import Image
 from playwright.sync_api import expect
 from real_browser import chart_drawn, elsewhere, metric, query, settled
 
-from llmcalc.inputs import LINK_VERSION
 from pages.ui.shell import PAGES
+from llmcalc.inputs import LINK_VERSION
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 

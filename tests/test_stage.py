@@ -8,9 +8,9 @@ from urllib.parse import parse_qs
 import pytest
 from opened_app import charts, metrics, opened
 
+from pages.ui.shell import PAGES
 from llmcalc.bases import base
 from llmcalc.inputs import DEFAULTS, INPUTS, PASTED, link_differences
-from pages.ui.shell import PAGES
 from pages.ui.stage import READ
 from pages.ui.words import w
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pages.ui.shell import PAGES
 from llmcalc.article import article_parameters
 from llmcalc.bases import base
 from llmcalc.catalog.published_results import PUBLISHED_RESULTS
@@ -26,7 +27,6 @@ from llmcalc.techniques.mix import SWITCHES
 from llmcalc.techniques.pruning import PRUNINGS, pruned_weights
 from llmcalc.techniques.quantization import stored_weights
 from pages.ui.palette import COLOURS
-from pages.ui.shell import PAGES
 from pages.ui.show import name
 from pages.ui.words import dictionary
 
