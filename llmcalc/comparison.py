@@ -3,7 +3,7 @@ r"""Models that a reader has pinned to stand beside the present one, as one text
 A model is its base and only what was changed of it, with semicolons between; models have bars between. A config.json
 stands, cut down, behind the name of the pasted base. A bar, semicolon or backslash behind a backslash is itself.
 
->>> [pinned.base for pinned in read_pinned("Llama 3 8B;n_layers=40|Mixtral 8x7B")]
+>>> [pinned.base_id for pinned in read_pinned("Llama 3 8B;n_layers=40|Mixtral 8x7B")]
 ['Llama 3 8B', 'Mixtral 8x7B']
 """
 

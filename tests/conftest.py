@@ -13,17 +13,21 @@ from pages.ui import sections, turns
 
 collect_ignore = [] if find_spec("torch") and find_spec("transformers") else ["oracle"]
 
+NEED_A_BROWSER = {"browser", "address"}  # what has a page has the browser too
+
 # How long an example takes says more of the machine than of the code
 settings.register_profile("llmcalc", deadline=None)
 settings.load_profile("llmcalc")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest leaves out what is slow, and xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A browser on a machine that is busy with other tests can take longer than anything waits: such a test has a
-    second try."""
+    """What needs a browser is slow, shares one browser in one process, and has a second try: on a machine that is busy
+    with other tests a browser can take longer than anything waits."""
     for item in items:
-        if item.get_closest_marker("browser"):
-            item.add_marker(pytest.mark.flaky(reruns=1))
+        if NEED_A_BROWSER & set(getattr(item, "fixturenames", ())):
+            for mark in (pytest.mark.slow, pytest.mark.xdist_group("browser"), pytest.mark.flaky(reruns=1)):
+                item.add_marker(mark)
 
 
 @pytest.fixture(autouse=True)

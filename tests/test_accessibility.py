@@ -11,8 +11,6 @@ from real_browser import chart_drawn, settled
 
 from pages.ui.shell import PAGES
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
-
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 # WCAG 2.2 at level AA, and what axe-core calls best practice
 RUN = """async () => {

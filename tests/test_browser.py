@@ -9,7 +9,6 @@ from real_browser import chart_drawn, dashboard, elsewhere, metric, query, settl
 from llmcalc.inputs import DEFAULTS, link_parameters
 
 # One server and one browser at a time: on a small machine several would wait for each other
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 
 def parameter_bars(page) -> list[float]:

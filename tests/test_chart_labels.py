@@ -9,8 +9,6 @@ from real_browser import chart_drawn, settled
 from pages.ui.shell import PAGES
 from llmcalc.inputs import CHAPTERS
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
-
 # A model with large numbers, in the language with the longer words for them
 LINK = "lang=id&model=GPT-3+175B"
 CHARTED = [f"{page}?{LINK}" for page in PAGES if page not in ("explore", "learn", "article", "method")]

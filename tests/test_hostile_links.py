@@ -16,7 +16,6 @@ from real_browser import chart_drawn, dashboard, metric, query, settled
 from socket_session import open_session
 
 # One server and one browser at a time: on a small machine several would wait for each other
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 LINKS = int(os.environ.get("LLMCALC_HOSTILE_LINKS", "300"))
 AT_ONCE = 4
 
@@ -39,6 +38,8 @@ async def failures(address: str, opened: list[tuple[str, str]]) -> list[str]:
     return [found for found in await asyncio.gather(*(fails(*link) for link in opened)) if found]
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("browser")
 def test_no_link_brings_a_session_down(tmp_path):
     smallest = [tuple(link.split("?", 1)) for link in SMALLEST]
     with (tmp_path / "log").open("w+") as log, dashboard(log) as address:

@@ -74,8 +74,6 @@ def done(page, solved: int, answered: int) -> None:
     expect(page.get_by_text(f"tasks solved: {solved} of 10 · questions answered: {answered} of")).to_be_visible()
 
 
-@pytest.mark.browser
-@pytest.mark.xdist_group("browser")
 def test_a_reload_shows_what_was_chosen_and_done_to_whoever_did_it_and_to_nobody_else(page, browser, address):
     task, questions = CHAPTERS["6"].task, CHAPTERS["6"].questions
     link = "&".join(f"{key}={value}" for key, value in {**task.changes, **SOLUTIONS[task.id]}.items())
@@ -119,8 +117,6 @@ def test_a_reload_shows_what_was_chosen_and_done_to_whoever_did_it_and_to_nobody
     expect(radios.locator("label:has(input:checked)")).to_have_count(0)
 
 
-@pytest.mark.browser
-@pytest.mark.xdist_group("browser")
 @pytest.mark.parametrize(
     "text", ["{nonsense", '{"chosen": {"attention_matrix": 7}, "solved": "table"}', "x" * 1_000_000]
 )

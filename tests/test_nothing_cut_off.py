@@ -10,8 +10,6 @@ from real_browser import chart_drawn, settled
 
 from llmcalc.inputs import CHAPTERS
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
-
 # Controls of the page whose content is wider than they are, or that reach out of what they are in
 CUT_OFF = """() => {
     const kinds = ["ButtonGroup", "Radio", "Selectbox", "Button", "PageLink", "TextInput", "Checkbox"];

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 
-import pytest
 from playwright.sync_api import expect
 from real_browser import chart_drawn, metric, settled
-
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 # Llama 3 8B's published config.json; 8,030,261,248 parameters by its model card's safetensors index
 LLAMA = {

@@ -15,8 +15,6 @@ from real_browser import chart_drawn, elsewhere, metric, query, settled
 from pages.ui.shell import PAGES
 from llmcalc.inputs import LINK_VERSION
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
-
 SET = {"d_model": "1024", "n_layers": "24", "n_heads": "16"}
 
 

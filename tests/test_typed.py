@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
 from playwright.sync_api import expect
 from real_browser import chart_drawn, metric, query, settled
-
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 RUN = "recompute=full&lora_rank=16&accelerator=A100+80GB+SXM"
 LINK = f"model=Llama+3+8B&seq_len=8192&batch_size=1&{RUN}"
