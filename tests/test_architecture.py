@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from laws import for_each
 
 ROOT = Path(__file__).parent.parent
 CALCULATION = sorted((ROOT / "llmcalc").rglob("*.py"))
@@ -43,7 +43,7 @@ def test_calculation_loads_nothing_that_draws():
     assert not loaded & {"streamlit", "plotly", "altair", "matplotlib", "pages", "app", "pandas", "huggingface_hub"}
 
 
-@pytest.mark.parametrize("path", CALCULATION, ids=lambda path: str(path.relative_to(ROOT)))
+@for_each("path", CALCULATION)
 def test_calculation_imports_only_the_standard_library_numpy_and_pandas(path):
     allowed = {"llmcalc", "numpy", "pandas"} | ({"huggingface_hub"} if path.name == "hub.py" else set())
     assert imports_of(path) <= sys.stdlib_module_names | allowed

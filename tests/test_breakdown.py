@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-import pytest
+from laws import for_each
 
 from llmcalc import from_config
 from llmcalc.catalog.models import model, models
@@ -20,7 +20,7 @@ from llmcalc.transformer.breakdown import (
 )
 from llmcalc.transformer.feedforward import FeedForward
 
-every_model = pytest.mark.parametrize("id", list(models()))
+every_model = for_each("id", models())
 
 
 def matrices(quantity: Quantity) -> Iterator[str]:

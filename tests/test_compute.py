@@ -6,6 +6,7 @@ import pytest
 from golden_files import csv_rows
 from hypothesis import given
 from hypothesis import strategies as st
+from laws import for_each
 
 from llmcalc import from_config
 from llmcalc.bases import base
@@ -62,7 +63,7 @@ def test_a_window_fills_up_and_then_stays_full(seq_len, window):
     assert terms(from_config(config), seq_len)["all_attention_flops"] == pytest.approx(3 * 4 * 2 * 4 * seen)
 
 
-@pytest.mark.parametrize("name", NAMED)
+@for_each("name", NAMED)
 def test_operations_are_counted_for_every_decoder_and_for_nothing_else(name):
     model = model_of(name)
     sees = {part.sees for block, _ in model.blocks for part in block.caches()}

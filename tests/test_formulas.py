@@ -14,6 +14,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from latex_evaluator import evaluate, power
+from laws import for_each
 
 import llmcalc
 from llmcalc import tex
@@ -32,7 +33,8 @@ DEFINED = [
 ]
 FORMULAS = [f for _, f in DEFINED]
 ANYWHERE = Work("Nobody", 2000, "Nothing", "https://example.org").at("nowhere")
-every_formula = pytest.mark.parametrize("a_formula", FORMULAS, ids=lambda f: f.id)
+every_formula = for_each("a_formula", FORMULAS, ids=lambda f: f.id)
+each_formula = pytest.mark.parametrize("a_formula", FORMULAS, ids=lambda f: f.id)  # where hypothesis draws
 few = settings(max_examples=20)  # for each of many formulas
 
 
@@ -103,7 +105,7 @@ def test_every_argument_is_in_the_displayed_formula(a_formula):
     assert used == set(a_formula.arguments)
 
 
-@every_formula
+@each_formula
 @few
 @given(data=st.data())
 def test_what_a_formula_shows_is_what_it_computes(a_formula, data):
@@ -134,7 +136,7 @@ def test_most_formulas_count_in_whole_numbers():
     assert sum(map(counts, FORMULAS)) > len(FORMULAS) / 2
 
 
-@every_formula
+@each_formula
 @few
 @given(data=st.data())
 def test_a_sweep_equals_the_same_numbers_one_by_one(a_formula, data):

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlencode
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from laws import for_each
 
 from llmcalc.bases import SHAPE, base, compact
 from llmcalc.catalog.presets import PRESETS
@@ -27,7 +28,7 @@ from llmcalc.inputs import (
     link_parameters,
 )
 
-EVERY_INPUT = pytest.mark.parametrize("declared", INPUTS.values(), ids=INPUTS)
+EVERY_INPUT = for_each("declared", INPUTS.values(), ids=lambda declared: declared.id)
 
 
 def a_value_of(declared):
@@ -62,7 +63,7 @@ def test_both_ends_and_the_default_are_allowed_in_a_link(declared):
         assert declared.read(text) == value
 
 
-@pytest.mark.parametrize("declared", [i for i in INPUTS.values() if not isinstance(i, Text)], ids=lambda i: i.id)
+@for_each("declared", [i for i in INPUTS.values() if not isinstance(i, Text)], ids=lambda declared: declared.id)
 @pytest.mark.parametrize("text", ["nonsense", "nan", "inf", "-1", "1e99", "0.5.5", "0x10", "None", "[]"])
 def test_nonsense_in_a_link_is_refused_under_its_own_name(declared, text):
     with pytest.raises(InputError) as refused:
@@ -111,7 +112,7 @@ def test_the_defaults_are_the_default_base():
     assert {id: DEFAULTS[id] for id in SHAPE} == base(DEFAULTS["model"]).values
 
 
-@pytest.mark.parametrize("model", [model for model in MODELS if model != PASTED])
+@for_each("model", [model for model in MODELS if model != PASTED])
 def test_every_model_of_the_menu_can_be_drawn_and_edited(model):
     start = base(model)
     values = DEFAULTS | dict(start.values) | {"model": model}

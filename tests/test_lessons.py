@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 from latex_evaluator import evaluate
+from laws import for_each
 from lesson_solutions import CHEATS, SOLUTIONS
 
 from llmcalc.accuracy import measured_steps
@@ -224,7 +225,7 @@ def test_each_technique_alone_lowers_the_peak(model):
 # The drawing
 
 
-@pytest.mark.parametrize("model", LIBRARY)
+@for_each("model", LIBRARY)
 def test_the_boxes_of_the_drawing_hold_all_parameters(model):
     counted = configured(model).model
     assert {part_of(component) for component in counted.components()} <= set(PARTS)

@@ -7,6 +7,7 @@ import time
 
 import pytest
 from golden_files import csv_rows
+from laws import for_each
 
 from llmcalc import Dimensions, InputError, from_config, override, read_config
 from llmcalc.bases import LIBRARY, base
@@ -19,7 +20,7 @@ from llmcalc.transformer.model import Model
 from llmcalc.transformer.part import active_parameters
 
 COUNTED = counted_models()
-every_model = pytest.mark.parametrize("id", list(models()))
+every_model = for_each("id", models())
 
 
 def of(id: str, **dimensions: int) -> Model:
@@ -392,7 +393,7 @@ def test_a_family_whose_class_fills_in_no_size_names_the_key(model_type, key):
     assert caught.value.input_id == key
 
 
-@pytest.mark.parametrize("model_type", sorted(FAMILIES.keys() - WITHOUT_DEFAULTS.keys()))
+@for_each("model_type", sorted(FAMILIES.keys() - WITHOUT_DEFAULTS.keys()))
 def test_a_family_can_be_counted_from_its_defaults_alone(model_type):
     assert from_config({"model_type": model_type}).parameters().value > 10**6
 
@@ -415,7 +416,7 @@ def test_a_context_or_a_window_is_the_published_one_or_none_is_told(id):
     assert windows == ({int(printed["window"])} if printed["window"] else set())
 
 
-@pytest.mark.parametrize("row", PUBLISHED.values(), ids=lambda row: row["model"])
+@for_each("row", PUBLISHED.values(), ids=lambda row: row["model"])
 def test_what_is_published_says_where(row):
     for what in ("context", "window"):
         assert bool(row[what]) == row[f"{what}_source"].startswith("https://")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from laws import for_each
 from opened_app import charts, metrics, opened
 
 from llmcalc import from_config
@@ -70,7 +71,7 @@ def test_kinds_of_layers_are_told_apart_under_the_bars(menu):
     assert len({trace["name"] for trace in strip}) == len(strip)
 
 
-@pytest.mark.parametrize("id", list(models()))
+@for_each("id", models())
 def test_every_piece_of_every_model_has_a_name_and_a_formula_that_a_label_can_write(id):
     counted = from_config(model(id).config)
     (tiles,) = parameter_map("title", breakdown(counted), id, dict.fromkeys(COLOURS, "component"))["data"]

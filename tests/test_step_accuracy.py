@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from laws import for_each
 
 import llmcalc
 from llmcalc.accuracy import METHODS, all_compared, errors, measured_steps
@@ -37,7 +38,8 @@ LOOSE = {
     ("backward", "hunyuan_v1_moe 2 × 384 amp_bf16 sdpa recompute=full adamw_foreach"): 0.003,
     ("backward", "llama4_text 2 × 384 amp_bf16 sdpa recompute=full adamw_foreach"): 0.006,
 }  # fmt: skip
-every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.instrument}: {row}")
+every_row = for_each("row", ROWS, ids=lambda row: f"{row.instrument}: {row}")
+measured = pytest.mark.xdist_group("measured steps")  # in one process, which computes each once
 
 
 @cache
@@ -87,6 +89,7 @@ def test_the_measured_model_is_the_one_that_is_counted(row):
     assert model.parameters().value == row.parameters + norm_biases
 
 
+@measured
 @every_row
 def test_autocast_copies_exactly_the_weights_that_are_multiplied(row):
     if row.instrument == "first":
@@ -95,6 +98,7 @@ def test_autocast_copies_exactly_the_weights_that_are_multiplied(row):
         assert abs(step(row).weight_casts.value - row.weight_casts) <= 1e-3 * row.saved
 
 
+@measured
 @every_row
 def test_what_is_registered_beside_the_weights_is_counted_where_it_is_more_than_a_vector_or_two(row):
     assert row.buffer_bytes - 8_192 <= step(row).buffers.value <= row.buffer_bytes
@@ -107,6 +111,7 @@ def off(row, phase):
     return abs(computed / row.peaks[phase] - 1)
 
 
+@measured
 @every_row
 def test_every_phase_peaks_as_it_was_measured_to(row):
     norm_biases = 1.6e-4 if row.model == "nanogpt" else 0  # 20 bytes for each of its 19,200
@@ -138,7 +143,7 @@ MODELS = {
     },
 }
 every_loss = pytest.mark.parametrize("loss", LOSSES)
-some_models = pytest.mark.parametrize("name", MODELS)
+some_models = for_each("name", MODELS)
 
 
 @some_models

@@ -6,6 +6,7 @@ import itertools
 from collections import Counter
 
 import pytest
+from laws import for_each
 
 from llmcalc import InputError, TrainingRun, from_config, training_step
 from llmcalc.catalog.models import model, models
@@ -61,7 +62,7 @@ MORE = {
 }
 STACKS = {**DECODERS, **MIXTURES}
 CASES = [*STACKS, *(name for name in MORE if name not in STACKS)]
-every_case = pytest.mark.parametrize("case", CASES)
+every_case = for_each("case", CASES)
 
 
 def small(case):
@@ -105,13 +106,13 @@ def test_what_trains_gets_a_gradient_and_nothing_else(case, loss, adapters):
 FIXED = {"afmoe": 3 * 4, "ernie4_5_moe": 3 * 4, "pegasus": 2 * 64 * 96, "marian": 2 * 64 * 96}
 
 
-@pytest.mark.parametrize("case", [*CASES, "pegasus", "marian"])
+@for_each("case", [*CASES, "pegasus", "marian"])
 def test_all_parameters_train_but_those_that_the_models_code_sets(case):
     made = small(case)
     assert made.parameters().value - made.trainable_parameters().value == FIXED.get(case, 0)
 
 
-@pytest.mark.parametrize("id", list(models()))
+@for_each("id", models())
 def test_a_published_models_code_creates_as_many_weights_as_are_counted(id):
     published = from_config(model(id).config)
     if published.code is not None:

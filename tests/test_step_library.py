@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from laws import for_each
 
 from llmcalc import TrainingRun, from_config, training_step
 from llmcalc.catalog.models import models
@@ -23,7 +24,7 @@ from llmcalc.transformer.dimensions import Dimensions, plain_sizes
 from llmcalc.transformer.model import Block
 
 MODELS = {id: from_config(row.config) for id, row in models().items()}
-every_model = pytest.mark.parametrize("id", models())
+every_model = for_each("id", models())
 
 
 def kind(model):

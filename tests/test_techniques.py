@@ -9,6 +9,7 @@ import pytest
 from golden_files import csv_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from laws import for_each
 
 from llmcalc import Dimensions, from_config
 from llmcalc.bases import base
@@ -191,7 +192,7 @@ def test_a_file_of_llama_3_1_has_the_size_that_is_printed(row):
 
 
 @some_models
-@pytest.mark.parametrize("name_of_format", STORED_FORMATS)
+@for_each("name_of_format", STORED_FORMATS)
 def test_every_number_is_stored_once(name, name_of_format):
     model = configured(name).model
     kept = stored(model, name_of_format)
@@ -265,7 +266,7 @@ def test_kinds_of_attention_cache_so_many_numbers(row):
     assert kinds[row["kind"]].kv_elements_per_token().value == int(row["elements_per_token"])
 
 
-@pytest.mark.parametrize("name", [name for name in models() if name])
+@for_each("name", models())
 def test_no_kind_of_attention_caches_more_than_full_multi_head(name):
     kinds = kinds_of_cache(from_config(models()[name].config))
     sizes = {id: kind.kv_cache_elements(seq_len=100_000).value for id, kind in kinds.items()}
@@ -398,7 +399,7 @@ def test_a_teacher_as_large_as_its_student_adds_a_third_of_the_operations():
     assert configured(student="GPT-2 124M").distillation.work.value == pytest.approx(4 / 3)
 
 
-@pytest.mark.parametrize("student", STUDENTS)
+@for_each("student", STUDENTS)
 def test_every_model_of_the_library_can_be_a_student(student):
     config = configured(student=student)
     assert config.student.base.id == student
