@@ -15,7 +15,7 @@ _OPENER = re.compile(r"(.+?) :\w+-badge\[(?:.+)\] \*\*(.+)\*\* :small\[.+\]")
 
 def opened(page: str = "explore", link: Mapping[str, str] | None = None) -> AppTest:
     """The app on one page, with a link's parameters, after one run without an exception."""
-    app = AppTest.from_file("../app.py", default_timeout=60)
+    app = AppTest.from_file("../app.py", default_timeout=600)
     for key, value in (link or {}).items():
         app.query_params[key] = value
     app.switch_page(f"pages/{page}.py").run()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from kinds import KINDS, LIBRARY
 from opened_app import charts, copied_link, metrics, opened
+from read_inputs import inputs_of
 
 from pages.ui.shell import PAGES
 from llmcalc.bases import SHAPE, base, compact
 from llmcalc.catalog.presets import ARTICLE_EXAMPLE, PRESETS
 from llmcalc.configuration import Configuration
 from llmcalc.errata import ERRATA
-from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED, in_group, link_parameters
+from llmcalc.inputs import DEFAULTS, INPUTS, PASTED, in_group, link_parameters
 from pages.ui.show import title_of
 from pages.ui.words import w
 
@@ -19,24 +21,38 @@ OF_THE_LIBRARY = ("model", "student")  # inputs with as many options as there ar
 EVERY_INPUT = pytest.mark.parametrize("input_id", [id for id in INPUTS if id not in OF_THE_LIBRARY])
 
 
+@pytest.mark.slow
 @EVERY_PAGE
-@pytest.mark.parametrize("model", [model for model in MODELS if model != PASTED])
-def test_every_page_stands_with_every_model(page, model):
-    app = opened(page, {"model": model})
+@pytest.mark.parametrize("model", KINDS)
+def test_every_page_stands_with_every_kind_of_model(page, model):
+    opened(page, {"model": model})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", LIBRARY)
+def test_a_link_opens_every_model(model):
+    app = opened("method", {"model": model})
     assert {key: app.session_state[key] for key in SHAPE} == base(model).values
     assert not app.session_state["link_problems"]
 
 
+@pytest.mark.slow
 @EVERY_PAGE
-@pytest.mark.parametrize("group", sorted({declared.group for declared in INPUTS.values()}))
-def test_every_page_stands_at_both_ends_of_every_input(page, group):
+def test_every_page_stands_at_both_ends_of_every_input_that_it_looks_at(page, monkeypatch):
+    looked_at = [id for id in inputs_of(page, monkeypatch) if id not in OF_THE_LIBRARY]
     app = opened(page)
-    for declared in in_group(group):
-        for value in () if declared.id in OF_THE_LIBRARY else declared.ends:
-            app.session_state[declared.id] = value
+    for id in looked_at:
+        for value in INPUTS[id].ends:
+            app.session_state[id] = value
             app.run()
-            assert not app.exception, (declared.id, value, [e.value for e in app.exception])
-        app.session_state[declared.id] = DEFAULTS[declared.id]
+            assert not app.exception, (id, value, [e.value for e in app.exception])
+        app.session_state[id] = DEFAULTS[id]
+
+
+def test_what_a_page_looks_at_is_found(monkeypatch):
+    """Scaling draws the law for the model that was chosen, however that is run."""
+    shape = {declared.id for group in ("base", "shape", "architecture") for declared in in_group(group)} - set(WITH)
+    assert set(inputs_of("scaling", monkeypatch)) == shape | {"alpha", "curve", "improvement", "lang", "present"}
 
 
 # Sizes that a plain decoder does not have, and models that have them

@@ -1,0 +1,71 @@
+"""Which inputs a page looks at: what it draws cannot depend on any other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+import streamlit as st
+from opened_app import opened
+
+from llmcalc.configuration import Configuration
+from llmcalc.inputs import INPUTS, in_group
+from pages.ui import shell, state
+from pages.ui.controls import OPEN_GROUP
+from pages.ui.state import State
+
+
+class Watched(Mapping[str, Any]):
+    """The value of every input, and which of them were looked at."""
+
+    def __init__(self, values: Mapping[str, Any], read: set[str]):
+        """``read`` is added to."""
+        self._values, self._read = values, read
+
+    def __getitem__(self, key: str) -> Any:
+        self._read.add(key)
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(self) | dict(other)
+
+    def __ror__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(other) | dict(self)
+
+
+def inputs_of(page: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The inputs that a page looks at while it is drawn, and those whose controls it shows first of the others.
+
+    If any other input alone is changed, it does the same as before, for it looks at the same in the same order.
+    """
+    read: set[str] = set()
+    draw = shell._page
+
+    def drawn(name: str) -> None:
+        # with a state and a configuration of its own: what controls had it work out before would not be looked up again
+        for_controls = state.state()
+        st.session_state[state._PRESENT] = replace(for_controls, values=Watched(for_controls.values, read))
+        draw(name)
+        st.session_state[state._PRESENT] = for_controls
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shell, "_page", drawn)
+        patched.setattr(State, "configuration", property(lambda self: _configuration(self)))
+        opened(page)
+    shown = {declared.id for declared in in_group(OPEN_GROUP[page])} if page in OPEN_GROUP else set()
+    return [id for id in INPUTS if id in read | shown | {"lang", "present"}]
+
+
+def _configuration(of: State) -> Configuration:
+    """The configuration of a state, which as long as that lives is one."""
+    if "configuration" not in of.__dict__:
+        of.__dict__["configuration"] = Configuration(of.values)
+    return cast(Configuration, of.__dict__["configuration"])
