@@ -26,8 +26,9 @@ def for_each(name: str, cases: Iterable[Any], ids: Callable[[Any], str] = str) -
                 except Exception as error:
                     failed[ids(case)] = error
             if failed:
-                told = "\n".join(f"{case}: {type(error).__name__}: {error}" for case, error in failed.items())
-                raise AssertionError(f"{len(failed)} of {len(every)}\n{told}") from next(iter(failed.values()))
+                told = [f"{case}: {type(error).__name__}: {str(error)[:400]}" for case, error in failed.items()]
+                some = "\n".join(told[:20])
+                raise AssertionError(f"{len(failed)} of {len(every)}\n{some}") from next(iter(failed.values()))
 
         signature = inspect.signature(test)
         left = [parameter for parameter in signature.parameters.values() if parameter.name != name]

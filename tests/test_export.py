@@ -193,7 +193,7 @@ def test_every_page_offers_its_data_in_one_menu_and_makes_nothing_before_it_is_a
     made, asked = files_of(monkeypatch), []
     for name, make in TABLES.items():
         monkeypatch.setitem(TABLES, name, lambda config, name=name, make=make: asked.append(name) or make(config))
-    app = AppTest.from_file("../app.py", default_timeout=30)
+    app = AppTest.from_file("../app.py", default_timeout=600)
     for key, value in {"lang": language, "model": "Llama 3 8B", "compare": "Yi 6B", "n_layers": "16"}.items():
         app.query_params[key] = value
     app.run()
@@ -215,7 +215,7 @@ def test_every_page_offers_its_data_in_one_menu_and_makes_nothing_before_it_is_a
 
 def test_a_pages_json_has_the_link_of_that_page(monkeypatch):
     made = files_of(monkeypatch)
-    app = AppTest.from_file("../app.py", default_timeout=30)
+    app = AppTest.from_file("../app.py", default_timeout=600)
     app.query_params["batch_size"] = "3"
     app.run()
     app.session_state["download"] = True

@@ -6,7 +6,7 @@ import math
 from urllib.parse import parse_qs, urlencode
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws import for_each
 
@@ -169,8 +169,20 @@ def test_the_scale_of_a_slider_climbs_within_its_range_and_holds_the_default(dec
         assert declared.default in scale
 
 
+@settings(max_examples=25)  # a step on several devices each
 @given(CONFIGURATIONS)
 def test_every_configuration_has_finite_memory_and_parameters(values):
+    has_finite_memory_and_parameters(values)
+
+
+@pytest.mark.slow
+@settings(max_examples=250)
+@given(CONFIGURATIONS)
+def test_very_many_configurations_have_finite_memory_and_parameters(values):
+    has_finite_memory_and_parameters(values)
+
+
+def has_finite_memory_and_parameters(values):
     config = Configuration(values)
     numbers = [config.model.parameters().value, config.training.peak.value, config.inference.value]
     assert all(math.isfinite(n) and n > 0 for n in numbers)

@@ -100,7 +100,7 @@ def marked_words(monkeypatch):
 
 def opened(page: str, link: dict[str, str], state: dict[str, Any]) -> AppTest:
     """A page in Indonesian, every working opened."""
-    app = AppTest.from_file("../app.py", default_timeout=30)
+    app = AppTest.from_file("../app.py", default_timeout=600)
     for key, value in {"lang": "id", **link}.items():
         app.query_params[key] = value
     app.run()
@@ -311,7 +311,7 @@ def test_the_browser_chooses_the_language_and_the_link_wins_over_it():
         ("en-US", {"lang": "id"}, "id"),
         ("id", {"lang": "xx"}, "id"),
     ):
-        app = AppTest.from_file("../app.py", default_timeout=30)
+        app = AppTest.from_file("../app.py", default_timeout=600)
         app.context["locale"] = locale
         for key, value in link.items():
             app.query_params[key] = value

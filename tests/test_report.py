@@ -145,7 +145,7 @@ def test_a_sum_is_taken_apart_only_outside_of_brackets():
 def test_every_number_that_a_page_shows_in_a_frame_is_in_the_report_as_it_shows_it(name, language):
     config = CONFIGURATIONS[name]
     shown = text_of(tree(html(document(name, language))))
-    app = AppTest.from_file("../app.py", default_timeout=30)
+    app = AppTest.from_file("../app.py", default_timeout=600)
     for key, value in {**link_parameters(config.values), "lang": language}.items():
         app.query_params[key] = value
     app.run()
@@ -252,7 +252,7 @@ def test_both_writers_write_all_of_a_document():
 @IN_BOTH_LANGUAGES
 def test_the_sidebar_of_every_page_offers_the_report_and_writes_it_only_when_asked(language, monkeypatch):
     made = files_of(monkeypatch)
-    app = AppTest.from_file("../app.py", default_timeout=30)
+    app = AppTest.from_file("../app.py", default_timeout=600)
     for key, value in {"lang": language, "model": "Mixtral 8x7B", "batch_size": "2"}.items():
         app.query_params[key] = value
     app.run()

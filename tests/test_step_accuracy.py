@@ -43,6 +43,11 @@ measured = pytest.mark.xdist_group("measured steps")  # in one process, which co
 
 
 @cache
+def simulated(model):
+    return is_simulated(training_step(model, TrainingRun()))
+
+
+@cache
 def step(row):
     return llmcalc.training_step(row.built(), row.training_run)
 
@@ -72,7 +77,7 @@ def test_held_back_steps_of_code_that_was_read_are_as_near_as_those_that_were_lo
         if not c.row.seen
         and c.row.training_run.optimizer in torch_own
         and not c.row.training_run.lora_rank
-        and is_simulated(training_step(c.row.built(), TrainingRun()))
+        and simulated(c.row.built())
         and (error := c.error("llmcalc", figure)) is not None
     ]
     assert len(read) > 500
@@ -83,7 +88,7 @@ def test_held_back_steps_of_code_that_was_read_are_as_near_as_those_that_were_lo
 @every_row
 def test_the_measured_model_is_the_one_that_is_counted(row):
     model = row.built()
-    assert is_simulated(training_step(model, TrainingRun()))
+    assert simulated(model)
     # nanoGPT without biases has none in its norms either: 25 × 768, which the plain decoder cannot say
     norm_biases = (2 * row.config["n_layers"] + 1) * row.config["d_model"] if row.model == "nanogpt" else 0
     assert model.parameters().value == row.parameters + norm_biases
