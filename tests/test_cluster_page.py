@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from opened_app import charts
 from opened_app import opened as opened_on
 from streamlit.testing.v1 import AppTest
@@ -65,6 +66,7 @@ def test_a_number_of_devices_without_any_plan_is_explained():
     assert [warning.value for warning in app.warning] == [w("problems.no_plan")]
 
 
+@pytest.mark.slow
 def test_the_page_stands_at_the_ends_of_its_own_inputs():
     for link in (
         {"n_devices": "1"},

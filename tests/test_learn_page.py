@@ -159,6 +159,7 @@ def test_the_drawing_lights_up_what_is_chosen():
     assert dictionary("en")["learn.diagram.no_encoder"] not in pair
 
 
+@pytest.mark.slow
 def test_the_lesson_stands_for_a_model_of_another_kind():
     for model in ("T5 small", "DeepSeek-V3 671B", "BERT base (encoder)", "ALBERT base v2 (encoder)"):
         app = opened(model=model)
@@ -166,6 +167,7 @@ def test_the_lesson_stands_for_a_model_of_another_kind():
             run(app, chapter=number)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [0, -1])
 def test_every_chapter_stands_where_everything_is_at_one_end(end):
     values = {key: declared.ends[end] for key, declared in INPUTS.items()} | {"model": "GPT-2 124M", "chapter": "1"}

@@ -25,12 +25,14 @@ def text(app) -> str:
     return "\n".join(element.value for element in (*app.markdown, *app.info, *app.warning, *app.caption))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("technique", TECHNIQUES)
 @pytest.mark.parametrize("model", [name for name in KINDS if name in INPUTS["model"].options])
 def test_every_section_stands_with_every_kind_of_model(technique, model):
     opened("techniques", {"technique": technique, "model": model})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("technique", "input_id"), [(t, id) for t, ids in RELEVANT.items() for id in ids])
 def test_every_section_stands_at_the_ends_of_what_it_shows(technique, input_id):
     app = opened("techniques", {"technique": technique})
