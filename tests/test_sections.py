@@ -156,7 +156,7 @@ def test_nothing_is_sent_of_a_step_before_its_first_chart_is_drawn(screen, monke
 
 
 @pytest.mark.parametrize("id", OTHERS)
-@pytest.mark.parametrize("seen", [False, True])
+@pytest.mark.parametrize("seen", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_any_other_input_draws_the_page_and_what_shows_it_and_nothing_else_has_changed(id, seen, screen):
     declared, page = (
         INPUTS[id],

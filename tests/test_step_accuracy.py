@@ -174,5 +174,7 @@ def test_a_sweep_is_its_points(name, recompute, attention, loss):
     sizes = {"batch_size": np.array([[1], [2], [7]]), "seq_len": np.array([[1, 63, 199, 200, 201, 515]])}
     swept = llmcalc.peak_sweep(model, replace(run, **sizes))
     for (i, j), peak in np.ndenumerate(swept):
+        if (i + j) % 3:  # every length once, at one batch size or another
+            continue
         point = replace(run, batch_size=int(sizes["batch_size"][i, 0]), seq_len=int(sizes["seq_len"][0, j]))
         assert peak == max(llmcalc.training_step(model, point).peak_by_moment.values())

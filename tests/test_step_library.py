@@ -87,14 +87,15 @@ def test_a_moment_is_what_is_named_and_less_than_a_step_of_the_allocator_a_piece
 
 
 @every_kind
-@pytest.mark.parametrize("base", [base for base in LORA_BASES if base != "same"])
-def test_quantised_under_lora_a_model_never_needs_more_than_in_16_bits(id, base):
+def test_quantised_under_lora_a_model_never_needs_more_than_in_16_bits(id):
     """A packed weight is kept for the way back, and what it is unpacked to lives for one product only."""
     for run in RUNS:
         lora = replace(run, lora_rank=8, lora_targets="all", optimizer="adamw_fused")
-        packed = training_step(MODELS[id], replace(lora, lora_base=base))
-        assert packed.peak.value <= training_step(MODELS[id], lora).peak.value, (run, packed.peak_phase)
-        assert packed.saved_activations.value <= training_step(MODELS[id], lora).saved_activations.value
+        whole = training_step(MODELS[id], lora)
+        for base in [base for base in LORA_BASES if base != "same"]:
+            packed = training_step(MODELS[id], replace(lora, lora_base=base))
+            assert packed.peak.value <= whole.peak.value, (run, base, packed.peak_phase)
+            assert packed.saved_activations.value <= whole.saved_activations.value, (run, base)
 
 
 @every_kind
