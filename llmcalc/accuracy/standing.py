@@ -77,6 +77,7 @@ class Ran:
         return self.family | self.common
 
 
+@cache
 def ran(row: MeasuredStep) -> Ran:
     """How a row was run, by what decides a label."""
     defaults = {name: PLAIN[name] for name in ("lora_targets", "lora_base")}
