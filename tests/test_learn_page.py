@@ -33,7 +33,7 @@ def present(app: AppTest) -> Configuration:
     return Configuration({key: app.session_state[key] for key in INPUTS})
 
 
-@pytest.mark.parametrize("language", ["en", "id"])
+@pytest.mark.parametrize("language", ["en", pytest.param("id", marks=pytest.mark.slow)])
 def test_a_reader_who_goes_through_the_lesson_solves_every_task_and_answers_every_question(language):
     app, words = opened(lang=language), dictionary(language)
     for number, chapter in CHAPTERS.items():

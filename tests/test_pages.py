@@ -18,7 +18,6 @@ from pages.ui.words import w
 
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES)
 OF_THE_LIBRARY = ("model", "student")  # inputs with as many options as there are models
-EVERY_INPUT = pytest.mark.parametrize("input_id", [id for id in INPUTS if id not in OF_THE_LIBRARY])
 
 
 @pytest.mark.slow
@@ -64,13 +63,23 @@ WITH = {
 }
 
 
-@EVERY_INPUT
-def test_a_link_takes_both_ends_of_every_input(input_id):
-    model = {"model": WITH[input_id]} if input_id in WITH else {}
-    for value in INPUTS[input_id].ends:
-        app = opened("method", model | {input_id: link_parameters(DEFAULTS | {input_id: value})[input_id]})
-        assert app.session_state[input_id] == value
-        assert not app.session_state["link_problems"]
+def test_a_link_takes_every_option_and_both_ends_of_every_input():
+    everywhere = {id: declared.ends for id, declared in INPUTS.items() if id not in (*OF_THE_LIBRARY, *WITH)}
+    for n in range(max(map(len, everywhere.values()))):
+        link_takes({id: ends[n % len(ends)] for id, ends in everywhere.items()}, {})
+
+
+@pytest.mark.parametrize(("id", "model"), WITH.items())
+def test_a_link_takes_both_ends_of_a_size_that_only_some_models_have(id, model):
+    for value in INPUTS[id].ends:
+        link_takes({id: value}, {"model": model})
+
+
+def link_takes(values, model):
+    texts = link_parameters(DEFAULTS | values)
+    app = opened("method", model | {key: texts[key] for key in ("v", *values)})
+    assert {key: app.session_state[key] for key in values} == values
+    assert not app.session_state["link_problems"]
 
 
 @EVERY_PAGE
