@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from kinds import KINDS, LIBRARY
+from kinds import KINDS, LIBRARY, kind
 from opened_app import charts, copied_link, metrics, opened
 from read_inputs import inputs_of
 
@@ -25,6 +25,11 @@ OF_THE_LIBRARY = ("model", "student")  # inputs with as many options as there ar
 @pytest.mark.parametrize("model", KINDS)
 def test_every_page_stands_with_every_kind_of_model(page, model):
     opened(page, {"model": model})
+
+
+def test_every_model_is_of_a_kind_that_pages_are_run_with():
+    assert {kind(model) for model in LIBRARY} == {kind(model) for model in KINDS}
+    assert len(KINDS) < len(LIBRARY) / 4
 
 
 @pytest.mark.slow
