@@ -176,7 +176,7 @@ def test_every_configuration_has_finite_memory_and_parameters(values):
 
 
 @pytest.mark.slow
-@settings(max_examples=250)
+@settings(max_examples=150)
 @given(CONFIGURATIONS)
 def test_very_many_configurations_have_finite_memory_and_parameters(values):
     has_finite_memory_and_parameters(values)
