@@ -103,7 +103,7 @@ def test_a_step_put_together_from_one_layer_of_each_kind_is_the_step_of_all_laye
 def test_the_timeline_and_the_profile_reach_the_peak(model, run):
     step = training_step(model, run)
     for frame in (step.timeline, step.profile):
-        assert frame["live"].max() == pytest.approx(step.peak.value, rel=1e-9)
+        assert frame["live"].max() == pytest.approx(step.peak.value, rel=1e-9, abs=1)  # NF4 has half bytes
         categories = [column for column in frame.columns if column.startswith("live_")]
         assert (frame[categories].sum(axis=1) - frame["live"]).abs().max() <= 1e-6 * step.peak.value
 
