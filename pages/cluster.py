@@ -14,7 +14,7 @@ from llmcalc.errors import InputError
 from llmcalc.units import GiB
 from pages.ui.chart import chart
 from pages.ui.figures import memory_bars
-from pages.ui.numbers import human
+from pages.ui.numbers import exact, human, marked
 from pages.ui.palette import COLOURS, by_component
 from pages.ui.plan_figures import plan_name, plan_points
 from pages.ui.problems import problem_words
@@ -29,19 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FILTERS = ("tensor_parallel", "pipeline_parallel", "context_parallel", "zero_stage", "recompute")
-LAYOUT_COLUMNS = (
-    "tensor_parallel",
-    "sequence_parallel",
-    "pipeline_parallel",
-    "interleave",
-    "context_parallel",
-    "data_parallel",
-    "expert_parallel",
-    "zero_stage",
-    "micro_batch",
-    "micro_batches",
-    "recompute",
-)
+COLUMNS = ("fits", "needed", "time", "plan", "recompute", "traffic", "bubble")
 MOST_ROWS = 1_000
 NUMBERS = (8, 64, 512)  # of devices, to begin with
 
@@ -75,7 +63,10 @@ def filtered(plans: pd.DataFrame) -> pd.DataFrame:
             options = sorted(config.plans[column].unique().tolist())
             if len(options) > 1:
                 label = w(f"cluster.filter_{column}")
-                wanted = st.pills(label, options, selection_mode="multi", key=f"plans_{column}")
+                said = {n: w(f"options.recompute.{n}") if column == "recompute" else exact(n) for n in options}
+                wanted = st.pills(
+                    label, options, selection_mode="multi", key=f"plans_{column}", format_func=said.__getitem__
+                )
                 plans = plans[plans[column].isin(wanted or options)]
     return plans
 
@@ -83,28 +74,26 @@ def filtered(plans: pd.DataFrame) -> pd.DataFrame:
 def table(plans: pd.DataFrame) -> Mapping[str, Any]:
     """The plans to choose from; returns the one that was selected, else the first."""
     shown = plans.head(MOST_ROWS)
-    gib = {
-        "peak": shown["peak"] / GiB,
-        "needed": shown["needed"] / GiB,
-        "traffic": shown["traffic"] / GiB,
-        "headroom": (device[1] - shown["needed"]) / GiB,
+    told = shown.assign(
+        needed=shown["needed"] / GiB,
+        traffic=shown["traffic"] / GiB,
+        plan=[plan_name({**plan, "recompute": "none"}) for plan in shown.to_dict("records")],
+    )
+    written = {
+        "needed": lambda gib: marked(f"{gib:,.1f}"),
+        "time": lambda ratio: marked(f"{ratio:.2f}"),
+        "traffic": lambda gib: human(gib),
+        "bubble": lambda share: marked(f"{share:.0%}"),
+        "recompute": lambda option: w(f"options.recompute.{option}"),
     }
-    order = ["fits", "needed", "headroom", "time", "traffic", *LAYOUT_COLUMNS, "bubble", "again"]
-    order = [name for name in order if name not in LAYOUT_COLUMNS or shown[name].nunique() > 1]
-    column = st.column_config
-    numbers = {name: column.NumberColumn(w(f"cluster.column_{name}"), format="%.1f") for name in ("needed", "headroom")}
-    numbers["traffic"] = column.NumberColumn(w("cluster.column_traffic"), format="%.3g", help=w("cluster.help_traffic"))
-    numbers["time"] = column.NumberColumn(w("cluster.column_time"), format="%.2f", help=w("cluster.help_time"))
-    for name in ("bubble", "again"):
-        numbers[name] = column.NumberColumn(
-            w(f"cluster.column_{name}"), format="percent", help=w(f"cluster.help_{name}")
-        )
-    plain = {name: column.Column(w(f"cluster.column_{name}")) for name in ("fits", *LAYOUT_COLUMNS)}
+    helps = {name: w(f"cluster.help_{name}") for name in ("time", "traffic", "bubble")}
     picked = st.dataframe(
-        shown.assign(**gib),
+        told.style.format(written),
         hide_index=True,
-        column_order=order,
-        column_config=numbers | plain,
+        column_order=COLUMNS,
+        column_config={
+            name: st.column_config.Column(w(f"cluster.column_{name}"), help=helps.get(name)) for name in COLUMNS
+        },
         key="plans",
         on_select="rerun",
         selection_mode="single-row",

@@ -12,11 +12,13 @@ from llmcalc.inputs import CHAPTERS
 # A model with large numbers, in the language with the longer words for them
 LINK = "lang=id&model=GPT-3+175B"
 CHARTED = [f"{page}?{LINK}" for page in PAGES if page not in ("explore", "learn", "article", "method")]
+CHARTED += ["?lang=id&model=Llama+3+8B&batch_size=1"]  # a device's line behind what small bars come to
 CHARTED += [f"?{LINK}", "fits?lang=id", *(f"learn?lang=id&chapter={chapter}" for chapter in CHAPTERS)]
 WIDTHS = (1024, 390)  # where charts side by side are narrowest, and a phone
 
-# Of each chart: what is written beyond its edges, or those of its plot where they cut it off, and labels of axes and
-# notes that lie on one another. A line of text is higher than its letters, so a few pixels of two lines may.
+# Of each chart: what is written beyond its edges, or those of its plot where they cut it off, labels of axes and notes
+# that lie on one another, and what a line goes through. A line of text is higher than its letters, so a few pixels of
+# two lines may.
 UNREADABLE = """() => {
   const found = [];
   const meet = (a, b) =>
@@ -36,6 +38,11 @@ UNREADABLE = """() => {
     const labels = written("[class$='tick'] text, .xtitle, .x2title, .ytitle, .annotation-text, .legendtext");
     labels.forEach(([a, there], i) =>
       labels.slice(i + 1).forEach(([b, here]) => meet(there, here) && found.push(`${a}: under ${b}`)));
+    const lines = [...node.querySelectorAll(".shapelayer path")].map((line) => line.getBoundingClientRect());
+    for (const [text, { left, right, top, bottom }] of written(".textpoint text, .annotation-text"))
+      if (lines.some((line) => line.left < right - 3 && line.right > left + 3
+          && line.top < bottom - 5 && line.bottom > top + 5))
+        found.push(`${text}: crossed by a line`);
   }
   return found;
 }"""

@@ -39,6 +39,25 @@ def encoded(address: str) -> list[list[bool]]:
     return [[bool(module) for module in row] for row in segno.make(address, error="l", micro=False).matrix]
 
 
+@pytest.mark.parametrize(
+    "link",
+    [
+        "training?lang=id",
+        "training?lang=id&model=DeepSeek-V3+671B&n_layers=50&batch_size=3",
+        "cluster?lang=id&model=Llama+3+8B&n_devices=8",
+        "techniques?lang=id&model=Llama+3+8B&n_devices=8",
+    ],
+)
+def test_a_room_sees_all_of_a_stage_at_once(page, address, link):
+    """Whatever is said above the chart, and however many lines that takes."""
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.goto(f"{address}/{link}&present=true")
+    chart_drawn(page)
+    settled(page)
+    assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight") <= 720, "more than one screen"
+    assert page.locator(".chart-box").bounding_box()["height"] >= 190, "too small to be seen"
+
+
 def test_a_room_sees_one_chart_the_numbers_and_the_knobs_and_escape_leaves_all_inputs_set(page, address):
     page.set_viewport_size({"width": 1280, "height": 720})
     page.goto(f"{address}/?{urlencode({'present': 'true', **SET})}")

@@ -35,7 +35,7 @@ sheet.replaceSync(`
   :is(.chart-dialog, .chart-large) button { font-size: clamp(0.8rem, 1.4vw, 1.05rem); }
   @media (min-width: 768px) {
     /* as much of the window as the numbers above and the knobs below leave */
-    .chart-large > .chart-box { display: flex; flex-direction: column; height: max(16rem, 100dvh - 22.1rem); }
+    .chart-large > .chart-box { display: flex; flex-direction: column; height: max(12rem, var(--left, 100dvh - 22.1rem)); }
     .chart-large > .chart-box > .js-plotly-plot { flex: 1; min-height: 0; height: auto !important; }
   }
   @media print {
@@ -156,6 +156,7 @@ function thinned(axis, width) {
 
 const CONFIG = { displayModeBar: false, scrollZoom: false, showAxisRangeEntryBoxes: false, locale: "en" };
 const TITLE = 28; // pixels of a figure's height and upper margin that its title takes
+const EDGE = 1.4; // of the type's size: what is below the stage
 const SHEET = 680; // pixels that a chart has on the narrower of the usual papers, A4
 const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
@@ -223,6 +224,8 @@ class Chart {
       this.draw();
     };
     new IntersectionObserver(seen, { rootMargin: "400px", scrollMargin: "400px" }).observe(this.node);
+    this.stage = new ResizeObserver(() => this.fit());
+    addEventListener("resize", () => this.fit());
     addEventListener("beforeprint", () => this.onSheet());
     addEventListener("afterprint", () => this.offSheet());
   }
@@ -235,12 +238,25 @@ class Chart {
     this.tools.name(words, title);
     this.node.setAttribute("aria-label", alt);
     this.root.className = large ? "chart-large" : "";
+    if (large) this.stage.observe(document.querySelector(".st-key-stage"));
+    else this.stage.disconnect();
     this.heading.textContent = title;
     this.node.style.height = `${height - TITLE}px`;
     // What is in sight comes first; a chart below the fold waits until the browser has shown that.
     clearTimeout(this.waiting);
     if (this.inSight || !this.state) this.draw();
     else this.waiting = setTimeout(() => this.draw(), 200);
+  }
+
+  // On stage it is as high as what else is there leaves of the window.
+  fit() {
+    const stage = this.root.className === "chart-large" && this.root.closest(".st-key-stage");
+    if (!stage || this.tools.dialog.open) return;
+    const { top, height } = stage.getBoundingClientRect();
+    const scrolled = stage.closest("[data-testid=stMain]").scrollTop;
+    const type = parseFloat(getComputedStyle(document.documentElement).fontSize);
+    const left = innerHeight - top - scrolled - (height - this.box.offsetHeight) - EDGE * type;
+    this.root.style.setProperty("--left", `${Math.floor(left)}px`);
   }
 
   // How much larger type and lines are than on a page: where a chart has the window to itself, for the last row.

@@ -17,6 +17,8 @@ from pages.ui.words import locale, w
 
 Figure = dict[str, Any]
 PANEL_GAP = 0.06  # between panels, of the whole width
+_WRITTEN = 0.4  # of an axis: how far a sum behind a bar reaches on a phone
+_LINE = 0.4  # of a row: how high it is
 _MARGIN = {"l": 8, "r": 32, "t": 48, "b": 44}
 
 
@@ -179,7 +181,7 @@ def memory_bars(
     """Stacked bars in bytes, one for each row (a moment of a step, say), and a device's memory as a line."""
     largest = max(sum(parts.values()) for parts in rows.values())
     figure = stacked_bars(title, rows, names, "bytes", axis, reach=_axis_end(largest, device[1]))
-    _mark_capacity(figure, device, byte_unit(largest)[0], largest)
+    _mark_capacity(figure, device, byte_unit(largest)[0], largest, [sum(parts.values()) for parts in rows.values()])
     return figure
 
 
@@ -188,24 +190,41 @@ def _axis_end(largest: float, capacity: float) -> float:
     return max(largest, capacity) if capacity < 4 * largest else largest
 
 
-def _mark_capacity(figure: Figure, device: tuple[str, float], factor: float, largest: float) -> None:
+def _mark_capacity(
+    figure: Figure, device: tuple[str, float], factor: float, largest: float, sums: Sequence[float]
+) -> None:
+    """A dashed line down the rows, of which ``sums`` are the ends, that leaves out where a row's sum is written."""
     name, memory = device
     layout_ = figure["layout"]
     if _axis_end(largest, memory) < memory:
-        layout_["annotations"] = [{
-            "text": f"{name}: {human(memory, 'bytes')} →", "xref": "paper", "yref": "paper", "x": 1, "y": 1,
-            "xanchor": "right", "yanchor": "bottom", "showarrow": False, "font": {"color": MARK, "size": 12},
-        }]  # fmt: skip
+        layout_["annotations"] = [above_plot(f"{name}: {human(memory, 'bytes')} →")]
         return
+    written = _WRITTEN * layout_["xaxis"]["range"][1] * factor
+    clear = [not reached <= memory < reached + written for reached in reversed(sums)]
+    layout_["yaxis"]["range"] = [-0.5, len(sums) - 0.5]
+    at = memory / factor
     layout_["shapes"] = [{
-        "type": "line", "xref": "x", "yref": "paper", "x0": memory / factor, "x1": memory / factor, "y0": 0, "y1": 1,
+        "type": "line", "xref": "x", "yref": "paper", "x0": at, "x1": at, "y0": low, "y1": high,
         "line": {"color": MARK, "width": 2, "dash": "dash"}, "layer": "below",
-    }]  # fmt: skip
-    layout_["annotations"] = [{
-        "text": f"{name}: {human(memory, 'bytes')}", "xref": "x", "yref": "paper", "x": memory / factor, "y": 1,
-        "xanchor": "right" if memory > largest / 2 else "left", "yanchor": "bottom", "showarrow": False,
-        "font": {"color": MARK, "size": 12},
-    }]  # fmt: skip
+    } for low, high in _pieces(clear)]  # fmt: skip
+    layout_["annotations"] = [above_plot(f"– – {name}: {human(memory, 'bytes')}")]
+
+
+def above_plot(text: str) -> dict[str, Any]:
+    """What a dashed line is, above the plot, where no point, bar or line goes through it and no edge cuts it off."""
+    return {
+        "text": text, "xref": "paper", "yref": "paper", "x": 1, "y": 1, "xanchor": "right", "yanchor": "bottom",
+        "showarrow": False, "font": {"color": MARK, "size": 12},
+    }  # fmt: skip
+
+
+def _pieces(clear: Sequence[bool]) -> list[tuple[float, float]]:
+    """The height in pieces, from below, without the middle of each row that is not ``clear``."""
+    ends = [0.0]
+    for row, free in enumerate(clear):
+        ends += [] if free else [(row + 0.5 - _LINE / 2) / len(clear), (row + 0.5 + _LINE / 2) / len(clear)]
+    ends.append(1.0)
+    return list(zip(ends[::2], ends[1::2], strict=True))
 
 
 class Panel(NamedTuple):
@@ -254,10 +273,7 @@ def memory_curves(title: str, panels: Sequence[Panel], device: tuple[str, float]
             yaxis={"type": "log", "title": {"text": y_axis.format(unit=unit)}, "automargin": True,
                    **whole_decades(min(smallest, memory) / factor, max(largest, memory) / factor)},
             shapes=shapes,
-            annotations=[{
-                "text": f"– – {name}: {human(memory, 'bytes')}", "xref": "paper", "yref": "paper", "x": 1, "y": 1,
-                "xanchor": "right", "yanchor": "bottom", "showarrow": False, "font": {"color": MARK, "size": 12},
-            }],
+            annotations=[above_plot(f"– – {name}: {human(memory, 'bytes')}")],
         ),
     }  # fmt: skip
 

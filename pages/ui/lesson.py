@@ -19,7 +19,7 @@ from llmcalc.tex import localized
 from llmcalc.transformer.breakdown import in_symbols, in_values
 from pages.ui.ask import twin
 from pages.ui.notes import forget, note, notes
-from pages.ui.numbers import exact, human
+from pages.ui.numbers import exact, human, marked
 from pages.ui.sections import set_inputs
 from pages.ui.show import name, unit_name, working
 from pages.ui.state import show, values
@@ -251,7 +251,8 @@ def option_words(option: Option, question: Question) -> str:
         case "%":
             return f"{amount}{w('numbers.per_cent')}"
         case "×":
-            return f"× {amount}"
+            # three digits of each, or 2 and 8 would stand beside a 4.00 that is right
+            return f"× {marked(f'{option.value:#.3g}') if option.value < 999.5 else amount}"
         case "":
             return exact(option.value)
         case "bytes":

@@ -21,9 +21,8 @@ _LABELLED_LAYERS = 16
 
 
 def share_of(value: float, whole: float) -> str:
-    """A share in per cent; what is there but would be rounded away is said to be little."""
-    share = value / whole if whole else 0
-    return percent(share) if share >= 0.0005 or not value else f"<{percent(0.001)}"
+    """A share in per cent; nothing of nothing is none."""
+    return percent(value / whole if whole else 0)
 
 
 def plain(latex: str) -> str:

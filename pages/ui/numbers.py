@@ -27,8 +27,8 @@ def change(difference: float, unit: str) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in per cent, to a tenth."""
-    return marked(f"{share:.1%}")
+    """A share in per cent, to a tenth; what is there but would be rounded away is said to be less."""
+    return marked("<0.1%" if 0 < share < 0.0005 else f"{share:.1%}")
 
 
 def error_share(share: float) -> str:

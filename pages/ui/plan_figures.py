@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from llmcalc.devices.layout import Layout
-from pages.ui.figures import Figure, byte_unit, layout, log10, log_ticks, tick
+from pages.ui.figures import Figure, above_plot, byte_unit, layout, log10, log_ticks, tick
 from pages.ui.numbers import human, marked
 from pages.ui.palette import COLOURS, MARK, TEXT
 from pages.ui.words import w
@@ -85,11 +85,7 @@ def plan_points(title: str, plans: pd.DataFrame, chosen: Mapping[str, Any], devi
                 "type": "line", "xref": "paper", "yref": "y", "x0": 0, "x1": 1,
                 "y0": memory / factor, "y1": memory / factor, "line": {"color": MARK, "width": 2, "dash": "dash"},
             }],
-            annotations=[{
-                "text": f"{name}: {human(memory, 'bytes')}", "xref": "paper", "yref": "y", "x": 0.01,
-                "y": log10(memory / factor), "xanchor": "left", "yanchor": "bottom", "showarrow": False,
-                "font": {"color": MARK, "size": 12},
-            }],
+            annotations=[above_plot(f"– – {name}: {human(memory, 'bytes')}")],
         ),
     }  # fmt: skip
 

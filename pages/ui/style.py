@@ -24,15 +24,20 @@ button[kind="tertiary"]:is(:hover, :active, :focus) { color: inherit !important;
 .katex { font-size: 1.05em; }
 .stMarkdown table { display: block; max-width: 100%; overflow-x: auto; }
 .stMarkdown td { white-space: nowrap; }
+.stMarkdown td:last-child:not([style*="right"]) { white-space: normal; }  /* a formula, or words */
 /* printed / right / why: the reason wraps, and on a phone it has a line of its own under its figures */
 PRINTED :is(td, th):last-child { white-space: normal; }
 /* headline numbers and models: as many to a row as there is room for, two on a phone */
 :is(.st-key-headlines, .st-key-compared) { display: grid; gap: 0.8rem;
   grid-template-columns: repeat(auto-fit, minmax(min(11rem, 46%), 1fr)); }
+/* as high as the highest of its row */
+.st-key-headlines { align-items: stretch; }
+.st-key-headlines > .stElementContainer :is(.stButton, .stButton > div, .stTooltipIcon, .stTooltipHoverTarget),
+.st-key-headlines > [data-testid="stLayoutWrapper"] > [data-testid="stVerticalBlock"] { height: 100%; }
 .st-key-headlines [data-testid="stVerticalBlock"] { gap: 0; padding-bottom: 0.25rem; }
 .st-key-headlines [data-testid="stMetricLabel"] * { white-space: normal; overflow: visible; }
 NUMBER { height: 100%; padding: 0.7rem 1rem; }
-NUMBER > * { width: 100%; justify-content: start; text-align: start; }
+NUMBER > * { width: 100%; height: 100%; align-items: start; justify-content: start; text-align: start; }
 NUMBER p { font-size: 0.875rem; }
 NUMBER strong { display: block; font-size: 2rem; font-weight: 400; line-height: 1.4;
   font-variant-numeric: tabular-nums; }
@@ -138,7 +143,8 @@ html { font-size: max(16px, min(1.5vw, 2.7vh)); }
 .st-key-stage .st-key-headlines strong + span {
   position: absolute; clip-path: inset(50%); width: 1px; white-space: nowrap; }
 .st-key-stage .st-key-verdict p { font-size: 0.8rem; }
-.st-key-stage .st-key-headlines { gap: 0.4rem; }
+.st-key-stage .st-key-headlines { gap: 0.4rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(9rem, 46%), 1fr)); }
 .st-key-stage .st-key-headlines > * > [data-testid="stVerticalBlock"],
 .st-key-stage .st-key-headlines > .stElementContainer button { padding: 0.25rem 0.7rem; }
 .st-key-stage .st-key-headlines :is([data-testid="stMetricValue"], strong) { line-height: 1.15; }

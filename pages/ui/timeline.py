@@ -43,7 +43,7 @@ def timeline_figure(title: str, profile: pd.DataFrame, names: Mapping[str, str],
     # areas would be behind its name where the device's line goes through them
     name, place = f"{device[0]}: {human(device[1], 'bytes')}", (device[1] / factor, "top right")
     if not (above and in_sight):
-        name, place = f"{name} {'↑' if above else '↓'}", (top, "bottom right")
+        name, place = f"{name} {'↑' if above else '↓'}", (top, "top right")
     data.append(_labels((x[peak], largest / factor), human(largest, "bytes"), name, place))
     return {
         "data": data,
@@ -51,7 +51,7 @@ def timeline_figure(title: str, profile: pd.DataFrame, names: Mapping[str, str],
             title, hovermode="x",
             xaxis={"title": {"text": w("timeline.axis")}, "range": [0, 100], "zeroline": False, **_phases()},
             yaxis={"title": {"text": w("axes.memory", unit=unit)}, "automargin": True, **axis},
-            shapes=[_line(device[1] / factor)] if in_sight else [],
+            shapes=[*_borders(largest / factor), *([_line(device[1] / factor)] if in_sight else [])],
         ),
     }  # fmt: skip
 
@@ -104,15 +104,20 @@ def _told(profile: pd.DataFrame, areas: Mapping[str, list[float]], names: Mappin
 
 
 def _phases() -> dict[str, Any]:
-    """Ticks of the axis: a name in the middle of each phase, a dotted line between two."""
+    """Ticks of the axis: a name in the middle of each phase."""
     middles = (_BORDERS[:-1] + _BORDERS[1:]) / 2
     return {
         "tickvals": middles.tolist(), "ticktext": [w(f"timeline.{part}") for part in _SHARES], "tickangle": 0,
         "showgrid": False,
-        "minor": {
-            "tickvals": _BORDERS[1:-1].tolist(), "showgrid": True, "gridcolor": MUTED, "griddash": "dot",
-        },
     }  # fmt: skip
+
+
+def _borders(top: float) -> list[dict[str, Any]]:
+    """A dotted line between two phases, as high as the peak, above which is written what it is."""
+    return [{
+        "type": "line", "xref": "x", "yref": "y", "x0": at, "x1": at, "y0": 0, "y1": top, "layer": "below",
+        "line": {"color": MUTED, "width": 1, "dash": "dot"},
+    } for at in _BORDERS[1:-1].tolist()]  # fmt: skip
 
 
 def _line(y: float) -> dict[str, Any]:
@@ -124,10 +129,9 @@ def _line(y: float) -> dict[str, Any]:
 
 def _labels(peak: tuple[float, float], amount: str, device: str, place: tuple[float, str]) -> dict[str, Any]:
     """The peak and the device by name: points with a text, which Plotly draws faster than annotations."""
-    border = min(_BORDERS - peak[0], key=abs)  # its line would go through the text, and the last one cut it off
-    side = "center" if abs(border) > 15 else "left" if border > 0 or peak[0] > 85 else "right"
+    side = "right" if peak[0] < 15 else "left" if peak[0] > 85 else "center"  # within the chart's edges
     return {
         "type": "scatter", "mode": "text", "x": [peak[0], 0.5], "y": [peak[1], place[0]],
         "text": [w("timeline.peak", amount=amount), device], "textposition": [f"top {side}", place[1]],
-        "textfont": {"size": 13, "color": [TEXT, MARK]}, "showlegend": False, "hoverinfo": "skip",
+        "textfont": {"size": 13, "color": [TEXT, MARK]}, "cliponaxis": False, "showlegend": False, "hoverinfo": "skip",
     }  # fmt: skip
