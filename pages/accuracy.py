@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,11 +15,14 @@ from llmcalc.accuracy import (
     METHODS,
     Comparison,
     Coverage,
+    MeasuredStep,
     all_compared,
+    comparing,
     covered,
     error_of,
     errors,
     measured_inference,
+    measured_steps,
     standing_of_row,
     without_prediction,
 )
@@ -28,7 +32,7 @@ from llmcalc.accuracy.standing import FAR
 from llmcalc.catalog.models import models
 from llmcalc.units import GiB
 from pages.ui.chart import chart
-from pages.ui.numbers import error_share, exact, human
+from pages.ui.numbers import error_share, exact, human, marked
 from pages.ui.show import headline_row
 from pages.ui.standing import setting_name
 from pages.ui.step_figures import error_strips, predicted_against_measured
@@ -36,16 +40,17 @@ from pages.ui.words import w
 
 FILTERS = ("model", "precision", "attention", "recompute", "loss", "optimizer")
 FIGURES = ("peak", "saved")
+SOON, OFTEN = 0.3, 0.2  # seconds until the reader is told how far it is, and between two times
 
 inside_app()
 
 
-def trait(row: Comparison, key: str) -> str:
+def trait(row: MeasuredStep, key: str) -> str:
     """What a filter goes by."""
-    return row.row.model if key == "model" else str(getattr(row.row.training_run, key))
+    return row.model if key == "model" else str(getattr(row.training_run, key))
 
 
-def filtered(rows: Sequence[Comparison]) -> list[Comparison]:
+def filtered(rows: Sequence[MeasuredStep]) -> list[MeasuredStep]:
     """The steps that the reader wants to see."""
     left = list(rows)
     with st.container(horizontal=True, gap="small"):
@@ -57,6 +62,18 @@ def filtered(rows: Sequence[Comparison]) -> list[Comparison]:
             )  # fmt: skip
             left = [row for row in left if not wanted or trait(row, key) in wanted]
     return left
+
+
+def all_at_hand() -> None:
+    """Have every measured step simulated. A process's first reader sees how far that is; later ones find it done."""
+    steps, begun = exact(len(measured_steps())), time.monotonic()
+    place, told = st.empty(), begun + SOON
+    for count in comparing():
+        if (now := time.monotonic()) > told:
+            said = w("accuracy.computing", count=exact(count), steps=steps)
+            place.progress(count / len(measured_steps()), text=said)
+            told = now + OFTEN
+    place.empty()
 
 
 def said(row: Comparison, method: str, what: str) -> str:
@@ -231,7 +248,7 @@ def every_step(rows: Sequence[Comparison]) -> pd.DataFrame:
     """The table of all steps: how each was run, measured, predicted, and the errors of every rule."""
     table = []
     for row in rows:
-        line: dict[str, Any] = {w(f"accuracy.filter_{key}"): trait(row, key) for key in FILTERS}
+        line: dict[str, Any] = {w(f"accuracy.filter_{key}"): trait(row.row, key) for key in FILTERS}
         run = row.row.training_run
         line[w("accuracy.held_back")] = not row.row.seen
         line[w("accuracy.column_run")] = f"{exact(run.batch_size)} × {exact(run.seq_len)}"
@@ -255,16 +272,17 @@ def every_step(rows: Sequence[Comparison]) -> pd.DataFrame:
 
 def page() -> None:
     """The whole page."""
-    with st.spinner(w("accuracy.computing")):  # the first reader waits a moment, the others find it done
-        everything = all_compared()
-    count, kinds = len(everything), len({row.row.model for row in everything})
+    steps = measured_steps()
+    count, kinds = len(steps), len({step.model for step in steps})
     st.header(w("accuracy.header"), anchor=False)
-    held_back = exact(sum(not row.row.seen for row in everything))
+    held_back = exact(sum(not step.seen for step in steps))
     st.markdown(w("accuracy.sentence", count=exact(count), models=exact(kinds), held_back=held_back))
-    rows = filtered(everything)
-    if not rows:
+    wanted = set(filtered(steps))
+    if not wanted:
         st.info(w("accuracy.nothing"))
         return
+    all_at_hand()
+    rows = [found for found in all_compared() if found.row in wanted]
     headline_numbers(rows, count)
     draw(rows)
     st.subheader(w("accuracy.called_header"), anchor=False)
@@ -276,17 +294,14 @@ def page() -> None:
     st.markdown(spread_table("method", [(w(f"accuracy.{method}"), rows, method) for method in METHODS]))
     st.caption(w("accuracy.beside_note"))
     st.subheader(w("accuracy.by_precision_header"), anchor=False)
-    st.markdown(spread_table("filter_precision", by(rows, lambda row: trait(row, "precision"))))
+    st.markdown(spread_table("filter_precision", by(rows, lambda row: trait(row.row, "precision"))))
     with st.expander(w("accuracy.by_family_header"), key="by_family", on_change="rerun") as opened:
         if opened.open:
             st.markdown(spread_table("family", by(rows, lambda row: row.row.family)))
     st.subheader(w("accuracy.table_header"), anchor=False)
     table = every_step(rows)
-    numbers = table.select_dtypes("number").columns
-    st.dataframe(
-        table, hide_index=True, height=420,
-        column_config={name: st.column_config.NumberColumn(format="%.3f") for name in numbers},
-    )  # fmt: skip
+    numbers = dict.fromkeys(table.select_dtypes("number").columns, lambda number: marked(f"{number:.3f}"))
+    st.dataframe(table.style.format(numbers, na_rep="–"), hide_index=True, height=420)
     st.caption(w("accuracy.column_caption"))
     st.subheader(w("accuracy.how_header"), anchor=False)
     st.markdown(w("accuracy.how", count=len(models())))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
@@ -14,9 +15,12 @@ from llmcalc.accuracy import (
     ESTIMATE,
     MEASURED,
     SIMULATED,
+    compare,
+    comparing,
     covered,
     every_step,
     measured_inference,
+    measured_steps,
     standing_of,
     standing_of_inference,
     without_prediction,
@@ -242,3 +246,17 @@ def test_the_accuracy_page_names_the_settings_without_a_row_and_those_without_a_
         assert f"{setting_name(setting)} (" in said
     assert f"| {w('accuracy.called_estimate')}: {w('accuracy.held_back')} |" in said
     assert f"| {w('accuracy.called_measured')}: {w('accuracy.looked_at')} |" in said
+
+
+def test_readers_who_wait_at_once_share_the_work_and_see_how_far_it_is(monkeypatch):
+    done = []
+
+    def noted(row):
+        done.append(row)
+        return row
+
+    monkeypatch.setattr(compare, "compared", cache(noted))
+    readers = [comparing() for _ in range(3)]
+    told = [list(counts) for counts in zip(*readers, strict=True)]
+    assert told == [[count] * 3 for count in range(1, len(measured_steps()) + 1)]
+    assert done == list(measured_steps()), "each of them once"

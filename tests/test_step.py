@@ -76,6 +76,7 @@ def test_the_parts_of_every_moment_add_up_and_the_peak_is_the_greatest(model, ru
         if id in MOMENTS:
             assert moment.value == pytest.approx(step.peak_by_moment[id], rel=1e-12)
     assert step.peak.value == pytest.approx(max(float(q) for q in step.moments.values()), rel=1e-12)
+    assert step.saved_bytes == step.saved_activations.value
     assert step.saved_activations.value == pytest.approx(sum(p.value for p in step.saved_activations.parts))
 
 

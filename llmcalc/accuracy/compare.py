@@ -7,9 +7,10 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from threading import Lock
 
 import numpy as np
 
@@ -27,6 +28,8 @@ METHODS: Mapping[str, tuple[str, ...]] = {
     "four_weights": ("peak",),
     "korthikanti": ("saved",),
 }
+
+_TURN = Lock()
 
 
 @formula(r"M_\text{act}", "bytes", KORTHIKANTI_2022.at("sec. 4.1, eq. 1"))
@@ -90,7 +93,7 @@ def compared(row: MeasuredStep) -> Comparison:
     return Comparison(
         row,
         {
-            ("llmcalc", "saved"): step.saved_activations.value,
+            ("llmcalc", "saved"): step.saved_bytes,
             ("llmcalc", "peak"): max(step.peak_by_moment.values()),
             ("article", "saved"): article.saved_activations.value,
             ("article", "peak"): article.peak.value,
@@ -104,6 +107,17 @@ def compared(row: MeasuredStep) -> Comparison:
 def of_family(family: str) -> tuple[Comparison, ...]:
     """Every measured step of one family's code beside what is predicted for it."""
     return tuple(compared(row) for row in measured_steps() if row.family == family)
+
+
+def comparing() -> Iterator[int]:
+    """Compare every measured step, one by one, for whom waiting for all is long; after each, how many are done.
+
+    Those who wait at once share the work: who comes second finds done what the first has done.
+    """
+    for count, row in enumerate(measured_steps(), 1):
+        with _TURN:
+            compared(row)
+        yield count
 
 
 @cache

@@ -68,8 +68,8 @@ class MeasuredStep:
         return str(self.config.get("model_type", NANOGPT))
 
     def built(self) -> Model:
-        """The model that was measured."""
-        return Dimensions(**self.config).model() if self.model == NANOGPT else from_config(self.config)
+        """The model that was measured, one object for all steps of it."""
+        return _built(self.model == NANOGPT, json.dumps(self.config, sort_keys=True))
 
     @cached_property
     def training_run(self) -> TrainingRun:
@@ -98,6 +98,12 @@ class MeasuredStep:
         words += [f"gradient_accumulation={run.gradient_accumulation}"] if run.gradient_accumulation > 1 else []
         words += [f"lora_rank={run.lora_rank} {run.lora_targets} {run.lora_base}"] if run.lora_rank else []
         return " ".join([*words, run.optimizer])
+
+
+@cache
+def _built(is_plain: bool, config: str) -> Model:
+    given = json.loads(config)
+    return Dimensions(**given).model() if is_plain else from_config(given)
 
 
 @cache

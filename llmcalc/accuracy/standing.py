@@ -91,6 +91,14 @@ def _ran(rows: tuple[MeasuredStep, ...]) -> tuple[Ran, ...]:
     return tuple(map(ran, rows))
 
 
+@cache
+def _ran_by_family(rows: tuple[MeasuredStep, ...]) -> Mapping[str, list[Ran]]:
+    found: dict[str, list[Ran]] = {}
+    for one in _ran(rows):
+        found.setdefault(one.row.family, []).append(one)
+    return found
+
+
 def settings_of_rows(rows: tuple[MeasuredStep, ...]) -> tuple[Settings, ...]:
     """The settings of each row that are away from their defaults."""
     return tuple(one.all for one in _ran(rows))
@@ -165,7 +173,7 @@ def is_known(family: str) -> bool:
 def _of_step(family: str, settings: Settings, is_read: bool, rows: tuple[MeasuredStep, ...]) -> Standing:
     common = frozenset(setting for setting in settings if setting[0] in COMMON)
     precision = precision_of(settings)
-    alike = [one for one in _ran(rows) if one.row.family == family and one.family == settings - common]
+    alike = [one for one in _ran_by_family(rows).get(family, ()) if one.family == settings - common]
     if not is_read:
         own = tuple(one.row for one in alike)
         return Standing(ESTIMATE, "unread" if family else "unknown", family, own, off(own))

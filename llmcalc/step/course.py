@@ -144,11 +144,21 @@ class Course(ABC):
     def saved_activations(self) -> Quantity:
         """What autograd keeps for the backward pass, by component; autocast's copies of weights are `weight_casts`."""
         self._one_run()
-        kept = {kind: n for kind, n in self._kept.items() if not self._is_argument(kind)}
-        parts = by_component(kept, "activations")
+        parts = by_component(self._saved, "activations")
         if not parts:
             return Quantity("saved_activations", 0, "bytes", r"M_\text{act}", meaning="Nothing is kept.")
         return total("saved_activations", r"M_\text{act}", *parts)
+
+    @cached_property
+    def saved_bytes(self) -> int:
+        """The same in one number, for whom its terms would be too many: they take longer than the step itself."""
+        self._one_run()
+        return sum(kind.bytes * n for kind, n in self._saved.items() if kind.category == "activations")
+
+    @cached_property
+    def _saved(self) -> Mapping[Kind, int]:
+        """What is alive when the forward pass is through, and kept by autograd."""
+        return {kind: n for kind, n in self._kept.items() if not self._is_argument(kind)}
 
     def _is_argument(self, kind: Kind) -> bool:
         """What a checkpointed layer is called with again: masks and angles are held, but not kept by autograd."""

@@ -99,7 +99,7 @@ class Storage:
         """From here on it counts as ``category``: a weight's gradient, once it has arrived."""
         tape, old = self.tape, self.kind
         if old.category != category:
-            self.kind = Kind(category, old.component, old.role, old.dims, old.dtype, weight)
+            self.kind = tape.kind(category, old.component, old.role, old.dims, old.dtype, weight)
             tape.events.append(Event(tape.place, -1, old, self.born))
             tape.events.append(Event(tape.place, 1, self.kind, self.born))
 
@@ -209,6 +209,7 @@ class Tape:
         self.casts: dict[int, Tensor] = {}
         self.records = True
         self.frame: Frame | None = None
+        self._kinds: dict[tuple[Any, ...], Kind] = {}
         self._sequence = 0
         self._wanted = 0
         self._found: list[Storage] | None = None
@@ -238,7 +239,14 @@ class Tape:
             category = (
                 "activation_gradients" if self.place.phase == "backward" and self.records is False else "activations"
             )
-        return Tensor(Storage(self, Kind(category, self.component, role, dims, dtype, weight)), dims, dtype)
+        return Tensor(Storage(self, self.kind(category, self.component, role, dims, dtype, weight)), dims, dtype)
+
+    def kind(self, *traits: Any) -> Kind:
+        """The kind of memory with these traits: one object for all that is alike."""
+        known = self._kinds.get(traits)
+        if known is None:
+            known = self._kinds[traits] = Kind(*traits)
+        return known
 
     def operation(self, out: Tensor, inputs: Sequence[Tensor], saved: Sequence[Tensor], rule: Rule) -> Tensor:
         """Write ``out`` down as made from ``inputs`` by an operation that keeps ``saved`` and goes back by ``rule``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 from llmcalc.quantity import Quantity
 
@@ -33,7 +33,6 @@ class Sparse(Part, Protocol):
         ...
 
 
-@runtime_checkable
 class Fixed(Part, Protocol):
     """A part that may keep parameters which do not train: the model's code sets them, and no gradient reaches them."""
 
@@ -87,4 +86,4 @@ def active_parameters(part: Part) -> Quantity:
 
 def fixed_parameters(part: Part) -> tuple[Quantity, ...]:
     """Those of its parameters that do not train."""
-    return part.fixed_parameters() if isinstance(part, Fixed) else ()
+    return cast(Fixed, part).fixed_parameters() if hasattr(part, "fixed_parameters") else ()
