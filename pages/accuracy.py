@@ -202,7 +202,8 @@ def settings_table() -> None:
     """Every setting that has rows, those that have none, and those that were measured and cannot be asked for yet."""
     every = covered()
     heads = ("setting", "held_back", "looked_at", "families", "column_peak")
-    lines = ["| " + " | ".join(w(f"accuracy.{head}") for head in heads) + " |", "|:--|--:|--:|--:|--:|"]
+    titles = (w(f"accuracy.{head}") for head in heads)
+    lines = ["| " + " | ".join(title[0].upper() + title[1:] for title in titles) + " |", "|:--|--:|--:|--:|--:|"]
     for one in every:
         if one.held_back or one.seen:
             off = one.errors
@@ -270,6 +271,23 @@ def every_step(rows: Sequence[Comparison]) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
+def spreads(rows: Sequence[Comparison]) -> None:
+    """The tables of errors: by label, by setting, in inference, of other rules, by precision and by family."""
+    st.subheader(w("accuracy.called_header"), anchor=False)
+    st.markdown(w("accuracy.called", far=error_share(FAR)))
+    st.markdown(spread_table("standing", [line for label in LABELS for line in by(rows_called(rows, label), called)]))
+    settings_table()
+    inference_table()
+    st.subheader(w("accuracy.beside_header"), anchor=False)
+    st.markdown(spread_table("method", [(w(f"accuracy.{method}"), rows, method) for method in METHODS]))
+    st.caption(w("accuracy.beside_note"))
+    st.subheader(w("accuracy.by_precision_header"), anchor=False)
+    st.markdown(spread_table("filter_precision", by(rows, lambda row: trait(row.row, "precision"))))
+    with st.expander(w("accuracy.by_family_header"), key="by_family", on_change="rerun") as opened:
+        if opened.open:
+            st.markdown(spread_table("family", by(rows, lambda row: row.row.family)))
+
+
 def page() -> None:
     """The whole page."""
     steps = measured_steps()
@@ -285,19 +303,8 @@ def page() -> None:
     rows = [found for found in all_compared() if found.row in wanted]
     headline_numbers(rows, count)
     draw(rows)
-    st.subheader(w("accuracy.called_header"), anchor=False)
-    st.markdown(w("accuracy.called", far=error_share(FAR)))
-    st.markdown(spread_table("standing", [line for label in LABELS for line in by(rows_called(rows, label), called)]))
-    settings_table()
-    inference_table()
-    st.subheader(w("accuracy.beside_header"), anchor=False)
-    st.markdown(spread_table("method", [(w(f"accuracy.{method}"), rows, method) for method in METHODS]))
-    st.caption(w("accuracy.beside_note"))
-    st.subheader(w("accuracy.by_precision_header"), anchor=False)
-    st.markdown(spread_table("filter_precision", by(rows, lambda row: trait(row.row, "precision"))))
-    with st.expander(w("accuracy.by_family_header"), key="by_family", on_change="rerun") as opened:
-        if opened.open:
-            st.markdown(spread_table("family", by(rows, lambda row: row.row.family)))
+    with st.container(key="spreads"):
+        spreads(rows)
     st.subheader(w("accuracy.table_header"), anchor=False)
     table = every_step(rows)
     numbers = dict.fromkeys(table.select_dtypes("number").columns, lambda number: marked(f"{number:.3f}"))

@@ -152,22 +152,28 @@ def draw_map() -> None:
     chart(figure, key="fits_map", alt=". ".join([title, run, *ends]), height=520)
 
 
+def every_device() -> None:
+    """What is largest and longest on each device; nothing where none holds even one sequence."""
+    heads = ("memory", "devices", "column_batch", "column_length")
+    lines = [
+        "| " + " | ".join(w(f"fits.{head}", batch=exact(batch), length=exact(length)) for head in heads) + " |",
+        "|--:|:--|--:|--:|",
+    ]
+    for size, names in groups.items():
+        solved_here = (exact(n) if n else "–" for n in (largest[size], longest[size]))
+        cells = [memory_cell(size, names), ", ".join(names), *solved_here]
+        mark = "**" if size == device.memory else ""
+        lines.append("| " + " | ".join(f"{mark}{cell}{mark}" for cell in cells) + " |")
+    st.subheader(w("fits.table_header"), anchor=False)
+    with st.container(key="every_device"):
+        st.markdown("\n".join(lines))
+
+
 draw_map()
 st.caption(w(f"fits.caveat_{purpose}"))
 st.caption(memory_told(device))
 if positions:
     st.caption(w("fits.learned_positions", positions=exact(positions)))
 standing_note(standing)
-
-st.subheader(w("fits.table_header"), anchor=False)
-heads = ("memory", "devices", "column_batch", "column_length")
-lines = [
-    "| " + " | ".join(w(f"fits.{head}", batch=exact(batch), length=exact(length)) for head in heads) + " |",
-    "|--:|:--|--:|--:|",
-]
-for size, names in groups.items():
-    solved_here = (exact(n) if n else "–" for n in (largest[size], longest[size]))
-    cells = [memory_cell(size, names), ", ".join(names), *solved_here]
-    mark = "**" if size == device.memory else ""
-    lines.append("| " + " | ".join(f"{mark}{cell}{mark}" for cell in cells) + " |")
-st.markdown("\n".join(lines))
+if any(largest.values()) or any(longest.values()):
+    every_device()

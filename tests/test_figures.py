@@ -73,7 +73,7 @@ def test_no_answer_of_a_question_is_told_by_how_it_is_written(question):
 @pytest.mark.parametrize(("language", "mark"), [("id", ","), ("en", ".")])
 def test_the_table_of_plans_writes_numbers_as_the_language_does(language, mark):
     app = opened("cluster", {"lang": language, "n_devices": "8", "model": "Llama 3 8B"})
-    shown = convert_arrow_bytes_to_pandas_df(app.dataframe[0].proto.styler.display_values)
+    shown = convert_arrow_bytes_to_pandas_df(app.dataframe[0].proto.arrow_data.styler.display_values)
     for column, decimals in (("needed", 1), ("time", 2)):
         assert all(re.fullmatch(rf"\d{{1,3}}(?:[.,]\d{{3}})*\{mark}\d{{{decimals}}}", text) for text in shown[column])
     assert all(re.fullmatch(r"\d+%", text) for text in shown["bubble"])

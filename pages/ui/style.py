@@ -31,9 +31,10 @@ PRINTED :is(td, th):last-child { white-space: normal; }
 :is(.st-key-headlines, .st-key-compared) { display: grid; gap: 0.8rem;
   grid-template-columns: repeat(auto-fit, minmax(min(11rem, 46%), 1fr)); }
 /* as high as the highest of its row */
-.st-key-headlines { align-items: stretch; }
+:is(.st-key-headlines, .st-key-compared) { align-items: stretch; }
 .st-key-headlines > .stElementContainer :is(.stButton, .stButton > div, .stTooltipIcon, .stTooltipHoverTarget),
-.st-key-headlines > [data-testid="stLayoutWrapper"] > [data-testid="stVerticalBlock"] { height: 100%; }
+:is(.st-key-headlines, .st-key-compared) > [data-testid="stLayoutWrapper"] > [data-testid="stVerticalBlock"] {
+  height: 100%; }
 .st-key-headlines [data-testid="stVerticalBlock"] { gap: 0; padding-bottom: 0.25rem; }
 .st-key-headlines [data-testid="stMetricLabel"] * { white-space: normal; overflow: visible; }
 NUMBER { height: 100%; padding: 0.7rem 1rem; }
@@ -82,6 +83,9 @@ NUMBER strong + span { font-size: 0.8rem !important; opacity: 0.78; }
   [data-testid="stMainBlockContainer"] { padding-left: 0.9rem; padding-right: 0.9rem; }
   .stMarkdown :is(td, th) { padding: 0.4rem 0.5rem; }
   .stMarkdown td:not([style*="right"]) { white-space: normal; }  /* text; numbers stay whole */
+  .st-key-every_device td { white-space: normal !important; }  /* 88,5 GiB (nominal) */
+  /* five columns: what is median / 95% / largest takes a line each */
+  .st-key-spreads .stMarkdown :is(td, th) { white-space: normal; padding: 0.3rem 0.25rem; font-size: 0.8rem; }
   .st-key-headlines :is([data-testid="stMetricValue"], strong) {
     font-size: 1.5rem !important; }  /* 46,7 miliar, 172 MFLOP */
   /* a technique's cost and what it shrinks have lines of their own under its figures */

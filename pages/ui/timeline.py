@@ -40,11 +40,9 @@ def timeline_figure(title: str, profile: pd.DataFrame, names: Mapping[str, str],
     above, in_sight = device[1] > largest, device[1] < 2.5 * largest
     axis = from_zero(1.15 * max(largest, device[1] if in_sight else 0) / factor)
     top = axis["range"][1]
-    # areas would be behind its name where the device's line goes through them
-    name, place = f"{device[0]}: {human(device[1], 'bytes')}", (device[1] / factor, "top right")
-    if not (above and in_sight):
-        name, place = f"{name} {'↑' if above else '↓'}", (top, "top right")
-    data.append(_labels((x[peak], largest / factor), human(largest, "bytes"), name, place))
+    name = f"{device[0]}: {human(device[1], 'bytes')}"
+    name = f"– – {name}" if above and in_sight else f"{name} {'↑' if above else '↓'}"
+    data.append(_labels((x[peak], largest / factor), human(largest, "bytes"), name, top))
     return {
         "data": data,
         "layout": layout(
@@ -127,11 +125,11 @@ def _line(y: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _labels(peak: tuple[float, float], amount: str, device: str, place: tuple[float, str]) -> dict[str, Any]:
-    """The peak and the device by name: points with a text, which Plotly draws faster than annotations."""
+def _labels(peak: tuple[float, float], amount: str, device: str, top: float) -> dict[str, Any]:
+    """The peak, and above the plot the device: points with a text, which Plotly draws faster than annotations."""
     side = "right" if peak[0] < 15 else "left" if peak[0] > 85 else "center"  # within the chart's edges
     return {
-        "type": "scatter", "mode": "text", "x": [peak[0], 0.5], "y": [peak[1], place[0]],
-        "text": [w("timeline.peak", amount=amount), device], "textposition": [f"top {side}", place[1]],
+        "type": "scatter", "mode": "text", "x": [peak[0], 100], "y": [peak[1], top],
+        "text": [w("timeline.peak", amount=amount), device], "textposition": [f"top {side}", "top left"],
         "textfont": {"size": 13, "color": [TEXT, MARK]}, "cliponaxis": False, "showlegend": False, "hoverinfo": "skip",
     }  # fmt: skip
