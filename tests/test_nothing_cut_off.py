@@ -104,3 +104,16 @@ def test_a_page_on_paper_is_what_there_is_to_read_dark_on_white_and_its_charts_a
             assert max(map(int, re.findall(r"\d+", colour)[:3])) < 130, f"too light for white paper: {colour}"
     assert page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor") == "rgb(255, 255, 255)"
     context.close()
+
+
+def test_a_chart_that_was_never_in_sight_is_on_paper_and_no_table_that_scrolls(page, address):
+    page.set_viewport_size({"width": 1440, "height": 700})
+    page.goto(f"{address}/cluster?model=Llama+3+8B&n_devices=8")
+    chart_drawn(page)
+    settled(page)
+    drawn = "() => [...document.querySelectorAll('.chart-box')].map((box) => !!box.querySelector('.main-svg'))"
+    assert False in page.evaluate(drawn), "the last chart is below the fold"
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(drawn) == [True, True]
+    expect(page.get_by_test_id("stDataFrame")).to_be_hidden()

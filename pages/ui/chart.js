@@ -303,7 +303,8 @@ class Chart {
 
   // The browser prints what is there when this returns: so draw at once, seen or not, dark on white and as wide as paper.
   onSheet() {
-    if (this.printing || !window.Plotly || !this.theme || !this.node.isConnected) return;
+    if (this.printing || !window.Plotly || !this.node.isConnected) return;
+    this.theme ??= themeNow(this.node); // one that was never in sight has none yet
     this.printing = true;
     this.screen = { width: this.width, height: this.height };
     const theme = { ...onPaper(this.theme), font: this.theme.font, makesRoom: false };

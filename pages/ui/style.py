@@ -164,6 +164,8 @@ _PRINT = """
 @media print {
   :is([data-testid="stSidebar"], [data-testid="stHeader"], [data-testid="stToolbar"], [data-testid="stStatusWidget"]),
   :is([data-testid="stExpandSidebarButton"], [data-testid="stSkipToContent"], [data-testid="stTooltipIcon"] svg),
+  /* a table to scroll in is a picture of some of its rows, in the colours and as wide as on the screen */
+  :is([data-testid="stDataFrame"], .st-key-plan_download, .st-key-apply_plan),
   :is(.st-key-download, .st-key-neighbours, .st-key-stage_bar, .st-key-stage_knobs, .st-key-chapter_beside),
   .stApp::before { display: none !important; }
   html, body, #root, .stApp, .stApp :is([data-testid="stAppViewContainer"], [data-testid="stMain"]) {
@@ -178,7 +180,7 @@ _PRINT = """
   .stApp [data-testid="stColumn"] { flex: 1 1 100%; min-width: 100%; }
   .st-key-charts { display: block !important; }
   .stMarkdown table { display: table; }
-  .stMarkdown td { white-space: normal; }
+  .stMarkdown td:not([style*="right"]), :is(.st-key-comparison_table, .st-key-spreads) td { white-space: normal; }
   .stMarkdown :is(tr, pre, .katex-display), .st-key-headlines > *, [data-testid="stAlert"] { break-inside: avoid; }
   .stMarkdown p { orphans: 3; widows: 3; }
   :is(h1, h2, h3, h4, h5) { break-after: avoid; }
