@@ -84,14 +84,17 @@ def chart_drawn(page: Page) -> None:
 def settled(page: Page) -> None:
     """Wait until the script has run, its elements are there, and it has been so for half a second."""
     page.evaluate("delete window.calmSince")
-    page.wait_for_function("""() => {
+    page.wait_for_function(
+        """() => {
         const calm = document.querySelector('[data-test-script-state="notRunning"]')
             && document.querySelector('[data-testid="stHeading"], .st-key-stage')
             && !document.querySelector('[data-testid="stSkeleton"], [data-testid="stAppSkeleton"]')
             && !document.querySelector('[data-stale="true"]');
         window.calmSince = calm ? (window.calmSince ?? performance.now()) : undefined;
         return calm && performance.now() - window.calmSince > 500;
-    }""")
+    }""",
+        timeout=90_000,  # Accuracy's first reader waits for every step to be simulated
+    )
 
 
 def elsewhere(url: str, address: str) -> bool:
