@@ -80,8 +80,8 @@ def pruned_weights(model: Model, weight_format: str, pruning: str, pruned: float
 
 def linear_numbers(model: Model) -> tuple[int, int]:
     """Numbers in the linear weights of all layers, and rows that they stand in."""
-    found = [(count * m.numbers, m.width) for block, count in model.blocks for m in linear_matrices(block)]
-    return sum(n for n, _ in found), sum(n // width for n, width in found)
+    found = [(count, m) for block, count in model.blocks for m in linear_matrices(block)]
+    return sum(count * m.numbers for count, m in found), sum(count * m.rows for count, m in found)
 
 
 def _rest(model: Model, weight_format: str, n: int) -> list[Quantity]:

@@ -11,18 +11,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import prod
 
 from llmcalc.catalog.formats import WEIGHT_FORMATS, NumberFormat
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import DETTMERS_2023, GGUF, IEEE_754, TRANSFORMERS, Citation
 from llmcalc.techniques.gguf import Place, embedding_format, head_format, matrix_format
 from llmcalc.transformer.attention import Attention
-from llmcalc.transformer.embedding import TokenEmbedding
 from llmcalc.transformer.experts import Experts
-from llmcalc.transformer.head import Head
 from llmcalc.transformer.model import Block, Model
-from llmcalc.transformer.part import Part
+from llmcalc.transformer.part import HEAD_TABLE, Matrix, matrices
 
 
 @formula(r"M_\text{quantised}", "bytes", DETTMERS_2023.at("sec. 3"))
@@ -43,52 +40,14 @@ def plain_memory(*, parameters, bits_per_weight):
     return parameters * bits_per_weight / 8
 
 
-# The sides that a linear layer reads from, by the formula that counts its weights: how wide its rows are
-_READS: Mapping[str, tuple[str, ...]] = {
-    "query_parameters": ("d_model",),
-    "key_parameters": ("d_model",),
-    "value_parameters": ("d_model",),
-    "output_parameters": ("n_heads", "d_head"),
-    "attention_gate_parameters": ("d_model",),
-    "latent_query_parameters": ("d_model",),
-    "query_down_parameters": ("d_model",),
-    "query_up_parameters": ("q_lora_rank",),
-    "key_value_down_parameters": ("d_model",),
-    "key_value_up_parameters": ("kv_lora_rank",),
-    "latent_output_parameters": ("n_heads", "d_value"),
-    "up_parameters": ("d_model",),
-    "gate_parameters": ("d_model",),
-    "down_parameters": ("d_ff",),
-}
 _JOINED = ("query", "key", "value")  # one matrix where a family's code computes them in one product
 GROUPS = ("whole", "layers", "embedding", "head", "rest")
 
 
-@dataclass(frozen=True)
-class Matrix:
-    """``numbers`` in rows ``width`` wide; ``role`` is "query", "down" … ``of_experts``: a router chooses among them."""
-
-    role: str
-    width: int
-    numbers: int
-    of_experts: bool = False
-
-
 @lru_cache(maxsize=1024)
 def linear_matrices(block: Block) -> tuple[Matrix, ...]:
-    """The linear layers of a layer; those of its experts all together."""
-    return tuple(matrix for part in block.parts for matrix in _of_part(part))
-
-
-def _of_part(part: Part) -> tuple[Matrix, ...]:
-    if isinstance(part, Experts):
-        n = part.n_experts
-        return tuple(Matrix(m.role, m.width, n * m.numbers, of_experts=True) for m in _of_part(part.expert))
-    return tuple(
-        Matrix(q.formula_id.removesuffix("_parameters").removeprefix("latent_"), width, q.value)
-        for q in part.parameters().parts
-        if (sides := _READS.get(q.formula_id)) and (width := prod(int(q.inputs[side].value) for side in sides))
-    )
+    """The linear layers of a layer."""
+    return tuple(matrix for part in block.parts for matrix in matrices(part))
 
 
 @dataclass(frozen=True)
@@ -163,22 +122,18 @@ def _pieces(model: Model, name: str) -> Iterator[tuple[str, int, int, NumberForm
 
 
 def _linear(model: Model, format: NumberFormat) -> Iterator[tuple[str, int, int, NumberFormat]]:
-    matrices = [(count, m) for block, count in model.blocks for m in linear_matrices(block)]
-    only_experts = format.stored == "experts" and any(m.of_experts for _, m in matrices)
-    for count, m in matrices:
-        left = only_experts and not m.of_experts
+    linear = [(count, m) for block, count in model.blocks for m in linear_matrices(block)]
+    only_experts = format.stored == "experts" and any(m.experts for _, m in linear)
+    for count, m in linear:
+        left = only_experts and not m.experts
         yield "layers", count * m.numbers, m.width, WEIGHT_FORMATS["bf16"] if left else format
-    for group, n, width in _tables(model):
-        yield group, n, width, WEIGHT_FORMATS["bf16"]
+    for table in _tables(model):
+        yield table.role, table.numbers, table.width, WEIGHT_FORMATS["bf16"]
 
 
-def _tables(model: Model) -> Iterator[tuple[str, int, int]]:
-    """The token embedding, and a head of its own: numbers and width of rows."""
-    for part in (*model.front, *model.back):
-        if isinstance(part, TokenEmbedding):
-            yield "embedding", part.vocab_size * part.d_model, part.d_model
-        if isinstance(part, Head) and part.matrix:
-            yield "head", part.vocab_size * part.d_model, part.d_model
+def _tables(model: Model) -> tuple[Matrix, ...]:
+    """The token embedding, and a head of its own."""
+    return tuple(matrix for part in (*model.front, *model.back) for matrix in matrices(part))
 
 
 def _in_file(model: Model, name: str) -> Iterator[tuple[str, int, int, NumberFormat]]:
@@ -192,8 +147,8 @@ def _in_file(model: Model, name: str) -> Iterator[tuple[str, int, int, NumberFor
             role = "joined" if joined and m.role in _JOINED else m.role
             place = Place(role, i, len(layers), sharing, n_experts)
             yield "layers", m.numbers, m.width, matrix_format(name, place, m.width)
-    tables = list(_tables(model))
-    tied = all(group != "head" for group, _, _ in tables)
-    for group, n, width in tables:
-        of = head_format if group == "head" or tied else embedding_format
-        yield group, n, width, of(name, width)
+    tables = _tables(model)
+    tied = all(table.role != HEAD_TABLE for table in tables)
+    for table in tables:
+        of = head_format if table.role == HEAD_TABLE or tied else embedding_format
+        yield table.role, table.numbers, table.width, of(name, table.width)

@@ -9,6 +9,7 @@ from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import AGARWAL_2025, AINSLIE_2023, BELTAGY_2020, HE_2020, QIU_2025, RADFORD_2019, VASWANI_2017
 from llmcalc.transformer.cache import cache_elements, key_value_elements
 from llmcalc.transformer.flops import score_flops, seen_tokens
+from llmcalc.transformer.part import Matrix
 
 
 @formula("W_Q", "parameters", VASWANI_2017.at("sec. 3.2.2"))
@@ -118,12 +119,7 @@ class Attention:
 
     def parameters(self) -> Quantity:
         d, h, kv, w = self.d_model, self.n_heads, self.n_kv_heads, self.d_head
-        parts = [
-            query_parameters(d_model=d, n_heads=h, d_head=w),
-            key_parameters(d_model=d, n_kv_heads=kv, d_head=w),
-            value_parameters(d_model=d, n_kv_heads=kv, d_head=w),
-            output_parameters(n_heads=h, d_head=w, d_model=d),
-        ]
+        parts = [matrix.parameters for matrix in self._projections()]
         if self.qkv_bias:
             parts += [
                 query_bias(n_heads=h, d_head=w),
@@ -134,8 +130,7 @@ class Attention:
             parts.append(output_bias(d_model=d))
         if self.sinks:
             parts.append(sink_parameters(n_heads=h))
-        if self.gate:
-            parts.append(attention_gate_parameters(d_model=d, n_heads=h, d_head=w))
+        parts += [matrix.parameters for matrix in self._gate()]
         if self.position_keys:
             parts.append(position_key_parameters(d_model=d, n_heads=h, d_head=w))
         if self.position_queries:
@@ -143,6 +138,24 @@ class Attention:
         if self.global_projections:
             parts.append(global_projection_parameters(d_model=d, n_heads=h, d_head=w))
         return total(self.id, r"N_\text{attn}", *parts)
+
+    def matrices(self) -> tuple[Matrix, ...]:
+        return (*self._projections(), *self._gate())
+
+    def _projections(self) -> tuple[Matrix, ...]:
+        d, h, kv, w = self.d_model, self.n_heads, self.n_kv_heads, self.d_head
+        return (
+            Matrix("query", d, query_parameters(d_model=d, n_heads=h, d_head=w)),
+            Matrix("key", d, key_parameters(d_model=d, n_kv_heads=kv, d_head=w)),
+            Matrix("value", d, value_parameters(d_model=d, n_kv_heads=kv, d_head=w)),
+            Matrix("output", h * w, output_parameters(n_heads=h, d_head=w, d_model=d)),
+        )
+
+    def _gate(self) -> tuple[Matrix, ...]:
+        if not self.gate:
+            return ()
+        gate = attention_gate_parameters(d_model=self.d_model, n_heads=self.n_heads, d_head=self.d_head)
+        return (Matrix("attention_gate", self.d_model, gate),)
 
     @property
     def cache_window(self) -> int | None:

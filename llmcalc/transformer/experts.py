@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import DEEPSEEK_V3, QWEN_MOE, SHAZEER_2017
 from llmcalc.transformer.feedforward import FeedForward
+from llmcalc.transformer.part import Matrix
 
 
 @formula(r"W_\text{router}", "parameters", SHAZEER_2017.at("sec. 2.1, eq. 2"))
@@ -92,6 +93,9 @@ class Experts:
         """The top_k experts that one token goes through."""
         one = self.expert.parameters()
         return total(self.id, r"N_\text{experts}", chosen_experts_parameters(top_k=self.top_k, expert_parameters=one))
+
+    def matrices(self) -> tuple[Matrix, ...]:
+        return tuple(matrix.of_experts(self.n_experts) for matrix in self.expert.matrices())
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import HUANG_2024, SHAZEER_2020, VASWANI_2017
+from llmcalc.transformer.part import Matrix
 
 
 @formula(r"W_\text{up}", "parameters", VASWANI_2017.at("sec. 3.3, eq. 2"))
@@ -67,9 +68,7 @@ class FeedForward:
 
     def parameters(self) -> Quantity:
         d, f = self.d_model, self.d_ff
-        parts = [up_parameters(d_model=d, d_ff=f), down_parameters(d_ff=f, d_model=d)]
-        if self.gated:
-            parts.append(gate_parameters(d_model=d, d_ff=f))
+        parts = [matrix.parameters for matrix in self.matrices()]
         if self.bias:
             parts += [up_bias(d_ff=f), down_bias(d_model=d)]
         if self.bias and self.gated:
@@ -77,3 +76,11 @@ class FeedForward:
         if self.learned_activation:
             parts.append(activation_parameters(count=self.learned_activation))
         return total(self.id, r"N_\text{ffn}", *parts)
+
+    def matrices(self) -> tuple[Matrix, ...]:
+        d, f = self.d_model, self.d_ff
+        plain = (
+            Matrix("up", d, up_parameters(d_model=d, d_ff=f)),
+            Matrix("down", f, down_parameters(d_ff=f, d_model=d)),
+        )
+        return (*plain, Matrix("gate", d, gate_parameters(d_model=d, d_ff=f))) if self.gated else plain

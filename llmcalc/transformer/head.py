@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import BROWN_2020, CLARK_2020, DEVLIN_2018, PRESS_2017
 from llmcalc.transformer.norm import LayerNorm
+from llmcalc.transformer.part import HEAD_TABLE, Matrix
 
 
 @formula(r"W_\text{head}", "parameters", PRESS_2017.at("sec. 1"))
@@ -72,12 +73,15 @@ class Head:
     component: str = "head"
 
     def parameters(self) -> Quantity:
-        parts = []
-        if self.matrix:
-            parts.append(head_parameters(vocab_size=self.vocab_size, d_model=self.d_model))
+        parts = [matrix.parameters for matrix in self.matrices()]
         if self.bias:
             parts.append(head_bias(vocab_size=self.vocab_size))
         return total(self.id, r"N_\text{head}", *parts)
+
+    def matrices(self) -> tuple[Matrix, ...]:
+        if not self.matrix:
+            return ()
+        return (Matrix(HEAD_TABLE, self.d_model, head_parameters(vocab_size=self.vocab_size, d_model=self.d_model)),)
 
 
 @dataclass(frozen=True)

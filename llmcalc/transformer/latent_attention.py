@@ -9,6 +9,7 @@ from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import DEEPSEEK_V2
 from llmcalc.transformer.cache import cache_elements, latent_elements
 from llmcalc.transformer.flops import latent_score_flops, seen_tokens
+from llmcalc.transformer.part import Matrix
 
 
 @formula("W_Q", "parameters", DEEPSEEK_V2.at("sec. 2.1.3"))
@@ -87,25 +88,36 @@ class LatentAttention:
     component: str = "attention"
 
     def parameters(self) -> Quantity:
-        d, h, rank = self.d_model, self.n_heads, self.kv_lora_rank
-        per_head = {"n_heads": h, "d_nope": self.d_nope, "d_rope": self.d_rope}
-        if self.q_lora_rank is None:
-            parts = [latent_query_parameters(d_model=d, **per_head)]
-        else:
-            parts = [
-                query_down_parameters(d_model=d, q_lora_rank=self.q_lora_rank),
-                query_up_parameters(q_lora_rank=self.q_lora_rank, **per_head),
-            ]
-        parts += [
-            key_value_down_parameters(d_model=d, kv_lora_rank=rank, d_rope=self.d_rope),
-            key_value_up_parameters(kv_lora_rank=rank, n_heads=h, d_nope=self.d_nope, d_value=self.d_value),
-            latent_output_parameters(n_heads=h, d_value=self.d_value, d_model=d),
-        ]
+        parts = [matrix.parameters for matrix in self.matrices()]
         if self.bias and self.q_lora_rank is not None:
             parts.append(query_down_bias(q_lora_rank=self.q_lora_rank))
         if self.bias:
-            parts += [key_value_down_bias(kv_lora_rank=rank, d_rope=self.d_rope), latent_output_bias(d_model=d)]
+            parts += [
+                key_value_down_bias(kv_lora_rank=self.kv_lora_rank, d_rope=self.d_rope),
+                latent_output_bias(d_model=self.d_model),
+            ]
         return total(self.id, r"N_\text{attn}", *parts)
+
+    def matrices(self) -> tuple[Matrix, ...]:
+        d, h, rank, v = self.d_model, self.n_heads, self.kv_lora_rank, self.d_value
+        key_value_down = key_value_down_parameters(d_model=d, kv_lora_rank=rank, d_rope=self.d_rope)
+        key_value_up = key_value_up_parameters(kv_lora_rank=rank, n_heads=h, d_nope=self.d_nope, d_value=v)
+        return (
+            *self._queries(),
+            Matrix("key_value_down", d, key_value_down),
+            Matrix("key_value_up", rank, key_value_up),
+            Matrix("output", h * v, latent_output_parameters(n_heads=h, d_value=v, d_model=d)),
+        )
+
+    def _queries(self) -> tuple[Matrix, ...]:
+        d, rank = self.d_model, self.q_lora_rank
+        per_head = {"n_heads": self.n_heads, "d_nope": self.d_nope, "d_rope": self.d_rope}
+        if rank is None:
+            return (Matrix("query", d, latent_query_parameters(d_model=d, **per_head)),)
+        return (
+            Matrix("query_down", d, query_down_parameters(d_model=d, q_lora_rank=rank)),
+            Matrix("query_up", rank, query_up_parameters(q_lora_rank=rank, **per_head)),
+        )
 
     @property
     def cache_window(self) -> int | None:

@@ -1,10 +1,47 @@
-"""What every part of a Transformer can say of itself."""
+"""What every part of a Transformer can say of itself.
+
+Nobody else knows what kind a part is: what depends on that is asked of it. A part answers the questions of `Part`, and
+of those protocols below that fit it; for the others a function of the same name says what holds for parts without an
+answer (`matrices`: it has none).
+"""
 
 from __future__ import annotations
 
-from typing import Any, Protocol, cast, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
 
 from llmcalc.quantity import Quantity
+
+# The roles of the two matrices that are as long as the vocabulary
+TOKEN_TABLE, HEAD_TABLE = "embedding", "head"
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Weights in rows: what a token's vector is multiplied with, or looked up in.
+
+    ``role`` is "query", "down" …, the same in every kind of part, ``width`` how many numbers a row has, as many as the
+    product reads. ``experts`` is how many experts have one each, of which a router chooses; 0: it is no expert's.
+    """
+
+    role: str
+    width: int
+    parameters: Quantity
+    experts: int = 0
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers there are, of all experts together."""
+        return max(1, self.experts) * int(self.parameters.value)
+
+    @property
+    def rows(self) -> int:
+        """How many rows they stand in."""
+        return self.numbers // self.width
+
+    def of_experts(self, number: int) -> Matrix:
+        """The same matrix, of which each of so many experts has one."""
+        return replace(self, experts=number)
 
 
 class Part(Protocol):
@@ -38,6 +75,15 @@ class Fixed(Part, Protocol):
 
     def fixed_parameters(self) -> tuple[Quantity, ...]:
         """Those of its parameters."""
+        ...
+
+
+@runtime_checkable
+class Multiplying(Part, Protocol):
+    """A part with `Matrix`es: formats for linear layers quantise them, and pruning zeroes them."""
+
+    def matrices(self) -> tuple[Matrix, ...]:
+        """Its matrices; norms, biases and learned numbers of another use are none."""
         ...
 
 
@@ -86,4 +132,9 @@ def active_parameters(part: Part) -> Quantity:
 
 def fixed_parameters(part: Part) -> tuple[Quantity, ...]:
     """Those of its parameters that do not train."""
-    return cast(Fixed, part).fixed_parameters() if hasattr(part, "fixed_parameters") else ()
+    return part.fixed_parameters() if isinstance(part, Fixed) else ()
+
+
+def matrices(part: Part) -> tuple[Matrix, ...]:
+    """Those of its weights that are a matrix."""
+    return part.matrices() if isinstance(part, Multiplying) else ()
