@@ -10,12 +10,8 @@ import numpy as np
 
 from llmcalc.errors import InputError
 from llmcalc.step.run import TrainingRun
-from llmcalc.transformer.attention import Attention
-from llmcalc.transformer.experts import Experts
-from llmcalc.transformer.feedforward import FeedForward
-from llmcalc.transformer.latent_attention import LatentAttention
 from llmcalc.transformer.model import Model
-from llmcalc.transformer.part import Part
+from llmcalc.transformer.part import Width, widths
 
 Size = Any  # int or bool, or an array in a table of plans
 
@@ -98,10 +94,10 @@ class Contradiction:
 def contradictions(model: Model, run: TrainingRun, layout: Layout) -> Iterator[Contradiction]:
     """All that can be wrong with laying ``run`` of ``model`` out so."""
     t, p, v = layout.tensor_parallel, layout.pipeline_parallel, layout.interleave
-    for what, number, may_repeat in _widths(model):
+    for width in _whole_widths(model):
         # key/value heads fewer than the ranks are repeated; they are then dealt out evenly
-        broken = np.asarray(number % t > 0) & ~(may_repeat & np.asarray(t % number == 0))
-        yield _contradiction("tensor_parallel", "not_over_devices", broken, what=what, number=number)
+        broken = np.asarray(width.number % t > 0) & ~(width.may_repeat & np.asarray(t % width.number == 0))
+        yield _contradiction("tensor_parallel", "not_over_devices", broken, what=width.name, number=width.number)
     chunks, layers = p * v, model.n_layers
     yield _contradiction("pipeline_parallel", "more_stages_than_layers", chunks > layers, number=layers)
     interleaved = np.asarray(v > 1)
@@ -113,7 +109,7 @@ def contradictions(model: Model, run: TrainingRun, layout: Layout) -> Iterator[C
     by_tokens = np.asarray(layout.sequence_parallel, bool) & (tokens // c % t > 0)
     yield _contradiction("sequence_parallel", "uneven_tokens", by_tokens, number=tokens)
     e = layout.expert_parallel
-    for experts in {part.n_experts for part in _parts(model) if isinstance(part, Experts)} or {1}:
+    for experts in {mixture.n_experts for mixture in model.mixtures} or {1}:
         yield _contradiction("expert_parallel", "not_over_devices", experts % e > 0, what="n_experts", number=experts)
     yield _contradiction("expert_parallel", "not_among_replicas", layout.replicas % e > 0, number=layout.replicas)
 
@@ -139,19 +135,8 @@ def _contradiction(input_id: str, code: str, broken: Size, **details: Any) -> Co
     return Contradiction(input_id, code, f"{input_id}: {code.replace('_', ' ')} ({said})", broken, details)
 
 
-def _parts(model: Model) -> list[Part]:
-    return [part for block, _ in model.blocks for part in block.parts]
-
-
-def _widths(model: Model) -> set[tuple[str, int, bool]]:
-    """What tensor parallelism deals out: its name, how many there are, and whether it may be repeated."""
-    found: set[tuple[str, int, bool]] = set()
-    for part in _parts(model):
-        if isinstance(part, Attention | LatentAttention):
-            found.add(("n_heads", part.n_heads, False))
-        if isinstance(part, Attention):
-            found.add(("n_kv_heads", part.n_kv_heads, True))
-        network = part.expert if isinstance(part, Experts) else part
-        if isinstance(network, FeedForward):
-            found.add(("d_ff", network.d_ff, False))
-    return found
+def _whole_widths(model: Model) -> list[Width]:
+    """What tensor parallelism deals out to each rank as it is, each once; what is joined of others is dealt out as they
+    are."""
+    found = dict.fromkeys(width for part in model.parts for width in widths(part))
+    return [width for width in found if not (width.may_pad or width.joins)]

@@ -38,7 +38,7 @@ class Pieces:
     def __init__(self, work: Work, run: TrainingRun, layout: Layout) -> None:
         self.work = work
         run, layout, self._rows = _told_apart(run, layout)
-        self.shards = Shards(work.model, run, layout)
+        self.shards = Shards((*work.model.parts, *work.counted.parts), run, layout)
         self._sums: dict[tuple[Weight, ...], Size] = {}
 
     def elements(self, weights: tuple[Weight, ...]) -> Size:

@@ -22,7 +22,6 @@ from llmcalc.errors import InputError
 from llmcalc.quantity import given_quantity
 from llmcalc.step.overhead import Overhead
 from llmcalc.step.run import RECOMPUTATIONS, TrainingRun
-from llmcalc.transformer.experts import Experts
 from llmcalc.transformer.model import Model
 
 if TYPE_CHECKING:
@@ -177,7 +176,7 @@ def _grid(model: Model, run: TrainingRun, cluster: Cluster) -> Table:
 
 def _with_experts(rows: Table, model: Model) -> Table:
     """Experts whole on every rank, or shared out among as many as divide them."""
-    numbers = [p.n_experts for block, _ in model.blocks for p in block.parts if isinstance(p, Experts)]
+    numbers = [mixture.n_experts for mixture in model.mixtures]
     replicas = rows["data_parallel"] * rows["context_parallel"]
     shared = np.array([gcd(*numbers, int(n)) if numbers else 1 for n in replicas], float)
     whole = rows | {"expert_parallel": np.ones(len(replicas))}

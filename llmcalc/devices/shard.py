@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -13,12 +14,10 @@ from llmcalc.devices.layout import Layout, chosen
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.tape import Dim, Dims, Kind
 from llmcalc.step.timeline import larger
-from llmcalc.transformer.attention import Attention
-from llmcalc.transformer.model import Model
+from llmcalc.transformer.part import Part, Width, widths
 
 Size = Any  # int, or a float64 array in a table of plans
 
-_BY_TENSOR = ("n_heads", "n_kv_heads", "n_qkv_heads", "d_ff", "d_ff_pair", "vocab_size")
 _TOKENS = ("seq_len", "chunk_tokens")
 # Every tensor-parallel rank needs these of all tokens that it has: they are not split by tokens
 _OF_ALL_TOKENS = ("rotary", "attention_mask", "ids", "labels")
@@ -40,18 +39,19 @@ class Held(Kind):
 
 
 class Shards:
-    """One rank's share of every `Kind` of memory, by the names of its sides.
+    """One rank's share of every `Kind` of memory of these parts, by the names of its sides.
 
-    Tensor parallelism deals out heads, inner width and vocabulary (Shoeybi et al. 2019); with sequence parallelism
-    what is left whole is split by tokens (Korthikanti et al. 2022). Context parallelism splits all by tokens. Expert
-    parallelism deals out the weights of the experts. ZeRO shares out gradients as they arrive.
+    Tensor parallelism deals out heads, inner width and vocabulary, as each part says (Shoeybi et al. 2019); with
+    sequence parallelism what is left whole is split by tokens (Korthikanti et al. 2022). Context parallelism splits all
+    by tokens. Expert parallelism deals out the weights of the experts. ZeRO shares out gradients as they arrive.
     """
 
-    def __init__(self, model: Model, run: TrainingRun, layout: Layout) -> None:
+    def __init__(self, parts: Iterable[Part], run: TrainingRun, layout: Layout) -> None:
         self.run, self.layout = run, layout
         self._held: dict[Kind, Held] = {}
-        attentions = [p for block, _ in model.blocks for p in block.parts if isinstance(p, Attention)]
-        self._joined = {p.n_heads + 2 * p.n_kv_heads: (p.n_heads, p.n_kv_heads) for p in attentions}
+        found = [width for part in parts for width in widths(part)]
+        self._by_tensor = {width.name: width for width in found}
+        self._joined = {(width.name, width.number): width.joins for width in found if width.joins}
 
     def of(self, kind: Kind) -> Held:
         """The same kind as one rank holds it."""
@@ -71,12 +71,13 @@ class Shards:
     def dims(self, kind: Kind) -> Dims:
         """Its sides on one rank."""
         layout, t = self.layout, self.layout.tensor_parallel
-        dealt_out = any(dim.name in _BY_TENSOR for dim in kind.dims)
+        dealt_out = any(dim.name in self._by_tensor for dim in kind.dims)
         cut, tokens_seen = [], False
         for i, dim in enumerate(kind.dims):
             value = dim.value
-            if dim.name in _BY_TENSOR:
-                value = self._dealt(dim)
+            if dim.name in self._by_tensor:
+                joined = self._joined.get((dim.name, dim.value))
+                value = sum(map(self._dealt, joined)) if joined else self._dealt(self._by_tensor[dim.name], dim.value)
             elif dim.name == "batch_size":
                 value = self.run.batch_size
             elif dim.name in _TOKENS and not tokens_seen:  # the second is that of the keys
@@ -91,16 +92,12 @@ class Shards:
             cut.append(dim if value is dim.value else Dim(dim.name, value))
         return tuple(cut)
 
-    def _dealt(self, dim: Dim) -> Size:
-        t = self.layout.tensor_parallel
-        if dim.name == "n_kv_heads":
-            return larger(dim.value // t, 1)
-        if dim.name == "n_qkv_heads" and dim.value in self._joined:
-            heads, kv_heads = self._joined[dim.value]
-            return heads // t + 2 * larger(kv_heads // t, 1)
-        if dim.name == "vocab_size":  # padded, so that all ranks have as many rows
-            return -(-dim.value // t)
-        return dim.value // t
+    def _dealt(self, width: Width, number: Size | None = None) -> Size:
+        """One rank's share of a width, or of so many that are dealt out as it is."""
+        number, t = width.number if number is None else number, self.layout.tensor_parallel
+        if width.may_pad:  # so that all ranks have as many rows
+            return -(-number // t)
+        return larger(number // t, 1) if width.may_repeat else number // t
 
 
 def _divides(among: Size) -> bool:

@@ -11,9 +11,8 @@ from llmcalc.step.run import TrainingRun
 from llmcalc.step.simulation import trace
 from llmcalc.step.tape import Dim, Kind
 from llmcalc.step.timeline import representatives
-from llmcalc.transformer.experts import Experts
 from llmcalc.transformer.model import Model
-from llmcalc.transformer.part import Part, fixed_parameters
+from llmcalc.transformer.part import Part, fixed_parameters, mixtures, widths
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +75,8 @@ class Work:
         return self.counted.tied
 
 
-# By what the weights of a part are dealt out, where its code has not been read
-_SIDES = {"attention": "n_heads", "feed_forward": "d_ff", "shared_experts": "d_ff", "experts": "d_ff"}
+# By what weights in front of the layers and behind them are dealt out, those of which no code has been read
+_SIDES = {"embedding": "vocab_size", "head": "vocab_size"}
 
 
 def _of_parts(parts: Iterable[Part]) -> tuple[Weight, ...]:
@@ -85,8 +84,8 @@ def _of_parts(parts: Iterable[Part]) -> tuple[Weight, ...]:
     found: list[Weight] = []
     for part in parts:
         fixed = sum(q.value for q in fixed_parameters(part))
-        experts = (Dim("n_experts", part.n_experts),) if isinstance(part, Experts) else ()
-        side = _SIDES.get(part.component, "vocab_size" if part.component in ("embedding", "head") else "width")
+        experts = tuple(Dim("n_experts", mixture.n_experts) for mixture in mixtures([part]))
+        side = next((width.name for width in widths(part)), _SIDES.get(part.component, "width"))
         number = part.parameters().value - fixed
         for rest, trains in ((number // experts[0].value if experts else number, True), (fixed, False)):
             if rest:

@@ -9,7 +9,7 @@ from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import AGARWAL_2025, AINSLIE_2023, BELTAGY_2020, HE_2020, QIU_2025, RADFORD_2019, VASWANI_2017
 from llmcalc.transformer.cache import cache_elements, key_value_elements
 from llmcalc.transformer.flops import score_flops, seen_tokens
-from llmcalc.transformer.part import Matrix
+from llmcalc.transformer.part import Matrix, Width
 
 
 @formula("W_Q", "parameters", VASWANI_2017.at("sec. 3.2.2"))
@@ -141,6 +141,12 @@ class Attention:
 
     def matrices(self) -> tuple[Matrix, ...]:
         return (*self._projections(), *self._gate())
+
+    def widths(self) -> tuple[Width, ...]:
+        queries = Width("n_heads", self.n_heads)
+        keys = Width("n_kv_heads", self.n_kv_heads, may_repeat=True)
+        together = Width("n_qkv_heads", self.n_heads + 2 * self.n_kv_heads, joins=(queries, keys, keys))
+        return queries, keys, together
 
     def _projections(self) -> tuple[Matrix, ...]:
         d, h, kv, w = self.d_model, self.n_heads, self.n_kv_heads, self.d_head

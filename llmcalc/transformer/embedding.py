@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import DEVLIN_2018, HE_2020, LAN_2019, RADFORD_2019, RAFFEL_2019, VASWANI_2017
-from llmcalc.transformer.part import TOKEN_TABLE, Matrix
+from llmcalc.transformer.part import TOKEN_TABLE, Matrix, Width
 
 
 @formula(r"W_\text{tok}", "parameters", VASWANI_2017.at("sec. 3.4"))
@@ -66,6 +66,9 @@ class TokenEmbedding:
     def matrices(self) -> tuple[Matrix, ...]:
         table = token_embedding_parameters(vocab_size=self.vocab_size, d_model=self.d_model)
         return (Matrix(TOKEN_TABLE, self.d_model, table),)
+
+    def widths(self) -> tuple[Width, ...]:
+        return (Width("vocab_size", self.vocab_size, may_pad=True),)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import DEEPSEEK_V3, QWEN_MOE, SHAZEER_2017
 from llmcalc.transformer.feedforward import FeedForward
-from llmcalc.transformer.part import Matrix
+from llmcalc.transformer.part import Matrix, Width
 
 
 @formula(r"W_\text{router}", "parameters", SHAZEER_2017.at("sec. 2.1, eq. 2"))
@@ -96,6 +96,9 @@ class Experts:
 
     def matrices(self) -> tuple[Matrix, ...]:
         return tuple(matrix.of_experts(self.n_experts) for matrix in self.expert.matrices())
+
+    def widths(self) -> tuple[Width, ...]:
+        return self.expert.widths()
 
 
 @dataclass(frozen=True)

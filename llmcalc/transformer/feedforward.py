@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import HUANG_2024, SHAZEER_2020, VASWANI_2017
-from llmcalc.transformer.part import Matrix
+from llmcalc.transformer.part import Matrix, Width
 
 
 @formula(r"W_\text{up}", "parameters", VASWANI_2017.at("sec. 3.3, eq. 2"))
@@ -84,3 +84,7 @@ class FeedForward:
             Matrix("down", f, down_parameters(d_ff=f, d_model=d)),
         )
         return (*plain, Matrix("gate", d, gate_parameters(d_model=d, d_ff=f))) if self.gated else plain
+
+    def widths(self) -> tuple[Width, ...]:
+        inner = Width("d_ff", self.d_ff)
+        return inner, Width("d_ff_pair", 2 * self.d_ff, joins=(inner, inner))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import BROWN_2020, CLARK_2020, DEVLIN_2018, PRESS_2017
 from llmcalc.transformer.norm import LayerNorm
-from llmcalc.transformer.part import HEAD_TABLE, Matrix
+from llmcalc.transformer.part import HEAD_TABLE, Matrix, Width
 
 
 @formula(r"W_\text{head}", "parameters", PRESS_2017.at("sec. 1"))
@@ -82,6 +82,9 @@ class Head:
         if not self.matrix:
             return ()
         return (Matrix(HEAD_TABLE, self.d_model, head_parameters(vocab_size=self.vocab_size, d_model=self.d_model)),)
+
+    def widths(self) -> tuple[Width, ...]:
+        return (Width("vocab_size", self.vocab_size, may_pad=True),)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import DEEPSEEK_V2
 from llmcalc.transformer.cache import cache_elements, latent_elements
 from llmcalc.transformer.flops import latent_score_flops, seen_tokens
-from llmcalc.transformer.part import Matrix
+from llmcalc.transformer.part import Matrix, Width
 
 
 @formula("W_Q", "parameters", DEEPSEEK_V2.at("sec. 2.1.3"))
@@ -108,6 +108,9 @@ class LatentAttention:
             Matrix("key_value_up", rank, key_value_up),
             Matrix("output", h * v, latent_output_parameters(n_heads=h, d_value=v, d_model=d)),
         )
+
+    def widths(self) -> tuple[Width, ...]:
+        return (Width("n_heads", self.n_heads),)
 
     def _queries(self) -> tuple[Matrix, ...]:
         d, rank = self.d_model, self.q_lora_rank

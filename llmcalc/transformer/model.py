@@ -11,7 +11,14 @@ from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import FEDUS_2021, KAPLAN_2020, PYTORCH, SHAZEER_2019, VASWANI_2017
 from llmcalc.transformer.cache import prompt_elements
 from llmcalc.transformer.code import Code
-from llmcalc.transformer.part import Caching, Part, active_parameters, fixed_parameters
+from llmcalc.transformer.part import (
+    Caching,
+    Part,
+    Sparse,
+    active_parameters,
+    fixed_parameters,
+    mixtures,
+)
 
 _TABLES = ("embedding", "positions", "head")
 
@@ -104,6 +111,16 @@ class Model:
     def tied(self) -> bool:
         """Whether the head is the embedding table: there may still be a bias of its own."""
         return not any(part.component == "head" and getattr(part, "matrix", True) for part in self.back)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Every part, those of a kind of layer once: front, layers, back."""
+        return (*self.front, *(part for block, _ in self.blocks for part in block.parts), *self.back)
+
+    @property
+    def mixtures(self) -> tuple[Sparse, ...]:
+        """Its mixtures of experts, one of each kind of layer."""
+        return mixtures(self.parts)
 
     @property
     def n_layers(self) -> int:

@@ -7,6 +7,7 @@ answer (`matrices`: it has none).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -44,6 +45,22 @@ class Matrix:
         return replace(self, experts=number)
 
 
+@dataclass(frozen=True)
+class Width:
+    """A side of a part's weights and activations that tensor parallelism deals out, by the name it has in a step.
+
+    Ranks must divide ``number``. Where it ``may_repeat``, fewer than the ranks are there on every rank (key/value
+    heads); where it ``may_pad``, it is filled up (a vocabulary). ``joins`` are the widths that stand in it side by side
+    where one product gives them all: each is dealt out for itself.
+    """
+
+    name: str
+    number: int
+    may_repeat: bool = False
+    may_pad: bool = False
+    joins: tuple[Width, ...] = ()
+
+
 class Part(Protocol):
     """One module of a model: an embedding, an attention, a feed-forward network, a norm, a head.
 
@@ -63,7 +80,13 @@ class Part(Protocol):
 
 @runtime_checkable
 class Sparse(Part, Protocol):
-    """A part of which a token uses only some: the experts of a mixture."""
+    """A part of which a token uses only some: ``top_k`` of the ``n_experts`` of a mixture."""
+
+    @property
+    def n_experts(self) -> int: ...
+
+    @property
+    def top_k(self) -> int: ...
 
     def active_parameters(self) -> Quantity:
         """The parameters that one token goes through."""
@@ -84,6 +107,15 @@ class Multiplying(Part, Protocol):
 
     def matrices(self) -> tuple[Matrix, ...]:
         """Its matrices; norms, biases and learned numbers of another use are none."""
+        ...
+
+
+@runtime_checkable
+class Divided(Part, Protocol):
+    """A part that tensor parallelism deals out over ranks: by heads, by inner channels, by the vocabulary."""
+
+    def widths(self) -> tuple[Width, ...]:
+        """All sides that are dealt out; the first is the one that its weights are dealt out by."""
         ...
 
 
@@ -130,6 +162,11 @@ def active_parameters(part: Part) -> Quantity:
     return part.active_parameters() if isinstance(part, Sparse) else part.parameters()
 
 
+def mixtures(parts: Iterable[Part]) -> tuple[Sparse, ...]:
+    """Those parts of which a token uses only some."""
+    return tuple(part for part in parts if isinstance(part, Sparse))
+
+
 def fixed_parameters(part: Part) -> tuple[Quantity, ...]:
     """Those of its parameters that do not train."""
     return part.fixed_parameters() if isinstance(part, Fixed) else ()
@@ -138,3 +175,8 @@ def fixed_parameters(part: Part) -> tuple[Quantity, ...]:
 def matrices(part: Part) -> tuple[Matrix, ...]:
     """Those of its weights that are a matrix."""
     return part.matrices() if isinstance(part, Multiplying) else ()
+
+
+def widths(part: Part) -> tuple[Width, ...]:
+    """By what tensor parallelism deals it out: nothing, where every rank has all of it."""
+    return part.widths() if isinstance(part, Divided) else ()
