@@ -9,9 +9,8 @@ from typing import Any
 
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import KAPLAN_2020
-from llmcalc.transformer.embedding import TokenEmbedding
 from llmcalc.transformer.model import Model
-from llmcalc.transformer.part import Attending
+from llmcalc.transformer.part import mixers
 
 
 @formula(r"C_\text{weights}", "FLOP", KAPLAN_2020.at("sec. 2.1, eq. 2.2"))
@@ -46,19 +45,15 @@ def forward_flops(model: Model, *, seq_len: Any) -> Quantity | None:
     layers, or the layers share their weights. ``seq_len`` may be an array.
     """
     attention = [
-        (count, f"{block.name}_{part.id}", part)
-        for block, count in model.blocks
-        for part in block.parts
-        if isinstance(part, Attending)
+        (count, f"{block.name}_{part.id}", part) for block, count in model.blocks for part in mixers(block.parts)
     ]
-    tables = [part for part in model.front if isinstance(part, TokenEmbedding)]
-    if not tables or any(part.sees != "past" for _, _, part in attention):
+    table = model.token_table
+    if table is None or any(part.sees != "past" for _, _, part in attention):
         return None
     products = weight_flops(parameters=model.active_non_embedding_parameters())
-    logits = logits_flops(vocab_size=tables[0].vocab_size, d_model=tables[0].d_model)
+    logits = logits_flops(vocab_size=table.rows, d_model=table.width)
     seen = [
-        repeated_flops(count=count, flops=part.attention_flops(seq_len=seq_len)).named(id)
-        for count, id, part in attention
+        repeated_flops(count=count, flops=part.mixing_flops(seq_len=seq_len)).named(id) for count, id, part in attention
     ]
     scores = [total("all_attention_flops", r"C_\text{attn}", *seen)] if seen else []
     return total("forward_flops", r"C_\text{forward}", products, logits, *scores)

@@ -21,10 +21,7 @@ from llmcalc.step.buffers import buffers_memory
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.state import input_memory
 from llmcalc.step.timeline import Change, Segment, Stretch, Timeline, larger, piece
-from llmcalc.transformer.attention import Attention
 from llmcalc.transformer.dimensions import plain_sizes
-from llmcalc.transformer.experts import Experts
-from llmcalc.transformer.latent_attention import LatentAttention
 
 Size = Any  # int, or a float64 array in a table of plans
 
@@ -190,17 +187,15 @@ class Stage:
     def messages(self) -> dict[str, Any]:
         """The sizes that buffers and messages are made of."""
         run, layout, model = self.run, self.layout, self.work.model
-        parts = [part for block, _ in model.blocks for part in block.parts]
         sizes = plain_sizes(model)  # of latent attention what it expands to: a key and a value for every head
-        attends = any(isinstance(part, Attention | LatentAttention) for part in parts)
         return {
             "batch_size": run.batch_size,
             "rank_tokens": run.seq_len // layout.context_parallel,
             "d_model": model.width,
             "split": chosen(layout.sequence_parallel, layout.tensor_parallel, 1),
-            "n_kv_heads": larger(sizes.kv_heads() // layout.tensor_parallel, 1) if attends else 0,
+            "n_kv_heads": larger(sizes.kv_heads() // layout.tensor_parallel, 1) if model.mixers else 0,
             "d_head": sizes.head_width(),
-            "top_k": max((part.top_k for part in parts if isinstance(part, Experts)), default=0),
+            "top_k": max((mixture.top_k for mixture in model.mixtures), default=0),
             "products": BYTES[run.numbers.autocast or run.numbers.weights],
             "hidden": run.numbers.weight_bytes,
         }

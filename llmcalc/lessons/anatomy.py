@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from llmcalc.quantity import Quantity, total
 from llmcalc.transformer.model import Block, Model
-from llmcalc.transformer.part import Part
+from llmcalc.transformer.part import Part, mixers
 
 # What a reader looks at, and the components that belong to it
 PARTS: Mapping[str, tuple[str, ...]] = {
@@ -83,7 +83,7 @@ def _nothing(part: str) -> Quantity:
 
 def _stack_of(block: Block) -> str:
     named = next((stack for stack in STACKS if block.name.startswith(stack)), None)
-    looks_everywhere = any(getattr(part, "sees", "") == "all" for part in block.parts)
+    looks_everywhere = any(mixer.sees == "all" for mixer in mixers(block.parts))
     return named or ("encoder" if looks_everywhere else "decoder")
 
 

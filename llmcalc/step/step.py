@@ -169,7 +169,7 @@ def swept(model: Model, run: TrainingRun, peak_of: Callable[[TrainingRun], Size]
     its heads, so lengths on either side of a window, and batches of one and of more, are swept apart.
     """
     batch, length = np.broadcast_arrays(np.asarray(run.batch_size, float), np.asarray(run.seq_len, float))
-    windows = sorted({w for block, _ in model.blocks for p in block.parts if (w := getattr(p, "window", None))})
+    windows = sorted({mixer.window for mixer in model.mixers if mixer.window})
     side = 2 * np.digitize(length, windows) + (batch == 1)
     peaks = np.empty(batch.shape)
     for group in np.unique(side):

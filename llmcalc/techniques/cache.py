@@ -4,33 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from llmcalc.transformer.attention import Attention
-from llmcalc.transformer.latent_attention import LatentAttention
 from llmcalc.transformer.model import Block, Model
-from llmcalc.transformer.part import Part
+from llmcalc.transformer.part import Part, with_kv_heads, without_window
 
 GROUPS_OF_GQA = 8  # key/value heads that grouped-query attention usually has
-
-
-def _with_heads(n_kv_heads: Callable[[int], int]) -> Callable[[Part], Part]:
-    """Attention of the same query heads to all of the past, with so many key/value heads of their own."""
-
-    def of(part: Part) -> Part:
-        if isinstance(part, LatentAttention) and part.sees == "past":
-            return Attention(part.d_model, part.n_heads, n_kv_heads(part.n_heads), part.d_value, id=part.id)
-        if isinstance(part, Attention) and part.sees == "past":
-            return replace(part, n_kv_heads=n_kv_heads(part.n_heads), window=None)
-        return part
-
-    return of
-
-
-def _without_window(part: Part) -> Part:
-    if isinstance(part, Attention | LatentAttention) and part.sees == "past":
-        return replace(part, window=None)
-    return part
 
 
 def _grouped(n_heads: int) -> int:
@@ -39,10 +19,10 @@ def _grouped(n_heads: int) -> int:
 
 
 _KINDS: dict[str, Callable[[Part], Part]] = {
-    "multi_head": _with_heads(lambda n_heads: n_heads),
-    "grouped": _with_heads(_grouped),
-    "multi_query": _with_heads(lambda _: 1),
-    "no_window": _without_window,
+    "multi_head": partial(with_kv_heads, n_kv_heads=lambda n_heads: n_heads),
+    "grouped": partial(with_kv_heads, n_kv_heads=_grouped),
+    "multi_query": partial(with_kv_heads, n_kv_heads=lambda _: 1),
+    "no_window": without_window,
     "this": lambda part: part,
 }
 

@@ -17,7 +17,6 @@ from llmcalc.sources import HINTON_2015, MEASURED
 from llmcalc.step.step import Step
 from llmcalc.techniques.quantization import stored_weights
 from llmcalc.transformer.dimensions import plain_sizes
-from llmcalc.transformer.embedding import TokenEmbedding
 from llmcalc.transformer.model import Model
 
 _WITH_LOGITS = ("forward", "loss_forward", "loss_backward")  # moments when the teacher's logits are still there
@@ -64,7 +63,7 @@ class Distillation:
     @property
     def same_vocabulary(self) -> bool:
         """Whether both know as many tokens: without that their logits cannot be compared."""
-        return _vocabulary(self.teacher) == _vocabulary(self.student.counted)
+        return self.teacher.vocab_size == self.student.counted.vocab_size
 
     @cached_property
     def _logits(self) -> Quantity:
@@ -80,7 +79,7 @@ class Distillation:
         run = self.student.run
         pieces = run.chunks if run.loss in ("chunked", "fused") else 1
         tokens = -(-run.seq_len // pieces)  # a loss in pieces asks the teacher's head piece by piece too
-        return {"batch_size": run.batch_size, "seq_len": tokens, "vocab_size": _vocabulary(self.teacher)}
+        return {"batch_size": run.batch_size, "seq_len": tokens, "vocab_size": self.teacher.vocab_size}
 
     @cached_property
     def teacher_pass(self) -> Quantity:
@@ -128,7 +127,3 @@ class Distillation:
         if student is None or teacher is None:
             return None
         return distillation_work(student_flops=student, teacher_flops=teacher)
-
-
-def _vocabulary(model: Model) -> int:
-    return next(part.vocab_size for part in model.front if isinstance(part, TokenEmbedding))

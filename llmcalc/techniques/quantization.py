@@ -16,10 +16,8 @@ from llmcalc.catalog.formats import WEIGHT_FORMATS, NumberFormat
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import DETTMERS_2023, GGUF, IEEE_754, TRANSFORMERS, Citation
 from llmcalc.techniques.gguf import Place, embedding_format, head_format, matrix_format
-from llmcalc.transformer.attention import Attention
-from llmcalc.transformer.experts import Experts
 from llmcalc.transformer.model import Block, Model
-from llmcalc.transformer.part import HEAD_TABLE, Matrix, matrices
+from llmcalc.transformer.part import HEAD_TABLE, Matrix, matrices, mixers, mixtures
 
 
 @formula(r"M_\text{quantised}", "bytes", DETTMERS_2023.at("sec. 3"))
@@ -140,9 +138,9 @@ def _in_file(model: Model, name: str) -> Iterator[tuple[str, int, int, NumberFor
     joined = model.code is not None and model.code.joined_projections != "no"
     layers = model.layers()
     for i, block in enumerate(layers):
-        attention = next((p for p in block.parts if isinstance(p, Attention)), None)
-        sharing = attention.n_heads // attention.n_kv_heads if attention else 1
-        n_experts = max((p.n_experts for p in block.parts if isinstance(p, Experts)), default=1)
+        heads = next((mixer.heads for mixer in mixers(block.parts)), None)
+        sharing = heads.n_heads // heads.n_kv_heads if heads else 1
+        n_experts = max((mixture.n_experts for mixture in mixtures(block.parts)), default=1)
         for m in linear_matrices(block):
             role = "joined" if joined and m.role in _JOINED else m.role
             place = Place(role, i, len(layers), sharing, n_experts)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import AGARWAL_2025, AINSLIE_2023, BELTAGY_2020, HE_2020, QIU_2025, RADFORD_2019, VASWANI_2017
 from llmcalc.transformer.cache import cache_elements, key_value_elements
 from llmcalc.transformer.flops import score_flops, seen_tokens
-from llmcalc.transformer.part import Matrix, Width
+from llmcalc.transformer.part import Heads, Matrix, Width
 
 
 @formula("W_Q", "parameters", VASWANI_2017.at("sec. 3.2.2"))
@@ -174,6 +174,20 @@ class Attention:
     def kv_cache_elements(self, *, seq_len: Any) -> Quantity:
         return cache_elements(self.kv_elements_per_token(), seq_len=seq_len, window=self.cache_window)
 
-    def attention_flops(self, *, seq_len: Any) -> Quantity:
+    @property
+    def heads(self) -> Heads:
+        return Heads(self.n_heads, self.n_kv_heads, self.d_head)
+
+    @property
+    def normed_widths(self) -> tuple[int, ...]:
+        return self.n_heads * self.d_head, self.n_kv_heads * self.d_head
+
+    def with_kv_heads(self, n_kv_heads: int) -> Attention:
+        return replace(self, n_kv_heads=n_kv_heads, window=None)
+
+    def without_window(self) -> Attention:
+        return replace(self, window=None)
+
+    def mixing_flops(self, *, seq_len: Any) -> Quantity:
         seen = seen_tokens(seq_len=seq_len, window=self.window)
         return score_flops(seen_tokens=seen, n_heads=self.n_heads, d_head=self.d_head)

@@ -11,9 +11,9 @@ from llmcalc.transformer.embedding import LearnedPositions, TokenEmbedding
 from llmcalc.transformer.experts import Experts
 from llmcalc.transformer.feedforward import FeedForward
 from llmcalc.transformer.head import Head
-from llmcalc.transformer.latent_attention import LatentAttention
 from llmcalc.transformer.model import Block, Model
 from llmcalc.transformer.norm import NORMS
+from llmcalc.transformer.part import Heads
 
 POSITIONS = ("learned", "none")
 
@@ -159,24 +159,18 @@ def plain_sizes(model: Model) -> Dimensions:
     over layers of what one token goes through, shared and chosen experts added up.
     """
     parts = [(part, count) for block, count in model.blocks for part in block.parts]
-    found = (part for part, _ in parts if isinstance(part, Attention | LatentAttention))
-    attention = next(found, Attention(model.width, 1, 1, model.width))
+    heads = next((mixer.heads for mixer in model.mixers), Heads(1, 1, model.width))
     networks = [(p.expert, p.top_k * n) if isinstance(p, Experts) else (p, n) for p, n in parts]
     feed_forward = [(p, n) for p, n in networks if isinstance(p, FeedForward)]
     width = round(sum(p.d_ff * n for p, n in feed_forward) / model.n_layers)
-    tokens = next(part for part in model.front if isinstance(part, TokenEmbedding))
-    if isinstance(attention, Attention):
-        n_kv_heads, d_head = attention.n_kv_heads, attention.d_head
-    else:
-        n_kv_heads, d_head = attention.n_heads, attention.d_nope + attention.d_rope
     return Dimensions(
-        d_model=attention.d_model,
+        d_model=model.width,
         n_layers=model.n_layers,
-        n_heads=attention.n_heads,
-        vocab_size=tokens.vocab_size,
+        n_heads=heads.n_heads,
+        vocab_size=model.vocab_size,
         d_ff=max(1, width),
-        n_kv_heads=n_kv_heads,
-        d_head=d_head,
+        n_kv_heads=heads.n_kv_heads,
+        d_head=heads.d_head,
         gated=any(p.gated for p, _ in feed_forward),
         positions="none",
         tied_head=model.tied,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import DEEPSEEK_V2
+from llmcalc.transformer.attention import Attention
 from llmcalc.transformer.cache import cache_elements, latent_elements
 from llmcalc.transformer.flops import latent_score_flops, seen_tokens
-from llmcalc.transformer.part import Matrix, Width
+from llmcalc.transformer.part import Heads, Matrix, Width
 
 
 @formula("W_Q", "parameters", DEEPSEEK_V2.at("sec. 2.1.3"))
@@ -133,7 +134,24 @@ class LatentAttention:
     def kv_cache_elements(self, *, seq_len: Any) -> Quantity:
         return cache_elements(self.kv_elements_per_token(), seq_len=seq_len, window=self.cache_window)
 
-    def attention_flops(self, *, seq_len: Any) -> Quantity:
+    @property
+    def heads(self) -> Heads:
+        """What it expands to: a key and a value for every head."""
+        return Heads(self.n_heads, self.n_heads, self.d_nope + self.d_rope)
+
+    @property
+    def normed_widths(self) -> tuple[int, ...]:
+        """None: its norms stand on the narrow vectors."""
+        return ()
+
+    def with_kv_heads(self, n_kv_heads: int) -> Attention:
+        """Plain attention whose heads are as wide as its values are."""
+        return Attention(self.d_model, self.n_heads, n_kv_heads, self.d_value, id=self.id)
+
+    def without_window(self) -> LatentAttention:
+        return replace(self, window=None)
+
+    def mixing_flops(self, *, seq_len: Any) -> Quantity:
         seen = seen_tokens(seq_len=seq_len, window=self.window)
         widths = {"d_nope": self.d_nope, "d_rope": self.d_rope, "d_value": self.d_value}
         return latent_score_flops(seen_tokens=seen, n_heads=self.n_heads, **widths)

@@ -12,11 +12,16 @@ from llmcalc.sources import FEDUS_2021, KAPLAN_2020, PYTORCH, SHAZEER_2019, VASW
 from llmcalc.transformer.cache import prompt_elements
 from llmcalc.transformer.code import Code
 from llmcalc.transformer.part import (
+    TOKEN_TABLE,
     Caching,
+    Matrix,
+    Mixing,
     Part,
     Sparse,
     active_parameters,
     fixed_parameters,
+    matrices,
+    mixers,
     mixtures,
 )
 
@@ -108,6 +113,17 @@ class Model:
         return next(width for width in widths if width is not None)
 
     @property
+    def token_table(self) -> Matrix | None:
+        """The table of token vectors; None where there is none."""
+        tables = (matrix for part in self.front for matrix in matrices(part))
+        return next((table for table in tables if table.role == TOKEN_TABLE), None)
+
+    @property
+    def vocab_size(self) -> int:
+        """Entries of its vocabulary, 0 where it has none."""
+        return self.token_table.rows if self.token_table else 0
+
+    @property
     def tied(self) -> bool:
         """Whether the head is the embedding table: there may still be a bias of its own."""
         return not any(part.component == "head" and getattr(part, "matrix", True) for part in self.back)
@@ -116,6 +132,11 @@ class Model:
     def parts(self) -> tuple[Part, ...]:
         """Every part, those of a kind of layer once: front, layers, back."""
         return (*self.front, *(part for block, _ in self.blocks for part in block.parts), *self.back)
+
+    @property
+    def mixers(self) -> tuple[Mixing, ...]:
+        """All parts in which tokens meet, one of each kind of layer."""
+        return mixers(self.parts)
 
     @property
     def mixtures(self) -> tuple[Sparse, ...]:

@@ -7,9 +7,9 @@ answer (`matrices`: it has none).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from llmcalc.quantity import Quantity
 
@@ -59,6 +59,14 @@ class Width:
     may_repeat: bool = False
     may_pad: bool = False
     joins: tuple[Width, ...] = ()
+
+
+class Heads(NamedTuple):
+    """``n_heads`` of queries, ``n_kv_heads`` of keys and values, each ``d_head`` wide."""
+
+    n_heads: int
+    n_kv_heads: int
+    d_head: int
 
 
 class Part(Protocol):
@@ -143,23 +151,63 @@ class Caching(Part, Protocol):
 
 
 @runtime_checkable
-class Attending(Part, Protocol):
-    """A part in which a token looks at others: work that grows with the sequence, over and above its weights.
+class Mixing(Part, Protocol):
+    """A part in which tokens meet, attention of any kind: work of its own, over and above that of its weights.
 
-    ``sees`` is as in `Caching`.
+    ``sees`` is as in `Caching`. A token sees ``window`` tokens, None for all.
     """
+
+    @property
+    def d_model(self) -> int: ...
 
     @property
     def sees(self) -> str: ...
 
-    def attention_flops(self, *, seq_len: Any) -> Quantity:
+    @property
+    def window(self) -> int | None: ...
+
+    @property
+    def heads(self) -> Heads:
+        """Its heads, or those of the plain attention whose activations are about as large."""
+        ...
+
+    @property
+    def normed_widths(self) -> tuple[int, ...]:
+        """How many channels queries of all heads have, and keys, where a norm of the layer may stand on all at once."""
+        ...
+
+    def mixing_flops(self, *, seq_len: Any) -> Quantity:
         """Operations for one token in one layer, averaged over a sequence of ``seq_len`` in which it sees the past."""
+        ...
+
+
+@runtime_checkable
+class Regrouped(Part, Protocol):
+    """Attention that could have other key/value heads, and no window: what sharing and windows save is told by that."""
+
+    @property
+    def sees(self) -> str: ...
+
+    @property
+    def n_heads(self) -> int: ...
+
+    def with_kv_heads(self, n_kv_heads: int) -> Part:
+        """Attention of the same query heads to all that it may see, with so many key/value heads of their own."""
+        ...
+
+    def without_window(self) -> Part:
+        """The same part, to all that it may see."""
         ...
 
 
 def active_parameters(part: Part) -> Quantity:
     """The parameters of ``part`` that one token goes through: all, but for the experts not chosen."""
     return part.active_parameters() if isinstance(part, Sparse) else part.parameters()
+
+
+def mixers(parts: Iterable[Part]) -> tuple[Mixing, ...]:
+    """Those parts in which tokens meet."""
+    return tuple(part for part in parts if isinstance(part, Mixing))
 
 
 def mixtures(parts: Iterable[Part]) -> tuple[Sparse, ...]:
@@ -175,6 +223,21 @@ def fixed_parameters(part: Part) -> tuple[Quantity, ...]:
 def matrices(part: Part) -> tuple[Matrix, ...]:
     """Those of its weights that are a matrix."""
     return part.matrices() if isinstance(part, Multiplying) else ()
+
+
+def with_kv_heads(part: Part, n_kv_heads: Callable[[int], int]) -> Part:
+    """Where it is attention to the past, the same with other key/value heads, their number told by that of the query
+    heads, and without a window."""
+    if not isinstance(part, Regrouped) or part.sees != "past":
+        return part
+    return part.with_kv_heads(n_kv_heads(part.n_heads))
+
+
+def without_window(part: Part) -> Part:
+    """Where it is attention to the past, the same without a window."""
+    if not isinstance(part, Regrouped) or part.sees != "past":
+        return part
+    return part.without_window()
 
 
 def widths(part: Part) -> tuple[Width, ...]:
