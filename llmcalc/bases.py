@@ -18,12 +18,9 @@ from llmcalc.catalog.presets import PRESETS
 from llmcalc.errors import InputError
 from llmcalc.huggingface import Notice, Reading, override, parse_config, read_config
 from llmcalc.inputs import INPUTS, MODELS, PASTED, Integer, in_group
-from llmcalc.transformer.attention import Attention
 from llmcalc.transformer.dimensions import Dimensions
-from llmcalc.transformer.embedding import LearnedPositions
-from llmcalc.transformer.feedforward import FeedForward
 from llmcalc.transformer.model import Model
-from llmcalc.transformer.norm import NORMS, RMSNorm
+from llmcalc.transformer.part import traits
 
 # The inputs that a base decides: all that shape a model
 SHAPE = tuple(i.id for group in ("shape", "architecture") for i in in_group(group))
@@ -161,17 +158,11 @@ def _of_reading(id: str, reading: Reading, group: str = "", year: int | None = N
 
 def _traits(model: Model) -> dict[str, Any]:
     """What the switches say of a model that has its own build: shown, not changed."""
-    parts = [part for block, _ in model.blocks for part in block.parts]
-    attention = [part for part in parts if isinstance(part, Attention)]
-    networks = [part for part in parts if isinstance(part, FeedForward)]
-    tables = [part for part in model.front if isinstance(part, LearnedPositions)]
-    norms = [part for part in parts if isinstance(part, tuple(NORMS.values()))]
+    in_layers = traits(part for block, _ in model.blocks for part in block.parts)
     return {
-        "gated": any(part.gated for part in networks),
-        "attention_bias": any(part.qkv_bias for part in attention),
-        "ffn_bias": any(part.bias for part in networks),
-        "norm": "RMSNorm" if any(isinstance(part, RMSNorm) for part in norms) else "LayerNorm",
+        **{name: name in in_layers for name in ("gated", "attention_bias", "ffn_bias")},
+        "norm": "RMSNorm" if "RMSNorm" in in_layers else "LayerNorm",
         "final_norm": any(part.component == "norm" for part in model.back),
-        "positions": "learned" if tables else "none",
+        "positions": "learned" if "learned" in traits(model.front) else "none",
         "tied_head": model.tied,
     }

@@ -16,7 +16,7 @@ from llmcalc.inference import cache_per_token
 from llmcalc.inputs import MODELS, PASTED
 from llmcalc.quantity import Quantity
 from llmcalc.techniques.quantization import stored_weights
-from llmcalc.transformer.latent_attention import LatentAttention
+from llmcalc.transformer.part import traits
 from pages.ui.chart import chart
 from pages.ui.choose import changes_in_words
 from pages.ui.figures import Figure, memory_bars, stacked_bars, stacked_shares
@@ -135,7 +135,7 @@ def charts(models: Mapping[str, Configuration]) -> None:
 def shape(config: Configuration) -> dict[str, str]:
     """The sizes of a model that are told, not counted."""
     asked, plain = config.values, config.base.config is None
-    latent = any(isinstance(part, LatentAttention) for block, _ in config.model.blocks for part in block.parts)
+    latent = "latent" in traits(config.model.parts)
     layers = [asked[id] for id in ("n_layers", "n_decoder_layers") if asked[id] is not None]
     kv_heads = config.dimensions.kv_heads() if plain else asked["n_kv_heads"] or asked["n_heads"]
     unlimited = plain and asked["positions"] == "none"

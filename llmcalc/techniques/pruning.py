@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from llmcalc.catalog.formats import WEIGHT_FORMATS
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import COMPRESSED_TENSORS, HAN_2015, MISHRA_2021
 from llmcalc.techniques.quantization import linear_matrices, stored, unquantized_memory
-from llmcalc.transformer.attention import Attention
-from llmcalc.transformer.experts import Experts
-from llmcalc.transformer.feedforward import FeedForward
-from llmcalc.transformer.latent_attention import LatentAttention
-from llmcalc.transformer.model import Block, Model
-from llmcalc.transformer.part import Part
+from llmcalc.transformer.model import Model
 
 PRUNINGS = ("unstructured", "semi_structured", "structured")
 STORAGES = ("dense", "bitmask", "csr")  # how a matrix with zeros anywhere can be stored
@@ -106,41 +100,5 @@ def structurally_pruned(model: Model, pruned: float) -> Model:
     Whole groups of query heads go, with their key/value head; at least one of everything stays. The width of the model
     stays, so embeddings do too.
     """
-    share = 1 - pruned / 100
-    blocks = tuple(
-        (Block(tuple(_narrowed(part, block, share) for part in block.parts), block.name), count)
-        for block, count in model.blocks
-    )
+    blocks = tuple((block.pruned(1 - pruned / 100), count) for block, count in model.blocks)
     return replace(model, blocks=blocks)
-
-
-def _fewer(number: int, share: float) -> int:
-    return max(1, round(number * share))
-
-
-def _narrowed(part: Part, block: Block, share: float) -> Part:
-    if isinstance(part, Attention):
-        n_kv_heads = _fewer(part.n_kv_heads, share) if part.n_kv_heads > 1 else 1
-        sharing = part.n_heads // part.n_kv_heads if part.n_kv_heads > 1 else _fewer(part.n_heads, share)
-        return replace(part, n_kv_heads=n_kv_heads, n_heads=n_kv_heads * sharing)
-    if isinstance(part, LatentAttention):
-        return replace(part, n_heads=_fewer(part.n_heads, share))
-    if isinstance(part, FeedForward):
-        return replace(part, d_ff=_fewer(part.d_ff, share))
-    if isinstance(part, Experts):
-        return replace(part, expert=replace(part.expert, d_ff=_fewer(part.expert.d_ff, share)))
-    if part.component == "qk_norm":
-        return _narrowed_norm(part, block, share)
-    return part
-
-
-def _narrowed_norm(part: Any, block: Block, share: float) -> Part:
-    """A norm over all heads of the queries or keys is as wide as they are; one over a single head stays."""
-    attention = next((p for p in block.parts if isinstance(p, Attention)), None)
-    if attention is None:
-        return part
-    after = _narrowed(attention, block, share)
-    for heads in ("n_heads", "n_kv_heads"):
-        if getattr(attention, heads) > 1 and part.width == getattr(attention, heads) * attention.d_head:
-            return replace(part, width=getattr(after, heads) * attention.d_head)
-    return part

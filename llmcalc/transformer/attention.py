@@ -9,7 +9,7 @@ from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import AGARWAL_2025, AINSLIE_2023, BELTAGY_2020, HE_2020, QIU_2025, RADFORD_2019, VASWANI_2017
 from llmcalc.transformer.cache import cache_elements, key_value_elements
 from llmcalc.transformer.flops import score_flops, seen_tokens
-from llmcalc.transformer.part import Heads, Matrix, Width
+from llmcalc.transformer.part import Heads, Matrix, Width, fewer
 
 
 @formula("W_Q", "parameters", VASWANI_2017.at("sec. 3.2.2"))
@@ -181,6 +181,16 @@ class Attention:
     @property
     def normed_widths(self) -> tuple[int, ...]:
         return self.n_heads * self.d_head, self.n_kv_heads * self.d_head
+
+    @property
+    def traits(self) -> frozenset[str]:
+        return frozenset({"attention_bias"} if self.qkv_bias else ())
+
+    def pruned(self, share: float) -> Attention:
+        """Whole groups of query heads go, with their key/value head; queries go where only one is there."""
+        n_kv_heads = fewer(self.n_kv_heads, share)
+        sharing = self.n_heads // self.n_kv_heads if self.n_kv_heads > 1 else fewer(self.n_heads, share)
+        return replace(self, n_kv_heads=n_kv_heads, n_heads=n_kv_heads * sharing)
 
     def with_kv_heads(self, n_kv_heads: int) -> Attention:
         return replace(self, n_kv_heads=n_kv_heads, window=None)

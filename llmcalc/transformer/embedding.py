@@ -88,6 +88,10 @@ class LearnedPositions:
     def parameters(self) -> Quantity:
         return total(self.id, r"N_\text{pos}", self._table())
 
+    @property
+    def traits(self) -> frozenset[str]:
+        return frozenset({"learned"})
+
     def fixed_parameters(self) -> tuple[Quantity, ...]:
         """The table, where it holds sinusoids."""
         return () if self.trains else (self._table(),)

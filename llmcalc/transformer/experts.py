@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import DEEPSEEK_V3, QWEN_MOE, SHAZEER_2017
@@ -99,6 +99,10 @@ class Experts:
 
     def widths(self) -> tuple[Width, ...]:
         return self.expert.widths()
+
+    def pruned(self, share: float) -> Experts:
+        """All experts stay, each narrower."""
+        return replace(self, expert=self.expert.pruned(share))
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import HUANG_2024, SHAZEER_2020, VASWANI_2017
-from llmcalc.transformer.part import Matrix, Width
+from llmcalc.transformer.part import Matrix, Width, fewer
 
 
 @formula(r"W_\text{up}", "parameters", VASWANI_2017.at("sec. 3.3, eq. 2"))
@@ -88,3 +88,10 @@ class FeedForward:
     def widths(self) -> tuple[Width, ...]:
         inner = Width("d_ff", self.d_ff)
         return inner, Width("d_ff_pair", 2 * self.d_ff, joins=(inner, inner))
+
+    @property
+    def traits(self) -> frozenset[str]:
+        return frozenset(name for name, has in (("gated", self.gated), ("ffn_bias", self.bias)) if has)
+
+    def pruned(self, share: float) -> FeedForward:
+        return replace(self, d_ff=fewer(self.d_ff, share))

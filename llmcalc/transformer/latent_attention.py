@@ -10,7 +10,7 @@ from llmcalc.sources import DEEPSEEK_V2
 from llmcalc.transformer.attention import Attention
 from llmcalc.transformer.cache import cache_elements, latent_elements
 from llmcalc.transformer.flops import latent_score_flops, seen_tokens
-from llmcalc.transformer.part import Heads, Matrix, Width
+from llmcalc.transformer.part import Heads, Matrix, Width, fewer
 
 
 @formula("W_Q", "parameters", DEEPSEEK_V2.at("sec. 2.1.3"))
@@ -143,6 +143,13 @@ class LatentAttention:
     def normed_widths(self) -> tuple[int, ...]:
         """None: its norms stand on the narrow vectors."""
         return ()
+
+    @property
+    def traits(self) -> frozenset[str]:
+        return frozenset({"latent"})
+
+    def pruned(self, share: float) -> LatentAttention:
+        return replace(self, n_heads=fewer(self.n_heads, share))
 
     def with_kv_heads(self, n_kv_heads: int) -> Attention:
         """Plain attention whose heads are as wide as its values are."""

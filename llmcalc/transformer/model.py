@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -23,6 +23,8 @@ from llmcalc.transformer.part import (
     matrices,
     mixers,
     mixtures,
+    norms,
+    pruned,
 )
 
 _TABLES = ("embedding", "positions", "head")
@@ -82,6 +84,17 @@ class Block:
     def parts_of(self, component: str) -> tuple[Part, ...]:
         """The parts that belong to one component: both norms, say."""
         return tuple(part for part in self.parts if part.component == component)
+
+    def pruned(self, share: float) -> Block:
+        """The layer with ``share`` of its heads and inner channels. A norm over all heads of the queries or keys is as
+        wide as they are; one over a single head stays."""
+        left = {part: pruned(part, share) for part in self.parts}
+        mixer = next(iter(mixers(self.parts)), None)
+        if mixer is not None:
+            width_after = dict(zip(mixer.normed_widths, mixer.pruned(share).normed_widths, strict=True))
+            for norm in norms(self.parts_of("qk_norm")):
+                left[norm] = norm.over(width_after.get(norm.width, norm.width))
+        return replace(self, parts=tuple(left[part] for part in self.parts))
 
     def caches(self) -> tuple[Caching, ...]:
         """The parts that keep something of each token: attention to the past, and to an encoder's output."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import BA_2016, ZHANG_2019
@@ -44,6 +44,13 @@ class LayerNorm:
             parts.append(norm_bias(width=self.width))
         return total(self.id, r"N_\text{norm}", *parts)
 
+    @property
+    def n_weights(self) -> int:
+        return 2 if self.bias else 1
+
+    def over(self, width: int) -> LayerNorm:
+        return replace(self, width=width)
+
 
 @dataclass(frozen=True)
 class RMSNorm:
@@ -55,6 +62,17 @@ class RMSNorm:
 
     def parameters(self) -> Quantity:
         return total(self.id, r"N_\text{norm}", rms_norm_scale(width=self.width))
+
+    @property
+    def n_weights(self) -> int:
+        return 1
+
+    @property
+    def traits(self) -> frozenset[str]:
+        return frozenset({"RMSNorm"})
+
+    def over(self, width: int) -> RMSNorm:
+        return replace(self, width=width)
 
 
 NORMS = {"LayerNorm": LayerNorm, "RMSNorm": RMSNorm}

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from llmcalc.quantity import Quantity
 
+# What a reader is told of parts: the switches of a plain decoder, and attention whose cache has no heads
+TRAITS = ("gated", "ffn_bias", "attention_bias", "RMSNorm", "learned", "latent")
 # The roles of the two matrices that are as long as the vocabulary
 TOKEN_TABLE, HEAD_TABLE = "embedding", "head"
 
@@ -128,6 +130,40 @@ class Divided(Part, Protocol):
 
 
 @runtime_checkable
+class Prunable(Part, Protocol):
+    """A part of which heads, or inner channels, can be taken out, while the width of the model stays."""
+
+    def pruned(self, share: float) -> Part:
+        """What is left where ``share`` of them stays; at least one of everything does."""
+        ...
+
+
+@runtime_checkable
+class Norm(Part, Protocol):
+    """A norm over ``width`` channels, with ``n_weights`` for each."""
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def n_weights(self) -> int: ...
+
+    def over(self, width: int) -> Norm:
+        """The same norm over so many channels."""
+        ...
+
+
+@runtime_checkable
+class Told(Part, Protocol):
+    """A part of which a reader is told more than its sizes."""
+
+    @property
+    def traits(self) -> frozenset[str]:
+        """What is true of it, of `TRAITS`."""
+        ...
+
+
+@runtime_checkable
 class Caching(Part, Protocol):
     """A part that can keep something for every token it has seen, so that generation need not compute it again.
 
@@ -174,6 +210,10 @@ class Mixing(Part, Protocol):
     @property
     def normed_widths(self) -> tuple[int, ...]:
         """How many channels queries of all heads have, and keys, where a norm of the layer may stand on all at once."""
+        ...
+
+    def pruned(self, share: float) -> Mixing:
+        """As of `Prunable`."""
         ...
 
     def mixing_flops(self, *, seq_len: Any) -> Quantity:
@@ -243,3 +283,23 @@ def without_window(part: Part) -> Part:
 def widths(part: Part) -> tuple[Width, ...]:
     """By what tensor parallelism deals it out: nothing, where every rank has all of it."""
     return part.widths() if isinstance(part, Divided) else ()
+
+
+def pruned(part: Part, share: float) -> Part:
+    """What is left of it where ``share`` of its heads or inner channels stays: all, where it has none."""
+    return part.pruned(share) if isinstance(part, Prunable) else part
+
+
+def fewer(number: int, share: float) -> int:
+    """How many are left of so many where ``share`` of them stays: one at least."""
+    return max(1, round(number * share))
+
+
+def norms(parts: Iterable[Part]) -> tuple[Norm, ...]:
+    """Those parts that are norms."""
+    return tuple(part for part in parts if isinstance(part, Norm))
+
+
+def traits(parts: Iterable[Part]) -> frozenset[str]:
+    """What is true of some of the parts, of `TRAITS`."""
+    return frozenset(trait for part in parts if isinstance(part, Told) for trait in part.traits)
