@@ -424,7 +424,7 @@ def _back(keys: Keys, recipe: Recipe, task: str) -> tuple[Part, ...]:
     if recipe.final_norm and recipe.norm:
         parts.append(recipe.norm(d_model, "final_norm"))
     if recipe.project_out and embedding != d_model:
-        parts.append(EmbeddingProjection(embedding, d_model, id="output_projection"))
+        parts.append(EmbeddingProjection(embedding, d_model, outward=True, id="output_projection"))
     tied = keys.flag(recipe.tied)
     if task == "language model" or (task == "pretraining" and (recipe.pooler or not recipe.pretraining)):
         parts += _head(keys, recipe, vocab_size, embedding if recipe.project_out else d_model, tied)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 
 from llmcalc.step import operations as op
 from llmcalc.step.linear import Linear
-from llmcalc.step.norms import NormLayer, weights_of, width_of
+from llmcalc.step.norms import NormLayer, weights_of
+from llmcalc.step.registry import Attended, Beside, runs
 from llmcalc.step.rotary import Rotary
 from llmcalc.step.setting import Setting
 from llmcalc.step.tape import Dim, Dims, Tensor
 from llmcalc.transformer.attention import Attention
-from llmcalc.transformer.part import Part
+from llmcalc.transformer.part import Norm
 
 FLASH_WIDEST_HEAD = 256
 _SIXTEEN_BIT = ("bf16", "fp16")
-
-
-# What attention gives, and the weights that its function returns besides, which the layer holds until its end
-Attended = tuple[Tensor, Tensor | None]
 
 
 class Kernels:
@@ -144,13 +141,12 @@ class Kernels:
         return s.tape.cast(out, dtype)
 
 
+@runs(Attention)
 class SelfAttention(Kernels):
     """Attention with any number of key/value heads; ``inner_norm`` stands before the projection back (BitNet)."""
 
-    def __init__(
-        self, s: Setting, part: Attention, norms: dict[str, Part], inner_norm: NormLayer | None = None
-    ) -> None:
-        self.s, self.part, self.inner_norm = s, part, inner_norm
+    def __init__(self, part: Attention, s: Setting, beside: Beside) -> None:
+        self.s, self.part, self.inner_norm = s, part, beside.norms.get("attention_inner_norm")
         self.head = self.value_head = self.rotated = s.dim("d_head", part.d_head)
         self.heads, self.kv_heads = s.dim("n_heads", part.n_heads), s.dim("n_kv_heads", part.n_kv_heads)
         if part.n_heads == part.n_kv_heads:
@@ -168,15 +164,15 @@ class SelfAttention(Kernels):
         self.out = Linear(s, values, (model,), part.output_bias, "attention_projection", targets, "output")
         self.gate = Linear(s, (model,), (self.heads, self.head), role="attention_gate") if part.gate else None
         self.sinks = s.weight(self.heads, name="sink_parameters") if part.sinks else None
-        self.query_norm = self._norm("query_norm", norms, self.heads)
-        self.key_norm = self._norm("key_norm", norms, self.kv_heads)
+        self.query_norm = self._norm("query_norm", beside.qk_norms, self.heads)
+        self.key_norm = self._norm("key_norm", beside.qk_norms, self.kv_heads)
 
-    def _norm(self, id: str, norms: dict[str, Part], heads: Dim) -> Callable[[Tensor], Tensor] | None:
+    def _norm(self, id: str, norms: Mapping[str, Norm], heads: Dim) -> Callable[[Tensor], Tensor] | None:
         """The norm of queries or keys: of each head, or of all heads at once."""
         s, part = self.s, norms.get(id)
         if part is None:
             return NormLayer(s, s.code.qk_norm, self.head, ()) if id in s.code.weightless_norms else None
-        weights, width = weights_of(part), width_of(part)
+        weights, width = weights_of(part), part.width
         if width == self.part.d_head:
             return NormLayer(s, s.code.qk_norm, self.head, weights)
         if s.code.qk_norm_by_head:

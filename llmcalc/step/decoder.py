@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from llmcalc.errors import InputError
 from llmcalc.step import operations as op
-from llmcalc.step.attention import SelfAttention
-from llmcalc.step.experts import Mixture
-from llmcalc.step.feedforward import Network
-from llmcalc.step.latent_attention import LatentSelfAttention
 from llmcalc.step.linear import Linear
-from llmcalc.step.norms import NormLayer, weights_of, width_of
+from llmcalc.step.norms import NormLayer
+from llmcalc.step.registry import Beside, Mixer, running
 from llmcalc.step.rotary import Rotary
 from llmcalc.step.setting import Setting
-from llmcalc.step.tape import Dim, Dims, Tensor
-from llmcalc.transformer.attention import Attention
-from llmcalc.transformer.embedding import EmbeddingProjection, LearnedPositions, TokenEmbedding
-from llmcalc.transformer.experts import Experts, Router, SharedGate
-from llmcalc.transformer.feedforward import FeedForward
-from llmcalc.transformer.head import Head
-from llmcalc.transformer.latent_attention import LatentAttention
+from llmcalc.step.tables import Output, Tokens
+from llmcalc.step.tape import Dim, Dims, Parameter, Tensor
 from llmcalc.transformer.model import Block, Model
-from llmcalc.transformer.norm import LayerNorm, RMSNorm
-from llmcalc.transformer.part import Part
-
-P = TypeVar("P")
-_SIDES = {"attention_inner_norm": "width", "feed_forward_inner_norm": "d_ff"}  # what a norm is over, if not d_model
-
-
-def _norm(s: Setting, part: Part) -> NormLayer:
-    return NormLayer(s, s.code.norm, s.dim(_SIDES.get(part.id, "d_model"), width_of(part)), weights_of(part))
+from llmcalc.transformer.part import mixers, norms
 
 
 def _weightless(s: Setting, id: str, channels: Dim) -> NormLayer | None:
@@ -47,45 +31,22 @@ class Layer:
     def __init__(self, s: Setting, block: Block) -> None:
         self.s = s
         parts = {part.id: part for part in block.parts}
-        self.norms = {
-            id: _norm(s, part) for id, part in parts.items() if id.endswith("_norm") and part.component == "norm"
-        }
-        attention = parts.get("attention")
-        if not isinstance(attention, Attention | LatentAttention) or "cross_attention" in parts:
+        self.norms: dict[str, NormLayer] = {part.id: running(part, s) for part in block.parts_of("norm")}
+        meet, network = mixers(block.parts), parts.get("experts", parts.get("feed_forward"))
+        if len(meet) != 1:
             raise InputError("model", "a training step of a model with such attention, or none, is not simulated")
-        for id in ("attention_norm", "feed_forward_norm"):
-            if (norm := _weightless(s, id, s.dim("d_model", attention.d_model))) is not None:
-                self.norms[id] = norm
-        qk_norms = {id: part for id, part in parts.items() if part.component == "qk_norm"}
-        self.attention: SelfAttention | LatentSelfAttention
-        with s.tape.serving("attention"):
-            if isinstance(attention, LatentAttention):
-                self.attention = LatentSelfAttention(s, attention, qk_norms)
-            else:
-                self.attention = SelfAttention(s, attention, qk_norms, self.norms.get("attention_inner_norm"))
-        self.window = attention.window
-        self.feed_forward = self._network(parts)
-
-    def _network(self, parts: dict[str, Part]) -> Callable[[Tensor], Tensor]:
-        experts = parts.get("experts")
-        if isinstance(experts, Experts):
-            router, shared, gate = parts["router"], parts.get("shared_experts"), parts.get("shared_gate")
-            assert isinstance(router, Router)
-            with self.s.tape.serving("experts"):
-                self.component = "experts"
-                return Mixture(
-                    self.s,
-                    router,
-                    experts,
-                    shared if isinstance(shared, FeedForward) else None,
-                    gate if isinstance(gate, SharedGate) else None,
-                )
-        feed_forward = parts.get("feed_forward")
-        if not isinstance(feed_forward, FeedForward):
+        if network is None:
             raise InputError("model", "a training step of a layer without a feed-forward network is not simulated")
-        self.component = "feed_forward"
-        with self.s.tape.serving("feed_forward"):
-            return Network(self.s, feed_forward, self.norms.get("feed_forward_inner_norm"))
+        mixer = meet[0]
+        for id in ("attention_norm", "feed_forward_norm"):
+            if (norm := _weightless(s, id, s.dim("d_model", mixer.d_model))) is not None:
+                self.norms[id] = norm
+        beside = Beside(parts, {norm.id: norm for norm in norms(block.parts_of("qk_norm"))}, self.norms)
+        with s.tape.serving("attention"):
+            self.attention: Mixer = running(mixer, s, beside)
+        self.window, self.component = mixer.window, network.component
+        with s.tape.serving(self.component):
+            self.feed_forward: Callable[[Tensor], Tensor] = running(network, s, beside)
 
     def __call__(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None) -> Tensor:
         """The residual stream behind the layer."""
@@ -141,28 +102,15 @@ class Decoder:
 
     def __init__(self, s: Setting, model: Model, layers: Sequence[Block]) -> None:
         self.s = s
-        tokens = _of_type(model.front, TokenEmbedding)
-        unknown = [
-            part.id
-            for part in (*model.front, *model.back)
-            if not isinstance(
-                part, TokenEmbedding | LearnedPositions | EmbeddingProjection | LayerNorm | RMSNorm | Head
-            )
-        ]
-        if unknown or tokens is None:
-            raise InputError("model", f"a training step of a model with {', '.join(unknown)} is not simulated")
-        self.embedded = s.dim("d_model", tokens.d_model)
-        self.vocabulary = s.dim("vocab_size", tokens.vocab_size)
-        self.table = s.weight(self.vocabulary, self.embedded, name="token_embedding_parameters")
-        inward = _of_type(model.front, EmbeddingProjection)
-        self.channels = s.dim("d_model", inward.d_model) if inward else self.embedded
-        self.inward = self._projection(inward, self.embedded, self.channels, "embedding_projection")
-        positions = _of_type(model.front, LearnedPositions)
-        self.positions = None
-        if positions is not None:
-            rows = s.dim("n_positions", positions.n_positions)
-            self.positions = s.weight(rows, self.channels, name="position_embedding_parameters")
-        self.embedding_norm = next((_norm(s, part) for part in model.front if part.id == "embedding_norm"), None)
+        front: dict[str, Any] = {part.id: running(part, s) for part in model.front}
+        if "embedding" not in front:
+            raise InputError("model", "a training step of a model without a table of tokens is not simulated")
+        tokens: Tokens = front["embedding"]
+        self.embedded, self.vocabulary, self.table = tokens.channels, tokens.vocabulary, tokens.table
+        self.inward: Linear | None = front.get("embedding_projection")
+        self.channels = self.inward.outputs[0] if self.inward else self.embedded
+        self.positions: Parameter | None = front.get("positions")
+        self.embedding_norm: NormLayer | None = front.get("embedding_norm")
         self.embedding_norm = self.embedding_norm or _weightless(s, "embedding_norm", self.channels)
         with s.tape.at("loss", "back"):
             self._build_back(model)
@@ -172,19 +120,13 @@ class Decoder:
                 self.layers.append(Layer(s, block))
 
     def _build_back(self, model: Model) -> None:
-        s, outward, head = self.s, _of_type(model.back, EmbeddingProjection), _of_type(model.back, Head)
-        self.final_norm = next((_norm(s, part) for part in model.back if part.id == "final_norm"), None)
-        self.final_norm = self.final_norm or _weightless(s, "final_norm", self.channels)
-        self.outward = self._projection(outward, self.channels, self.embedded, "output_projection")
+        back: dict[str, Any] = {part.id: running(part, self.s) for part in model.back}
+        self.final_norm: NormLayer | None = back.get("final_norm")
+        self.final_norm = self.final_norm or _weightless(self.s, "final_norm", self.channels)
+        self.outward: Linear | None = back.get("output_projection")
         self.read = self.embedded if self.outward else self.channels
-        self.head = self.head_bias = None
-        if head is not None and head.matrix:
-            self.head = s.weight(self.read, self.vocabulary, name="head_parameters")
-        if head is not None and head.bias:
-            self.head_bias = s.weight(self.vocabulary, name="head_bias")
-
-    def _projection(self, part: EmbeddingProjection | None, inputs: Dim, outputs: Dim, name: str) -> Linear | None:
-        return None if part is None else Linear(self.s, (inputs,), (outputs,), part.bias, name=name)
+        head: Output | None = back.get("head")
+        self.head, self.head_bias = (head.weight, head.bias) if head else (None, None)
 
     def hidden(self, ids: Tensor) -> Tensor:
         """The last hidden state."""
@@ -279,10 +221,6 @@ class Decoder:
         """Give every weight the gradient of a step before, which is counted elsewhere."""
         for weight in self.s.weights:
             weight.grad = weight.detach()
-
-
-def _of_type(parts: Sequence[Part], kind: type[P]) -> P | None:
-    return next((part for part in parts if isinstance(part, kind)), None)
 
 
 def _all(condition: Any) -> bool:

@@ -9,18 +9,18 @@ from llmcalc.step import operations as op
 from llmcalc.step.activations import activation
 from llmcalc.step.feedforward import Network
 from llmcalc.step.linear import Linear
+from llmcalc.step.registry import Beside, running, runs
 from llmcalc.step.setting import Setting
-from llmcalc.step.tape import Dims, Tensor
+from llmcalc.step.tape import Dim, Dims, Tensor
 from llmcalc.transformer.experts import Experts, Router, SharedGate
-from llmcalc.transformer.feedforward import FeedForward
 
 
+@runs(Router)
 class TokenRouter:
     """Scores every expert for every token, and chooses."""
 
-    def __init__(self, s: Setting, part: Router, top_k: int) -> None:
-        self.s = s
-        self.choices, self.k = s.dim("n_experts", part.n_experts), s.dim("top_k", top_k)
+    def __init__(self, part: Router, s: Setting, beside: Beside) -> None:
+        self.s, self.choices = s, s.dim("n_experts", part.n_experts)
         self.linear = Linear(s, (s.dim("d_model", part.d_model),), (self.choices,), part.bias, "router")
         self.selection = s.weight(self.choices, name="selection_bias", trains=False) if part.selection else None
 
@@ -33,8 +33,8 @@ class TokenRouter:
             x, weight = s.tape.cast(x, "fp32"), s.tape.cast(self.linear.weight, "fp32")
             return op.linear(x, weight, dims, self.linear.bias, "router")
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """The weight of each chosen expert."""
+    def __call__(self, x: Tensor, k: Dim) -> Tensor:
+        """The weight of each of the ``k`` chosen experts."""
         s, code, tape = self.s, self.s.code, self.s.tape
         logits = self.logits(x)
         dtype = x.dtype
@@ -44,22 +44,27 @@ class TokenRouter:
         if code.router == "sigmoid":
             scores = op.sigmoid(scores)
         del logits
-        scores = op.gather(scores, s.constant(s.rows(self.k), "int64", "router_choice"), s.rows(self.k))
+        scores = op.gather(scores, s.constant(s.rows(k), "int64", "router_choice"), s.rows(k))
         if code.router == "chosen_softmax":
             scores = op.softmax(scores)
         if code.router_normalised:
-            scores = op.multiply(scores, op.total(scores, self.k))
+            scores = op.multiply(scores, op.total(scores, k))
         if code.router_scaled:
             scores = op.scale(scores)
         return tape.cast(scores, dtype) if code.router_cast else scores
 
 
+@runs(SharedGate)
+def shared_gate(part: SharedGate, s: Setting, beside: Beside) -> Linear:
+    """One number for each token."""
+    return Linear(s, (s.dim("d_model", part.d_model),), (s.dim("width", 1),), name="shared_gate")
+
+
+@runs(Experts)
 class Mixture:
     """Router, experts, and shared experts where there are any."""
 
-    def __init__(
-        self, s: Setting, router: Router, experts: Experts, shared: FeedForward | None, gate: SharedGate | None
-    ) -> None:
+    def __init__(self, experts: Experts, s: Setting, beside: Beside) -> None:
         self.s, self.gated = s, experts.expert.gated
         part = experts.expert
         self.model = s.dim("d_model", part.d_model)
@@ -67,15 +72,16 @@ class Mixture:
         self.width = s.dim("d_ff", part.d_ff)
         self.inner = s.dim("d_ff_pair", 2 * part.d_ff) if part.gated else self.width
         with s.tape.serving("router"):
-            self.router = TokenRouter(s, router, experts.top_k)
+            self.router: TokenRouter = running(beside.parts["router"], s)
         first = "gate_up" if part.gated else "up"
         self.first = s.weight(self.choices, self.model, self.inner, name=f"{first}_parameters")
         self.second = s.weight(self.choices, self.width, self.model, name="down_parameters")
         self.first_bias = s.weight(self.choices, self.inner, name=f"{first}_bias") if part.bias else None
         self.second_bias = s.weight(self.choices, self.model, name="down_bias") if part.bias else None
         with s.tape.serving("shared_experts"):
-            self.shared = Network(s, shared) if shared else None
-            self.shared_gate = Linear(s, (self.model,), (s.dim("width", 1),), name="shared_gate") if gate else None
+            shared, gate = beside.parts.get("shared_experts"), beside.parts.get("shared_gate")
+            self.shared: Network | None = running(shared, s) if shared else None
+            self.shared_gate: Linear | None = running(gate, s) if gate else None
 
     def __call__(self, x: Tensor) -> Tensor:
         """Each token's experts, and the shared ones."""
@@ -94,7 +100,7 @@ def grouped(mixture: Mixture, x: Tensor) -> Tensor:
     """Tokens sorted by expert, one product for all experts: not autocast, in the weights' format."""
     s = mixture.s
     with s.tape.serving("router"):
-        scores = mixture.router(x)
+        scores = mixture.router(x, mixture.k)
     pairs = s.rows(mixture.k)
     order = s.constant(pairs, "int64", "expert_order")
     rows = s.constant(pairs, "int64", "expert_order")

@@ -7,17 +7,18 @@ from functools import partial
 from llmcalc.step import operations as op
 from llmcalc.step.activations import activation
 from llmcalc.step.linear import Linear
-from llmcalc.step.norms import NormLayer
+from llmcalc.step.registry import Beside, runs
 from llmcalc.step.setting import Setting
 from llmcalc.step.tape import Tensor
 from llmcalc.transformer.feedforward import FeedForward
 
 
+@runs(FeedForward)
 class Network:
     """Two linear layers with a nonlinearity between, or three of which one gates; ``inner_norm`` is before the last."""
 
-    def __init__(self, s: Setting, part: FeedForward, inner_norm: NormLayer | None = None) -> None:
-        self.s, self.part, self.inner_norm = s, part, inner_norm
+    def __init__(self, part: FeedForward, s: Setting, beside: Beside) -> None:
+        self.s, self.part, self.inner_norm = s, part, beside.norms.get("feed_forward_inner_norm")
         model, self.width = s.dim("d_model", part.d_model), s.dim("d_ff", part.d_ff)
         adapted = s.run.lora_targets == "all"
         if part.gated and s.code.joined_gate:

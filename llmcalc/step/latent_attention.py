@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from llmcalc.step import operations as op
-from llmcalc.step.attention import Attended, Kernels
+from llmcalc.step.attention import Kernels
 from llmcalc.step.linear import Linear
 from llmcalc.step.norms import NormLayer
+from llmcalc.step.registry import Attended, Beside, runs
 from llmcalc.step.rotary import Rotary
 from llmcalc.step.setting import Setting
 from llmcalc.step.tape import Tensor
 from llmcalc.transformer.latent_attention import LatentAttention
-from llmcalc.transformer.part import Part
 
 
+@runs(LatentAttention)
 class LatentSelfAttention(Kernels):
     """Queries through a narrow vector or straight, keys and values through one that is shared by all heads."""
 
-    def __init__(self, s: Setting, part: LatentAttention, norms: dict[str, Part]) -> None:
+    def __init__(self, part: LatentAttention, s: Setting, beside: Beside) -> None:
         self.s, self.part = s, part
         self.heads = self.kv_heads = s.dim("n_heads", part.n_heads)
         self.head, self.value_head = s.dim("d_query", part.d_nope + part.d_rope), s.dim("d_value", part.d_value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from llmcalc.step import operations as op
+from llmcalc.step.registry import Beside, runs
 from llmcalc.step.setting import Setting
 from llmcalc.step.tape import Dim, Dims, Tensor
 from llmcalc.transformer.norm import LayerNorm, RMSNorm
@@ -104,6 +105,10 @@ NORMS: dict[str, Norm] = {
 }
 
 
+# What a norm is over, if not d_model
+_SIDES = {"attention_inner_norm": "width", "feed_forward_inner_norm": "d_ff"}
+
+
 class NormLayer:
     """A norm over ``channels``, written as ``name`` says, with weights of these names and ``shape``."""
 
@@ -122,7 +127,7 @@ def weights_of(part: Part) -> tuple[str, ...]:
     return tuple(part.parameters().inputs)
 
 
-def width_of(part: Part) -> int:
-    """How many channels a norm has."""
-    assert isinstance(part, LayerNorm | RMSNorm)
-    return part.width
+@runs(LayerNorm, RMSNorm)
+def norm_layer(part: LayerNorm | RMSNorm, s: Setting, beside: Beside) -> NormLayer:
+    """A norm of the stream, or of what goes into a projection back to it."""
+    return NormLayer(s, s.code.norm, s.dim(_SIDES.get(part.id, "d_model"), part.width), weights_of(part))

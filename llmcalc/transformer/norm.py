@@ -44,10 +44,6 @@ class LayerNorm:
             parts.append(norm_bias(width=self.width))
         return total(self.id, r"N_\text{norm}", *parts)
 
-    @property
-    def n_weights(self) -> int:
-        return 2 if self.bias else 1
-
     def over(self, width: int) -> LayerNorm:
         return replace(self, width=width)
 
@@ -62,10 +58,6 @@ class RMSNorm:
 
     def parameters(self) -> Quantity:
         return total(self.id, r"N_\text{norm}", rms_norm_scale(width=self.width))
-
-    @property
-    def n_weights(self) -> int:
-        return 1
 
     @property
     def traits(self) -> frozenset[str]:

@@ -140,13 +140,10 @@ class Prunable(Part, Protocol):
 
 @runtime_checkable
 class Norm(Part, Protocol):
-    """A norm over ``width`` channels, with ``n_weights`` for each."""
+    """A norm over ``width`` channels."""
 
     @property
     def width(self) -> int: ...
-
-    @property
-    def n_weights(self) -> int: ...
 
     def over(self, width: int) -> Norm:
         """The same norm over so many channels."""
