@@ -10,7 +10,7 @@ import functools
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from llmcalc.catalog.models import models
@@ -88,7 +88,7 @@ def base(model: str, config: str = "") -> Base:
     """
     if model in PRESETS:
         preset = PRESETS[model]
-        values = {id: getattr(preset.dimensions, id, None) for id in SHAPE}
+        values = dict.fromkeys(SHAPE) | asdict(preset.dimensions)
         fixed = frozenset(SHAPE) - set(_PLAIN_DECODER)
         work = preset.source.work
         from_work = (preset.group, work.year, str(preset.source), work.url, preset.note)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
 
 from laws import for_each
+
+import llmcalc.transformer
+from llmcalc.transformer import part as questions
 
 ROOT = Path(__file__).parent.parent
 CALCULATION = sorted((ROOT / "llmcalc").rglob("*.py"))
@@ -52,3 +58,97 @@ def test_calculation_imports_only_the_standard_library_numpy_and_pandas(path):
 def test_pages_and_app_are_not_imported_by_one_another():
     for path in (ROOT / "pages").rglob("*.py"):
         assert "app" not in imports_of(path), path
+
+
+# A part answers for itself
+
+TRANSFORMER = "llmcalc.transformer"
+KINDS = {
+    name
+    for found in pkgutil.iter_modules(llmcalc.transformer.__path__)
+    for name, value in vars(importlib.import_module(f"{TRANSFORMER}.{found.name}")).items()
+    if inspect.isclass(value) and {"id", "component"} <= set(vars(value).get("__dataclass_fields__", ()))
+}
+PROTOCOLS = {name for name, value in vars(questions).items() if getattr(value, "_is_protocol", False)}
+GROUND = ("quantity", "tex", "units", "sources", "symbols", "errors")  # on which the parts stand
+KNOWS_NO_PARTS = {f"{name}.py" for name in (*GROUND, "hub")}
+OTHERS = [
+    path
+    for path in (*CALCULATION, *sorted((ROOT / "pages").rglob("*.py")), ROOT / "app.py")
+    if path.relative_to(ROOT).parts[:2] not in {("llmcalc", "transformer"), ("llmcalc", "huggingface")}
+    and not (path.parent.name == "llmcalc" and path.name in KNOWS_NO_PARTS)
+]
+every_other_module = pytest.mark.parametrize("path", OTHERS, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def named_in(node: ast.expr) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} | {
+        n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)
+    }
+
+
+def told_apart(code: str) -> list[str]:
+    """Where a module asks of an object what kind of part it is, or whether it has something at all."""
+    tree = ast.parse(code)
+    imported = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and (n.module or "").startswith(TRANSFORMER)]
+    of_parts = KINDS | PROTOCOLS | {alias.asname or alias.name for node in imported for alias in node.names}
+    found = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(ast.Name("isinstance" | "issubclass"), [_, kind]) | ast.MatchClass(kind):
+                wrong = bool(named_in(kind) & of_parts)
+            case ast.Call(ast.Name("type"), [_]) | ast.Call(ast.Name("hasattr")) | ast.Attribute(attr="__class__"):
+                wrong = True
+            case ast.Call(ast.Name("getattr"), [_, _, _]):
+                wrong = True
+            case _:
+                wrong = False
+        if wrong:
+            found.append(ast.unparse(node))
+    return found
+
+
+@every_other_module
+def test_only_a_part_says_of_what_kind_it_is(path):
+    """What depends on the kind is asked of the part, by the functions of `llmcalc.transformer.part`."""
+    assert told_apart(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "isinstance(part, LatentAttention)",
+        "isinstance(part, int | attention.Attention)",
+        "isinstance(part, tuple(NORMS.values()))",
+        "isinstance(part, Caching)",
+        "type(part) is Other",
+        "part.__class__.__name__",
+        "getattr(part, 'window', None)",
+        "hasattr(part, 'window')",
+        "match part:\n    case Experts(n_experts=n): pass",
+    ],
+)
+def test_every_way_of_telling_parts_apart_is_seen(code):
+    assert len(told_apart(f"from llmcalc.transformer.norm import NORMS\n{code}")) == 1
+
+
+@every_other_module
+def test_kinds_of_parts_are_known_by_name_only_to_what_runs_them(path):
+    """A model is made in `transformer` and `huggingface`; in `step` each file names the kinds that it runs."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imported = {alias.name for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for alias in n.names}
+    assert path.parent.name == "step" or not imported & KINDS
+
+
+@every_other_module
+def test_no_table_goes_by_the_formula_of_a_number(path):
+    """Which formula gave a number is for its words; what else depends on that is said by the part that calls it."""
+    read = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Attribute)]
+    assert path.parent.name == "ui" or "formula_id" not in {node.attr for node in read}
+
+
+def test_a_part_knows_nothing_of_what_is_done_with_it():
+    for path in (ROOT / "llmcalc" / "transformer").glob("*.py"):
+        nodes = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.ImportFrom)]
+        modules = {node.module for node in nodes if (node.module or "").startswith("llmcalc.")}
+        assert {m for m in modules if not m.startswith(TRANSFORMER)} <= {f"llmcalc.{name}" for name in GROUND}, path
