@@ -8,12 +8,11 @@ from llmcalc.errors import InputError
 from llmcalc.transformer.attention import Attention
 from llmcalc.transformer.code import PLAIN
 from llmcalc.transformer.embedding import LearnedPositions, TokenEmbedding
-from llmcalc.transformer.experts import Experts
 from llmcalc.transformer.feedforward import FeedForward
 from llmcalc.transformer.head import Head
 from llmcalc.transformer.model import Block, Model
 from llmcalc.transformer.norm import NORMS
-from llmcalc.transformer.part import Heads
+from llmcalc.transformer.part import Heads, networks
 
 POSITIONS = ("learned", "none")
 
@@ -158,11 +157,9 @@ def plain_sizes(model: Model) -> Dimensions:
     Heads are those of the first layer that has any, else one as wide as the model; the feed-forward width is the mean
     over layers of what one token goes through, shared and chosen experts added up.
     """
-    parts = [(part, count) for block, count in model.blocks for part in block.parts]
+    found = [(network, count) for block, count in model.blocks for network in networks(block.parts)]
     heads = next((mixer.heads for mixer in model.mixers), Heads(1, 1, model.width))
-    networks = [(p.expert, p.top_k * n) if isinstance(p, Experts) else (p, n) for p, n in parts]
-    feed_forward = [(p, n) for p, n in networks if isinstance(p, FeedForward)]
-    width = round(sum(p.d_ff * n for p, n in feed_forward) / model.n_layers)
+    width = round(sum(network.inner_width * count for network, count in found) / model.n_layers)
     return Dimensions(
         d_model=model.width,
         n_layers=model.n_layers,
@@ -171,7 +168,7 @@ def plain_sizes(model: Model) -> Dimensions:
         d_ff=max(1, width),
         n_kv_heads=heads.n_kv_heads,
         d_head=heads.d_head,
-        gated=any(p.gated for p, _ in feed_forward),
+        gated=any(network.gated for network, _ in found),
         positions="none",
         tied_head=model.tied,
     )

@@ -100,6 +100,15 @@ class Experts:
     def widths(self) -> tuple[Width, ...]:
         return self.expert.widths()
 
+    @property
+    def inner_width(self) -> int:
+        """Of the top_k experts together."""
+        return self.top_k * self.expert.inner_width
+
+    @property
+    def gated(self) -> bool:
+        return self.expert.gated
+
     def pruned(self, share: float) -> Experts:
         """All experts stay, each narrower."""
         return replace(self, expert=self.expert.pruned(share))

@@ -90,6 +90,10 @@ class FeedForward:
         return inner, Width("d_ff_pair", 2 * self.d_ff, joins=(inner, inner))
 
     @property
+    def inner_width(self) -> int:
+        return self.d_ff
+
+    @property
     def traits(self) -> frozenset[str]:
         return frozenset(name for name, has in (("gated", self.gated), ("ffn_bias", self.bias)) if has)
 

@@ -161,6 +161,19 @@ class Told(Part, Protocol):
 
 
 @runtime_checkable
+class Network(Part, Protocol):
+    """A part that works on each token alone: a feed-forward network, or a mixture of them."""
+
+    @property
+    def inner_width(self) -> int:
+        """Inner channels that one token goes through."""
+        ...
+
+    @property
+    def gated(self) -> bool: ...
+
+
+@runtime_checkable
 class Caching(Part, Protocol):
     """A part that can keep something for every token it has seen, so that generation need not compute it again.
 
@@ -245,6 +258,11 @@ def active_parameters(part: Part) -> Quantity:
 def mixers(parts: Iterable[Part]) -> tuple[Mixing, ...]:
     """Those parts in which tokens meet."""
     return tuple(part for part in parts if isinstance(part, Mixing))
+
+
+def networks(parts: Iterable[Part]) -> tuple[Network, ...]:
+    """Those parts that work on each token alone."""
+    return tuple(part for part in parts if isinstance(part, Network))
 
 
 def mixtures(parts: Iterable[Part]) -> tuple[Sparse, ...]:
