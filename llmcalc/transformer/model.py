@@ -125,7 +125,7 @@ class Model:
         widths = (getattr(part, "d_model", None) for part in (*in_layers, *reversed(self.front)))
         return next(width for width in widths if width is not None)
 
-    @property
+    @cached_property
     def token_table(self) -> Matrix | None:
         """The table of token vectors; None where there is none."""
         tables = (matrix for part in self.front for matrix in matrices(part))
@@ -141,17 +141,17 @@ class Model:
         """Whether the head is the embedding table: there may still be a bias of its own."""
         return not any(part.component == "head" and getattr(part, "matrix", True) for part in self.back)
 
-    @property
+    @cached_property
     def parts(self) -> tuple[Part, ...]:
         """Every part, those of a kind of layer once: front, layers, back."""
         return (*self.front, *(part for block, _ in self.blocks for part in block.parts), *self.back)
 
-    @property
+    @cached_property
     def mixers(self) -> tuple[Mixing, ...]:
         """All parts in which tokens meet, one of each kind of layer."""
         return mixers(self.parts)
 
-    @property
+    @cached_property
     def mixtures(self) -> tuple[Sparse, ...]:
         """Its mixtures of experts, one of each kind of layer."""
         return mixtures(self.parts)
