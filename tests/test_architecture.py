@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from laws import for_each
 
 import llmcalc.transformer

@@ -103,6 +103,7 @@ class Sparse(Part, Protocol):
         ...
 
 
+@runtime_checkable
 class Fixed(Part, Protocol):
     """A part that may keep parameters which do not train: the model's code sets them, and no gradient reaches them."""
 
