@@ -187,12 +187,6 @@ def article_peak(
     )
 
 
-@formula(r"M_\text{listed}", "bytes", ARTICLE.at("F, list of terms"))
-def article_listed_activations(*, batch_size, seq_len, d_model):
-    """The sum of the article's own list for one layer, with both norms: 4+4+2+2+2+8+2 = 24E."""
-    return 24 * batch_size * seq_len * d_model
-
-
 @dataclass(frozen=True)
 class ArticleStep:
     """The article's memory of a training step, under the names that `llmcalc.step.step.Step` has for its own."""

@@ -31,12 +31,6 @@ def repeated_flops(*, count, flops):
     return count * flops
 
 
-@formula(r"C_\text{training}", "FLOP", KAPLAN_2020.at("sec. 2.1"))
-def training_flops(*, parameters, tokens):
-    """Forward and backward pass over all training tokens: two operations a parameter forward, four backward."""
-    return 6 * parameters * tokens
-
-
 def forward_flops(model: Model, *, seq_len: Any) -> Quantity | None:
     """Operations of the forward pass for one token, averaged over a sequence of ``seq_len``.
 

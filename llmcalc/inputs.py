@@ -354,13 +354,6 @@ def shortened(text: str) -> str:
     return text if len(text) <= MOST_TOLD else text[: MOST_TOLD - 1] + "…"
 
 
-def check_link(
-    parameters: Mapping[str, Sequence[str]], also_known: Iterable[str] = (), defaults: Mapping[str, Any] = DEFAULTS
-) -> list[LinkProblem]:
-    """What is wrong with a link's parameters; see `read_parameters`."""
-    return read_parameters(parameters, also_known, defaults)[1]
-
-
 def read_parameters(
     parameters: Mapping[str, Sequence[str]], also_known: Iterable[str] = (), defaults: Mapping[str, Any] = DEFAULTS
 ) -> tuple[dict[str, Any], list[LinkProblem]]:

@@ -75,7 +75,6 @@ RADFORD_2019 = Work(
 )
 BROWN_2020 = _arxiv("Brown et al.", 2020, "Language Models are Few-Shot Learners", "2005.14165")
 KAPLAN_2020 = _arxiv("Kaplan et al.", 2020, "Scaling Laws for Neural Language Models", "2001.08361")
-HENIGHAN_2020 = _arxiv("Henighan et al.", 2020, "Scaling Laws for Autoregressive Generative Modeling", "2010.14701")
 KORTHIKANTI_2022 = _arxiv(
     "Korthikanti et al.", 2022, "Reducing Activation Recomputation in Large Transformer Models", "2205.05198"
 )
@@ -102,7 +101,6 @@ LIU_2023 = _arxiv(
 ZHAO_2023 = _arxiv(
     "Zhao et al.", 2023, "PyTorch FSDP: Experiences on Scaling Fully Sharded Data Parallel", "2304.11277"
 )
-KINGMA_2015 = _arxiv("Kingma, Ba", 2015, "Adam: A Method for Stochastic Optimization", "1412.6980")
 LOSHCHILOV_2019 = _arxiv("Loshchilov, Hutter", 2019, "Decoupled Weight Decay Regularization", "1711.05101")
 JORDAN_2024 = Work(
     "Jordan et al.",
@@ -112,7 +110,6 @@ JORDAN_2024 = Work(
 )
 CHEN_2016 = _arxiv("Chen et al.", 2016, "Training Deep Nets with Sublinear Memory Cost", "1604.06174")
 HU_2021 = _arxiv("Hu et al.", 2021, "LoRA: Low-Rank Adaptation of Large Language Models", "2106.09685")
-HSU_2024 = _arxiv("Hsu et al.", 2024, "Liger Kernel: Efficient Triton Kernels for LLM Training", "2410.10989")
 CHEN_2023 = _arxiv("Chen et al.", 2023, "Symbolic Discovery of Optimization Algorithms", "2302.06675")
 DETTMERS_2022 = _arxiv("Dettmers et al.", 2022, "8-bit Optimizers via Block-wise Quantization", "2110.02861")
 DETTMERS_LLM_INT8 = _arxiv(
@@ -164,7 +161,6 @@ IEEE_754 = Work(
 GGUF = Work("ggml-org", 2025, "llama.cpp: GGUF quantization types", "https://github.com/ggml-org/llama.cpp")
 NANOGPT = Work("Karpathy", 2022, "nanoGPT", "https://github.com/karpathy/nanoGPT")
 PYTORCH = Work("PyTorch", 2026, "PyTorch 2.13", "https://pytorch.org/docs/")
-MEGATRON = Work("NVIDIA", 2022, "Megatron-LM", "https://github.com/NVIDIA/Megatron-LM")
 MEASURED = Work(
     "llmcalc",
     2026,

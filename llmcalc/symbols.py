@@ -51,6 +51,7 @@ SYMBOLS: dict[str, Symbol] = {
     "keys_and_sink": Symbol("(S + 1)", "tokens"),
     "chunk_tokens": Symbol(r"T_\text{chunk}", "tokens"),
     "lora_rank": Symbol("r"),
+    "adapted_widths": Symbol(r"\sum (d_\text{in} + d_\text{out})"),
     # a run
     "batch_size": Symbol("B"),
     "seq_len": Symbol("S"),

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 KiB, MiB, GiB, TiB, PiB, EiB = (2 ** (10 * power) for power in range(1, 7))
 GB = 10**9
-INT64_BYTES = 8
 
 _COUNTS = (10**12, 10**9, 10**6, 10**3)
 _FLOP = [(10**15, " PFLOP"), (10**12, " TFLOP"), (10**9, " GFLOP"), (10**6, " MFLOP"), (10**3, " kFLOP")]

@@ -19,7 +19,7 @@ from llmcalc.bases import base
 from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.configuration import Configuration
 from llmcalc.export import TABLES, as_csv, as_json, slug, table
-from llmcalc.inputs import DEFAULTS, INPUTS, check_link, link_parameters
+from llmcalc.inputs import DEFAULTS, INPUTS, read_parameters, link_parameters
 from llmcalc.quantity import Quantity, total
 from llmcalc.reference import formulas
 from pages.ui.download import OF_ANY, OFFERED
@@ -170,7 +170,7 @@ def test_json_parses_and_its_link_sets_the_same_inputs(config):
     read = {key: INPUTS[key].read(text) for key, text in written.items()}
     sizes = base(read["model"], read["config"]).values
     assert DEFAULTS | dict(sizes) | read == told["inputs"] == dict(config.values)
-    assert check_link({key: [text] for key, text in written.items()}) == []
+    assert read_parameters({key: [text] for key, text in written.items()})[1] == []
     whole = next(row for row in told["tables"]["model_working"] if row["id"] == "parameters")
     assert whole["value"] == config.model.parameters().value
     assert whole.keys() == {"of", "depth", "id", "symbol", "value", "unit", "formula", "substitution", "source"}

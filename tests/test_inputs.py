@@ -24,7 +24,7 @@ from llmcalc.inputs import (
     Integer,
     Real,
     Text,
-    check_link,
+    read_parameters,
     link_parameters,
 )
 
@@ -52,7 +52,7 @@ CONFIGURATIONS = st.fixed_dictionaries({key: a_value_of(declared) for key, decla
 @given(CONFIGURATIONS)
 def test_a_copied_link_brings_back_every_value(values):
     query = parse_qs(urlencode(link_parameters(values)), keep_blank_values=True)
-    assert check_link(query) == []
+    assert read_parameters(query)[1] == []
     assert {key: INPUTS[key].read(query[key][0]) for key in INPUTS} == values
 
 
@@ -74,7 +74,7 @@ def test_nonsense_in_a_link_is_refused_under_its_own_name(declared, text):
 
 @given(st.dictionaries(st.sampled_from([*INPUTS, "v", "foo", "embed"]), st.lists(st.text(), min_size=1, max_size=2)))
 def test_any_link_is_read_without_an_exception_and_each_problem_names_its_key(parameters):
-    problems = check_link(parameters, also_known=("embed",))
+    problems = read_parameters(parameters, also_known=("embed",))[1]
     assert {p.key for p in problems} <= set(parameters)
     for problem in problems:
         readable = [value for text in parameters[problem.key] if (value := read_or_none(problem.key, text)) is not None]
@@ -90,7 +90,7 @@ def read_or_none(key, text):
 
 
 def test_a_link_says_what_is_unknown_twice_or_of_another_version():
-    found = check_link({"d_modle": ["768"], "n_layers": ["1", "2"], "v": ["99"], "embed": ["true"]}, ("embed",))
+    found = read_parameters({"d_modle": ["768"], "n_layers": ["1", "2"], "v": ["99"], "embed": ["true"]}, ("embed",))[1]
     assert {p.key: p.code for p in found} == {
         "d_modle": "unknown_key",
         "n_layers": "given_twice",

@@ -15,7 +15,7 @@ from test_inputs import EVERY_INPUT, a_value_of, read_or_none
 from llmcalc.bases import base
 from llmcalc.comparison import read_pinned
 from llmcalc.configuration import Configuration
-from llmcalc.inputs import DEFAULTS, INPUTS, LINK_VERSION, MOST_TOLD, PASTED, Real, check_link, written
+from llmcalc.inputs import DEFAULTS, INPUTS, LINK_VERSION, MOST_TOLD, PASTED, Real, read_parameters, written
 from llmcalc.link import read_link
 from pages.ui.problems import as_text, coded_problem, unmarked, verbatim
 
@@ -32,7 +32,7 @@ def test_the_app_uses_what_the_check_of_the_link_says(value):
     """One value in every input at once; a model and a config of their own decide what the others are."""
     value = value if value.isascii() else value[:500]  # Streamlit reads half a million characters
     given = {key: value for key in INPUTS if key not in ("model", "config")}
-    problems = {problem.key: problem for problem in check_link({key: [value] for key in given})}
+    problems = {problem.key: problem for problem in read_parameters({key: [value] for key in given})[1]}
     app = opened("method", given | {"v": str(LINK_VERSION)})
     start = base(DEFAULTS["model"])
     for key in given:
@@ -54,7 +54,7 @@ def test_the_app_uses_what_the_check_of_the_link_says(value):
 def test_of_several_values_the_last_that_can_be_read_is_used_and_told(declared):
     low, high = declared.ends[0], declared.ends[-1]
     texts = [written(low), written(high), "\0" * 30_000]
-    (problem,) = check_link({declared.id: texts})
+    (problem,) = read_parameters({declared.id: texts})[1]
     assert (problem.code, problem.used) == ("given_twice", high)
     assert len(problem.given) <= MOST_TOLD
 
@@ -74,7 +74,7 @@ def test_a_module_of_two_devices_that_a_link_names_is_one_of_them_and_that_is_to
 
 
 def test_the_same_twice_is_no_problem():
-    assert not check_link({"d_model": ["64", "64"]})
+    assert not read_parameters({"d_model": ["64", "64"]})[1]
 
 
 @given(st.data())
@@ -86,7 +86,7 @@ def test_a_number_in_a_link_keeps_all_its_digits(data):
 
 
 def test_unknown_keys_are_told_in_one_message():
-    (problem,) = check_link({f"x{i}": ["1"] for i in range(1_200)})
+    (problem,) = read_parameters({f"x{i}": ["1"] for i in range(1_200)})[1]
     assert problem.details["number"] == 1_200
     assert len(problem.given) <= MOST_TOLD
     app = opened(link={f"x{i}": "1" for i in range(900)} | {"n_layers": "24"})

@@ -19,9 +19,9 @@ def frozen_weights_memory(*, parameters, bits_per_weight):
 
 
 @formula(r"N_\text{adapters}", "parameters", HU_2021.at("sec. 4.1"))
-def adapter_parameters(*, parameters):
+def adapter_parameters(*, lora_rank, adapted_widths):
     """Two thin matrices of rank r beside each adapted product: d_in × r and r × d_out."""
-    return parameters
+    return lora_rank * adapted_widths
 
 
 @formula(r"M_\text{gradients}", "bytes", RAJBHANDARI_2020.at("sec. 3.1"))

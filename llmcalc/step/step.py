@@ -61,7 +61,8 @@ class Step(Course):
         """Parameters that train: all that can, or those of LoRA's adapters."""
         if not self.run.lora_rank:
             return self.counted.trainable_parameters()
-        return adapter_parameters(parameters=self._weights[0])
+        rank = self.run.lora_rank
+        return adapter_parameters(lora_rank=rank, adapted_widths=self._weights[0] // rank)
 
     @cached_property
     def weights(self) -> Quantity:

@@ -21,9 +21,6 @@ from llmcalc.transformer.model import Block, Model
 
 Size = Any  # int, or a float64 array in a sweep
 
-# The phases of a step, in order, and what each is drawn with
-PHASES = ("forward", "loss", "forward_end", "backward", "optimizer")
-
 
 class Change(NamedTuple):
     """``weight`` pieces of memory of ``kind`` allocated, or freed where it is negative."""

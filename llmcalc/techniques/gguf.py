@@ -1,5 +1,7 @@
 """Which type llama.cpp's quantizer gives to each matrix, by the name of the file: a port of its rules as a table.
 
+They stand in ggml-org/llama.cpp, src/llama-quant.cpp, llama_tensor_get_type.
+
 Files of less than four bits are counted as made with an importance matrix, which the smallest need, and larger ones
 without, as in llama.cpp's own table of sizes. What is no matrix of a layer, no embedding and no head is fp32.
 """
@@ -10,9 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from llmcalc.catalog.formats import WEIGHT_FORMATS, NumberFormat
-from llmcalc.sources import GGUF
-
-RULES = GGUF.at("src/llama-quant.cpp, llama_tensor_get_type")
 
 
 @dataclass(frozen=True)
