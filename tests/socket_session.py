@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,10 +27,14 @@ _AGAIN = ForwardMsg.FINISHED_EARLY_FOR_RERUN
 
 @dataclass
 class Run:
-    """What the app sent from a request until it came to rest; ``query`` is what the address then says."""
+    """What the app sent from a request until it came to rest; ``query`` is what the address then says.
+
+    ``arrivals`` has for each element when it came (`time.monotonic`) and its kind.
+    """
 
     query: str
     elements: list[Message] = field(default_factory=list)
+    arrivals: list[tuple[float, str]] = field(default_factory=list)
     size: int = 0
 
     def of(self, kind: str) -> list[Any]:
@@ -97,6 +102,7 @@ class SocketSession:
             return
         element = delta.new_element
         run.elements.append(element)
+        run.arrivals.append((time.monotonic(), element.WhichOneof("type")))
         shown = getattr(element, element.WhichOneof("type"))
         if keyed := _KEYED.fullmatch(getattr(shown, "id", "")):
             self._widgets[keyed[1]] = (shown.id, delta.fragment_id)
