@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 from real_browser import Browser, Page, chromium, dashboard
 
-from pages.ui import sections, turns
+from pages.ui import sections
 
 collect_ignore = [] if find_spec("torch") and find_spec("transformers") else ["oracle"]
 
@@ -36,7 +36,7 @@ def whole_runs_at_once(monkeypatch):
 
     That what is drawn in parts is the same is tested in a browser, and in test_sections.py.
     """
-    monkeypatch.setattr(turns, "HEAD_START", 0)
+    monkeypatch.setattr(sections, "HEAD_START", 0)
     monkeypatch.setattr(sections, "rerun_fragments", lambda keys: None)
 
 

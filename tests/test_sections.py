@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from streamlit.testing.v1.local_script_runner import LocalScriptRunner
 
 from pages.ui.shell import PAGES
 from llmcalc.inputs import DEFAULTS, INPUTS, Choice, Input, Integer, Real, Switch, in_group
-from pages.ui import chart, sections, turns
+from pages.ui import sections
 from pages.ui.controls import GROUPS, OPEN_GROUP
 
 KNOBS = [declared.id for group in ("shape", "size") for declared in in_group(group)]
@@ -101,7 +100,7 @@ def _as_seen(delta) -> bytes:
 def screen(monkeypatch) -> Browser:
     """The runs of this test draw what they draw in a browser."""
     monkeypatch.undo()
-    monkeypatch.setattr(turns, "HEAD_START", 0)
+    monkeypatch.setattr(sections, "HEAD_START", 0)
     return Browser(monkeypatch)
 
 
@@ -143,16 +142,6 @@ def test_a_main_knob_draws_what_is_live_and_nothing_else_has_changed(page, scree
         screen.use(app, control_of(app, INPUTS[id]), DEFAULTS[id] * 2)
         assert screen.ran == [sections.LIVE] or (page in OPEN_GROUP and screen.ran[0] == sections.LIVE), id
         the_same_when_all_is_drawn(app, screen)
-
-
-def test_nothing_is_sent_of_a_step_before_its_first_chart_is_drawn(screen, monkeypatch):
-    """Else the chart waits for the next round; and whatever is drawn, other threads get their turn when it is done."""
-    app, draw, waits = opened("explore"), chart._draw, []
-    monkeypatch.setattr(chart, "_draw", lambda *args, **kw: (waits.append(sys.getswitchinterval()), draw(*args, **kw)))
-    shared = sys.getswitchinterval()
-    screen.use(app, control_of(app, INPUTS["d_model"]), DEFAULTS["d_model"] * 2)
-    assert waits[0] >= 10 * shared
-    assert sys.getswitchinterval() == shared
 
 
 @pytest.mark.parametrize("id", OTHERS)

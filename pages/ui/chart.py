@@ -22,7 +22,6 @@ from streamlit import runtime
 from streamlit.components.v1 import declare_component
 
 from pages.ui.stage import on_stage
-from pages.ui.turns import share
 from pages.ui.words import w
 
 # What a figure may use for a colour besides Plotly's own notations. chart.js takes the values from the theme;
@@ -158,4 +157,3 @@ def _draw(figure: Mapping[str, Any], key: str, title: str, alt: str, height: int
         "words": {act: w(f"chart.{act}") for act in ("png", "svg", "reset", "enlarge", "shrink")},
     }
     _component(key=key, data=_encode(content), height="content")
-    share()

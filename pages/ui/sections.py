@@ -7,6 +7,7 @@ others are sections: each is drawn from its *face*, all that it depends on, and 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,9 +18,10 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.ui.state import State, drawn_part, forget_refused, hear, put, settle, state, values
-from pages.ui.turns import keep, let_browser_draw, tell_browser
 from pages.ui.words import speak
 
+# Seconds that the charts are ahead of what comes after them: the browser lays out at once all that has come
+HEAD_START = 0.07
 LIVE = "live"  # drawn first, for it is what the reader looks at
 _APP = "app"  # not a section: what every section and the navigation depend on
 _DRAWN = "drawn_sections"
@@ -63,7 +65,7 @@ def charts_first() -> None:
     """Wait, once in a run, until the browser has had time to draw the charts so far."""
     if not _ahead.get():
         _ahead.set(True)
-        let_browser_draw()
+        time.sleep(HEAD_START)
 
 
 def section(key: str, face: Callable[[State], Face], draw: Callable[[Face], None]) -> None:
@@ -124,12 +126,9 @@ def _redraw() -> None:
     now = settle()
     if _all_is_drawn():
         return
-    tell_browser()
     stale = [key for key, (face, before) in _drawn().items() if face(now) != before]
     if _APP in stale:
         st.rerun()
-    if LIVE in stale:
-        keep()
     if stale and stale != [LIVE]:  # else the control is one of those that are live, which Streamlit draws in any case
         rerun_fragments(sorted(stale, key=lambda key: key != LIVE))
 

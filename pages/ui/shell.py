@@ -21,7 +21,6 @@ from pages.ui.stage import presented
 from pages.ui.standing import standing_note
 from pages.ui.state import chosen_language, configuration, take_in, values
 from pages.ui.style import style_stage
-from pages.ui.turns import share
 from pages.ui.words import speak, w
 
 PAGES = (
@@ -120,7 +119,6 @@ def inside_app() -> None:
 
 @st.cache_resource(show_spinner=False)
 def tame_python() -> None:
-    """Once: what is imported by now is no garbage, so exempt it from what is collected; and share the interpreter."""
+    """Once: what is imported by now is no garbage, so exempt it from what is collected."""
     gc.collect()
     gc.freeze()
-    share()
