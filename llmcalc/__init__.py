@@ -7,6 +7,7 @@
 671026404352
 """
 
+from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
 from llmcalc.huggingface import Reading, dimensions, from_config, override, read_config
 from llmcalc.inference import inference_memory
@@ -18,6 +19,7 @@ from llmcalc.transformer.model import Block, Model
 
 __all__ = [
     "Block",
+    "Configuration",
     "Dimensions",
     "InputError",
     "Model",

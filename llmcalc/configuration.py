@@ -48,12 +48,31 @@ LARGEST_CLUSTER_DEVICES = 100_000
 
 @dataclass(frozen=True)
 class Configuration:
-    """What all pages draw. ``values`` maps every input's id to its value.
+    """What all pages draw. ``values`` maps inputs' ids to their values; what is left out is as the model has it.
 
-    Where the dimensions contradict each other, `problems` says so and the nearest sound model is counted.
+    Where the dimensions contradict each other, `problems` says so and the nearest sound model is counted. Raises
+    InputError for an id that is no input's, and for a choice that there is not.
+
+    >>> Configuration({"model": "Llama 3 8B", "batch_size": 1, "accelerator": "H200 SXM"}).verdict.fits
+    False
     """
 
     values: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        for id, value in self.values.items():
+            if id not in INPUTS:
+                raise InputError(id, f"there is no input {id!r}", code="unknown_key")
+            if isinstance(value, str):
+                INPUTS[id].read(value)
+        if missing := DEFAULTS.keys() - self.values.keys():
+            whole = DEFAULTS | dict(self._as_it_is if missing & set(SHAPE) else {}) | dict(self.values)
+            object.__setattr__(self, "values", whole)
+
+    @property
+    def _as_it_is(self) -> Mapping[str, Any]:
+        """The values of the model that was named, which a pasted config may be."""
+        return base(self.values.get("model", DEFAULTS["model"]), self.values.get("config", "")).values
 
     @cached_property
     def base(self) -> Base:

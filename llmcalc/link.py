@@ -10,7 +10,7 @@ from typing import Any
 from llmcalc.bases import Base, base
 from llmcalc.comparison import read_each, write_pinned
 from llmcalc.errors import InputError
-from llmcalc.inputs import DEFAULTS, LINK_VERSION, PASTED, TAKES_DEVICES, LinkProblem, read_parameters, written
+from llmcalc.inputs import DEFAULTS, PASTED, TAKES_DEVICES, LinkProblem, read_parameters, written
 
 _OF_BASE = ("model", "config")
 
@@ -29,14 +29,14 @@ class Link:
         return {key: written(value) for key, value in self.values.items()}
 
     def on_page(self, page: str) -> Link:
-        """As this version would write it: a link of version 2, or of none, keeps the meaning that it had on that page.
+        """As this version would write it: a link of version 2 keeps the meaning that it had on that page.
 
         Then a step ran on as many devices as its layout takes, and ``n_devices`` was only what plans were made for. Now
         there is one number: on the page of plans that which plans were made for, with as many sequences in a step;
-        elsewhere that of the layout.
+        elsewhere that of the layout. A link that names no version says on every page what it would say in this one.
         """
         now = dict(self.values)
-        if self.version == str(LINK_VERSION) or not {"n_devices", "data_parallel"} <= set(now):
+        if self.version != "2" or not {"n_devices", "data_parallel"} <= set(now):
             return self
         if now["n_devices"] == math.prod(now.get(key, 1) for key in TAKES_DEVICES):
             return self

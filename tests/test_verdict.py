@@ -15,6 +15,7 @@ from opened_app import charts, metrics, opened
 from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import Layout
+from llmcalc.errors import InputError
 from llmcalc.inputs import DEFAULTS, INPUTS, link_parameters, one_number_of_devices, written
 from llmcalc.link import read_link
 from pages.ui.numbers import human
@@ -189,5 +190,28 @@ def test_a_link_of_version_2_to_the_plans_keeps_their_devices_and_their_global_b
     assert (cluster.devices, cluster.global_batch) == (64, 2 * batch)
 
 
+@pytest.mark.parametrize("version", [{}, {"v": "3"}])
+def test_any_other_link_means_the_same_on_every_page(version):
+    given = {"n_devices": "4", "data_parallel": "2", **version}
+    link = read_link({key: [text] for key, text in given.items()})
+    assert all(link.on_page(page) == link for page in PAGES)
+    config = meant(given, "cluster")
+    assert config.verdict.devices == 2
+    assert [problem.code for problem in config.contradictions] == ["other_devices"]
+
+
 def test_every_field_of_a_layout_is_an_input():
     assert {field.name for field in fields(Layout)} <= set(INPUTS)
+
+
+def test_what_a_configuration_leaves_out_is_as_its_model_has_it():
+    assert Configuration({"model": "Llama 3 8B"}).model.parameters().value == 8_030_261_248  # as Meta publishes it
+    assert Configuration({}).values == DEFAULTS
+    assert Configuration({"model": "Llama 3 8B", "n_layers": 16}).model.n_layers == 16
+
+
+@pytest.mark.parametrize("wrong", [{"model": "no such"}, {"accelerator": "H200"}, {"nope": 1}])
+def test_a_configuration_says_which_of_its_values_cannot_be(wrong):
+    with pytest.raises(InputError) as error:
+        Configuration(wrong)
+    assert error.value.input_id in wrong
