@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import korthikanti
+import numpy as np
 import pytest
 from golden_files import csv_rows
 

@@ -19,7 +19,7 @@ from llmcalc.bases import base
 from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.configuration import Configuration
 from llmcalc.export import TABLES, as_csv, as_json, slug, table
-from llmcalc.inputs import DEFAULTS, INPUTS, read_parameters, link_parameters
+from llmcalc.inputs import DEFAULTS, INPUTS, link_parameters, read_parameters
 from llmcalc.quantity import Quantity, total
 from llmcalc.reference import formulas
 from pages.ui.download import OF_ANY, OFFERED

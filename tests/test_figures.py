@@ -59,7 +59,9 @@ def test_a_share_that_is_there_is_not_said_to_be_none(language, share, said):
     assert percent(share) == said
 
 
-@pytest.mark.parametrize("question", [question for question in QUESTIONS.values() if question.unit == "×"], ids=lambda question: question.id)
+@pytest.mark.parametrize(
+    "question", [question for question in QUESTIONS.values() if question.unit == "×"], ids=lambda question: question.id
+)
 def test_no_answer_of_a_question_is_told_by_how_it_is_written(question):
     """A layer twice as wide has 3.9996 times the parameters: 4.00 beside 2, 8 and 16 would say which is right."""
     speak("en")

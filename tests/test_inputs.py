@@ -24,8 +24,8 @@ from llmcalc.inputs import (
     Integer,
     Real,
     Text,
-    read_parameters,
     link_parameters,
+    read_parameters,
 )
 
 EVERY_INPUT = for_each("declared", INPUTS.values(), ids=lambda declared: declared.id)
