@@ -60,7 +60,9 @@ class Pieces:
     @cached_property
     def apart_segments(self) -> dict[Place, Segment]:
         """What happens in front of the layers, or behind them, where the other is on another rank."""
-        return self._segments(lambda e: isinstance(e.place.layer, str) and not (_is_cast_of_layer(e) or _crosses(e)))
+        return self._segments(
+            lambda e: isinstance(e.place.layer, str) and not (_is_cast_of_layer(e) or self._stays_apart(e))
+        )
 
     @cached_property
     def apart_summaries(self) -> dict[Place, Summary]:
@@ -81,7 +83,7 @@ class Pieces:
     def let_go(self) -> dict[bool, Segment]:
         """What was made in front of the layers and is let go of behind them, where one of the two is on another rank:
         with (True) and without the embedding."""
-        crossing = [e for e in self.work.events if _crosses(e) and e.born.layer == "front"]
+        crossing = [e for e in self.work.events if self._stays_apart(e) and e.born.layer == "front"]
         of = {True: crossing, False: [e for e in crossing if e.kind.role in _ON_EVERY_STAGE]}
         return {first: Segment([Change(e.sign, self.shards.of(e.kind)) for e in es]) for first, es in of.items()}
 
@@ -91,23 +93,53 @@ class Pieces:
         return {first: self._summary(segment) for first, segment in self.let_go.items()}
 
     @cached_property
+    def let_go_behind(self) -> Segment:
+        """What was made behind the layers and is let go of in front of them, on a rank that has the back alone: all but
+        a tied table's gradient, which is that of its own copy."""
+        crossing = [e for e in self.work.events if self._stays_apart(e) and e.born.layer == "back"]
+        kept = ("gradients",)
+        return Segment([Change(e.sign, self.shards.of(e.kind)) for e in crossing if e.kind.category not in kept])
+
+    @cached_property
+    def let_go_behind_summary(self) -> Summary:
+        """The same in short."""
+        return self._summary(self.let_go_behind)
+
+    @cached_property
+    def left_over(self) -> dict[int, Segment]:
+        """Of each kind of layer, what every rank makes in front of its layers and that kind lets go of for all."""
+        found: dict[int, list[Change]] = {}
+        for e in self.work.events:
+            shared = e.born.layer == "front" and e.kind.role in _ON_EVERY_STAGE
+            if shared and e.sign < 0 and isinstance(e.place.layer, int):
+                found.setdefault(e.place.layer, []).append(Change(e.sign, self.shards.of(e.kind)))
+        return {place: Segment(changes) for place, changes in found.items()}
+
+    @cached_property
+    def left_over_summaries(self) -> dict[int, Summary]:
+        """The same in short."""
+        return {place: self._summary(segment) for place, segment in self.left_over.items()}
+
+    def _stays_apart(self, event: Event) -> bool:
+        """Whether it lets go in front of the layers of something made behind them, or the other way round: a rank may
+        have only one of both. What is handed back through the layers comes from the rank behind."""
+        crosses = {event.place.layer, event.born.layer} == {"front", "back"}
+        return crosses and event.kind not in self.work.handed_back
+
+    @cached_property
     def handed_over(self) -> dict[str, Segment]:
         """What a rank's layers find that the layers of another made, by phase: the hidden state, or its gradient."""
-        taken = {"forward": "back", "backward": "front"}
-        return {
-            phase: Segment(
-                [
-                    Change(1, self.shards.of(e.kind))
-                    for e in self.work.events
-                    if e.sign < 0
-                    and e.place.layer == end
-                    and isinstance(e.born.layer, int)
-                    and e.born.phase == phase
-                    and e.kind.category != "weight_casts"
-                ]
-            )
-            for phase, end in taken.items()
-        }
+        forward = [
+            e.kind
+            for e in self.work.events
+            if e.sign < 0
+            and e.place.layer == "back"
+            and isinstance(e.born.layer, int)
+            and e.born.phase == "forward"
+            and e.kind.category != "weight_casts"
+        ]
+        over = {"forward": forward, "backward": self.work.handed_back}
+        return {phase: Segment([Change(1, self.shards.of(kind)) for kind in kinds]) for phase, kinds in over.items()}
 
     @cached_property
     def handed_over_bytes(self) -> dict[str, Size]:
@@ -148,12 +180,6 @@ def _is_cast_of_layer(event: Event) -> bool:
     """A layer's copy of a weight that autocast's cache lets go behind the layers."""
     cast = event.kind.category == "weight_casts"
     return cast and isinstance(event.place.layer, str) and isinstance(event.born.layer, int)
-
-
-def _crosses(event: Event) -> bool:
-    """Behind the layers, of something made in front of them, or the other way round: a rank may have only one of both,
-    and what comes to it from another rank is in the buffers of messages."""
-    return {event.place.layer, event.born.layer} == {"front", "back"}
 
 
 def _told_apart(run: TrainingRun, layout: Layout) -> tuple[TrainingRun, Layout, np.ndarray | None]:

@@ -300,7 +300,14 @@ class Stage:
             add(pieces.summaries, "backward", alike.place, count)
         handed_over("backward", -1, 1 - self.is_first)
         in_front("backward")
+        found.append(("backward", pieces.let_go_behind_summary, self.is_last - self.is_whole))
+        for place, summary in pieces.left_over_summaries.items():
+            found.append(("backward", summary, 1 * (self._of_place(place) == 0)))
         return found
+
+    def _of_place(self, place: int) -> Size:
+        """How many layers it has of the kind that was traced as number ``place``."""
+        return sum(count for alike, count in zip(self.work.alike, self.counts, strict=True) if alike.place == place)
 
     @cached_property
     def _casts_gone(self) -> Size:
@@ -358,11 +365,11 @@ class Stage:
 
     @property
     def _table_gradient(self) -> Size:
-        """Bytes of a tied table's gradient on a first stage that is not the last: a whole model adds it to the head's,
-        which is not there."""
+        """Bytes of a tied table's gradient on a first stage that is not the last, where a whole model adds it to the
+        head's, which is not there."""
         work, run = self.work, self.run
         work = work if work.counted is work.model else work.simulated
-        if not work.tied or run.gradients_stay or not work.front[0].trains:
+        if not work.tied or run.gradients_stay or not work.front[0].trains or work.makes_table_gradient:
             return 0
         each = run.numbers.gradient_bytes / self.layout.sharing(2, experts=False)
         return (self.is_first - self.is_whole) * self.pieces.elements(work.front[:1]) * each
@@ -416,6 +423,11 @@ class Stage:
             add(pieces.segments, "backward", order[i], i)
         handed_over("backward", -1, "front", not self.is_first)
         add(front, "backward", "front")
+        if self.is_last and not self.is_first:
+            stretches.append(Stretch("backward", "front", pieces.let_go_behind))
+        for place, segment in pieces.left_over.items():
+            if not self._of_place(place):
+                stretches.append(Stretch("backward", "front", segment))
         end = [Stretch("backward", "front", after), Stretch("optimizer", "back", steps)]
         return Timeline(self.base, [*stretches, *end])
 

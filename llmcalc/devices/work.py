@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -63,6 +64,29 @@ class Work:
                 self.alike[-1] = self.alike[-1]._replace(end=i + 1)
             else:
                 self.alike.append(Alike(place, of_layer, i, i + 1))
+
+    @cached_property
+    def handed_back(self) -> tuple[Kind, ...]:
+        """What the backward pass of a layer leaves to the layer before: the gradient of the hidden state between them,
+        as the last of the layers traced leaves it. A tied table's gradient, which waits for its other use, stays."""
+        alive: Counter[Kind] = Counter()
+        layers = sorted({e.place.layer for e in self.events if isinstance(e.place.layer, int)})
+        for place, sign, kind, _ in self.events:
+            if place.phase in ("backward", "recompute") and place.layer in layers[:-1]:
+                break
+            if kind.category == "activation_gradients" and all(dim.name != "vocab_size" for dim in kind.dims):
+                alive[kind] += sign
+        return tuple(alive.elements())
+
+    @property
+    def makes_table_gradient(self) -> bool:
+        """Whether a tied table's gradient is made anew in front of the layers, not added to the head's in place."""
+        table = self.front[0].kind.dims
+        return any(
+            kind.category == "gradients" and kind.dims == table and (place, sign) == (born, 1)
+            for place, sign, kind, born in self.events
+            if place == ("backward", "front")
+        )
 
     @cached_property
     def simulated(self) -> Work:

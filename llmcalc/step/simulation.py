@@ -43,6 +43,7 @@ def trace(model: Model, run: TrainingRun, layers: Sequence[Block]) -> Trace:
         logits.storage.becomes("held_logits")
     tape.leave_autocast()
     tape.backward(loss)
+    tape.place = Place("backward", "front")  # where it is left, whether or not the front has a part in it
     del loss, logits
     events = list(tape.events)
     return Trace(events, [(weight.storage.born.layer, weight) for weight in s.weights])
