@@ -72,6 +72,7 @@ SYMBOLS: dict[str, Symbol] = {
     "rank_tokens": Symbol("S_r", "tokens"),
     "rank_layers": Symbol("L_r"),
     "rank_parameters": Symbol("N_r", "parameters"),
+    "gathered_bytes": Symbol(r"M_\text{gathered}", "bytes"),
     "root_parameters": Symbol(r"N_\text{root}", "parameters"),
     "optimizer_bytes": Symbol("o", "bytes"),
     "all_reduces": Symbol("a"),

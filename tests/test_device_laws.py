@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from configurations import configured
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
+from llmcalc.catalog.formats import WEIGHT_FORMATS
 from llmcalc.devices.layout import Layout
 from llmcalc.devices.pieces import Pieces
 from llmcalc.devices.rank import RankMemory, rank_memory
 from llmcalc.devices.stage import Stage
+from llmcalc.quantity import Quantity
 from llmcalc.step.run import LOSSES, RECOMPUTATIONS
 from llmcalc.step.tape import ALLOCATION_STEP
 
@@ -108,3 +111,112 @@ def test_each_stage_of_a_pipeline_lets_go_of_its_own(model, p, values):
     for stage in every_stage(rank):
         frees_what_it_has(stage)
         every_part_is_there(rank, stage)
+
+
+# Sharing out
+
+
+@few
+@drawn
+def test_sharing_more_out_never_needs_more_but_for_the_buffers_that_it_takes(model, run, layout):
+    assume(layout["data_parallel"] > 1 and layout["zero_stage"] < 3)
+    less, more = (
+        [
+            (stage.peak, stage.buffers, sum(count * len(weights) for weights, count in stage._held))
+            for stage in every_stage(laid_out(model, layout | {"zero_stage": layout["zero_stage"] + i}, **run))
+        ]
+        for i in (0, 1)
+    )
+    for (peak, buffers, weights), (after, more_buffers, _) in zip(less, more, strict=True):
+        assert after <= peak + more_buffers.value - buffers.value + weights * ALLOCATION_STEP
+
+
+def test_gradients_on_their_way_are_those_of_what_trains():
+    # Llama 3 8B, rank 16 on all seven products of a layer: q and o 4,096 × 4,096, k and v 4,096 × 1,024, and three of
+    # 4,096 × 14,336, each 16 · (in + out) numbers
+    adapters = 16 * (2 * (4096 + 4096) + 2 * (4096 + 1024) + 3 * (4096 + 14336))
+    rank = laid_out(
+        "Llama 3 8B", {"data_parallel": 8, "zero_stage": 2}, precision="bf16", lora_rank=16, lora_targets="all"
+    )
+    assert rank.communication.value == adapters * 2
+
+
+# Messages
+
+
+@few
+@drawn
+def test_weights_shared_out_are_gathered_forward_and_backward_for_every_micro_batch(model, run, layout):
+    assume(layout["data_parallel"] > 1)
+    rank = laid_out(model, layout | {"zero_stage": 3}, **run)
+    share = (rank.layout.replicas - 1) / rank.layout.replicas
+    for stage in every_stage(rank):
+        numbers = sum(count * stage.pieces.elements(weights) for weights, count in stage._held if weights)
+        each = rank.run.numbers.weight_bytes
+        if rank.run.lora_base != "same":
+            each = WEIGHT_FORMATS[rank.run.lora_base].bits / 8
+        each = min(each, stage.messages["products"])
+        assert stage.traffic.value >= 2 * numbers * each * share * rank.run.gradient_accumulation * (1 - 1e-12)
+
+
+def test_what_llama_sends_with_lora_by_hand():
+    # 32 layers of two norms, q and o, k and v, three of the feed-forward; an embedding, a head and a norm; its adapters
+    products = 2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14336
+    frozen = 32 * (products + 2 * 4096) + 2 * 128_256 * 4096 + 4096
+    adapters = 32 * 16 * (2 * (4096 + 4096) + 2 * (4096 + 1024) + 3 * (4096 + 14336))
+    values = {"n_layers": 32, "precision": "bf16", "lora_rank": 16, "lora_targets": "all", "batch_size": 1}
+
+    def sent(zero_stage: int, micro_batches: int) -> float:
+        layout = {"data_parallel": 8, "zero_stage": zero_stage}
+        return laid_out("Llama 3 8B", layout, gradient_accumulation=micro_batches, **values).traffic.value
+
+    for micro_batches in (1, 4):
+        for stage in (0, 1, 2):  # gradients reduced, results gathered; as rings
+            assert sent(stage, micro_batches) == pytest.approx(2 * adapters * 2 * 7 / 8, rel=1e-12)
+        gathered = 2 * (frozen + adapters) * 2 * micro_batches
+        assert sent(3, micro_batches) == pytest.approx((adapters * 2 + gathered) * 7 / 8, rel=1e-12)
+
+
+@pytest.mark.parametrize("expert_parallel", [1, 4, 8])
+def test_experts_that_are_dealt_out_are_reduced_among_the_ranks_that_have_the_same(expert_parallel):
+    dealt = laid_out("Mixtral 8x7B", {"data_parallel": 8, "expert_parallel": expert_parallel}).neediest
+    each, copies = dealt.run.numbers.gradient_bytes, 8 // expert_parallel
+    sent = dealt.traffic.inputs
+    assert sent["gradient_messages"].value == 2 * dealt.parameters[False] * each * 7 / 8
+    assert sent["expert_gradient_messages"].value == 2 * dealt.parameters[True] * each * (copies - 1) / copies
+
+
+def test_what_a_rank_sends_is_what_the_one_that_sends_most_does_and_the_table_of_plans_says_the_same():
+    config = configured("Llama 3 8B", data_parallel=2, pipeline_parallel=2, zero_stage=3, lora_rank=16)
+    plans = config.plans
+    used = plans[[config.uses(plan) for plan in plans.to_dict("records")]].iloc[0]
+    assert config.rank.traffic.value == pytest.approx(used["traffic"], rel=1e-12)
+
+
+# The working
+
+
+def workings(rank: RankMemory) -> list[Quantity]:
+    return [q for whole in (rank.weights, rank.gradients, rank.optimizer_state) for _, q in whole.walk()]
+
+
+@few
+@drawn
+def test_a_working_tells_of_sharing_where_something_is_shared(model, run, layout):
+    rank = laid_out(model, layout, **run)
+    for q in workings(rank):
+        if "shards" in q.inputs:
+            assert q.inputs["shards"].value > 1
+        # the numbers of one device are not the model's N
+        assert q.symbol != "N"
+    of = {"weights": 3, "gradients": 2, "optimizer_state": 1}
+    for name, stage in of.items():
+        shared = rank.layout.replicas > 1 and rank.layout.zero_stage >= stage
+        assert shared == any("shards" in q.inputs for _, q in getattr(rank, name).walk())
+
+
+def test_the_symbol_of_one_devices_numbers_is_its_own():
+    rank = laid_out("Llama 3 8B", {"tensor_parallel": 4})
+    assert rank.weights.working.symbols == "N_r \\cdot w"
+    shared = replace(rank, layout=Layout(tensor_parallel=4, data_parallel=2, zero_stage=3))
+    assert "n" in shared.weights.working.symbols

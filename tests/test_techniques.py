@@ -158,7 +158,7 @@ def test_time_formulas_by_hand():
     assert idle_time(compute_seconds=10, pipeline_parallel=3, interleave=2, micro_batches=5).value == 2
     assert message_time(sent_bytes=2 * 10**9, link_bandwidth=4).value == 0.5
     sizes = {"gradient_bytes": 2, "weight_bytes": 2, "shards": 2, "host_bandwidth": 1}
-    assert host_time(parameters=10**9, **sizes).value == 2
+    assert host_time(rank_parameters=10**9, **sizes).value == 2
     assert human(0.0165, "s") == "16.5 ms"
     assert human(7_200, "s") == "2.00 h"
 

@@ -19,28 +19,52 @@ from llmcalc.sources import (
 # What stays
 
 
+@formula(r"M_\text{weights}", "bytes", RAJBHANDARI_2020.at("sec. 3.1"))
+def rank_weights(*, rank_parameters, weight_bytes):
+    """Weights of one rank: of its layers, as tensor parallelism cuts them up."""
+    return rank_parameters * weight_bytes
+
+
 @formula(r"M_\text{weights}", "bytes", RAJBHANDARI_2020.at("sec. 5.3"))
-def shared_weights(*, parameters, weight_bytes, shards):
+def shared_weights(*, rank_parameters, weight_bytes, shards):
     """Weights of one rank, shared out among the ranks that have the same (ZeRO stage 3)."""
-    return parameters * weight_bytes / shards
+    return rank_parameters * weight_bytes / shards
+
+
+@formula(r"M_\text{gradients}", "bytes", RAJBHANDARI_2020.at("sec. 3.1"))
+def rank_gradients(*, rank_parameters, gradient_bytes):
+    """Gradients of one rank: one for each of its weights that trains."""
+    return rank_parameters * gradient_bytes
 
 
 @formula(r"M_\text{gradients}", "bytes", RAJBHANDARI_2020.at("sec. 5.2"))
-def shared_gradients(*, parameters, gradient_bytes, shards):
+def shared_gradients(*, rank_parameters, gradient_bytes, shards):
     """Gradients of one rank, shared out among the ranks that have the same weights (ZeRO stage 2)."""
-    return parameters * gradient_bytes / shards
+    return rank_parameters * gradient_bytes / shards
+
+
+@formula(r"M_\text{optimizer}", "bytes", RAJBHANDARI_2020.at("sec. 3.1"))
+def rank_optimizer_state(*, rank_parameters, optimizer_bytes):
+    """States and master copy of one rank, for each of its weights that trains."""
+    return rank_parameters * optimizer_bytes
 
 
 @formula(r"M_\text{optimizer}", "bytes", RAJBHANDARI_2020.at("sec. 5.1"))
-def shared_optimizer_state(*, parameters, optimizer_bytes, shards):
+def shared_optimizer_state(*, rank_parameters, optimizer_bytes, shards):
     """States and master copy of one rank, shared out among the ranks that have the same weights (ZeRO stage 1)."""
-    return parameters * optimizer_bytes / shards
+    return rank_parameters * optimizer_bytes / shards
 
 
 @formula(r"M_\text{host}", "bytes", REN_2021.at("sec. 4.1"))
-def offloaded_optimizer_state(*, parameters, optimizer_bytes, shards):
-    """The same in the memory of the host, which then steps the optimizer."""
-    return parameters * optimizer_bytes / shards
+def offloaded_optimizer_state(*, rank_parameters, optimizer_bytes):
+    """States and master copy of one rank in the memory of the host, which then steps the optimizer."""
+    return rank_parameters * optimizer_bytes
+
+
+@formula(r"M_\text{host}", "bytes", REN_2021.at("sec. 4.2"))
+def shared_offloaded_optimizer_state(*, rank_parameters, optimizer_bytes, shards):
+    """The same, shared out among the ranks that have the same weights (ZeRO stage 1)."""
+    return rank_parameters * optimizer_bytes / shards
 
 
 # Micro-batches in flight
@@ -101,7 +125,7 @@ def gathered_weights(*, root_parameters, block_parameters, element_bytes):
 
 @formula(r"M_\text{reduce}", "bytes", ZHAO_2023.at("sec. 3.1"))
 def reduce_buffer(*, block_parameters, gradient_bytes):
-    """ZeRO stages 2 and 3: whole gradients of one layer, on their way to the ranks that keep them."""
+    """ZeRO stages 2 and 3: whole gradients of what trains in one layer, on their way to the ranks that keep them."""
     return block_parameters * gradient_bytes
 
 
@@ -145,9 +169,10 @@ def gradient_messages(*, rank_parameters, gradient_bytes, replicas):
 
 
 @formula(r"C_\text{FSDP}", "bytes", RAJBHANDARI_2020.at("sec. 7.2"))
-def sharded_messages(*, rank_parameters, gradient_bytes, element_bytes, micro_batches, replicas):
-    """ZeRO stage 3: gradients reduced, and weights gathered forward and backward for every micro-batch."""
-    return rank_parameters * (gradient_bytes + 2 * element_bytes * micro_batches) * (replicas - 1) / replicas
+def sharded_messages(*, rank_parameters, gradient_bytes, gathered_bytes, micro_batches, replicas):
+    """ZeRO stage 3: gradients of what trains reduced, and all weights, frozen ones too, gathered forward and backward
+    for every micro-batch."""
+    return (rank_parameters * gradient_bytes + 2 * gathered_bytes * micro_batches) * (replicas - 1) / replicas
 
 
 @formula(r"C_\text{step}", "FLOP", KORTHIKANTI_2022.at("sec. 5, eq. 7 to 9"))

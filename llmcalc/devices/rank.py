@@ -113,10 +113,11 @@ class RankMemory(Course):
         """Buffers of messages to and from other ranks."""
         return self.neediest.buffers
 
-    @property
+    @cached_property
     def traffic(self) -> Quantity:
-        """Bytes that the rank sends in one step."""
-        return self.neediest.traffic
+        """Bytes that the rank that sends most sends in one step."""
+        ranks = candidates(self.work, self.run, self.layout)
+        return max((stage.traffic for stage in ranks), key=lambda sent: sent.value)
 
     @cached_property
     def peak(self) -> Quantity:

@@ -21,6 +21,7 @@ from llmcalc.step.buffers import buffers_memory
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.state import input_memory
 from llmcalc.step.timeline import Change, Segment, Stretch, Timeline, larger, piece
+from llmcalc.symbols import SYMBOLS
 from llmcalc.transformer.dimensions import plain_sizes
 
 Size = Any  # int, or a float64 array in a table of plans
@@ -119,20 +120,29 @@ class Stage:
     @cached_property
     def weights(self) -> Quantity:
         """Its weights as the forward pass finds them; frozen ones in the format of their base."""
-        whole, lora = self.run.numbers.weight_bytes, self.run.lora_rank > 0
-        base = whole if self.run.lora_base == "same" else WEIGHT_FORMATS[self.run.lora_base].bits / 8
-        kinds: list[tuple[str, bool | None, bool | None, float]] = [("", None, None, whole)]
-        if lora:
-            kinds = [("frozen_", False, True, base), ("other_", False, False, whole), ("", True, None, whole)]
-        terms = []
-        for experts in (False, True):
-            among = self.layout.sharing(3, experts=experts)
-            for name, trains, matrix, each in kinds:
-                n = self._number(experts=experts, trains=trains, matrix=matrix)
-                if np.any(n):
-                    term = f.shared_weights(parameters=n, weight_bytes=each, shards=among)
-                    terms.append(term.named(f"{'expert_' if experts else ''}{name}weights"))
+        each = self.run.numbers.weight_bytes
+        terms = [
+            term
+            for experts in (False, True)
+            for term in self._weights(each, experts=experts, shards=self.layout.sharing(3, experts=experts))
+        ]
         return _summed("weights", r"M_\text{weights}", terms)
+
+    def _weights(self, each: float, *, experts: bool, shards: Size) -> list[Quantity]:
+        """Its weights that are, or are not, of experts, in ``each`` bytes a number but for frozen ones in the format of
+        their base, so many ranks sharing them out."""
+        base = each if self.run.lora_base == "same" else WEIGHT_FORMATS[self.run.lora_base].bits / 8
+        kinds: list[tuple[str, bool | None, bool | None, float]] = [("", None, None, each)]
+        if self.run.lora_rank:
+            kinds = [("frozen_", False, True, base), ("other_", False, False, each), ("", True, None, each)]
+        terms = []
+        for name, trains, matrix, bytes_each in kinds:
+            n = self._number(experts=experts, trains=trains, matrix=matrix)
+            if np.any(n):
+                sizes = {"rank_parameters": n, "weight_bytes": bytes_each}
+                term = _among(shards, f.rank_weights, f.shared_weights, **sizes)
+                terms.append(term.named(f"{'expert_' if experts else ''}{name}weights"))
+        return terms
 
     @cached_property
     def model_buffers(self) -> Quantity | None:
@@ -143,25 +153,26 @@ class Stage:
     def gradients(self) -> Quantity:
         """Its gradients once the backward pass is through."""
         each = self.run.numbers.gradient_bytes
-        return self._shared("gradients", f.shared_gradients, 2, gradient_bytes=each)
+        return self._shared("gradients", f.rank_gradients, f.shared_gradients, 2, gradient_bytes=each)
 
     @cached_property
     def optimizer_state(self) -> Quantity:
         """What its optimizer keeps, on the device or in the host's memory."""
         each = _optimizer_bytes(self.run, self.work.model.width)
-        away = np.any(self.layout.offload_optimizer)
-        formula = f.offloaded_optimizer_state if away else f.shared_optimizer_state
-        return self._shared("optimizer_state", formula, 1, optimizer_bytes=each)
+        formulas = f.rank_optimizer_state, f.shared_optimizer_state
+        if np.any(self.layout.offload_optimizer):
+            formulas = f.offloaded_optimizer_state, f.shared_offloaded_optimizer_state
+        return self._shared("optimizer_state", *formulas, 1, optimizer_bytes=each)
 
-    def _shared(self, id: str, formula: Formula, from_stage: int, **each: float) -> Quantity:
+    def _shared(self, id: str, alone: Formula, shared: Formula, from_stage: int, **each: float) -> Quantity:
         terms = [
-            formula(parameters=n, **each, shards=self.layout.sharing(from_stage, experts=experts)).named(
+            _among(self.layout.sharing(from_stage, experts=experts), alone, shared, rank_parameters=n, **each).named(
                 f"expert_{id}" if experts else id
             )
             for experts, n in self.parameters.items()
             if np.any(n)
         ]
-        return _summed(id, formula.symbol, terms)
+        return _summed(id, alone.symbol, terms)
 
     @cached_property
     def optimizer_temporary(self) -> Size:
@@ -229,13 +240,15 @@ class Stage:
                 self.layout.sharing(3) > 1,
                 f.gathered_weights(
                     root_parameters=self._root,
-                    block_parameters=self._largest_layer,
+                    block_parameters=self._largest_layer(),
                     element_bytes=m["products"],
                 ),
             ),
             (
                 self.layout.sharing(2) > 1,
-                f.reduce_buffer(block_parameters=self._largest_layer, gradient_bytes=run.numbers.gradient_bytes),
+                f.reduce_buffer(
+                    block_parameters=self._largest_layer(trains=True), gradient_bytes=run.numbers.gradient_bytes
+                ),
             ),
         ]
         terms = [
@@ -250,12 +263,12 @@ class Stage:
         """Numbers in its weights outside the layers."""
         return sum(count * self.pieces.elements(weights) for weights, count in self._outside if weights)
 
-    @cached_property
-    def _largest_layer(self) -> Size:
-        """Numbers in the weights of its largest layer."""
+    def _largest_layer(self, *, trains: bool = False) -> Size:
+        """Numbers in the weights of its largest layer: in all, or in those that train."""
         largest: Size = 0
         for alike, count in zip(self.work.alike, self.counts, strict=True):
-            largest = larger(largest, self.pieces.elements(alike.weights) * (count > 0))
+            meant = tuple(w for w in alike.weights if w.trains or not trains)
+            largest = larger(largest, self.pieces.elements(meant) * (count > 0))
         return largest
 
     # The step
@@ -470,24 +483,32 @@ class Stage:
                 expert_parallel=layout.expert_parallel,
                 dispatched_bytes=hidden * m["top_k"] * m["products"] / m["split"],
             ),
-            self._between_replicas(),
+            *self._between_replicas(),
         ]
         return total("traffic", r"C_\text{messages}", *parts)
 
-    def _between_replicas(self) -> Quantity:
-        layout, run, numbers = self.layout, self.run, self.run.numbers
-        common = {
-            "rank_parameters": sum(self.parameters.values()),
-            "gradient_bytes": numbers.gradient_bytes,
-            "replicas": layout.replicas,
-        }
-        reduced = f.gradient_messages(**common)
-        if not np.any(layout.zero_stage >= 3):
-            return reduced
-        sharded = f.sharded_messages(
-            **common, element_bytes=self.messages["products"], micro_batches=run.gradient_accumulation
-        )
-        return replace(sharded, value=chosen(layout.zero_stage >= 3, sharded.value, reduced.value))
+    def _between_replicas(self) -> list[Quantity]:
+        """What it sends to the ranks that hold the same weights; of experts these are fewer."""
+        layout, run = self.layout, self.run
+        parts = []
+        for experts, n in self.parameters.items():
+            gathered = self._weights(self.messages["products"], experts=experts, shards=1)
+            if not gathered:
+                continue
+            replicas = layout.sharing(0, experts=experts)
+            sizes = {"rank_parameters": n, "gradient_bytes": run.numbers.gradient_bytes, "replicas": replicas}
+            part = f.gradient_messages(**sizes)
+            if np.any(layout.zero_stage >= 3):
+                whole = _summed("gathered_bytes", SYMBOLS["gathered_bytes"].tex, gathered)
+                sharded = f.sharded_messages(**sizes, gathered_bytes=whole, micro_batches=run.gradient_accumulation)
+                part = replace(sharded, value=chosen(layout.zero_stage >= 3, sharded.value, part.value))
+            parts.append(part.named(f"expert_{part.id}") if experts else part)
+        return parts
+
+
+def _among(shards: Size, alone: Formula, shared: Formula, **sizes: Any) -> Quantity:
+    """What a rank holds by itself, or its share where several share it out."""
+    return shared(**sizes, shards=shards) if np.any(shards > 1) else alone(**sizes)
 
 
 def _summed(id: str, symbol: str, terms: Sequence[Quantity]) -> Quantity:

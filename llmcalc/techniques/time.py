@@ -57,9 +57,9 @@ def message_time(*, sent_bytes, link_bandwidth):
 
 
 @formula(r"t_\text{host}", "s", REN_2021.at("sec. 4.1"))
-def host_time(*, parameters, gradient_bytes, weight_bytes, shards, host_bandwidth):
+def host_time(*, rank_parameters, gradient_bytes, weight_bytes, shards, host_bandwidth):
     """Gradients to the host, whose optimizer steps, and weights back."""
-    return parameters * (gradient_bytes + weight_bytes) / (shards * host_bandwidth * 10**9)
+    return rank_parameters * (gradient_bytes + weight_bytes) / (shards * host_bandwidth * 10**9)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def step_time(
     if rank and layout.offload_optimizer:
         sizes = {"gradient_bytes": run.numbers.gradient_bytes, "weight_bytes": run.numbers.weight_bytes}
         n, shards = sum(rank.neediest.parameters.values()), layout.sharing(1)
-        parts.append(host_time(parameters=n, **sizes, shards=shards, host_bandwidth=hardware.host_bandwidth))
+        parts.append(host_time(rank_parameters=n, **sizes, shards=shards, host_bandwidth=hardware.host_bandwidth))
     return total("step_time", r"t_\text{step}", *parts)
 
 
