@@ -37,7 +37,7 @@ def render(expression: ast.expr, names: Mapping[str, str]) -> str:
 
 
 def number(value: Any) -> str:
-    """A number as LaTeX: exact integers with thousands separators, others to six digits, arrays by their ends.
+    """A number as LaTeX: exact integers with thousands separators, others to eight digits, arrays by their ends.
 
     >>> number(124_439_808), number(3.14e23), number(0.076)
     ('124{,}439{,}808', '3.14 \\\\times 10^{23}', '0.076')
@@ -51,9 +51,9 @@ def number(value: Any) -> str:
     if not math.isfinite(value):
         return r"\infty" if value > 0 else (r"-\infty" if value < 0 else r"\text{undefined}")
     if 1e-4 <= abs(value) < 1e15:
-        digits = 5 - math.floor(math.log10(abs(value)))
+        digits = 7 - math.floor(math.log10(abs(value)))
         return f"{value:,.{max(digits, 2)}f}".rstrip("0").rstrip(".").replace(",", "{,}")
-    mantissa, exponent = f"{value:.5e}".split("e")
+    mantissa, exponent = f"{value:.7e}".split("e")
     return rf"{mantissa.rstrip('0').rstrip('.')} \times 10^{{{int(exponent)}}}"
 
 

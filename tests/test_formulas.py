@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import itertools
 import math
 import pkgutil
 from fractions import Fraction
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from configurations import configured
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from latex_evaluator import evaluate, power
@@ -18,6 +20,8 @@ from laws import for_each
 
 import llmcalc
 from llmcalc import tex
+from llmcalc.catalog.formats import STORED_FORMATS
+from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.quantity import Formula, formula
 from llmcalc.sources import Citation, Work
 from llmcalc.symbols import SYMBOLS
@@ -120,7 +124,7 @@ def test_what_a_formula_shows_is_what_it_computes(a_formula, data):
         near = {"rel": 1e-9, "abs": 1e-15 * max(map(abs, arguments.values()), default=0)}  # large ones may cancel out
         assert by_symbols == pytest.approx(quantity.value, **near)
         assert by_values == pytest.approx(quantity.value, **near)
-        assert evaluate(working.result) == pytest.approx(quantity.value, rel=5.1e-6)
+        assert evaluate(working.result) == pytest.approx(quantity.value, rel=5.1e-8)
 
 
 @pytest.mark.parametrize("a_formula", list(filter(counts, FORMULAS)), ids=lambda f: f.id)
@@ -292,15 +296,26 @@ def test_a_symbol_that_is_itself_a_product_or_a_sum_gets_brackets(symbol):
 @example(0.99999951)
 @example(1e15)
 @example(-1e-4)
-def test_a_displayed_number_is_right_to_six_digits(value):
+def test_a_displayed_number_is_right_to_eight_digits(value):
     assume(abs(value) > 1e-300)
-    assert float(evaluate(tex.number(value))) == pytest.approx(value, rel=5.1e-6)
+    assert float(evaluate(tex.number(value))) == pytest.approx(value, rel=5.1e-8)
 
 
 @given(st.integers(-(10**40), 10**40))
 def test_a_displayed_integer_is_exact_and_grouped_in_thousands(value):
     assert evaluate(tex.number(value)) == value
     assert tex.number(value).replace("{,}", ",") == f"{value:,}"
+
+
+@pytest.mark.parametrize(
+    ("format", "optimizer"), list(itertools.zip_longest(STORED_FORMATS, OPTIMIZERS, fillvalue="adamw_8bit"))
+)
+def test_a_working_as_it_is_printed_comes_to_the_result_as_it_is_printed(format, optimizer):
+    # bits for each weight are broken numbers: 8 + 16/1,024 of int8, 8 + 32/256 of AdamW's states in 8 bits
+    config = configured("GPT-2 124M", weight_format=format, optimizer=optimizer)
+    for whole in (config.inference, config.training.peak):
+        for _, q in whole.collapsed.walk():
+            assert evaluate(q.working.values) == pytest.approx(evaluate(q.working.result), rel=1e-6), q.id
 
 
 def test_what_is_no_finite_number_is_shown_as_such():
