@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from llmcalc import InputError, read_config
 from llmcalc.huggingface import parse_config
-from pages.ui.words import w
+from pages.ui.problems import problem_words, unmarked
+from pages.ui.words import speak, w
 
 
 def refused(text: str | bytes) -> InputError:
@@ -96,3 +97,20 @@ def test_any_text_is_an_object_or_refused(text):
 @given(st.dictionaries(st.text(max_size=5), st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5)))
 def test_every_object_comes_back_as_it_was(config):
     assert parse_config(json.dumps(config)) == config
+
+
+# adapter_config.json of PEFT 0.19 (LoraConfig.save_pretrained), the keys that tell what it is
+ADAPTER = {"peft_type": "LORA", "r": 16, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"}
+
+
+@pytest.mark.parametrize("base", ["meta-llama/Meta-Llama-3-8B", None, "", 7])
+@pytest.mark.parametrize("language", ["en", "id"])
+def test_the_file_of_an_adapter_is_told_from_that_of_a_model(base, language):
+    with pytest.raises(InputError) as caught:
+        read_config({**ADAPTER, "base_model_name_or_path": base})
+    speak(language)
+    said = unmarked(problem_words(caught.value))
+    speak("en")
+    assert "adapter_config.json" in said
+    assert "model_type" not in said
+    assert ("meta-llama/Meta-Llama-3-8B" in said) == (base == "meta-llama/Meta-Llama-3-8B")

@@ -239,7 +239,17 @@ def _without_name(text: Mapping[str, Any]) -> str:
         return "vanilla_transformer"
     if all(key in text for key in LLAMA_KEYS):
         return "(none)"
+    if "peft_type" in text:
+        raise _of_an_adapter(text.get("base_model_name_or_path"))
     raise InputError("model_type", "the config has no 'model_type'", tuple(FAMILIES), code="no_model_type")
+
+
+def _of_an_adapter(base: Any) -> InputError:
+    """That this is PEFT's adapter_config.json, which tells nothing of the model's shape but whose adapter it is."""
+    about = "this is an adapter's file, and the shape is in the config.json of its base model"
+    if not isinstance(base, str) or not base.strip():
+        return InputError("model_type", about, code="adapter")
+    return InputError("model_type", f"{about}, {shown(base)}", code="adapter_of", base=base)
 
 
 def _architecture(config: Mapping[str, Any]) -> str | None:
