@@ -214,11 +214,17 @@ class Configuration:
         )
 
     @property
+    def counts_each(self) -> bool:
+        """Whether `training` is what the device that needs most holds. Else it is the step as on one device: the
+        reader asked for that, or for the article's account, which knows no other."""
+        return bool(self.values["account"] != "article" and self.values["counted_on"] != "one")
+
+    @property
     def training(self) -> Step | RankMemory | ArticleStep:
         """The training step in the account that the reader chose, on the device that needs most or as on one."""
         if self.values["account"] == "article":
             return self.article
-        return self.step if self.values["counted_on"] == "one" else self.on_each
+        return self.on_each if self.counts_each else self.step
 
     # Whether it fits
 

@@ -19,7 +19,7 @@ from pages.ui.sections import after_charts, charts_first
 from pages.ui.show import Headline, headlines, model_header, one_of, title_of, working
 from pages.ui.standing import standing_note
 from pages.ui.state import configuration
-from pages.ui.verdict import choose_counted, counted_where, draw_verdict, for_tensors, verdict_place
+from pages.ui.verdict import as_counted, draw_counted, draw_verdict, for_tensors, verdict_place, whole_model
 from pages.ui.words import w
 
 MOMENTS_SHOWN = ("between_steps", "loss_backward", "backward_end", "optimizer_step")
@@ -53,12 +53,10 @@ def memory_chart() -> dict[str, Any]:
 
 
 def whether_it_fits() -> None:
-    """The verdict, and whose memory the charts show."""
+    """The verdict; then whose memory the charts show, and what stands behind that."""
     draw_verdict(config, place_of_verdict)
+    draw_counted(config, whole_model(config))
     standing_note(config.standing)
-    if where := counted_where(config):
-        choose_counted()
-        st.caption(where)
 
 
 def growth_chart() -> dict[str, Any]:
@@ -114,7 +112,7 @@ def numbers() -> list[Headline]:
     return [
         (w("explore.parameters"), parameters, config.count_standing),
         (w("explore.weights", format=values["weight_format"]), config.inference.inputs["weights"], serving),
-        (w("explore.training_peak"), config.training.peak, config.standing),
+        (as_counted(config, w("explore.training_peak")), config.training.peak, config.standing),
         (w("explore.inference"), config.inference, serving),
     ]
 

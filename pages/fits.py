@@ -19,7 +19,7 @@ from pages.ui.show import headline_row, model_header, title_of
 from pages.ui.standing import badge, standing_note, why
 from pages.ui.state import configuration, show
 from pages.ui.step_figures import fits_map
-from pages.ui.verdict import draw_verdict, said, verdict_place, where
+from pages.ui.verdict import draw_verdict, on_each, said, verdict_place, where
 from pages.ui.words import w
 
 # Memories that are in use, each by one device; the reader's own is drawn too
@@ -38,9 +38,15 @@ def sized(device: Accelerator) -> str:
     return f"{printed_size(device)} {device.id}"
 
 
+def counted(label: str) -> str:
+    """The label of what is counted here: training on the device that needs most, inference on one."""
+    return on_each(config, label) if purpose == "training" else label
+
+
 def smallest_that_holds(needed: float) -> Accelerator | None:
-    """The device with the least memory that is enough."""
-    return min((a for a in ACCELERATORS.values() if a.memory >= needed), key=lambda a: a.memory, default=None)
+    """The device with the least memory that is enough, of the same maker: another's software takes another context."""
+    enough = (a for a in ACCELERATORS.values() if a.vendor == device.vendor and a.memory >= needed)
+    return min(enough, key=lambda a: a.memory, default=None)
 
 
 def solved(knob: str, memories: Iterable[int]) -> dict[int, int]:
@@ -53,7 +59,7 @@ def solved(knob: str, memories: Iterable[int]) -> dict[int, int]:
 def answer(knob: str, value: int, held: str) -> None:
     """One of the two solved numbers, and a button that sets the knob to it."""
     with st.container(border=True, height="stretch"):
-        label = f"{w(f'fits.{knob}', held=held)} {badge(PROCESS)}"
+        label = f"{counted(w(f'fits.{knob}', held=held))} {badge(PROCESS)}"
         st.metric(label, exact(value) if value else w("fits.none"))
         if value:
             st.button(
@@ -67,17 +73,18 @@ def choose_purpose() -> None:
     set_inputs({"purpose": st.session_state["purpose_here"]})
 
 
-model_header(w("fits.header", name=title_of(config), device=device.id), config.base)
+verdict = config.verdict_of(purpose)
+there = where(verdict.devices, device.id)
+model_header(w("fits.header", name=title_of(config), where=there), config.base)
 show("purpose_here", purpose)
 st.segmented_control(
     w("inputs.purpose.label"), PURPOSES, key="purpose_here", format_func=lambda option: w(f"fits.{option}"),
     label_visibility="collapsed", required=True, on_change=choose_purpose,
 )  # fmt: skip
 
-standing = config.inference_standing if purpose == "inference" else config.standing
+standing = config.inference_standing if purpose == "inference" else config.verdict_standing
 groups = devices_by_memory()
 largest, longest = solved("batch_size", groups), solved("seq_len", groups)
-verdict = config.verdict_of(purpose)
 needed = verdict.needed.value
 draw_verdict(config, verdict_place())
 if purpose == "inference":
@@ -88,7 +95,6 @@ with headline_row():
     with st.container(border=True, height="stretch"):
         st.metric(f"{w('fits.this_run')} {badge(PROCESS)}", human(needed, "bytes"))
         times = needed / device.memory
-        there = where(verdict.devices, device.id)
         share = w("fits.share", share=marked(f"{100 * times:.3g}%"), where=there)
         st.caption(share if times < 2 else w("fits.times", times=human(times), where=there))
         if purpose == "training":
@@ -101,7 +107,9 @@ if not largest[device.memory]:
         w(
             "fits.nothing_but" if enough else "fits.nothing",
             length=exact(length),
-            device=device.id,
+            where=there,
+            devices=verdict.devices,
+            vendor=device.vendor,
             memory=human(device.memory, "bytes"),
             needed=human(least, "bytes"),
             enough=f"{enough.id} ({human(enough.memory, 'bytes')})" if enough else "",
@@ -136,7 +144,7 @@ def draw_map() -> None:
         for name, end in ends.items()
         if end != (batch, length) and end[0] <= batches[-1] and lengths[0] <= end[1] <= lengths[-1]
     }
-    title = w(f"fits.map_{purpose}")
+    title = counted(w(f"fits.map_{purpose}"))
     run = w("fits.your_run", batch=exact(batch), length=exact(length), memory=human(needed, "bytes"))
     figure = fits_map(
         title,
@@ -154,9 +162,9 @@ def draw_map() -> None:
 
 def every_device() -> None:
     """What is largest and longest on each device; nothing where none holds even one sequence."""
-    heads = ("memory", "devices", "column_batch", "column_length")
+    solved_heads = (counted(w("fits.batch_size", held=exact(length))), counted(w("fits.seq_len", held=exact(batch))))
     lines = [
-        "| " + " | ".join(w(f"fits.{head}", batch=exact(batch), length=exact(length)) for head in heads) + " |",
+        "| " + " | ".join((w("fits.memory"), w("fits.devices"), *solved_heads)) + " |",
         "|--:|:--|--:|--:|",
     ]
     for size, names in groups.items():

@@ -18,7 +18,16 @@ from pages.ui.show import headlines, model_header, name, term_table, working
 from pages.ui.standing import standing_note
 from pages.ui.state import configuration
 from pages.ui.timeline import timeline_figure
-from pages.ui.verdict import choose_counted, counted_where, draw_verdict, for_tensors, verdict_place, where
+from pages.ui.verdict import (
+    as_counted,
+    as_on_one,
+    draw_counted,
+    draw_verdict,
+    for_tensors,
+    on_each,
+    verdict_place,
+    where,
+)
 from pages.ui.words import w
 
 inside_app()
@@ -62,7 +71,7 @@ def through_the_step() -> None:
 
 def what_would_fit() -> None:
     """The smallest changes after which it fits, where it does not; and all that would save memory."""
-    st.subheader(w("advice.header"), anchor=False)
+    st.subheader(on_each(config, w("advice.header")), anchor=False)
     if verdict.fits:
         st.markdown(w("advice.fits"))
     else:
@@ -97,7 +106,7 @@ def terms(account: Course | ArticleStep) -> None:
 
 def beside_the_tensors() -> None:
     """Allocated, reserved, and what the device shows."""
-    st.subheader(w("overhead.header"), anchor=False)
+    st.subheader(on_each(config, w("overhead.header")), anchor=False)
     st.markdown(w("overhead.text"))
     lines = [f"| {w('working.term')} | {w('working.amount')} |", "|:--|--:|"]
     told = {"allocated": verdict.allocated, "reserved": verdict.reserved, "process": verdict.needed}
@@ -111,10 +120,11 @@ def beside_the_tensors() -> None:
 
 def beside_the_article() -> None:
     """The article's account and ours at the same moment, term by term, with what makes the difference."""
-    st.subheader(w("training.article_header"), anchor=False)
+    st.subheader(as_on_one(config, w("training.article_header")), anchor=False)
     st.markdown(w("training.article_text"))
-    heads = ("working.term", "explore.article", "accounts.corrected", "training.ratio")
-    lines, reasons = [f"| {' | '.join(map(w, heads))} |", "|:--|--:|--:|--:|"], []
+    ours_here = as_on_one(config, w("accounts.corrected"))
+    heads = (w("working.term"), w("explore.article"), ours_here, w("training.ratio"))
+    lines, reasons = [f"| {' | '.join(heads)} |", "|:--|--:|--:|--:|"], []
     moment = "loss_backward"
     theirs, ours = told_together(config.article.moments[moment]), told_together(step.moments[moment])
     for group in ours:
@@ -140,10 +150,10 @@ with said:
     place_of_verdict = verdict_place()
 headlines(
     lambda: [
-        (w("training.steady_state"), training.steady_state, config.standing),
-        (w("training.saved_activations"), training.saved_activations, config.standing),
-        (w("training.peak"), training.peak, config.standing),
-        (w("overhead.process"), verdict.needed, PROCESS),
+        (as_counted(config, w("training.steady_state")), training.steady_state, config.standing),
+        (as_counted(config, w("training.saved_activations")), training.saved_activations, config.standing),
+        (as_counted(config, w("training.peak")), training.peak, config.standing),
+        (on_each(config, w("overhead.process")), verdict.needed, PROCESS),
     ]
 )
 through_the_step()
@@ -152,9 +162,7 @@ through_the_step()
 def in_words() -> None:
     """The verdict, the step in a sentence, and how far off such steps were where they were measured."""
     draw_verdict(config, place_of_verdict)
-    if shown := counted_where(config):
-        choose_counted()
-        st.caption(shown)
+    draw_counted(config)
     st.markdown(
         w(
             "training.sentence",
@@ -172,7 +180,7 @@ def in_words() -> None:
 def below_the_chart() -> None:
     """All that is to be read."""
     what_would_fit()
-    st.subheader(w("training.terms"), anchor=False)
+    st.subheader(as_counted(config, w("training.terms")), anchor=False)
     terms(training)
     beside_the_tensors()
     beside_the_article()

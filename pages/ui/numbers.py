@@ -18,7 +18,7 @@ def exact(value: float) -> str:
 
 def signed(difference: float) -> str:
     """Every digit of a difference, with its sign where there is one."""
-    return marked(f"{difference:+,}" if difference else "0")
+    return marked(f"{difference:+,}".replace("-", "−") if difference else "0")
 
 
 def change(difference: float, unit: str) -> str:

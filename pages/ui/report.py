@@ -50,6 +50,7 @@ from pages.ui.report_sections import (
 )
 from pages.ui.show import Headline, title_of, unit_name
 from pages.ui.standing import label, standing_said
+from pages.ui.verdict import as_counted, counted_where, on_each, whole_model
 from pages.ui.words import in_this_language, label_of, language, value_of, w
 
 _WRITERS: dict[str, tuple[Callable[[Document], str], str, str]] = {
@@ -85,7 +86,7 @@ def report(config: Configuration, link: str, made: date) -> Document:
     sections = [
         _section("numbers", _headlines(config)),
         _section("parameters", parameters(config, cited)),
-        _section("training", training(config, cited)),
+        Section(plain(as_counted(config, w("report.training"))), list(training(config, cited))),
         *([_section("devices", each_device(config, cited))] if config.layout != Layout() else []),
         _section("inference", inference(config, cited)),
         _section("fits", fits(config)),
@@ -144,10 +145,10 @@ def _headlines(config: Configuration) -> Iterator[Block]:
         (w("parameters.embedding"), model.embedding_parameters(), count),
         (w("parameters.non_embedding"), model.non_embedding_parameters(), count),
         (w("explore.weights", format=values["weight_format"]), config.inference.inputs["weights"], serving),
-        (w("training.steady_state"), step.steady_state, step_standing),
-        (w("training.saved_activations"), step.saved_activations, step_standing),
-        (w("explore.training_peak"), step.peak, step_standing),
-        (w("overhead.process"), config.verdict.needed, PROCESS),
+        (as_counted(config, w("training.steady_state")), step.steady_state, step_standing),
+        (as_counted(config, w("training.saved_activations")), step.saved_activations, step_standing),
+        (as_counted(config, w("explore.training_peak")), step.peak, step_standing),
+        (on_each(config, w("overhead.process")), config.verdict.needed, PROCESS),
         (w("explore.inference"), config.inference, serving),
         (w("compare.cache", format=values["cache_format"]), cached, serving),
         *([(w("compare.flops", length=exact(values["seq_len"])), flops, SHAPES)] if flops else []),
@@ -164,6 +165,8 @@ def _headlines(config: Configuration) -> Iterator[Block]:
     ]
     heads = ("report.number", "report.rounded", "report.exact", "report.standing")
     yield Table([plain(w(head)) for head in heads], rows, "lrrl")
+    if shown := counted_where(config):
+        yield Paragraph(said(f"{shown} {whole_model(config)}"))
     for standing in dict.fromkeys(standing for *_, standing in quantities):
         yield Paragraph(said(standing_said(standing)), is_note=True)
 

@@ -30,8 +30,8 @@ from pages.ui.palette import COLOURS, component_of
 from pages.ui.plan_figures import plan_name
 from pages.ui.show import latex_steps, name, rounded, unit_name
 from pages.ui.standing import badge, standing_said
+from pages.ui.verdict import as_on_one, on_each, verdict_words
 from pages.ui.verdict import said as verdict_said
-from pages.ui.verdict import verdict_words
 from pages.ui.words import w
 
 _EVERYTHING = 9  # deeper than any tree of quantities goes
@@ -63,7 +63,7 @@ class Cited:
     def _working(self, q: Quantity) -> Working:
         *steps, result = latex_steps(q)
         end = plain(f" {' '.join(filter(None, (unit_name(q.unit, q.value), rounded(q))))}")
-        about = said(f"{w(f'formulas.{q.formula_id}')} ") if q.formula_id else ()
+        about = (*said(w(f"formulas.{q.formula_id}")), *plain(" ")) if q.formula_id else ()
         source = plain(f"{w('working.source')}: ") + self._cite(q.source) if q.source else ()
         return Working(plain(name(q.id)), [*map(math, steps), math(result) + end], about + source)
 
@@ -105,6 +105,7 @@ def training(config: Configuration, cited: Cited) -> Iterator[Block]:
     yield from cited.workings([account.peak, account.steady_state])
     yield from cited.workings(peak.parts, 1)
     process = config.verdict.needed
+    yield Paragraph(bold(on_each(config, w("overhead.header"))))
     yield Paragraph(said(w("overhead.text")), is_note=True)
     yield from cited.workings([process, process.inputs["reserved_bytes"]])
 
@@ -138,11 +139,12 @@ def fits(config: Configuration) -> Iterator[Block]:
     largest = {(p, k): config.largest_that_fits(p, k, np.array(list(groups))) for p in PURPOSES for k in knobs}
     held = {"batch_size": exact(values["seq_len"]), "seq_len": exact(values["batch_size"])}
     heads = [f"{w(f'fits.{p}')}: {w(f'fits.{k}', held=held[k])}" for p, k in largest]
+    heads = [on_each(config, head) if p == "training" else head for head, (p, _) in zip(heads, largest, strict=True)]
     rows = [
         [
             (bold if memory == device.memory else plain)(memory_cell(memory, names)),
             plain(", ".join(names)),
-            *(plain(exact(found[row]) if found[row] else w("fits.none")) for found in largest.values()),
+            *(plain(exact(found[row]) if found[row] else "–") for found in largest.values()),
         ]
         for row, (memory, names) in enumerate(groups.items())
     ]
@@ -201,8 +203,9 @@ def _memory_beside(config: Configuration) -> Iterator[Block]:
     rule = training_rule_of_thumb(model_bytes=model_memory(parameters=config.model.parameters(), bits_per_weight=32))
     rows.append([plain(name(rule.id)), *_ratio(rule.value, config.step.peak.value)])
     yield Paragraph(said(w("training.article_text")))
-    heads = ("working.term", "explore.article", "accounts.corrected", "training.ratio")
-    yield Table([plain(w(head)) for head in heads], rows, "lrrr")
+    ours_here = as_on_one(config, w("accounts.corrected"))
+    heads = (w("working.term"), w("explore.article"), ours_here, w("training.ratio"))
+    yield Table(list(map(plain, heads)), rows, "lrrr")
     reasons = {w(f"together.{group}"): w(f"together.{group}_why") for group in groups}
     reasons[name(rule.id)] = w("together.rule_why")
     yield Bullets([bold(group) + said(f": {why}") for group, why in reasons.items()])

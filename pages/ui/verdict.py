@@ -68,14 +68,55 @@ def choose_counted() -> None:
 
 
 def counted_where(config: Configuration) -> str:
-    """Whose memory is drawn, in words; nothing where there is one device, and nothing of it elsewhere."""
-    if config.layout == Layout() or config.values["account"] == "article":
+    """Whose memory is drawn as that of training, in words; nothing where there is one device and all of it there."""
+    if config.layout == Layout():
         return ""
-    if config.values["counted_on"] == "one":
-        return w("verdict.as_on_one")
-    if config.layout.devices == 1:
-        return layout_name(config.layout)
-    return w("verdict.counted_on_each", devices=config.layout.devices, layout=layout_name(config.layout))
+    if config.counts_each:
+        key = "verdict.shown_on_each" if config.layout.devices > 1 else "verdict.shown_with"
+        return w(key, devices=config.layout.devices, layout=layout_name(config.layout))
+    key = "verdict.shown_article" if config.values["account"] == "article" else "verdict.shown_as_on_one"
+    return f"{w(key, scope=_on_one(config))} {w('verdict.said_on_each', scope=_on_each(config))}"
+
+
+def whole_model(config: Configuration) -> str:
+    """Of what parameters, weights and inference are, in words; nothing where training is of the same."""
+    return w("verdict.whole_model") if config.layout.devices > 1 else ""
+
+
+def draw_counted(config: Configuration, rest: str = "") -> None:
+    """Whose memory the page shows, a control for that, and what the rest of it is of."""
+    if shown := counted_where(config):
+        if config.values["account"] != "article":
+            choose_counted()
+        st.caption(f"{shown} {rest}".strip())
+
+
+def on_each(config: Configuration, label: str) -> str:
+    """The label of what is counted on the device that needs most, of several, as the verdict is."""
+    return _labelled(config, label, _on_each(config))
+
+
+def as_on_one(config: Configuration, label: str) -> str:
+    """The label of what is counted as on one device, where there are several."""
+    return _labelled(config, label, _on_one(config))
+
+
+def as_counted(config: Configuration, label: str) -> str:
+    """The label of what is counted as the reader chose, as `Configuration.training` is."""
+    return on_each(config, label) if config.counts_each else as_on_one(config, label)
+
+
+def _labelled(config: Configuration, label: str, scope: str) -> str:
+    return label if config.layout == Layout() else w("verdict.label", label=label, scope=scope)
+
+
+def _on_each(config: Configuration) -> str:
+    key = "verdict.each" if config.layout.devices > 1 else "verdict.with"
+    return w(key, devices=config.layout.devices, layout=layout_name(config.layout))
+
+
+def _on_one(config: Configuration) -> str:
+    return w("verdict.one" if config.layout.devices > 1 else "verdict.without", layout=layout_name(config.layout))
 
 
 def _bytes(value: float) -> str:
