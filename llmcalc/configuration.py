@@ -247,6 +247,14 @@ class Configuration:
         """Whether "training" or "inference" fits."""
         return self.verdict if purpose == "training" else self.verdict_of_inference
 
+    @property
+    def peak_of_full_training(self) -> float | None:
+        """Where LoRA peaks above it: bytes of tensors at the peak if every weight trained, where the verdict is."""
+        if not self.run.lora_rank:
+            return None
+        full = self.job.changed({"lora_rank": 0}).peak
+        return full if full < self.job.peak else None
+
     def advice(self) -> list[Advice]:
         """The smallest changes after which the step fits its devices; nothing where it does."""
         return smallest_changes(self.job)

@@ -72,6 +72,8 @@ def through_the_step() -> None:
 def what_would_fit() -> None:
     """The smallest changes after which it fits, where it does not; and all that would save memory."""
     st.subheader(on_each(config, w("advice.header")), anchor=False)
+    if full := config.peak_of_full_training:
+        st.markdown(w("advice.lora_needs_more", lora=verdict.allocated.value, full=full))
     if verdict.fits:
         st.markdown(w("advice.fits"))
     else:

@@ -189,3 +189,24 @@ def test_a_difference_has_a_minus_sign_and_no_hyphen():
 @pytest.mark.parametrize(("share", "said"), [(0, "0.0%"), (0.0004, "<0.1%"), (0.0005, "0.1%"), (0.25, "25.0%")])
 def test_a_share_that_would_be_rounded_away_is_said_to_be_less(share, said):
     assert percent(share) == said
+
+
+# LoRA that needs more
+
+
+@pytest.mark.parametrize(("dropout", "more"), [(0.1, True), (0.0, False)])
+def test_where_lora_needs_more_than_full_training_the_page_says_why(dropout, more):
+    # q, k, v and o of 24 layers keep each their own dropped-out input, 2 bytes, and its mask, 1, of 32,768 × 2,048
+    link = {"model": "OPT 1.3B", "precision": "bf16", "seq_len": 32_768, "batch_size": 1, "lora_rank": 16}
+    values = {**link, "dropout": dropout}
+    lora = configured(**values)
+    plain = configured(**{**values, "dropout": 0.0})
+    kept = lora.step.saved_activations.value - plain.step.saved_activations.value
+    assert not more or kept > 24 * 4 * 32_768 * 2_048 * 2
+    told = [
+        text
+        for text in texts(opened("training", {key: written(v) for key, v in values.items()}))
+        if "LoRA peaks" in text
+    ]
+    assert len(told) == more
+    assert not more or human(configured(**{**values, "lora_rank": 0}).step.peak.value, "bytes") in told[0]
