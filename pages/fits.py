@@ -60,7 +60,7 @@ def answer(knob: str, value: int, held: str) -> None:
     """One of the two solved numbers, and a button that sets the knob to it."""
     with st.container(border=True, height="stretch"):
         label = f"{counted(w(f'fits.{knob}', held=held))} {badge(PROCESS)}"
-        st.metric(label, exact(value) if value else w("fits.none"))
+        st.metric(label, exact(value) if value else "–")
         if value:
             st.button(
                 w("fits.apply", value=exact(value)), key=f"apply_{knob}", disabled=value == config.values[knob],
