@@ -16,9 +16,8 @@ def chunked_cross_entropy(hidden: torch.Tensor, head: nn.Module, labels: torch.T
         return nn.functional.cross_entropy(head(states).float(), targets, reduction="sum")
 
     hidden, labels = hidden.flatten(0, 1), labels.flatten()
-    size = len(labels) // chunks
-    slices = [slice(start, start + size) for start in range(0, len(labels), size)]
-    return sum(checkpoint(of_chunk, hidden[s], labels[s], use_reentrant=False) for s in slices) / len(labels)
+    pieces = zip(hidden.chunk(chunks), labels.chunk(chunks), strict=True)
+    return sum(checkpoint(of_chunk, *piece, use_reentrant=False) for piece in pieces) / len(labels)
 
 
 class _Fused(torch.autograd.Function):

@@ -1,0 +1,317 @@
+"""What devices send and hold, against what papers print and what can be worked out by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from llmcalc.bases import base
+from llmcalc.devices.layout import Layout
+from llmcalc.devices.pieces import Pieces
+from llmcalc.devices.rank import rank_memory
+from llmcalc.devices.stage import Stage
+from llmcalc.devices.work import Work
+from llmcalc.step.run import TrainingRun
+from llmcalc.transformer.dimensions import Dimensions
+
+GPT2 = Dimensions().model()  # 12 layers of width 768, a tied table of 50,257 rows
+PARAMETERS = 124_439_808  # of GPT-2, as published
+B, S, H, LAYERS, VOCABULARY = 2, 1024, 768, 12, 50_257
+M = 4  # micro-batches
+MIXED = TrainingRun(
+    batch_size=B, seq_len=S, gradient_accumulation=M, precision="mixed_bf16"
+)  # 2 bytes in all that moves
+
+
+def library(name: str):
+    start = base(name)
+    return start.model(start.values)
+
+
+def rank(layout: Layout, run: TrainingRun = MIXED, model=GPT2):
+    return rank_memory(model, run, layout)
+
+
+def sent(layout: Layout, run: TrainingRun = MIXED, model=GPT2) -> dict[str, float]:
+    """Bytes that a rank sends in a step, by what for."""
+    return {part.id: part.value for part in rank(layout, run, model).traffic.parts if part.value}
+
+
+def buffers(layout: Layout, run: TrainingRun = MIXED, model=GPT2) -> dict[str, float]:
+    """Bytes of the buffers of its messages."""
+    found = rank(layout, run, model).communication
+    return {part.id: part.value for part in found.parts or [found] if part.value}
+
+
+# What is sent
+
+
+@pytest.mark.parametrize(("stage", "volume"), [(0, 2), (1, 2), (2, 2), (3, 3)])
+@pytest.mark.parametrize("n", [2, 64])
+def test_zero_sends_what_its_paper_says_in_units_of_the_parameters(stage, volume, n):
+    """Rajbhandari et al. 2020, sec. 7.1: 2Ψ for data parallelism and for stages 1 and 2; sec. 7.2: 3Ψ for stage 3. It
+    leaves out that of n ranks in a ring each keeps its own n-th part: (n − 1)/n."""
+    once = replace(MIXED, gradient_accumulation=1)
+    layout = Layout(data_parallel=n, zero_stage=stage)
+    assert sum(sent(layout, once).values()) * n / (n - 1) == pytest.approx(volume * PARAMETERS * 2, rel=1e-12)
+
+
+def test_gradients_are_sent_once_a_step_and_weights_of_stage_3_twice_for_every_micro_batch():
+    # gradients reduced, 1Ψ, and weights gathered before forward and again before backward, 2Ψ for each of 4
+    assert sum(sent(Layout(data_parallel=8, zero_stage=0)).values()) == 2 * PARAMETERS * 2 * 7 / 8
+    assert sum(sent(Layout(data_parallel=8, zero_stage=3)).values()) == (1 + 2 * 4) * PARAMETERS * 2 * 7 / 8
+
+
+def test_what_is_sent_has_the_format_that_it_is_in():
+    # fp32 weights under autocast: gradients of 4 bytes; what FSDP gathers is gathered in 16 bits, as it is multiplied
+    amp = TrainingRun(batch_size=B, seq_len=S)
+    assert sum(sent(Layout(data_parallel=2), amp).values()) == 2 * PARAMETERS * 4 / 2
+    assert sum(sent(Layout(data_parallel=2, zero_stage=3), amp).values()) == PARAMETERS * (4 + 2 * 2) / 2
+
+
+@pytest.mark.parametrize("t", [2, 4])
+@pytest.mark.parametrize(
+    ("recompute", "all_reduces"),
+    [("none", 4), ("selective", 4), ("full", 6)],  # full: the two of the forward pass once more
+)
+def test_tensor_parallelism_sends_what_megatron_lm_says(t, recompute, all_reduces):
+    """Shoeybi et al. 2019, fig. 4: two all-reduces forward and two backward in a layer. Narayanan et al. 2021, sec.
+    3.2: 8bsh(t − 1)/t numbers a layer, device and micro-batch, that is four, each of bsh numbers there and back."""
+    expected = all_reduces * 2 * B * S * H * (t - 1) / t * LAYERS * M * 2
+    assert sent(Layout(tensor_parallel=t), replace(MIXED, recompute=recompute)) == {"tensor_messages": expected}
+    if recompute == "none":
+        assert expected == 8 * B * S * H * (t - 1) / t * LAYERS * M * 2
+
+
+@pytest.mark.parametrize(
+    ("layout", "times"),
+    [({}, 1), ({"interleave": 2}, 2), ({"tensor_parallel": 4, "sequence_parallel": True}, 1 / 4)],
+    ids=["plain", "interleaved", "scattered"],
+)
+def test_a_pipeline_sends_what_megatron_lm_says(layout, times):
+    """Narayanan et al. 2021, sec. 3.2: bsh numbers between two devices for a micro-batch and a pass; sec. 4.1: bsh/t
+    where ranks of tensor parallelism send a part each; sec. 2.2.2: v times as much with v stretches of layers."""
+    found = sent(Layout(pipeline_parallel=2, **layout))
+    assert found["pipeline_messages"] == 2 * B * S * H * M * 2 * times
+
+
+def test_a_ring_passes_keys_and_values_on_and_their_gradients_back():
+    # Liu et al. 2023, sec. 3: to c − 1 neighbours; forward keys and values, backward these and their gradients
+    keys_and_values = 2 * B * S / 4 * H * 2
+    assert sent(Layout(context_parallel=4)) == {
+        "ring_messages": (4 - 1) * (1 + 2) * keys_and_values * LAYERS * M,
+        "gradient_messages": 2 * PARAMETERS * 2 * 3 / 4,  # ranks with the same weights
+    }
+
+
+def test_tokens_go_to_their_experts_and_back_in_both_passes():
+    # Mixtral: 2 of 8 experts, 32 layers, width 4,096; 7 of 8 tokens are for another rank
+    mixtral = library("Mixtral 8x7B")
+    found = sent(Layout(data_parallel=8, expert_parallel=8), model=mixtral)
+    assert found["dispatch_messages"] == 4 * (B * S * 2 * 4096 * 2) * 7 / 8 * 32 * M
+
+
+# Buffers of messages, in bytes
+
+
+def test_a_pipeline_holds_what_comes_from_both_sides():
+    # hidden states from before, their gradients from behind, bsh each
+    assert buffers(Layout(pipeline_parallel=2)) == {"pipeline_buffers": 2 * B * S * H * 2}
+    split = Layout(pipeline_parallel=2, tensor_parallel=4, sequence_parallel=True)
+    assert buffers(split) == {"pipeline_buffers": 2 * B * S * H * 2 / 4, "sequence_gather_buffer": B * S * H * 2}
+
+
+def test_a_hidden_state_goes_between_stages_as_it_is_and_to_a_product_as_that_takes_it():
+    # fp32 weights under autocast: the residual stream is fp32, operands of products are bf16
+    amp = TrainingRun(batch_size=B, seq_len=S, gradient_accumulation=M)
+    found = buffers(Layout(pipeline_parallel=2, tensor_parallel=2, sequence_parallel=True), amp)
+    assert found == {"pipeline_buffers": 2 * B * S * H * 4 / 2, "sequence_gather_buffer": B * S * H * 2}
+    assert sent(Layout(pipeline_parallel=2), amp) == {"pipeline_messages": 2 * B * S * H * M * 4}
+
+
+def test_a_ring_holds_the_block_at_hand_and_the_next():
+    # keys and values of both, of a quarter of the tokens
+    assert buffers(Layout(context_parallel=4)) == {"ring_buffers": 2 * 2 * B * S / 4 * H * 2}
+    # Llama 3 8B: 8 key/value heads of 128; over 16 ranks each has one, a copy
+    llama = library("Llama 3 8B")
+    for t, heads in ((1, 8), (4, 2), (16, 1)):
+        layout = Layout(context_parallel=4, tensor_parallel=t)
+        assert buffers(layout, model=llama)["ring_buffers"] == 2 * 2 * B * S / 4 * heads * 128 * 2
+
+
+def test_latent_attention_passes_on_what_it_expands_to():
+    # DeepSeek-V3: 128 heads, keys and values of up to 192 = 128 + 64
+    found = buffers(Layout(context_parallel=2), model=library("DeepSeek-V3 671B"))["ring_buffers"]
+    assert 2 * 2 * B * S / 2 * 128 * 128 * 2 <= found <= 2 * 2 * B * S / 2 * 128 * 192 * 2
+
+
+def test_experts_receive_as_many_tokens_as_they_send():
+    mixtral = library("Mixtral 8x7B")
+    assert buffers(Layout(data_parallel=8, expert_parallel=8), model=mixtral) == {
+        "dispatch_buffers": 2 * B * S * 2 * 4096 * 2
+    }
+
+
+GPT2_LAYER = 12 * H**2 + 13 * H  # matrices, their biases, two norms
+GPT2_ROOT = VOCABULARY * H + 1024 * H + 2 * H  # token and position tables, the last norm
+
+
+def test_fsdp_holds_what_is_outside_the_layers_a_layer_and_the_next_and_a_layers_gradients():
+    assert buffers(Layout(data_parallel=8, zero_stage=2)) == {"reduce_buffer": GPT2_LAYER * 2}
+    assert buffers(Layout(data_parallel=8, zero_stage=3)) == {
+        "gathered_weights": (GPT2_ROOT + 2 * GPT2_LAYER) * 2,
+        "reduce_buffer": GPT2_LAYER * 2,
+    }
+    assert buffers(Layout(data_parallel=8, zero_stage=1)) == {}
+
+
+def test_fsdp_gathers_the_largest_of_the_layers():
+    # DeepSeek-V3: three dense layers, 58 with 256 experts and a shared one
+    model = library("DeepSeek-V3 671B")
+    dense, mixture = (block.parameters().value for block, _ in model.blocks)
+    assert mixture > 10 * dense
+    # what does not train is not reduced: the router's corrections, one for each expert
+    assert buffers(Layout(data_parallel=8, zero_stage=2), model=model)["reduce_buffer"] == pytest.approx(2 * mixture)
+
+
+# What is held
+
+
+@pytest.mark.parametrize(("stage", "copies"), [(0, 1), (1, 1), (2, 1), (3, 0)])
+def test_autocast_keeps_16_bit_copies_of_all_that_is_multiplied_as_long_as_the_weights_are_whole(stage, copies):
+    # four d², four times d² twice, and the head; FSDP gathers in 16 bits what it lets go of with the layer
+    multiplied = LAYERS * 12 * H**2 + VOCABULARY * H
+    amp = TrainingRun(batch_size=B, seq_len=S)
+    assert rank(Layout(data_parallel=8, zero_stage=stage), amp).weight_casts.value == 2 * multiplied * copies
+
+
+@pytest.mark.parametrize(
+    ("layout", "bytes_each"),
+    [
+        # Rajbhandari et al. 2020, fig. 1: 2 + 2 + K with K = 12, of 64 ranks
+        ({"data_parallel": 64, "zero_stage": 0}, 16),
+        ({"data_parallel": 64, "zero_stage": 1}, 4 + 12 / 64),
+        ({"data_parallel": 64, "zero_stage": 2}, 2 + (2 + 12) / 64),
+        ({"data_parallel": 64, "zero_stage": 3}, 16 / 64),
+        ({"data_parallel": 8, "context_parallel": 8, "zero_stage": 3}, 16 / 64),  # replicas of both kinds
+        ({"data_parallel": 64, "zero_stage": 0, "offload_optimizer": True}, 16),  # wherever the states are
+    ],
+)
+def test_model_states_are_those_of_zeros_figure_1(layout, bytes_each):
+    found = rank(Layout(**layout))
+    held = found.weights.value + found.gradients.value + found.optimizer_state.value
+    assert held == pytest.approx(bytes_each * PARAMETERS, rel=1e-12)
+
+
+def test_ddp_peaks_where_it_was_measured_to_and_fsdp2_holds_what_was_measured_at_its_optimizer_step():
+    """DistributedDataParallel with gradient_as_bucket_view and FSDP2 of PyTorch, both fp32 with foreach AdamW, peak of
+    the optimizer's step in units of the weights: 5.0 (weights, gradients, two states, one copy) and 1.25
+    over 4 ranks."""
+    run = TrainingRun(batch_size=1, seq_len=64, precision="fp32")
+    whole = 4 * PARAMETERS
+    alone = rank(Layout(data_parallel=8), run)
+    assert alone.peak_by_moment["optimizer_step"] == pytest.approx(5.0 * whole, rel=1e-3)
+    found = rank(Layout(data_parallel=4, zero_stage=3), run)
+    parts = (found.weights, found.gradients, found.optimizer_state, found.optimizer_temporary)
+    assert sum(part.value for part in parts) == pytest.approx(1.25 * whole)
+
+
+TABLE, POSITIONS, LAST_NORM = VOCABULARY * H, 1024 * H, 2 * H
+
+
+@pytest.mark.parametrize(
+    ("layout", "layers"),
+    [
+        (Layout(pipeline_parallel=4), (3, 3, 3, 3)),
+        (Layout(pipeline_parallel=5), (3, 3, 2, 2, 2)),  # earlier ones have one more
+        (Layout(pipeline_parallel=8), (2, 2, 2, 2, 1, 1, 1, 1)),
+        (Layout(pipeline_parallel=2, interleave=3), (6, 6)),
+        (Layout(pipeline_parallel=1), (12,)),
+    ],
+)
+def test_stages_have_their_layers_and_what_is_before_and_behind_them(layout, layers):
+    work, last = Work(GPT2, MIXED, GPT2), len(layers) - 1
+    pieces = Pieces(work, MIXED, layout)
+    for i, n in enumerate(layers):
+        stage = Stage(work, MIXED, layout, i, pieces)
+        outside = (TABLE + POSITIONS if i == 0 else 0) + (LAST_NORM if i == last else 0)
+        outside += TABLE if i == last > 0 else 0  # tied: the last stage has a copy for its head
+        assert stage.n_layers == n
+        assert sum(stage.parameters.values()) == n * GPT2_LAYER + outside
+
+
+def test_interleaved_stages_have_every_other_stretch():
+    work, layout = Work(GPT2, MIXED, GPT2), Layout(pipeline_parallel=2, interleave=3)
+    found = [Stage(work, MIXED, layout, i, Pieces(work, MIXED, layout)).stretches for i in (0, 1)]
+    assert found == [[(0, 2), (4, 6), (8, 10)], [(2, 4), (6, 8), (10, 12)]]
+
+
+def test_layers_of_other_kinds_are_where_they_are():
+    # DeepSeek-V3: three dense layers and 58 mixtures, over 4 stages of 16, 15, 15, 15
+    model = library("DeepSeek-V3 671B")
+    run = replace(MIXED, batch_size=1)
+    work, layout = Work(model, run, model), Layout(pipeline_parallel=4)
+    (dense, _), (mixture, _) = model.blocks
+    pieces = Pieces(work, run, layout)
+    held = [Stage(work, run, layout, i, pieces).weights.value for i in range(4)]
+    d, m = dense.parameters().value, mixture.parameters().value
+    table = 129_280 * 7_168  # of the embedding, and of the head
+    assert held == [2 * (3 * d + 13 * m + table), 2 * 15 * m, 2 * 15 * m, 2 * (15 * m + table + 7_168)]
+
+
+@pytest.mark.parametrize(
+    ("p", "v", "m", "waiting"),
+    [
+        # Narayanan et al. 2021, sec. 2.2.1: as many micro-batches in flight as there are stages, all but one wait
+        (4, 1, 12, 3),
+        (4, 1, 2, 1),
+        (2, 1, 12, 1),
+        # sec. 2.2.2 and Megatron-LM's warm-up, 2(p − 1) + (v − 1)p stretches and the one at hand, of v to a stage
+        (4, 3, 12, (2 * 3 + 2 * 4 + 1) / 3 - 1),
+        (2, 3, 12, (2 * 1 + 2 * 2 + 1) / 3 - 1),
+    ],
+)
+def test_micro_batches_wait_in_the_first_stage(p, v, m, waiting):
+    run = replace(MIXED, batch_size=1, gradient_accumulation=m, attention="eager", loss="fused")
+    found = rank(Layout(pipeline_parallel=p, interleave=v), run)
+    stage = found.neediest
+    assert stage.stage == 0
+    assert found.in_flight.value == pytest.approx(waiting * stage.kept)
+    # eager attention of 12 heads keeps 12·S² scores of 2 bytes and more for each of its 12/p layers
+    assert stage.kept > 12 // p * 2 * 12 * S**2
+
+
+def test_a_stage_keeps_its_layers_share_of_the_activations():
+    # twelve layers on one device, three of them on the first of four: what a layer keeps is the same
+    run = replace(MIXED, attention="eager", loss="fused")
+    kept = {n: rank(Layout(pipeline_parallel=p), run).neediest.kept for p, n in ((2, 6), (4, 3), (6, 2), (12, 1))}
+    each = kept[2] - kept[1]
+    assert kept[3] - kept[2] == each
+    assert kept[6] - kept[3] == 3 * each
+
+
+# Cut up
+
+
+def test_chunks_of_the_loss_are_rounded_up():
+    """As torch.chunk does: 1,001 tokens in 8 pieces are 126 each, the last with what is left."""
+    for layout in (Layout(), Layout(data_parallel=2), Layout(tensor_parallel=1, pipeline_parallel=2)):
+        run = TrainingRun(batch_size=1, seq_len=1001, loss="chunked", gradient_accumulation=2)
+        found = rank(layout, run)
+        largest = max(
+            kind.bytes
+            for stretch in found.course.stretches
+            for _, kind in stretch.segment.changes
+            if kind.category == "logits" or kind.role == "logits"
+        )
+        assert largest == -(-126 * VOCABULARY * 4 // 512) * 512
+
+
+def test_a_vocabulary_that_does_not_divide_is_padded():
+    # 50,257 rows over 2 ranks: 25,129 each
+    held = {t: sum(rank(Layout(tensor_parallel=t)).neediest.parameters.values()) for t in (1, 2)}
+    assert held[1] == PARAMETERS
+    halved = LAYERS * (12 * H**2 // 2 + (3 * H + 4 * H) // 2)  # matrices; biases of what is dealt out: qkv and d_ff
+    whole = LAYERS * (2 * H + 4 * H) + POSITIONS + LAST_NORM  # biases of what is added up; norms, positions
+    assert held[2] == halved + whole + 25_129 * H
