@@ -111,13 +111,13 @@ def plan(needed, *, fits, time, traffic=1e9):
         "micro_batches": 1,
         "recompute": "none",
     }
-    return layout | {"needed": needed, "fits": fits, "time": time, "traffic": traffic}
+    return layout | {"needed": float(needed) * GiB, "fits": fits, "time": time, "traffic": traffic}
 
 
 def test_points_of_plans_are_told_apart_by_whether_they_fit_and_by_a_tenth_of_time():
     plans = pd.DataFrame([
-        plan(90 * GiB, fits=False, time=1.0), plan(70 * GiB, fits=True, time=1.09),
-        plan(60 * GiB, fits=True, time=1.1), plan(50 * GiB, fits=True, time=1.5), plan(91 * GiB, fits=False, time=2.0),
+        plan(90, fits=False, time=1.0), plan(70, fits=True, time=1.09),
+        plan(60, fits=True, time=1.1), plan(50, fits=True, time=1.5), plan(91, fits=False, time=2.0),
     ])  # fmt: skip
     figure = plan_points("plans", plans, plans.iloc[1].to_dict(), ("GPU", 80 * GiB))
     drawn = {trace["name"]: (trace["y"], trace["marker"]["color"]) for trace in figure["data"]}
