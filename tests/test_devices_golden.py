@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
+import numpy as np
 import pytest
 
+from llmcalc import from_config
 from llmcalc.bases import base
-from llmcalc.devices.layout import Layout
+from llmcalc.devices.layout import Layout, contradictions
 from llmcalc.devices.pieces import Pieces
+from llmcalc.devices.plans import Cluster, plans
 from llmcalc.devices.rank import rank_memory
 from llmcalc.devices.stage import Stage
 from llmcalc.devices.work import Work
+from llmcalc.errors import InputError
+from llmcalc.step.overhead import Overhead
 from llmcalc.step.run import TrainingRun
 from llmcalc.transformer.dimensions import Dimensions
 
@@ -315,3 +321,174 @@ def test_a_vocabulary_that_does_not_divide_is_padded():
     halved = LAYERS * (12 * H**2 // 2 + (3 * H + 4 * H) // 2)  # matrices; biases of what is dealt out: qkv and d_ff
     whole = LAYERS * (2 * H + 4 * H) + POSITIONS + LAST_NORM  # biases of what is added up; norms, positions
     assert held[2] == halved + whole + 25_129 * H
+
+
+# Layouts
+
+
+def test_a_layout_says_how_many_devices_it_takes_and_who_shares():
+    layout = Layout(
+        data_parallel=6, tensor_parallel=4, pipeline_parallel=3, context_parallel=2, expert_parallel=4, zero_stage=2
+    )
+    assert (layout.devices, layout.replicas) == (6 * 4 * 3 * 2, 6 * 2)
+    assert [layout.sharing(stage) for stage in (1, 2, 3)] == [12, 12, 1]  # of ZeRO-2
+    assert [layout.sharing(stage, experts=True) for stage in (1, 2, 3)] == [3, 3, 1]  # 12 ranks by 4
+    assert layout.divides_tokens_by == 2
+    assert replace(layout, sequence_parallel=True).divides_tokens_by == 2 * 4
+
+
+MIXTURE = "Mixtral 8x7B"  # 32 layers, 32 heads, 8 key/value heads, 8 experts, d_ff 14,336
+
+
+@pytest.mark.parametrize(
+    ("layout", "codes"),
+    [
+        ({}, []),
+        ({"tensor_parallel": 8}, []),
+        ({"tensor_parallel": 16}, []),  # 8 key/value heads over 16: each twice
+        ({"tensor_parallel": 3}, ["not_over_devices"] * 3),  # heads, key/value heads, channels
+        ({"tensor_parallel": 64}, ["not_over_devices"]),  # 32 heads; 14,336 is 64 x 224
+        ({"pipeline_parallel": 32}, []),
+        ({"pipeline_parallel": 33}, ["more_stages_than_layers"]),
+        ({"pipeline_parallel": 4, "interleave": 8}, []),
+        ({"pipeline_parallel": 4, "interleave": 3}, ["uneven_interleave"]),
+        ({"pipeline_parallel": 8, "interleave": 8}, ["more_stages_than_layers", "uneven_interleave"]),
+        ({"pipeline_parallel": 1, "interleave": 2}, ["uneven_micro_batches"]),  # one stage has nothing to interleave
+        ({"pipeline_parallel": 16, "interleave": 2}, ["uneven_micro_batches"]),  # 8 micro-batches
+        ({"pipeline_parallel": 3}, []),  # without stretches layers and micro-batches need not divide
+        ({"context_parallel": 2}, []),
+        ({"context_parallel": 3}, ["not_over_devices"]),  # of 2,000 tokens
+        ({"tensor_parallel": 8, "sequence_parallel": True, "context_parallel": 2}, []),  # 1,000 by 8
+        ({"tensor_parallel": 8, "sequence_parallel": True, "context_parallel": 4}, ["uneven_tokens"]),  # 500 by 8
+        ({"tensor_parallel": 8, "context_parallel": 4}, []),
+        ({"expert_parallel": 4, "data_parallel": 4}, []),
+        ({"expert_parallel": 4, "data_parallel": 2, "context_parallel": 2}, []),
+        ({"expert_parallel": 4, "data_parallel": 2}, ["not_among_replicas"]),
+        ({"expert_parallel": 3, "data_parallel": 3}, ["not_over_devices"]),
+    ],
+    ids=str,
+)
+def test_what_can_be_laid_out_and_what_cannot(layout, codes):
+    run = TrainingRun(batch_size=1, seq_len=2000, gradient_accumulation=8)
+    found = contradictions(library(MIXTURE), run, Layout(**layout))
+    assert sorted(each.code for each in found if each.broken) == sorted(codes)
+
+
+def test_a_model_without_experts_has_none_to_deal_out():
+    found = contradictions(GPT2, MIXED, Layout(data_parallel=4, expert_parallel=2))
+    assert [each.code for each in found if each.broken] == ["not_over_devices"]
+
+
+@pytest.mark.parametrize(
+    "layout", [{name: 0} for name in ("data_parallel", "tensor_parallel", "interleave")] + [{"zero_stage": 4}], ids=str
+)
+def test_sizes_out_of_range_are_refused(layout):
+    with pytest.raises(InputError):
+        Layout(**layout)
+
+
+def test_the_least_and_the_largest_are_not_refused():
+    assert Layout(data_parallel=1, zero_stage=3).zero_stage == 3
+    assert Layout(zero_stage=0) == Layout()
+
+
+# Plans, by counting through
+
+TINY = Dimensions(d_model=64, n_layers=4, n_heads=4, n_kv_heads=2, vocab_size=1_000)
+
+
+@pytest.mark.parametrize(
+    ("devices", "batch", "node", "length"), [(4, 8, 8, 4096), (4, 8, 2, 512), (6, 12, 8, 2048), (8, 128, 8, 3072)]
+)
+def test_all_plans_that_can_be_are_listed_once(devices, batch, node, length):
+    table = plans(
+        TINY.model(), TrainingRun(seq_len=length), Cluster(devices=devices, memory=80e9, global_batch=batch, node=node)
+    )
+    expected = set()
+    sizes = range(1, devices + 1)
+    for t, p, c, d in product(sizes, sizes, sizes, sizes):
+        if t * p * c * d != devices or t > node or p > 4 or batch % d:
+            continue
+        if 4 % t or (t > 2 and t % 2) or 256 % t:  # heads; key/value heads, dealt out or repeated; channels
+            continue
+        if c > 1 and (length % c or length // c < 1024):
+            continue
+        for b in (1, 2, 4, 8, 16, 32, 64):
+            if batch // d % b:
+                continue
+            m = batch // d // b
+            for sequence, v, zero in product((False, True), (1, 2, 4), (0, 1, 2, 3)):
+                if sequence and (t == 1 or length // c % t):
+                    continue
+                if v > 1 and (p == 1 or 4 % (p * v) or m % p):
+                    continue
+                if zero and c * d == 1:
+                    continue
+                for again in ("none", "selective", "full"):
+                    expected.add((d, zero, t, sequence, p, v, c, 1, b, m, again))
+    columns = [
+        "data_parallel", "zero_stage", "tensor_parallel", "sequence_parallel", "pipeline_parallel", "interleave",
+        "context_parallel", "expert_parallel", "micro_batch", "micro_batches", "recompute",
+    ]  # fmt: skip
+    found = list(table[columns].itertuples(index=False, name=None))
+    assert len(found) == len(set(found))
+    assert set(found) == expected
+
+
+def test_experts_are_whole_or_shared_out_among_as_many_as_divide_them():
+    config = {"model_type": "mixtral", "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2}
+    config |= {"num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 500, "num_local_experts": 6}
+    mixtral = from_config(config)
+    table = plans(mixtral, TrainingRun(seq_len=64), Cluster(devices=4, memory=80e9, global_batch=4))
+    # 6 experts: among 4 replicas two ways each, among 2 replicas each way
+    assert {n: set(rows["expert_parallel"]) for n, rows in table.groupby("data_parallel")} == {
+        1: {1}, 2: {1, 2}, 4: {1, 2},
+    }  # fmt: skip
+
+
+def test_plans_say_what_they_cost_and_are_ordered():
+    cluster = Cluster(
+        devices=4, memory=30e6, global_batch=8, overhead=Overhead(context=0, workspaces=0, fragmentation=0)
+    )
+    table = plans(TINY.model(), TrainingRun(seq_len=1024), cluster)
+    idle = (table["pipeline_parallel"] - 1) / (table["micro_batches"] * table["interleave"])
+    assert np.allclose(table["bubble"], idle)
+    assert np.allclose(table["time"], (1 + table["again"]) * (1 + idle))
+    # operations of a token forward, Kaplan et al. 2020: matrices twice, the head, attention over half of the tokens
+    layers = 2 * 4 * (2 * 64 * 64 + 2 * 64 * 32 + 2 * 64 * 256)
+    attention = 4 * 4 * 64 * 1024 / 2
+    again = table.groupby("recompute")["again"].first()
+    forward = layers + attention + 2 * 64 * 1000
+    assert again["none"] == 0
+    assert again["selective"] == pytest.approx(attention / (3 * forward), rel=0.01)  # biases and norms left out
+    assert again["full"] == pytest.approx((layers + attention) / (3 * forward), rel=0.01)
+    assert (table["needed"] == table["peak"]).all()
+    assert (table["fits"] == (table["peak"] <= 30e6)).all()
+    assert table["fits"].any()
+    assert not table["fits"].all()
+    key = [
+        (not row.fits, round(row.time, 2) if row.fits else 0, row.traffic if row.fits else 0, row.peak)
+        for row in table.itertuples()
+    ]
+    assert key == sorted(key)
+
+
+def test_a_share_of_the_plans_is_told_as_they_are_counted():
+    told: list[float] = []
+    cluster = Cluster(devices=2, memory=80e9, global_batch=4)
+    plans(TINY.model(), TrainingRun(seq_len=128), cluster, progress=told.append)
+    assert told == sorted(told)
+    assert 0 < told[0] < told[-1] == 1
+
+
+def test_every_plan_of_a_step_with_its_states_away_needs_less():
+    cluster = Cluster(devices=2, memory=80e9, global_batch=4)
+    here, away = (
+        plans(TINY.model(), TrainingRun(seq_len=128, precision="fp32"), cluster, offload_optimizer=off)
+        for off in (False, True)
+    )
+    by = ["data_parallel", "zero_stage", "tensor_parallel", "sequence_parallel", "pipeline_parallel", "interleave",
+          "context_parallel", "micro_batch", "recompute"]  # fmt: skip
+    both = here.merge(away, on=by, suffixes=("", "_away"))
+    assert len(both) == len(here) == len(away)
+    assert (both["peak_away"] < both["peak"]).all()
