@@ -7,6 +7,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from golden_files import csv_rows
 
 from llmcalc import from_config
 from llmcalc.bases import base
@@ -492,3 +493,67 @@ def test_every_plan_of_a_step_with_its_states_away_needs_less():
     both = here.merge(away, on=by, suffixes=("", "_away"))
     assert len(both) == len(here) == len(away)
     assert (both["peak_away"] < both["peak"]).all()
+
+
+# What an optimizer holds and allocates on a rank
+
+
+def test_an_optimizers_scratch_is_shared_out_with_its_states():
+    # of the largest weight, the table, two copies in fp32; or one copy of all
+    for stage, ranks in ((0, 1), (1, 8), (3, 8)):
+        by_weight = rank(Layout(data_parallel=8, zero_stage=stage), replace(MIXED, optimizer="adamw_for_loop"))
+        assert by_weight.optimizer_temporary.value == 2 * 4 * TABLE / ranks
+        at_once = rank(Layout(data_parallel=8, zero_stage=stage), replace(MIXED, optimizer="adamw_foreach"))
+        assert at_once.optimizer_temporary.value == 4 * PARAMETERS / ranks
+    away = rank(Layout(offload_optimizer=True), replace(MIXED, optimizer="adamw_foreach"))
+    assert away.optimizer_temporary.value == 0
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "each"),
+    [
+        # mixed precision: an fp32 copy of the weights beside the states
+        ("adamw_foreach", 4 + 4 + 4),
+        ("sgd", 4),
+        ("sgd_momentum", 4 + 4),
+        ("adamw_8bit", 2 * (1 + 4 / 256) + 4),
+        ("adafactor", 4 / 768 + 4),  # a row and a column, as if each weight had a side of the model's width
+    ],
+)
+def test_states_of_an_optimizer_on_a_rank(optimizer, each):
+    found = rank(Layout(data_parallel=2), replace(MIXED, optimizer=optimizer))
+    assert found.optimizer_state.value == pytest.approx(each * PARAMETERS)
+
+
+def test_experts_are_told_apart_from_what_every_rank_has():
+    # Mixtral: 32 layers of 8 experts of three 4,096 x 14,336
+    experts = 32 * 8 * 3 * 4096 * 14336
+    mixtral = library("Mixtral 8x7B")
+    others = mixtral.parameters().value - experts
+    found = rank(Layout(data_parallel=8, expert_parallel=4, zero_stage=1), model=mixtral)
+    assert {q.id: q.value for q in found.weights.parts} == {"weights": 2 * others, "expert_weights": 2 * experts / 4}
+    assert {q.id: q.value for q in found.gradients.parts} == {
+        "gradients": 2 * others, "expert_gradients": 2 * experts / 4,
+    }  # fmt: skip
+    assert {q.id: q.value for q in found.optimizer_state.parts} == {
+        "optimizer_state": 12 * others / 8, "expert_optimizer_state": 12 * experts / 4 / 2,  # two have the same
+    }  # fmt: skip
+
+
+def test_lora_freezes_what_it_does_not_train_in_the_format_of_its_base():
+    run = TrainingRun(batch_size=1, seq_len=64, precision="bf16", lora_rank=8, lora_base="NF4")
+    found = rank(Layout(data_parallel=2), run)
+    adapters = 12 * 8 * (768 + 768) * 4  # query, key, value and the projection back of the plain decoder
+    held = {q.id: q.value for q in found.weights.parts}
+    (bits,) = [float(row["bits_per_weight"]) for row in csv_rows("quant_formats_bits.csv") if row["id"] == "NF4"]
+    assert held["weights"] in (2 * adapters, 2 * 12 * 8 * (768 + 2304 + 768 + 768))
+    assert held["frozen_weights"] == pytest.approx(12 * 12 * 768**2 * bits / 8, rel=1e-3)
+    assert held["other_weights"] == pytest.approx(2 * (PARAMETERS - 12 * 12 * 768**2))
+    assert found.gradients.value == held["weights"]
+    assert found.optimizer_state.value == 2 * held["weights"]
+
+
+def test_nothing_is_gathered_where_nothing_is_split():
+    assert buffers(Layout(tensor_parallel=4)) == {}
+    assert buffers(Layout(data_parallel=4)) == {}
+    assert sent(Layout()) == {}

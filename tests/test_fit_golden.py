@@ -272,3 +272,29 @@ def test_the_search_ends_at_the_last_that_is_small_enough(every, most):
 
 def test_what_does_not_grow_may_be_one_number():
     assert largest_that_fits(lambda n: 7.0, np.array([6, 7]), most=9).tolist() == [0, 9]
+
+
+def test_no_more_than_three_changes_are_advised_together_on_more_devices_too():
+    alone = job(FRUGAL, model=Dimensions(d_model=256, n_layers=8, n_heads=4, vocab_size=1_000).model())
+    eight = alone.changed({"data_parallel": 8, "zero_stage": 3})
+    useful = [a.changes[0] for a in single_changes(alone) if a.cost < MORE_DEVICES]
+
+    def least(number: int) -> float:
+        peaks = []
+        for together in combinations(useful, number):
+            changed, fields = eight, {}
+            for change in together:
+                more = change.fields(changed) or {}
+                if not more or set(more) & {*fields, "data_parallel", "zero_stage"}:
+                    break
+                fields |= more
+                changed = changed.changed(more)
+            else:
+                peaks.append(changed.peak)
+        return min(peaks)
+
+    two, three = least(2), least(3)
+    assert three < 0.99 * two
+    within = replace(alone, device=replace(alone.device, nominal_memory=int((two + three) / 2)))
+    assert all(len(advice.changes) <= 3 for advice in smallest_changes(within))
+    assert smallest_changes(replace(alone, device=replace(alone.device, nominal_memory=int(two))))

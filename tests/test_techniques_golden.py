@@ -447,3 +447,22 @@ def test_a_joined_projection_has_a_type_of_its_own():
     assert gpt2["layers", "GGUF Q5_K"] == 12 * 3 * 1024**2
     assert ("layers", "GGUF Q5_K") not in stored(configured("Llama 3 8B").model, "GGUF Q4_K_M").numbers
     assert replace(Place("query", 0, 1), role="joined").role == "joined"
+
+
+def test_stored_weights_say_by_which_rule_and_whose():
+    def told(name: str) -> dict[str, tuple[str, bool]]:
+        parts = stored_weights(configured().model, name).parts
+        return {part.id: (part.formula_id, "ggml-org" in str(part.source)) for part in parts}
+
+    quantized, left = ("quantized_memory", False), ("unquantized_memory", False)
+    assert told("NF4") == {"stored_layers": quantized, "stored_embedding": left, "stored_rest": left}
+    quantized, left = ("quantized_memory", True), ("unquantized_memory", True)
+    assert told("GGUF Q4_K_M") == {"stored_layers": quantized, "stored_embedding": quantized, "stored_rest": left}
+    assert told("bf16") == {"stored_whole": ("plain_memory", False)}
+
+
+def test_settings_that_have_no_effect_make_no_bar():
+    plain = {"precision": "fp32", "attention": "eager", "loss": "plain"}
+    assert configured(**plain, lora_targets="all", lora_base="NF4", sequence_parallel=True).mix.bars == ()
+    (bar,) = configured(**plain, lora_rank=4, lora_targets="all", lora_base="NF4").mix.bars
+    assert {name: now for name, _, now in bar.settings} == {"lora_rank": 4, "lora_targets": "all", "lora_base": "NF4"}
