@@ -34,6 +34,14 @@ def quantity(id: str, value: float) -> Quantity:
     return Quantity(id, value, "bytes", "M", meaning="A number of a test.")
 
 
+def marked_at(figure, axis: str) -> float:
+    """Where the one line in the colour of the reader's device is."""
+    of = (MARK, light(MARK))
+    ends = {s[f"{axis}{i}"] for s in figure["layout"]["shapes"] if s["line"]["color"] in of for i in (0, 1)}
+    (place,) = ends
+    return place
+
+
 def light(colour: str) -> str:
     return colour.split("|")[0]
 
@@ -61,18 +69,16 @@ def test_this_run_is_one_whose_tensors_have_room_and_whose_process_has_not():
 
 def test_the_timeline_marks_what_a_process_leaves_for_tensors():
     figure = charts(opened("training", TIGHT))[0]
-    (line,) = figure["layout"]["shapes"]
-    assert line["y0"] == line["y1"] == pytest.approx(room_for_tensors() / GiB)
-    assert max(max(trace["y"]) for trace in figure["data"] if trace.get("customdata")) > line["y0"]
+    assert marked_at(figure, "y") == pytest.approx(room_for_tensors() / GiB)
+    assert max(max(trace["y"]) for trace in figure["data"] if trace.get("customdata")) > marked_at(figure, "y")
 
 
 def test_the_explore_page_marks_what_a_process_leaves_for_tensors():
     _, memory, growth = charts(opened("explore", TIGHT))
-    (bars,), (*_, curves) = memory["layout"]["shapes"], growth["layout"]["shapes"]
-    assert bars["x0"] == bars["x1"] == pytest.approx(room_for_tensors() / GiB)
+    assert marked_at(memory, "x") == pytest.approx(room_for_tensors() / GiB)
     factor = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10, "TiB": 2**40}
     unit = next(unit for unit in factor if unit in growth["layout"]["yaxis"]["title"]["text"])
-    assert curves["y0"] * factor[unit] == pytest.approx(room_for_tensors())
+    assert marked_at(growth, "y") * factor[unit] == pytest.approx(room_for_tensors())
 
 
 def test_the_page_of_what_fits_judges_the_process():
@@ -125,8 +131,7 @@ def test_points_of_plans_are_told_apart_by_whether_they_fit_and_by_a_tenth_of_ti
     assert drawn[w("cluster.slow")] == ([60, 50], COLOURS["attention"])
     assert drawn[w("cluster.fits")] == ([70], COLOURS["feed_forward"])
     assert drawn[w("cluster.here")][0] == [70]
-    (line,) = figure["layout"]["shapes"]
-    assert (line["y0"], line["y1"], line["line"]["color"]) == (80, 80, MARK)
+    assert marked_at(figure, "y") == 80
 
 
 def test_bands_of_the_map_are_those_of_the_devices():
@@ -244,8 +249,8 @@ def test_the_timeline_counts_layers_from_one_and_names_what_is_alive():
         NAMES["logits"]: ([0, 0, 0, 3, 1, 0, 0, 0], COLOURS["logits"], COLOURS["logits"]),
     }
     assert line["y"] == [4, 5, 6, 9, 7, 5, 4, 4]
-    assert (labels["x"][0], labels["y"]) == (line["x"][3], [9, 12])
-    assert [shape["y0"] for shape in figure["layout"]["shapes"]] == [12]
+    assert (labels["x"][0], labels["y"][0]) == (line["x"][3], 9)
+    assert marked_at(figure, "y") == 12
     # forward, loss, backward and optimizer one after the other; the head's backward belongs to the loss
     assert line["x"] == sorted(line["x"])
     assert [at <= 40 for at in line["x"]] == [True] * 3 + [False] * 5
@@ -310,8 +315,7 @@ def test_figures_draw_what_they_are_given_in_its_colours():
             for c, value in values.items()
         }
     figure = memory_bars("memory", rows, NAMES, ("GPU", 8 * GiB), "{unit}")
-    (line,) = figure["layout"]["shapes"]
-    assert (line["x0"], line["x1"], line["line"]["color"]) == (8, 8, MARK)
+    assert marked_at(figure, "x") == 8
     assert [ends["x"] for ends in figure["data"] if ends["type"] == "scatter"] == [[1, 6]]
 
 
@@ -325,9 +329,9 @@ def test_curves_go_through_their_points_in_their_colours():
         ([1, 2], [1, 2], COLOURS["weights"]),
         ([4, 8], [3, 5], COLOURS["weights"]),
     ]
-    *here, line = figure["layout"]["shapes"]
+    here = [shape for shape in figure["layout"]["shapes"] if shape["line"]["color"] != MARK]
     assert [(shape["x0"], shape["x1"]) for shape in here] == [(2, 2), (4, 4)]
-    assert (line["y0"], line["y1"], line["line"]["color"]) == (4, 4, MARK)
+    assert marked_at(figure, "y") == 4
 
 
 def test_a_waterfall_is_red_upwards_and_green_downwards():

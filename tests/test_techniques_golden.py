@@ -209,6 +209,7 @@ def test_bars_are_differences_and_tell_no_time_where_none_is_modelled():
         assert bar.memory.value == bar.after.peak.value - bar.before.peak.value
         if bar.time:
             assert bar.time.value == bar.after.time.value - bar.before.time.value
+    assert way.time.value == pytest.approx(way.result.time.value)
     told = {bar.id for bar in way.bars if bar.time}
     # a kernel's, an optimizer's and a launch's own time is in the utilisation
     assert not {"attention", "optimizer", "micro_batches"} & told
