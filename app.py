@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages.ui.shell import PAGES, draw, pages, speak_to_reader, tame_python
-from pages.ui.address import SHORTEN_ADDRESS, address_messages, keep_meaning, take_in_address
+from pages.ui.address import SHORTEN_ADDRESS, address_messages, take_in_address, write_address
 from pages.ui.history import KEEP_HISTORY
 from pages.ui.sections import prepare_unseen
 from pages.ui.style import style
@@ -16,6 +16,6 @@ tame_python()
 style(SHORTEN_ADDRESS + KEEP_HISTORY)
 prepare_unseen()
 page = st.navigation(pages(), position="top")
-keep_meaning(page.url_path or PAGES[0])
+write_address(page.url_path or PAGES[0])
 address_messages()
 draw(page)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
-from streamlit.runtime.state.query_params import CLIENT_STATE_QUERY_STRING_MAX_FIELDS
+from streamlit.runtime.scriptrunner_utils.script_run_context import ScriptRunContext
+from streamlit.runtime.state.query_params import CLIENT_STATE_QUERY_STRING_MAX_FIELDS, EMBED_QUERY_PARAMS_KEYS
 
-from llmcalc.inputs import DEFAULTS, INPUTS, LINK_VERSION, LinkProblem, read_parameters, shortened, written
-from llmcalc.link import Link, read_link
+from llmcalc.inputs import DEFAULTS, INPUTS, LINK_VERSION, LinkProblem, shortened, written
+from llmcalc.link import read_link
 from pages.ui.problems import coded_problem, verbatim
-from pages.ui.state import note_link
+from pages.ui.state import note_link, start_from_address, take_in
 from pages.ui.words import browser_language, w
 
 _LEFT_OUT = ("unknown_key", "unknown_keys", "no_such_part")
@@ -29,32 +31,37 @@ SHORTEN_ADDRESS = f"{{{_AS_MANY_AS_READ}}}"
 
 
 def take_in_address() -> None:
-    """First of all in a run of the whole app: leave in the address what the inputs have read, as they write it.
-
-    Streamlit's controls read the address in a way of their own, which can fail. So they get to see nothing else.
-    """
-    given = {key: st.query_params.get_all(key) for key in st.query_params}
-    if "link_problems" not in st.session_state:  # the session's first run: what is given is a link
-        link = st.session_state["first_link"] = read_link(given, (), DEFAULTS | {"lang": browser_language()})
-        st.session_state["link_problems"] = list(link.problems)
-    else:  # what the controls have written there meanwhile; or the way back led to what the link was at first
-        values, problems = read_parameters({key: texts for key, texts in given.items() if key in INPUTS})
-        link = Link(values, tuple(problems))
-        st.session_state["link_problems"] += link.problems
-        if not problems:
-            note_link()
-            return
+    """First of all in a run of the whole app: where the address decides the inputs, which a link does, and the way back
+    in the browser's history, have them be what it says."""
+    context = _context()
+    first = "link_problems" not in st.session_state  # the session's first run: what is given is a link
+    if not first and not context.is_history_navigation:
+        return
+    parameters = parse_qs(context.query_string, keep_blank_values=True)
+    given = {key: texts for key, texts in parameters.items() if key.lower() not in EMBED_QUERY_PARAMS_KEYS}
+    link = read_link(given, (), DEFAULTS | {"lang": browser_language()})
+    st.session_state["link_problems"] = [*st.session_state.get("link_problems", ()), *link.problems]
+    if not first:
+        start_from_address(link.values)
+        return
+    st.session_state["first_link"] = link
     if given != {key: [text] for key, text in link.parameters.items()}:
         _rewrite(link.parameters)
+
+
+def write_address(page: str) -> None:
+    """Once the page is known, and before any control is drawn: have the address say what the inputs are.
+
+    A link of an earlier version is what it meant on that page. Streamlit's controls would read the address in a way of
+    their own, which can fail, and would leave out of it what they are at where the browser has not made them. So they
+    get to see nothing but what the inputs have read, as they write it.
+    """
+    if link := st.session_state.pop("first_link", None):
+        if (now := link.on_page(page)) != link:
+            _rewrite(now.parameters)
+    else:
+        _rewrite({id: written(value) for id, value in take_in().changed.items()})
     note_link()
-
-
-def keep_meaning(page: str) -> None:
-    """Once the page is known, and before any control is drawn: what a link of an earlier version meant there."""
-    link = st.session_state.pop("first_link", None)
-    if link and (now := link.on_page(page)) != link:
-        _rewrite(now.parameters)
-        note_link()
 
 
 def _rewrite(parameters: Mapping[str, str]) -> None:
@@ -62,14 +69,19 @@ def _rewrite(parameters: Mapping[str, str]) -> None:
 
     `st.query_params` alone would not do: the controls read the address as it was when the run began.
     """
-    context = get_script_run_ctx()
-    assert context is not None
+    context = _context()
     with context.session_state.query_params() as address:
         address.clear_with_no_forward_msg(preserve_embed=True)
         for key, text in parameters.items():
             address.set_with_no_forward_msg(key, text)
         address.set_initial_query_params_from_current()
         address._send_query_param_msg()
+
+
+def _context() -> ScriptRunContext:
+    context = get_script_run_ctx()
+    assert context is not None
+    return context
 
 
 def address_messages() -> None:

@@ -17,7 +17,7 @@ from llmcalc.units import Locale
 from pages.ui.numbers import exact
 from pages.ui.problems import problems_beside, typed_problem
 from pages.ui.sections import redraw, set_inputs, unseen
-from pages.ui.state import Refused, State, is_in_link, put, refuse, show, state, touched, values
+from pages.ui.state import Refused, State, is_in_link, keep_in_address, put, refuse, show, state, touched, values
 from pages.ui.words import locale, w, words
 
 
@@ -73,6 +73,7 @@ def ask(
     """The control of an input, and with ``told`` what is wrong with its value."""
     face = face_of(input_id, state())
     _control(INPUTS[input_id], face, {"label_visibility": label_visibility, "on_change": on_change}, told)
+    keep_in_address(input_id)
     # In a place that is always there, for a control that moves is mounted anew by the browser
     with st.container():
         if told and face.refused:

@@ -140,12 +140,6 @@ def _all_is_drawn() -> bool:
     return context is not None and not context.fragment_ids_this_run
 
 
-def led_by_history() -> bool:
-    """Whether the reader went back or forward in the browser's history, which this run answers."""
-    context = get_script_run_ctx()
-    return context is not None and context.is_history_navigation
-
-
 def rerun_fragments(keys: list[str]) -> None:
     """Run these and nothing else, in this order."""
     st.rerun(keys)

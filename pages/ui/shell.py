@@ -15,7 +15,7 @@ from llmcalc.accuracy import ESTIMATE
 from pages.ui.controls import knobs, other_controls
 from pages.ui.download import download_menu
 from pages.ui.problems import caveats_of, problems_beside
-from pages.ui.sections import after_charts, charts_first, led_by_history, live, whole_app_from
+from pages.ui.sections import after_charts, charts_first, live, whole_app_from
 from pages.ui.show import title_of
 from pages.ui.stage import presented
 from pages.ui.standing import standing_note
@@ -45,8 +45,7 @@ def speak_to_reader() -> None:
 
 def draw(page: Any) -> None:
     """The page and the controls. On a session's first run the controls come first, so that they take up what the link
-    says before anybody can leave the page; later their values are known, and what the reader looks at comes first. Back
-    in the browser's history it is the address again that they take up, after the page was drawn: so draw it once more.
+    says before anybody can leave the page; later their values are known, and what the reader looks at comes first.
     """
     name = page.url_path or PAGES[0]
     present = take_in().values["present"]
@@ -64,8 +63,6 @@ def draw(page: Any) -> None:
         st.session_state["first_run"] = False
         if not first_run:
             other_controls(name, above, below)
-    if led_by_history():
-        st.rerun()
 
 
 def _page_and_knobs(name: str, place: Any) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from llmcalc.bases import Base, base
 from llmcalc.comparison import read_each
@@ -50,6 +51,11 @@ class State:
         """The model and the run. Worked out once for all who look at the same."""
         return _configuration(tuple(self.values.items()))
 
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The inputs that are not what they are at first: what the address names."""
+        return {id: value for id, value in self.values.items() if value != self.defaults[id]}
+
     def problems(self, input_id: str) -> tuple[InputError, ...]:
         """What is wrong with an input; for ``batch_size`` this takes a step, to see whether any machine has so much."""
         found = self.contradictions.get(input_id, ())
@@ -79,6 +85,15 @@ def take_in() -> State:
     refused = {id: typed for id, typed in refused.items() if typed.instead == values[id]}
     now = st.session_state[_PRESENT] = State(starting_point(), at_first, values, refused)
     return now
+
+
+def start_from_address(values: Mapping[str, Any]) -> None:
+    """Have every input be what an address says, and at first what it does not name. The base comes first, for that
+    decides others."""
+    for input_id in ("model", "config"):
+        put(input_id, values.get(input_id, DEFAULTS[input_id]))
+    for input_id, default in defaults().items():
+        put(input_id, values.get(input_id, default))
 
 
 def settle() -> State:
@@ -172,6 +187,16 @@ def _places() -> dict[str, list[tuple[int, Any]]]:
 
 def _next_drawing() -> int:
     return max(_drawings(), default=0) + 1
+
+
+def keep_in_address(input_id: str) -> None:
+    """Once an input's control is drawn: have it stay in the address when the browser does not say what the control is
+    at. Streamlit takes such a one for gone, on the way to another page, though the browser only has not made it."""
+    context = get_script_run_ctx()
+    assert context is not None
+    with context.session_state.query_params() as address:
+        if binding := address.get_binding_for_param(input_id):
+            address.unbind_widget(binding.widget_id)
 
 
 def note_link() -> None:
