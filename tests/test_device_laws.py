@@ -78,7 +78,7 @@ def frees_what_it_has(stage: Stage) -> None:
 
 def every_part_is_there(rank: RankMemory, stage: Stage) -> None:
     """Each moment is a sum of parts that are there, and of what rounding adds to them."""
-    rank = RankMemory(rank.work, rank.run, rank.layout)
+    rank = RankMemory(rank.model, rank.run, rank.layout, rank.work)
     rank.__dict__["neediest"] = stage
     for name, moment in rank.moments.items():
         for _, part in moment.walk():
