@@ -79,7 +79,6 @@ OTHERS = [
     if path.relative_to(ROOT).parts[:2] not in {("llmcalc", "transformer"), ("llmcalc", "huggingface")}
     and not (path.parent.name == "llmcalc" and path.name in KNOWS_NO_PARTS)
 ]
-every_other_module = pytest.mark.parametrize("path", OTHERS, ids=lambda path: str(path.relative_to(ROOT)))
 
 
 def named_in(node: ast.expr) -> set[str]:
@@ -109,10 +108,10 @@ def told_apart(code: str) -> list[str]:
     return found
 
 
-@every_other_module
-def test_only_a_part_says_of_what_kind_it_is(path):
+def test_only_a_part_says_of_what_kind_it_is():
     """What depends on the kind is asked of the part, by the functions of `llmcalc.transformer.part`."""
-    assert told_apart(path.read_text(encoding="utf-8")) == []
+    for path in OTHERS:
+        assert told_apart(path.read_text(encoding="utf-8")) == [], path
 
 
 @pytest.mark.parametrize(
@@ -133,19 +132,19 @@ def test_every_way_of_telling_parts_apart_is_seen(code):
     assert len(told_apart(f"from llmcalc.transformer.norm import NORMS\n{code}")) == 1
 
 
-@every_other_module
-def test_kinds_of_parts_are_known_by_name_only_to_what_runs_them(path):
+def test_kinds_of_parts_are_known_by_name_only_to_what_runs_them():
     """A model is made in `transformer` and `huggingface`; in `step` each file names the kinds that it runs."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    imported = {alias.name for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for alias in n.names}
-    assert path.parent.name == "step" or not imported & KINDS
+    for path in OTHERS:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        imported = {alias.name for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for alias in n.names}
+        assert path.parent.name == "step" or not imported & KINDS, path
 
 
-@every_other_module
-def test_no_table_goes_by_the_formula_of_a_number(path):
+def test_no_table_goes_by_the_formula_of_a_number():
     """Which formula gave a number is for its words; what else depends on that is said by the part that calls it."""
-    read = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Attribute)]
-    assert path.parent.name == "ui" or "formula_id" not in {node.attr for node in read}
+    for path in OTHERS:
+        read = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Attribute)]
+        assert path.parent.name == "ui" or "formula_id" not in {node.attr for node in read}, path
 
 
 def test_a_part_knows_nothing_of_what_is_done_with_it():

@@ -41,6 +41,7 @@ from llmcalc.transformer.part import (
     Matrix,
     Mixing,
     Multiplying,
+    Network,
     Prunable,
     Regrouped,
     Width,
@@ -51,31 +52,31 @@ from llmcalc.transformer.part import (
 
 # What parts say of themselves
 
-PARTS = {type(part): part for row in models().values() for part in from_config(row.config).parts}
-every_part = pytest.mark.parametrize("part", PARTS.values(), ids=lambda part: type(part).__name__)
+# One of each kind in the library
+PARTS = {type(part): part for row in models().values() for part in from_config(row.config).parts}.values()
 
 
-@every_part
-def test_a_matrix_is_one_of_the_weights_and_stands_in_whole_rows(part):
-    for matrix in matrices(part):
-        assert matrix.rows * matrix.width == matrix.numbers
-        assert matrix.parameters.id in {q.id for _, q in part.parameters().walk()}
-    assert sum(matrix.numbers for matrix in matrices(part)) <= part.parameters().value
+def test_a_matrix_is_one_of_the_weights_and_stands_in_whole_rows():
+    for part in PARTS:
+        for matrix in matrices(part):
+            assert matrix.rows * matrix.width == matrix.numbers, part
+            assert matrix.parameters.id in {q.id for _, q in part.parameters().walk()}, part
+        assert sum(matrix.numbers for matrix in matrices(part)) <= part.parameters().value, part
 
 
-@every_part
-def test_widths_that_stand_side_by_side_are_as_wide_as_all_of_them(part):
-    for width in widths(part):
-        assert not width.joins or width.number == sum(joined.number for joined in width.joins)
+def test_widths_that_stand_side_by_side_are_as_wide_as_all_of_them():
+    for part in PARTS:
+        for width in widths(part):
+            assert not width.joins or width.number == sum(joined.number for joined in width.joins), part
 
 
-@every_part
-def test_attention_leaves_no_question_open(part):
+def test_attention_leaves_no_question_open():
     """What asks a part that has no answer goes on without it: a kind of attention must not be passed over so."""
     asked = {"attention": (Mixing, Caching, Multiplying, Divided, Prunable, Regrouped)}
-    asked |= dict.fromkeys(("feed_forward", "experts"), (Multiplying, Divided, Prunable))
-    for protocol in asked.get(part.component, ()):
-        assert isinstance(part, protocol), protocol
+    asked |= dict.fromkeys(("feed_forward", "experts"), (Network, Multiplying, Divided, Prunable))
+    for part in PARTS:
+        for protocol in asked.get(part.component, ()):
+            assert isinstance(part, protocol), (part, protocol)
 
 
 # A kind of attention of its own, in all that it takes: a class with its formulas, and what runs it in a step
