@@ -256,7 +256,7 @@ class Stage:
             for used, q in found
             if np.any(used)
         ]
-        return _summed("communication", r"M_\text{buffers}", terms)
+        return _summed("communication", r"M_\text{comm}", terms)
 
     @property
     def _root(self) -> Size:
