@@ -3,11 +3,11 @@
 import streamlit as st
 
 from pages.ui.shell import PAGES, draw, pages, speak_to_reader, tame_python
+from llmcalc.words import w
 from pages.ui.address import SHORTEN_ADDRESS, address_messages, take_in_address, write_address
 from pages.ui.history import KEEP_HISTORY
 from pages.ui.sections import prepare_unseen
 from pages.ui.style import style
-from pages.ui.words import w
 
 take_in_address()
 speak_to_reader()

@@ -31,12 +31,12 @@ from llmcalc.accuracy.inference import WHAT
 from llmcalc.accuracy.standing import FAR
 from llmcalc.catalog.models import models
 from llmcalc.units import GiB
+from llmcalc.words import w
 from pages.ui.chart import chart
 from pages.ui.numbers import error_share, exact, human, marked
 from pages.ui.show import headline_row
 from pages.ui.standing import setting_name
 from pages.ui.step_figures import error_strips, predicted_against_measured
-from pages.ui.words import w
 
 FILTERS = ("model", "precision", "attention", "recompute", "loss", "optimizer")
 FIGURES = ("peak", "saved")

@@ -21,11 +21,12 @@ from llmcalc.errata import (
 )
 from llmcalc.quantity import Quantity
 from llmcalc.step.step import training_step
+from llmcalc.words import w
+from llmcalc.words.names import name
 from pages.ui.choose import start_from
 from pages.ui.numbers import exact, human, marked, signed
-from pages.ui.show import name, term_table, working
+from pages.ui.show import term_table, working
 from pages.ui.state import configuration
-from pages.ui.words import w
 
 inside_app()
 

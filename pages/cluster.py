@@ -12,6 +12,7 @@ from llmcalc.accuracy import PROCESS, SHAPES
 from llmcalc.devices.plans import settings
 from llmcalc.errors import InputError
 from llmcalc.units import GiB
+from llmcalc.words import w
 from pages.ui.chart import chart
 from pages.ui.figures import memory_bars
 from pages.ui.numbers import exact, human, marked
@@ -23,7 +24,6 @@ from pages.ui.show import headlines, model_header, title_of, working
 from pages.ui.standing import badge, why
 from pages.ui.state import configuration
 from pages.ui.verdict import draw_verdict, for_tensors, verdict_place
-from pages.ui.words import w
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,6 +17,7 @@ from llmcalc.inputs import MODELS, PASTED
 from llmcalc.quantity import Quantity
 from llmcalc.techniques.quantization import stored_weights
 from llmcalc.transformer.part import traits
+from llmcalc.words import w
 from pages.ui.chart import chart
 from pages.ui.choose import changes_in_words
 from pages.ui.figures import Figure, memory_bars, stacked_bars, stacked_shares
@@ -28,7 +29,6 @@ from pages.ui.show import title_of, working
 from pages.ui.standing import badge, standing_note
 from pages.ui.state import configuration
 from pages.ui.verdict import for_tensors
-from pages.ui.words import w
 
 EXAMPLE = ("Llama 3 8B", "Mixtral 8x7B", "DeepSeek-V3 671B")
 FORMATS = ("bf16", "fp8", "int4 g128")

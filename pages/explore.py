@@ -11,6 +11,7 @@ from llmcalc.article import article_components, article_parameters
 from llmcalc.catalog.formats import STORED_FORMATS
 from llmcalc.inputs import INPUTS
 from llmcalc.techniques.quantization import stored, stored_weights
+from llmcalc.words import w
 from pages.ui.chart import chart
 from pages.ui.figures import Panel, memory_bars, memory_curves, share_bars
 from pages.ui.numbers import exact, human, marked, signed
@@ -20,7 +21,6 @@ from pages.ui.show import Headline, headlines, model_header, one_of, title_of, w
 from pages.ui.standing import standing_note
 from pages.ui.state import configuration
 from pages.ui.verdict import as_counted, draw_counted, draw_verdict, for_tensors, verdict_place, whole_model
-from pages.ui.words import w
 
 MOMENTS_SHOWN = ("between_steps", "loss_backward", "backward_end", "optimizer_step")
 

@@ -11,6 +11,7 @@ from pages.ui.shell import inside_app
 from llmcalc.accuracy import PROCESS
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator, devices_by_memory
 from llmcalc.inputs import PURPOSES
+from llmcalc.words import w
 from pages.ui.chart import chart
 from pages.ui.device import memory_cell, memory_told, printed_size
 from pages.ui.numbers import exact, human, marked
@@ -20,7 +21,6 @@ from pages.ui.standing import badge, standing_note, why
 from pages.ui.state import configuration, show
 from pages.ui.step_figures import fits_map
 from pages.ui.verdict import draw_verdict, on_each, said, verdict_place, where
-from pages.ui.words import w
 
 # Memories that are in use, each by one device; the reader's own is drawn too
 DRAWN = ("T4", "RTX 4090", "L40S", "H100 SXM", "H200 SXM", "MI300X", "MI355X")

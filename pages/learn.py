@@ -8,6 +8,7 @@ from llmcalc.lessons.accounts import ACCOUNTS, accounts_of, accounts_of_job, job
 from llmcalc.lessons.anatomy import PARTS, one_layer_of
 from llmcalc.lessons.chapters import CHAPTERS
 from llmcalc.lessons.facts import facts
+from llmcalc.words import w
 from pages.ui.choose import start_from
 from pages.ui.diagram import diagram
 from pages.ui.lesson import formulas, from_the_top, knobs, neighbours, progress, quiz, take_note, try_it
@@ -15,7 +16,6 @@ from pages.ui.lesson_charts import lesson_chart
 from pages.ui.notes import keep_notes
 from pages.ui.numbers import error_share, human
 from pages.ui.state import configuration
-from pages.ui.words import w
 
 # What chapter 1 starts from on demand: the encoder and decoder of 2017, and a GPT
 SHOWN_MODELS = ("Transformer base", "GPT-2 124M", "BERT base (encoder)")

@@ -8,10 +8,11 @@ from llmcalc.inputs import shortened
 from llmcalc.quantity import Formula
 from llmcalc.reference import formulas
 from llmcalc.symbols import SYMBOLS
+from llmcalc.words import w
+from llmcalc.words.names import name, unit_name
 from pages.ui.device import table_of_devices
 from pages.ui.problems import as_text
-from pages.ui.show import citation, name, unit_name
-from pages.ui.words import w
+from pages.ui.show import citation
 
 inside_app()
 

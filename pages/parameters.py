@@ -4,13 +4,14 @@ import streamlit as st
 
 from pages.ui.shell import inside_app
 from llmcalc.transformer.breakdown import Count, Line, breakdown, by_component, in_symbols, invoice, numbered_layers
+from llmcalc.words import w
+from llmcalc.words.names import name
 from pages.ui.chart import chart
 from pages.ui.model_figures import layer_bars, parameter_map, share_of
 from pages.ui.numbers import exact, human, signed
 from pages.ui.palette import COLOURS
-from pages.ui.show import headlines, model_header, name, title_of, working
+from pages.ui.show import headlines, model_header, title_of, working
 from pages.ui.state import configuration
-from pages.ui.words import w
 
 inside_app()
 config = configuration()

@@ -13,13 +13,13 @@ from llmcalc.scaling import (
     parameters_for_lower_loss,
     performance_from_parameters,
 )
+from llmcalc.words import w
 from pages.ui.chart import chart
 from pages.ui.figures import layout, log_ticks
 from pages.ui.numbers import human, marked
 from pages.ui.palette import COLOURS, MARK
 from pages.ui.show import headlines, title_of, working
 from pages.ui.state import configuration
-from pages.ui.words import w
 
 inside_app()
 

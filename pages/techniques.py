@@ -1,13 +1,13 @@
 """Techniques: what each saves and what it costs, before and after, for the present model."""
 
 from pages.ui.shell import inside_app
+from llmcalc.words import w
 from pages.ui.ask import twin
 from pages.ui.mix_section import mix_section
 from pages.ui.quantization_sections import cache_section, quantization_section
 from pages.ui.show import model_header, title_of
 from pages.ui.smaller_sections import distillation_section, pruning_section
 from pages.ui.state import configuration
-from pages.ui.words import w
 
 SECTIONS = {
     "mix": mix_section,

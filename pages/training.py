@@ -8,13 +8,15 @@ from llmcalc.article import ArticleStep, training_rule_of_thumb
 from llmcalc.fit.advice import Advice
 from llmcalc.inference import model_memory
 from llmcalc.step.course import Course
+from llmcalc.words import w
+from llmcalc.words.names import name
 from pages.ui.accounts import told_together
 from pages.ui.chart import chart
 from pages.ui.figures import memory_bars
 from pages.ui.numbers import exact, human, marked
 from pages.ui.palette import COLOURS, by_component
 from pages.ui.sections import after_charts, set_inputs
-from pages.ui.show import headlines, model_header, name, term_table, working
+from pages.ui.show import headlines, model_header, term_table, working
 from pages.ui.standing import standing_note
 from pages.ui.state import configuration
 from pages.ui.timeline import timeline_figure
@@ -28,7 +30,6 @@ from pages.ui.verdict import (
     verdict_place,
     where,
 )
-from pages.ui.words import w
 
 inside_app()
 config = configuration()

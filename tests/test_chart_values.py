@@ -17,6 +17,7 @@ from llmcalc.quantity import Quantity, total
 from llmcalc.transformer.breakdown import numbered_layers
 from llmcalc.transformer.dimensions import Dimensions
 from llmcalc.units import GiB
+from llmcalc.words import w
 from pages.ui.figures import Panel, memory_bars, memory_curves, share_bars, stacked_bars, stacked_shares
 from pages.ui.model_figures import layer_bars
 from pages.ui.palette import COLOURS, MARK, by_component, component_of
@@ -24,7 +25,6 @@ from pages.ui.plan_figures import plan_points
 from pages.ui.step_figures import fits_map
 from pages.ui.technique_figures import plain_bars, sparsity_curves, waterfall
 from pages.ui.timeline import timeline_figure
-from pages.ui.words import w
 
 NAMES = {component: w(f"components.{component}") for component in COLOURS}
 COMPONENT = {name: component for component, name in NAMES.items()}

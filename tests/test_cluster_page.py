@@ -10,8 +10,8 @@ from streamlit.testing.v1 import AppTest
 from llmcalc.configuration import Configuration
 from llmcalc.devices.plans import settings
 from llmcalc.inputs import DEFAULTS
+from llmcalc.words import w
 from pages.ui.plan_figures import plan_name
-from pages.ui.words import w
 
 
 def opened(**link: str) -> AppTest:

@@ -24,7 +24,7 @@ from llmcalc.step.run import LOSSES, RECOMPUTATIONS, TrainingRun
 from llmcalc.step.step import training_step
 from llmcalc.transformer.dimensions import Dimensions
 from llmcalc.units import GiB
-from pages.ui.words import w
+from llmcalc.words import w
 
 
 def library(name: str):

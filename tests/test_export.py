@@ -22,8 +22,8 @@ from llmcalc.export import TABLES, as_csv, as_json, slug, table
 from llmcalc.inputs import DEFAULTS, INPUTS, link_parameters, read_parameters
 from llmcalc.quantity import Quantity, total
 from llmcalc.reference import formulas
+from llmcalc.words import dictionary
 from pages.ui.download import OF_ANY, OFFERED
-from pages.ui.words import dictionary
 
 EVERY = pytest.mark.parametrize("config", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
 SAME_FOR_ALL = {"printed", "measured", "all_formulas", "symbols", "article_working"}

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from llmcalc import InputError
 from llmcalc.hub import PROBLEMS, fetch_config, repo_and_revision
-from pages.ui.words import w
+from llmcalc.words import w
 
 ROOT = Path(__file__).parent.parent
 GPT2 = {"model_type": "gpt2", "n_layer": 12}

@@ -17,6 +17,7 @@ from opened_app import copied_link, metrics, openers
 from streamlit.testing.v1 import AppTest
 
 from pages.ui.shell import PAGES
+from llmcalc import words
 from llmcalc.accuracy import every_step, measured_steps
 from llmcalc.bases import base
 from llmcalc.catalog.accelerators import ACCELERATORS, readings
@@ -33,7 +34,6 @@ from llmcalc.techniques.quantization import stored_weights
 from llmcalc.transformer.dimensions import Dimensions
 from llmcalc.transformer.norm import NORMS
 from llmcalc.units import ENGLISH, GiB, Locale, human
-from pages.ui import words
 from pages.ui.controls import MENUS
 from pages.ui.document import Block, Bullets, Line, Paragraph, Table, Working
 from pages.ui.lesson import key_of

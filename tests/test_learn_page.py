@@ -13,8 +13,8 @@ from llmcalc.inputs import CHAPTERS as NUMBERS
 from llmcalc.inputs import INPUTS, link_parameters
 from llmcalc.lessons.chapters import CHAPTERS
 from llmcalc.lessons.quiz import RIGHT
+from llmcalc.words import dictionary, speak
 from pages.ui.lesson import key_of
-from pages.ui.words import dictionary, speak
 
 
 def opened(**link: str) -> AppTest:

@@ -18,7 +18,7 @@ from llmcalc.lessons.notes import Notes, read_notes
 from llmcalc.lessons.questions import QUESTIONS
 from llmcalc.lessons.quiz import RIGHT
 from llmcalc.lessons.tasks import TASKS
-from pages.ui.words import dictionary
+from llmcalc.words import dictionary
 
 CHOSEN = st.fixed_dictionaries(
     {}, optional={id: st.sampled_from([RIGHT, *question.wrong]) for id, question in QUESTIONS.items()}

@@ -13,6 +13,7 @@ from latex_evaluator import evaluate
 from laws import for_each
 from lesson_solutions import CHEATS, SOLUTIONS
 
+from llmcalc import words
 from llmcalc.accuracy import measured_steps
 from llmcalc.bases import base
 from llmcalc.configuration import Configuration
@@ -28,7 +29,6 @@ from llmcalc.lessons.savings import peaks
 from llmcalc.lessons.tasks import TASKS, UNTOUCHED
 from llmcalc.transformer.breakdown import in_values
 from llmcalc.units import human
-from pages.ui import words
 from pages.ui.diagram import drawing
 
 EVERY_TASK = pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)

@@ -13,8 +13,8 @@ from llmcalc.catalog.presets import ARTICLE_EXAMPLE, PRESETS
 from llmcalc.configuration import Configuration
 from llmcalc.errata import ERRATA
 from llmcalc.inputs import DEFAULTS, INPUTS, PASTED, in_group, link_parameters
+from llmcalc.words import w
 from pages.ui.show import title_of
-from pages.ui.words import w
 
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES)
 OF_THE_LIBRARY = ("model", "student")  # inputs with as many options as there are models

@@ -10,10 +10,10 @@ from llmcalc import from_config
 from llmcalc.catalog.counted_models import counted_models
 from llmcalc.catalog.models import model, models
 from llmcalc.transformer.breakdown import breakdown, invoice
+from llmcalc.words import w
+from llmcalc.words.names import name
 from pages.ui.model_figures import parameter_map, plain
 from pages.ui.palette import COLOURS
-from pages.ui.show import name
-from pages.ui.words import w
 
 GOLDEN = counted_models()
 

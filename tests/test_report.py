@@ -20,13 +20,13 @@ from llmcalc.quantity import Quantity
 from llmcalc.reference import formulas
 from llmcalc.symbols import SYMBOLS
 from llmcalc.tex import localized
+from llmcalc.words import dictionary, locale, speak, w
 from pages.ui.document import Document, Line, Paragraph, Section, Table, bar, code, linked, math, plain, said
 from pages.ui.numbers import error_share, exact, human
 from pages.ui.report import report
 from pages.ui.report_html import html, mathml, terms
 from pages.ui.report_markdown import markdown
 from pages.ui.standing import standing_said
-from pages.ui.words import dictionary, locale, speak, w
 
 LANGUAGES = ("en", "id")
 EVERY = pytest.mark.parametrize("name", CONFIGURATIONS)

@@ -11,6 +11,7 @@ from opened_app import openers
 from test_languages import drawn, opened
 
 from pages.ui.shell import PAGES
+from llmcalc import words
 from llmcalc.bases import base, compact
 from llmcalc.configuration import Configuration
 from llmcalc.export import TABLES
@@ -20,13 +21,13 @@ from llmcalc.lessons.chapters import CHAPTERS
 from llmcalc.link import read_link
 from llmcalc.quantity import Quantity, given_quantity
 from llmcalc.techniques.quantization import stored_weights
-from pages.ui import words
+from llmcalc.words.names import unit_name
 from pages.ui.choose import changes_in_words
 from pages.ui.document import Table, Working
 from pages.ui.problems import problem_words
 from pages.ui.report import report
 from pages.ui.report_markdown import markdown
-from pages.ui.show import latex_steps, rounded, unit_name
+from pages.ui.show import latex_steps, rounded
 
 LANGUAGES = ("en", "id")
 

@@ -10,9 +10,9 @@ from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.configuration import Configuration
 from llmcalc.inputs import DEFAULTS
 from llmcalc.units import human
+from llmcalc.words import w
 from pages.ui.numbers import error_share
 from pages.ui.standing import badge, why
-from pages.ui.words import w
 
 # What fits
 

@@ -9,7 +9,7 @@ from llmcalc.bases import base
 from llmcalc.configuration import Configuration
 from llmcalc.inputs import DEFAULTS, INPUTS, TECHNIQUES, written
 from llmcalc.units import human
-from pages.ui.words import w
+from llmcalc.words import w
 
 KINDS = ("Llama 3 8B", "T5 small", "BERT base (encoder)", "DeepSeek-V3 671B", "Gemma 2 2B", "Falcon 7B", "OLMoE 7B")
 RELEVANT = {

@@ -18,11 +18,11 @@ from llmcalc.devices.layout import Layout
 from llmcalc.errors import InputError
 from llmcalc.inputs import DEFAULTS, INPUTS, link_parameters, one_number_of_devices, written
 from llmcalc.link import read_link
+from llmcalc.words import w
 from pages.ui.numbers import human
 from pages.ui.report import report
 from pages.ui.report_markdown import markdown
 from pages.ui.verdict import said, verdict_words
-from pages.ui.words import w
 
 PAGES = ("explore", "training", "fits", "cluster")
 MODELS = (

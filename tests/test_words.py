@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import string
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -26,13 +27,13 @@ from llmcalc.symbols import SYMBOLS
 from llmcalc.techniques.mix import SWITCHES
 from llmcalc.techniques.pruning import PRUNINGS, pruned_weights
 from llmcalc.techniques.quantization import stored_weights
+from llmcalc.words import FOLDER, dictionary
+from llmcalc.words.names import name
 from pages.ui.palette import COLOURS
-from pages.ui.show import name
-from pages.ui.words import dictionary
 
 ARTICLE_SHAPE = {"d_model": 768, "d_ff": 3072, "n_layers": 12, "vocab_size": 50_000}
 ROOT = Path(__file__).parent.parent
-LANGUAGES = [file.stem for file in (ROOT / "llmcalc" / "words").glob("*.toml")]
+LANGUAGES = [drawer.name for drawer in FOLDER.iterdir() if any(drawer.glob("*.toml"))]
 DRAWN = "\n".join(file.read_text() for file in [*ROOT.glob("pages/**/*.py"), ROOT / "app.py"])
 
 WAYS_TO_RUN = [
@@ -106,6 +107,12 @@ def quantities_of_techniques(mixture, lora):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+def test_no_key_is_in_two_drawers(language):
+    found = [key for file in (FOLDER / language).glob("*.toml") for key in tomllib.loads(file.read_text("utf-8"))]
+    assert sorted(found) == sorted(set(found))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_every_id_has_words(language):
     words = dictionary(language)
     wanted = {f"inputs.{i}.{part}" for i in INPUTS for part in ("label", "help")}
@@ -126,7 +133,7 @@ def test_every_id_has_words(language):
     wanted |= {f"formulas.{f.id}" for found in formulas().values() for f in found}
     wanted |= {f"units.{u.replace('/', '_per_')}" for u in units() if u != "FLOP" and not re.match(r"E|B·", u)}
     wanted |= {key for key in re.findall(r"\bw\(\s*\"([\w.]+)\"", DRAWN)}
-    assert wanted - set(words) == set(), f"llmcalc/words/{language}.toml lacks these keys"
+    assert wanted - set(words) == set(), f"llmcalc/words/{language} lacks these keys"
     assert all(name(quantity) for quantity in shown_quantities())
 
 
@@ -165,7 +172,7 @@ def suffixes(id: str) -> set[str]:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_language_fills_in_the_same_values(language):
     for key, text in dictionary(language).items():
-        assert fields(text) == fields(dictionary("en")[key]), f"{key} in {language}.toml"
+        assert fields(text) == fields(dictionary("en")[key]), f"{key} in {language}"
 
 
 def fields(text: str) -> set[str]:

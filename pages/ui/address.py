@@ -14,9 +14,9 @@ from streamlit.runtime.state.query_params import CLIENT_STATE_QUERY_STRING_MAX_F
 
 from llmcalc.inputs import DEFAULTS, INPUTS, LINK_VERSION, LinkProblem, shortened, written
 from llmcalc.link import read_link
+from llmcalc.words import w
 from pages.ui.problems import coded_problem, verbatim
-from pages.ui.state import note_link, start_from_address, take_in
-from pages.ui.words import browser_language, w
+from pages.ui.state import browser_language, note_link, start_from_address, take_in
 
 _LEFT_OUT = ("unknown_key", "unknown_keys", "no_such_part")
 _AS_MANY_AS_READ = (

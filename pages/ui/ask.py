@@ -14,11 +14,11 @@ from llmcalc.errors import InputError
 from llmcalc.inputs import INPUTS, Choice, Input, Integer, Real, Switch, Text
 from llmcalc.symbols import SYMBOLS
 from llmcalc.units import Locale
+from llmcalc.words import locale, w, words
 from pages.ui.numbers import exact
 from pages.ui.problems import problems_beside, typed_problem
 from pages.ui.sections import redraw, set_inputs, unseen
 from pages.ui.state import Refused, State, is_in_link, keep_in_address, put, refuse, show, state, touched, values
-from pages.ui.words import locale, w, words
 
 
 @dataclass(frozen=True)

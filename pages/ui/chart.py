@@ -21,8 +21,8 @@ import streamlit as st
 from streamlit import runtime
 from streamlit.components.v1 import declare_component
 
+from llmcalc.words import w
 from pages.ui.stage import on_stage
-from pages.ui.words import w
 
 # What a figure may use for a colour besides Plotly's own notations. chart.js takes the values from the theme;
 # these are the light ones, for the fallback.

@@ -13,12 +13,12 @@ from llmcalc.errors import InputError
 from llmcalc.hub import fetch_config, repo_and_revision
 from llmcalc.huggingface import parse_config
 from llmcalc.inputs import MODELS, PASTED
+from llmcalc.words import label_of, value_of, w
 from pages.ui.ask import ask
 from pages.ui.problems import as_text, notes_of, problem_words
 from pages.ui.sections import set_inputs
 from pages.ui.state import show, starting_point, state, values
 from pages.ui.titles import start_title
-from pages.ui.words import label_of, value_of, w
 
 _SAID = "config_said"
 

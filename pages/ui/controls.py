@@ -15,6 +15,7 @@ import streamlit as st
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
 from llmcalc.inputs import in_group
+from llmcalc.words import w
 from pages.ui.ask import Face, ask, face_of
 from pages.ui.choose import Said, about_model, changes, config_reader, said_of_config, start_over
 from pages.ui.device import memory_told
@@ -23,7 +24,6 @@ from pages.ui.report import report_menu
 from pages.ui.sections import redraw, section, unseen
 from pages.ui.share import link, link_menu
 from pages.ui.state import State, acknowledged, state
-from pages.ui.words import w
 
 MAIN = [declared.id for group in ("shape", "size") for declared in in_group(group)]
 GROUPS = (

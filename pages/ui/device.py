@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
 from llmcalc.sources import Citation
 from llmcalc.units import GB
+from llmcalc.words import w
 from pages.ui.numbers import exact, human
 from pages.ui.show import citation
-from pages.ui.words import w
 
 
 def printed_size(device: Accelerator) -> str:

@@ -12,9 +12,9 @@ import streamlit as st
 
 from llmcalc.lessons.anatomy import CROSS_ATTENTION, STACKS, Stack, parameters_of, stacks
 from llmcalc.transformer.model import Model
+from llmcalc.words import w
 from pages.ui.numbers import exact, human, percent
 from pages.ui.palette import COLOURS, ink_on
-from pages.ui.words import w
 
 WIDTH, HEIGHT = 360, 470
 _CENTRE = {"encoder": 88, "decoder": 272}

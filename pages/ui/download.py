@@ -9,8 +9,8 @@ import streamlit as st
 
 from llmcalc.configuration import Configuration
 from llmcalc.export import as_csv, as_json, model_name, slug
+from llmcalc.words import w
 from pages.ui.share import link
-from pages.ui.words import w
 
 # What the charts and tables of a page show. One that is not named here has what any configuration has.
 OFFERED: Mapping[str, tuple[str, ...]] = {

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from llmcalc.units import EiB, GiB, KiB, MiB, PiB, TiB
+from llmcalc.words import locale, w
 from pages.ui.numbers import human, marked, percent
 from pages.ui.palette import COLOURS, MARK, MUTED, TEXT, ink_on
-from pages.ui.words import locale, w
 
 Figure = dict[str, Any]
 PANEL_GAP = 0.06  # between panels, of the whole width

@@ -17,13 +17,14 @@ from llmcalc.lessons.tasks import Task
 from llmcalc.quantity import Quantity
 from llmcalc.tex import localized
 from llmcalc.transformer.breakdown import in_symbols, in_values
+from llmcalc.words import locale, w
+from llmcalc.words.names import name, unit_name
 from pages.ui.ask import twin
 from pages.ui.notes import forget, note, notes
 from pages.ui.numbers import exact, human, marked
 from pages.ui.sections import set_inputs
-from pages.ui.show import name, unit_name, working
+from pages.ui.show import working
 from pages.ui.state import show, values
-from pages.ui.words import locale, w
 
 _BEFORE = "lesson_before"
 _ALL_QUESTIONS = sum(len(chapter.questions) for chapter in CHAPTERS.values())

@@ -20,6 +20,7 @@ from llmcalc.scaling import (
     loss_from_parameters,
     parameters_for_lower_loss,
 )
+from llmcalc.words import w
 from pages.ui.chart import chart
 from pages.ui.figures import (
     Figure,
@@ -40,7 +41,6 @@ from pages.ui.numbers import exact, human, marked, percent
 from pages.ui.palette import COLOURS, MARK, by_component, paler
 from pages.ui.show import title_of
 from pages.ui.verdict import for_tensors
-from pages.ui.words import w
 
 FORMATS = ("fp32", "bf16", "int8", "GGUF Q6_K", "GGUF Q4_K", "NF4", "GGUF Q2_K")
 GPT3_SIZES = tuple(name for name, preset in PRESETS.items() if preset.group == "GPT-3")

@@ -11,6 +11,7 @@ from llmcalc.compute import forward_flops
 from llmcalc.configuration import Configuration
 from llmcalc.quantity import Quantity
 from llmcalc.techniques.mix import SWITCHES, Bar, Mix
+from llmcalc.words import label_of, value_of, w, words
 from pages.ui.ask import twin
 from pages.ui.chart import chart
 from pages.ui.numbers import change, exact, human
@@ -19,7 +20,6 @@ from pages.ui.sections import set_inputs
 from pages.ui.show import Headline, headlines, working
 from pages.ui.technique_figures import waterfall
 from pages.ui.technique_parts import published, table
-from pages.ui.words import label_of, value_of, w, words
 
 KNOBS = (
     *("precision", "attention", "recompute", "loss", "optimizer", "lora_rank"),

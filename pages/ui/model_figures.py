@@ -9,11 +9,11 @@ from typing import Any
 
 from llmcalc.transformer.breakdown import Piece, in_symbols, layer_components
 from llmcalc.transformer.model import Block
+from llmcalc.words import w
+from llmcalc.words.names import kind, name
 from pages.ui.figures import Figure, layout, linear_ticks
 from pages.ui.numbers import exact, human, percent
 from pages.ui.palette import COLOURS, KINDS, ink_on, paler
-from pages.ui.show import kind, name
-from pages.ui.words import w
 
 _PALER_BY_DEPTH = (0, 0, 0.12, 0.25)  # the model, its components, their parts, their weights and biases
 _IDLE_PALER = 0.7

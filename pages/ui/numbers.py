@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmcalc import units
-from pages.ui.words import locale
+from llmcalc.words import locale
 
 
 def human(value: float, unit: str = "") -> str:

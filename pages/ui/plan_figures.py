@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from llmcalc.devices.layout import Layout
+from llmcalc.words import w
 from pages.ui.figures import Figure, above_plot, byte_unit, layout, log10, log_ticks, tick
 from pages.ui.numbers import human, marked
 from pages.ui.palette import COLOURS, MARK, TEXT
-from pages.ui.words import w
 
 if TYPE_CHECKING:
     import pandas as pd

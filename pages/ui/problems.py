@@ -11,9 +11,9 @@ import streamlit as st
 from llmcalc.bases import Base
 from llmcalc.errors import InputError
 from llmcalc.inputs import INPUTS, shortened
+from llmcalc.words import label_of, w, words
 from pages.ui.numbers import exact
 from pages.ui.sections import set_inputs
-from pages.ui.words import label_of, w, words
 
 # Details of a problem that name an input, and those that name a key of a config.json
 _INPUTS, _KEYS = ("what", "name"), ("key", "whole_key", "first", "second")

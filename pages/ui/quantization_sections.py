@@ -10,6 +10,7 @@ from llmcalc.inference import cache_per_token, kv_cache_memory
 from llmcalc.techniques.cache import kinds_of_cache
 from llmcalc.techniques.quantization import GROUPS, stored, stored_weights
 from llmcalc.transformer.model import Model
+from llmcalc.words import w
 from pages.ui.ask import twin
 from pages.ui.chart import chart
 from pages.ui.figures import memory_bars
@@ -19,7 +20,6 @@ from pages.ui.show import citation, headlines
 from pages.ui.technique_figures import plain_bars
 from pages.ui.technique_parts import published, table, workings
 from pages.ui.verdict import for_tensors
-from pages.ui.words import w
 
 DRAWN = (
     *("bf16", "fp8", "int8", "GGUF Q8_0", "GGUF Q6_K", "GGUF Q5_K_M", "GGUF Q4_K_M", "NF4", "NVFP4", "MXFP4"),

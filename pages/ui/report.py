@@ -19,6 +19,8 @@ from llmcalc.devices.layout import Layout
 from llmcalc.export import model_name, slug
 from llmcalc.inference import cache_per_token
 from llmcalc.inputs import DEFAULTS, INPUTS, LINK_VERSION
+from llmcalc.words import in_this_language, label_of, language, value_of, w
+from llmcalc.words.names import unit_name
 from pages.ui.document import (
     Block,
     Bullets,
@@ -48,10 +50,9 @@ from pages.ui.report_sections import (
     scaling_numbers,
     training,
 )
-from pages.ui.show import Headline, title_of, unit_name
+from pages.ui.show import Headline, title_of
 from pages.ui.standing import label, standing_said
 from pages.ui.verdict import as_counted, counted_where, on_each, whole_model
-from pages.ui.words import in_this_language, label_of, language, value_of, w
 
 _WRITERS: dict[str, tuple[Callable[[Document], str], str, str]] = {
     "html": (html, "html", "text/html"),

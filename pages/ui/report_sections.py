@@ -22,17 +22,18 @@ from llmcalc.scaling import (
 )
 from llmcalc.sources import Citation, Work
 from llmcalc.transformer.breakdown import in_symbols, invoice
+from llmcalc.words import w
+from llmcalc.words.names import name, unit_name
 from pages.ui.accounts import told_together
 from pages.ui.device import memory_cell, memory_told
 from pages.ui.document import Block, Bullets, Line, Paragraph, Table, Working, bar, bold, linked, math, plain, said
 from pages.ui.numbers import error_share, exact, human, marked, percent, signed
 from pages.ui.palette import COLOURS, component_of
 from pages.ui.plan_figures import plan_name
-from pages.ui.show import latex_steps, name, rounded, unit_name
+from pages.ui.show import latex_steps, rounded
 from pages.ui.standing import badge, standing_said
 from pages.ui.verdict import as_on_one, on_each, verdict_words
 from pages.ui.verdict import said as verdict_said
-from pages.ui.words import w
 
 _EVERYTHING = 9  # deeper than any tree of quantities goes
 

@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from llmcalc.words import speak
 from pages.ui.state import State, drawn_part, forget_refused, hear, put, settle, state, values
-from pages.ui.words import speak
 
 # Seconds that the charts are ahead of what comes after them: the browser lays out at once all that has come
 HEAD_START = 0.07

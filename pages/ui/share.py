@@ -12,8 +12,8 @@ import segno
 import streamlit as st
 
 from llmcalc.inputs import link_differences, link_parameters
+from llmcalc.words import w
 from pages.ui.state import state, values
-from pages.ui.words import w
 
 _HERE_ONLY = ("localhost", "0.0.0.0", "::1", "::")
 

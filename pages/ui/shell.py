@@ -12,6 +12,7 @@ from typing import Any
 import streamlit as st
 
 from llmcalc.accuracy import ESTIMATE
+from llmcalc.words import speak, w
 from pages.ui.controls import knobs, other_controls
 from pages.ui.download import download_menu
 from pages.ui.problems import caveats_of, problems_beside
@@ -21,7 +22,6 @@ from pages.ui.stage import presented
 from pages.ui.standing import standing_note
 from pages.ui.state import chosen_language, configuration, take_in, values
 from pages.ui.style import style_stage
-from pages.ui.words import speak, w
 
 PAGES = (
     *("explore", "learn", "parameters", "training", "fits", "cluster", "techniques"),

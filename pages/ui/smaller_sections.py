@@ -19,6 +19,7 @@ from llmcalc.techniques.pruning import (
 )
 from llmcalc.techniques.quantization import stored, stored_weights
 from llmcalc.transformer.model import Model
+from llmcalc.words import w
 from pages.ui.ask import twin
 from pages.ui.chart import chart
 from pages.ui.figures import memory_bars
@@ -28,7 +29,6 @@ from pages.ui.show import headlines, title_of
 from pages.ui.technique_figures import sparsity_curves
 from pages.ui.technique_parts import published, table, workings
 from pages.ui.verdict import for_tensors
-from pages.ui.words import w
 
 SHARES = tuple(range(0, 100, 5))
 TAKEN_OUT = tuple(range(0, 100, 10))  # each is a model of its own, counted anew

@@ -12,11 +12,11 @@ from contextvars import ContextVar
 
 import streamlit as st
 
+from llmcalc.words import w
 from pages.ui.ask import twin
 from pages.ui.choose import model_twin
 from pages.ui.sections import set_inputs
 from pages.ui.share import qr_popover
-from pages.ui.words import w
 
 _ICONS = {"before": ":material/chevron_left:", "next": ":material/chevron_right:"}
 _KEYS = {"before": "PageUp", "next": "PageDown"}

@@ -6,8 +6,8 @@ import streamlit as st
 
 from llmcalc.accuracy import ESTIMATE, MEASURED, SIMULATED, Standing
 from llmcalc.accuracy.standing import Setting
+from llmcalc.words import w, words
 from pages.ui.numbers import error_share, exact
-from pages.ui.words import w, words
 
 _COLOURS = {MEASURED: "green", SIMULATED: "blue", ESTIMATE: "orange"}
 

@@ -16,7 +16,7 @@ from llmcalc.comparison import read_each
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
 from llmcalc.inputs import DEFAULTS, INPUTS, one_number_of_devices
-from pages.ui.words import browser_language
+from llmcalc.words import ENGLISH, INDONESIAN
 
 _PRESENT = "present_state"
 _SHOWN, _SEEN, _PLACES, _PARTS = "shown_values", "drawing_seen", "places_of_controls", "parts_of_controls"
@@ -251,3 +251,9 @@ def _set(input_id: str, default: Any) -> Any:
         return st.session_state[input_id]
     except KeyError:
         return INPUTS[input_id].read(st.query_params[input_id]) if input_id in st.query_params else default
+
+
+def browser_language() -> str:
+    """The language that the browser asks for, where there are words in it; else English."""
+    asked = (st.context.locale or "").lower().replace("_", "-").split("-")[0]
+    return INDONESIAN if asked in (INDONESIAN, "in") else ENGLISH  # "in" is what Indonesian was called until 1989

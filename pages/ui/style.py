@@ -6,7 +6,7 @@ import re
 import streamlit as st
 
 from llmcalc.inputs import INPUTS, Integer
-from pages.ui.words import language, w
+from llmcalc.words import language, w
 
 # No :has() and no [class*=…] here. With the one Chromium works out the style of the whole page anew whenever a chart
 # measures a label, in forty times as long, and charts measure many; with the other the style of all that is in an

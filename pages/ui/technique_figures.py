@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmcalc.quantity import Quantity
+from llmcalc.words import w
 from pages.ui.figures import Figure, byte_unit, from_zero, layout, values_at_ends, wrapped
 from pages.ui.numbers import change, human
 from pages.ui.palette import COLOURS, MARK, MUTED
-from pages.ui.words import w
 
 # What is added, what is saved, and where it begins and ends
 _MORE, _LESS, _WHOLE = "#C1553B|#E8806A", "#009E73|#1FB386", "#3D434C|#B6BDC7"

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from llmcalc.words import w
 from pages.ui.figures import Figure, byte_unit, from_zero, layout
 from pages.ui.numbers import human
 from pages.ui.palette import COLOURS, MARK, MUTED, TEXT, component_of
-from pages.ui.words import w
 
 # How much of the chart's width each part of the step gets; the layers of a pass share theirs
 _SHARES = {"forward": 40, "loss": 14, "backward": 38, "optimizer": 8}

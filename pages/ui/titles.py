@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llmcalc.bases import Base
 from llmcalc.inputs import PASTED
-from pages.ui.words import w
+from llmcalc.words import w
 
 
 def start_title(start: Base) -> str:

@@ -10,12 +10,12 @@ from llmcalc.accuracy import PROCESS
 from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import Layout
 from llmcalc.fit.verdict import Verdict
+from llmcalc.words import w
 from pages.ui.ask import twin
 from pages.ui.numbers import human
 from pages.ui.plan_figures import layout_name
 from pages.ui.stage import on_stage
 from pages.ui.standing import badge, why
-from pages.ui.words import w
 
 KEY = "verdict"
 

@@ -1,8 +1,11 @@
-"""Look up what is written on the screen: every word of it lives in ``llmcalc/words/<language>.toml``.
+"""Every word that a reader sees, by key: a drawer of ``.toml`` files for each language.
 
 What a formula counts is said in English by its docstring, in other languages under ``formulas``. The language is that
-of the session whose run this is: `speak` sets it first of all, for every run has a context of its own. A control's
+of the context: `speak` sets it, in the app first of all in every run, which has a context of its own. A control's
 callback comes before that, so it must not look up words.
+
+{layers:# layer|# layers} is what stands before the bar where there is one, what stands behind it for any other number,
+which # is written for.
 """
 
 from __future__ import annotations
@@ -15,21 +18,11 @@ from contextvars import ContextVar, copy_context
 from pathlib import Path
 from typing import Any
 
-import streamlit as st
-
-import llmcalc
-from llmcalc.reference import formulas
 from llmcalc.units import Locale, exact, human
 
-FOLDER = Path(llmcalc.__file__).parent / "words"
+FOLDER = Path(__file__).parent
 ENGLISH, INDONESIAN = "en", "id"
 _language: ContextVar[str] = ContextVar("language", default=ENGLISH)
-
-
-def browser_language() -> str:
-    """The language that the browser asks for, where there are words in it; else English."""
-    asked = (st.context.locale or "").lower().replace("_", "-").split("-")[0]
-    return INDONESIAN if asked in (INDONESIAN, "in") else ENGLISH  # "in" is what Indonesian was called until 1989
 
 
 def speak(language: str) -> None:
@@ -45,8 +38,12 @@ def language() -> str:
 @functools.cache
 def dictionary(language: str) -> Mapping[str, str]:
     """All words of a language under dotted keys ("inputs.d_model.label")."""
-    words = dict(_flat("", tomllib.loads((FOLDER / f"{language}.toml").read_text(encoding="utf-8"))))
+    words: dict[str, str] = {}
+    for drawer in sorted((FOLDER / language).glob("*.toml")):
+        words.update(_flat("", tomllib.loads(drawer.read_text(encoding="utf-8"))))
     if language == ENGLISH:
+        from llmcalc.reference import formulas  # which imports every module
+
         words |= {f"formulas.{f.id}": f.meaning for found in formulas().values() for f in found}
     return words
 
