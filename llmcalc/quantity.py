@@ -29,6 +29,7 @@ import numpy as np
 from llmcalc import tex
 from llmcalc.sources import Citation
 from llmcalc.symbols import SYMBOLS
+from llmcalc.units import exact
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +46,7 @@ class Working:
     result: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Quantity:
     """A value with its unit, symbol, source, and the quantities it was computed from.
 
@@ -65,6 +66,15 @@ class Quantity:
 
     def __float__(self) -> float:
         return float(self.value)
+
+    def __repr__(self) -> str:
+        value = f"[{len(self.value)} values]" if isinstance(self.value, np.ndarray) else exact(self.value)
+        return f"<{self.id} = {value} {self.unit}".strip() + ">"
+
+    def _repr_markdown_(self) -> str:
+        from llmcalc import notebook
+
+        return notebook.quantity(self)
 
     @property
     def is_given(self) -> bool:
@@ -90,6 +100,15 @@ class Quantity:
         symbols = {name: q.symbol for name, q in self.inputs.items()}
         values = {name: tex.number(q.value) for name, q in self.inputs.items()}
         return Working(tex.render(self.expression, symbols), tex.render(self.expression, values), result)
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The working line by line, as LaTeX: formula in symbols, with values, result; of a given number the result."""
+        shown = self.working
+        if self.is_given:
+            return (f"= {shown.result}",)
+        formula = shown.symbols if shown.symbols == self.symbol else f"{self.symbol} = {shown.symbols}"
+        return (formula, *([f"= {shown.values}"] if shown.values != shown.result else []), f"= {shown.result}")
 
     def named(self, id: str, symbol: str | None = None) -> Quantity:
         """The same number in another role: the norm before the attention, say."""

@@ -42,7 +42,7 @@ def candidates(work: Work, run: TrainingRun, layout: Layout) -> Iterator[Stage]:
     yield Stage(work, run, layout, last, pieces)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RankMemory(Course):
     """The memory of a step laid out as ``layout`` says, in bytes. What it is made of is that of `neediest`."""
 

@@ -46,6 +46,14 @@ class Course(ABC):
     model: Model
     run: TrainingRun
 
+    def __repr__(self) -> str:
+        return f"<step with {self.peak}>"
+
+    def _repr_markdown_(self) -> str:
+        from llmcalc import notebook
+
+        return notebook.step(self)
+
     # What stays, and what comes and goes as a whole
 
     @property

@@ -38,7 +38,7 @@ from llmcalc.transformer.model import Model
 Size = Any  # int, or a float64 array in a sweep
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Step(Course):
     """A training step of ``model`` run as ``run`` says. All memory is in bytes, as the allocator counts what is
     allocated.

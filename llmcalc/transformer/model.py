@@ -26,6 +26,7 @@ from llmcalc.transformer.part import (
     norms,
     pruned,
 )
+from llmcalc.units import exact
 
 _TABLES = ("embedding", "positions", "head")
 
@@ -101,7 +102,7 @@ class Block:
         return tuple(part for part in self.parts if isinstance(part, Caching) and part.sees != "all")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Model:
     """A Transformer as a list of parts.
 
@@ -117,6 +118,15 @@ class Model:
     back: tuple[Part, ...]
     order: tuple[str, ...] = ()
     code: Code | None = None
+
+    def __repr__(self) -> str:
+        blocks = " + ".join(f"{count} × {block.name}" for block, count in self.blocks)
+        return f"<Model of {blocks}, {exact(self.parameters().value)} parameters>"
+
+    def _repr_markdown_(self) -> str:
+        from llmcalc import notebook
+
+        return notebook.model(self)
 
     @property
     def width(self) -> int:

@@ -121,10 +121,7 @@ def _lines(quantity: Quantity, depth: int) -> list[str]:
 
 def latex_steps(quantity: Quantity) -> list[str]:
     """The formula in symbols, the same with values, and the result, as LaTeX; of a given number the result alone."""
-    shown = quantity.working
-    steps = [] if quantity.is_given else [f"{quantity.symbol} = {shown.symbols}"]
-    steps += [f"= {shown.values}"] if steps and shown.values != shown.result else []
-    return [localized(step, locale()) for step in (*steps, f"= {shown.result}")]
+    return [localized(step, locale()) for step in quantity.steps]
 
 
 def rounded(quantity: Quantity) -> str:
