@@ -13,7 +13,7 @@ from llmcalc import from_config
 from llmcalc.bases import base
 from llmcalc.devices.layout import Layout, contradictions
 from llmcalc.devices.pieces import Pieces
-from llmcalc.devices.plans import Cluster, plans
+from llmcalc.devices.plans import Cluster, plans, recomputed_share
 from llmcalc.devices.rank import rank_memory
 from llmcalc.devices.stage import Stage
 from llmcalc.devices.work import Work
@@ -557,3 +557,10 @@ def test_nothing_is_gathered_where_nothing_is_split():
     assert buffers(Layout(tensor_parallel=4)) == {}
     assert buffers(Layout(data_parallel=4)) == {}
     assert sent(Layout()) == {}
+
+
+def test_recomputation_of_a_model_whose_operations_are_not_counted_is_a_third():
+    # forward is one part, backward two: running forward again adds one of three
+    bert, kinds = library("BERT base (encoder)"), ("none", "selective", "full")
+    found = [recomputed_share(bert, TrainingRun(seq_len=64, recompute=recompute)) for recompute in kinds]
+    assert found == [0, 0, 1 / 3]
