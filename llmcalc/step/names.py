@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
+import pkgutil
+from collections.abc import Iterator
+from importlib import import_module
 from typing import NamedTuple
 
+from llmcalc import transformer
 from llmcalc.quantity import Formula
-from llmcalc.transformer import attention, embedding, experts, feedforward, head, latent_attention, norm
 
-_COUNTED: tuple[Formula, ...] = (
-    *(embedding.token_embedding_parameters, embedding.position_embedding_parameters),
-    *(embedding.embedding_projection_parameters, embedding.embedding_projection_bias),
-    *(attention.query_parameters, attention.key_parameters, attention.value_parameters, attention.output_parameters),
-    *(attention.query_bias, attention.key_bias, attention.value_bias, attention.output_bias),
-    *(attention.attention_gate_parameters, attention.sink_parameters),
-    *(latent_attention.query_down_parameters, latent_attention.query_up_parameters, latent_attention.query_down_bias),
-    *(latent_attention.key_value_down_parameters, latent_attention.key_value_up_parameters),
-    latent_attention.key_value_down_bias,
-    *(feedforward.up_parameters, feedforward.gate_parameters, feedforward.down_parameters),
-    *(feedforward.up_bias, feedforward.gate_bias, feedforward.down_bias, feedforward.activation_parameters),
-    *(experts.router_parameters, experts.router_bias, experts.selection_bias, experts.shared_gate_parameters),
-    *(norm.norm_scale, norm.norm_bias, norm.rms_norm_scale, head.head_parameters, head.head_bias),
-)
 # What a layer may have in several networks
 _OF_A_NETWORK = tuple(f"{role}_{what}" for role in ("up", "gate", "down", "gate_up") for what in ("parameters", "bias"))
 _NETWORKS = {"experts": r"\text{experts}", "shared_experts": r"\text{shared}"}
@@ -45,7 +34,15 @@ class Name(NamedTuple):
         return a, b
 
 
-NAMES = {formula.id: Name(formula.id, formula.symbol) for formula in _COUNTED} | {
+def _counted() -> Iterator[Name]:
+    """A name for each formula of a part that counts parameters."""
+    for module in pkgutil.iter_modules(transformer.__path__, f"{transformer.__name__}."):
+        for formula in vars(import_module(module.name)).values():
+            if isinstance(formula, Formula) and formula.unit == "parameters":
+                yield Name(formula.id, formula.symbol)
+
+
+NAMES = {name.id: name for name in _counted()} | {
     name.id: name
     for name in (
         Name("query_key_value_parameters", "W_{QKV}"),
