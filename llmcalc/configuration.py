@@ -25,7 +25,7 @@ from llmcalc.fit.solve import largest_that_fits
 from llmcalc.fit.verdict import Verdict, needed_for
 from llmcalc.huggingface import names_of_sizes
 from llmcalc.inference import inference_memory
-from llmcalc.inputs import DEFAULTS, INPUTS, Integer
+from llmcalc.inputs import DEFAULTS, INPUTS, Choice, Integer
 from llmcalc.quantity import Quantity
 from llmcalc.step.overhead import Overhead
 from llmcalc.step.run import TrainingRun
@@ -51,7 +51,7 @@ class Configuration:
     """What all pages draw. ``values`` maps inputs' ids to their values; what is left out is as the model has it.
 
     Where the dimensions contradict each other, `problems` says so and the nearest sound model is counted. Raises
-    InputError for an id that is no input's, and for a choice that there is not.
+    InputError for an id that is no input's, and for a choice that there is not, where not all values are given.
 
     >>> Configuration({"model": "Llama 3 8B", "batch_size": 1, "accelerator": "H200 SXM"}).verdict.fits
     False
@@ -60,14 +60,15 @@ class Configuration:
     values: Mapping[str, Any]
 
     def __post_init__(self) -> None:
+        if not (missing := DEFAULTS.keys() - self.values.keys()):
+            return
         for id, value in self.values.items():
             if id not in INPUTS:
                 raise InputError(id, f"there is no input {id!r}", code="unknown_key")
-            if isinstance(value, str):
+            if isinstance(INPUTS[id], Choice):
                 INPUTS[id].read(value)
-        if missing := DEFAULTS.keys() - self.values.keys():
-            whole = DEFAULTS | dict(self._as_it_is if missing & set(SHAPE) else {}) | dict(self.values)
-            object.__setattr__(self, "values", whole)
+        whole = DEFAULTS | dict(self._as_it_is if missing & set(SHAPE) else {}) | dict(self.values)
+        object.__setattr__(self, "values", whole)
 
     @property
     def _as_it_is(self) -> Mapping[str, Any]:
