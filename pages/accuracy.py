@@ -308,7 +308,7 @@ def page() -> None:
     st.subheader(w("accuracy.table_header"), anchor=False)
     table = every_step(rows)
     numbers = dict.fromkeys(table.select_dtypes("number").columns, lambda number: marked(f"{number:.3f}"))
-    st.dataframe(table.style.set_uuid("steps").format(numbers, na_rep="–"), hide_index=True, height=420)
+    st.dataframe(table.style.set_uuid("0").format(numbers, na_rep="–"), hide_index=True, height=420)
     st.caption(w("accuracy.column_caption"))
     st.subheader(w("accuracy.how_header"), anchor=False)
     st.markdown(w("accuracy.how", count=len(models())))

@@ -88,7 +88,7 @@ def table(plans: pd.DataFrame) -> Mapping[str, Any]:
     }
     helps = {name: w(f"cluster.help_{name}") for name in ("time", "traffic", "bubble")}
     picked = st.dataframe(
-        told.style.set_uuid("plans").format(written),
+        told.style.set_uuid("0").format(written),
         hide_index=True,
         column_order=COLUMNS,
         column_config={

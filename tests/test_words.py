@@ -34,7 +34,10 @@ from pages.ui.palette import COLOURS
 ARTICLE_SHAPE = {"d_model": 768, "d_ff": 3072, "n_layers": 12, "vocab_size": 50_000}
 ROOT = Path(__file__).parent.parent
 LANGUAGES = [drawer.name for drawer in FOLDER.iterdir() if any(drawer.glob("*.toml"))]
-DRAWN = "\n".join(file.read_text() for file in [*ROOT.glob("pages/**/*.py"), ROOT / "app.py"])
+DRAWN = "\n".join(
+    file.read_text()
+    for file in [*ROOT.glob("pages/**/*.py"), *FOLDER.glob("*.py"), ROOT / "app.py", ROOT / "llmcalc" / "notebook.py"]
+)
 
 WAYS_TO_RUN = [
     {"recompute": recompute, "loss": loss, "attention": attention, **changes}
