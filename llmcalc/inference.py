@@ -7,7 +7,7 @@ from typing import Any
 from llmcalc.catalog.formats import CACHE_FORMATS
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import ARTICLE, SHAZEER_2019
-from llmcalc.techniques.quantization import stored_weights
+from llmcalc.stored.weights import stored_weights
 from llmcalc.transformer.model import Model
 
 

@@ -15,7 +15,7 @@ from llmcalc.configuration import Configuration
 from llmcalc.inference import cache_per_token
 from llmcalc.inputs import MODELS, PASTED
 from llmcalc.quantity import Quantity
-from llmcalc.techniques.quantization import stored_weights
+from llmcalc.stored.weights import stored_weights
 from llmcalc.transformer.part import traits
 from llmcalc.words import w
 from pages.ui.chart import chart

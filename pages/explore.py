@@ -10,7 +10,7 @@ from pages.ui.shell import inside_app
 from llmcalc.article import article_components, article_parameters
 from llmcalc.catalog.formats import STORED_FORMATS
 from llmcalc.inputs import INPUTS
-from llmcalc.techniques.quantization import stored, stored_weights
+from llmcalc.stored.weights import stored, stored_weights
 from llmcalc.words import w
 from pages.ui.chart import chart
 from pages.ui.figures import Panel, memory_bars, memory_curves, share_bars

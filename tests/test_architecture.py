@@ -56,6 +56,41 @@ def test_calculation_imports_only_the_standard_library_numpy_and_pandas(path):
     assert imports_of(path) <= sys.stdlib_module_names | allowed
 
 
+# From the ground up: what stands later in the list is imported by nothing before it
+FLOORS = (
+    *("errors", "sources", "symbols", "units", "tex", "quantity"),
+    *("transformer", "huggingface", "hub", "catalog", "stored", "inference", "compute", "step", "devices"),
+    *("article", "scaling", "fit", "accuracy", "techniques", "inputs", "bases", "comparison", "link", "configuration"),
+    *("errata", "lessons", "reference", "words", "notebook", "export"),
+)
+# How a value shows itself at a prompt is asked of it, and answered far above; imported only then
+SHOWN = {(below, "notebook") for below in ("quantity", "transformer", "step")}
+
+
+def drawers_imported(path: Path) -> set[str]:
+    """The drawers and files right under `llmcalc` that a file imports, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "llmcalc":
+            found |= {f"llmcalc.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return {name.split(".")[1] for name in found if name.startswith("llmcalc.")}
+
+
+def test_no_import_runs_upwards():
+    up, drawers = set(), set()
+    for path in CALCULATION:
+        drawer = path.relative_to(ROOT / "llmcalc").with_suffix("").parts[0]
+        if drawer != "__init__":
+            drawers.add(drawer)
+            up |= {(drawer, other) for other in drawers_imported(path) if FLOORS.index(other) > FLOORS.index(drawer)}
+    assert up == SHOWN
+    assert drawers == set(FLOORS)
+
+
 def test_pages_and_app_are_not_imported_by_one_another():
     for path in (ROOT / "pages").rglob("*.py"):
         assert "app" not in imports_of(path), path

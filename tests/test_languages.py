@@ -30,7 +30,7 @@ from llmcalc.inputs import INPUTS, MODELS, PASTED
 from llmcalc.lessons.chapters import CHAPTERS
 from llmcalc.lessons.quiz import RIGHT
 from llmcalc.reference import formulas
-from llmcalc.techniques.quantization import stored_weights
+from llmcalc.stored.weights import stored_weights
 from llmcalc.transformer.dimensions import Dimensions
 from llmcalc.transformer.norm import NORMS
 from llmcalc.units import ENGLISH, GiB, Locale, human

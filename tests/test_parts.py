@@ -21,9 +21,9 @@ from llmcalc.step.linear import Linear
 from llmcalc.step.registry import runs
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.step import peak_sweep, training_step
+from llmcalc.stored.weights import stored
 from llmcalc.techniques.cache import kinds_of_cache
 from llmcalc.techniques.pruning import linear_numbers, structurally_pruned
-from llmcalc.techniques.quantization import stored
 from llmcalc.transformer.attention import Attention, key_parameters, output_parameters, query_parameters
 from llmcalc.transformer.breakdown import breakdown
 from llmcalc.transformer.cache import cache_elements

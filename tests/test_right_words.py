@@ -20,7 +20,7 @@ from llmcalc.inputs import DEFAULTS, INPUTS, PASTED
 from llmcalc.lessons.chapters import CHAPTERS
 from llmcalc.link import read_link
 from llmcalc.quantity import Quantity, given_quantity
-from llmcalc.techniques.quantization import stored_weights
+from llmcalc.stored.weights import stored_weights
 from llmcalc.words.names import unit_name
 from pages.ui.choose import changes_in_words
 from pages.ui.document import Table, Working

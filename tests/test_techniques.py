@@ -23,6 +23,7 @@ from llmcalc.configuration import Configuration
 from llmcalc.inference import cache_per_token
 from llmcalc.inputs import DEFAULTS, INPUTS, STUDENTS, TECHNIQUES
 from llmcalc.step.run import ATTENTIONS, LORA_BASES, LOSSES, RECOMPUTATIONS
+from llmcalc.stored.weights import GROUPS, stored, stored_weights
 from llmcalc.techniques.cache import kinds_of_cache
 from llmcalc.techniques.mix import SWITCHES
 from llmcalc.techniques.pruning import (
@@ -34,7 +35,6 @@ from llmcalc.techniques.pruning import (
     semi_structured_memory,
     structurally_pruned,
 )
-from llmcalc.techniques.quantization import GROUPS, stored, stored_weights
 from llmcalc.techniques.time import compute_time, host_time, idle_time, message_time
 from llmcalc.units import GiB, human
 

@@ -23,10 +23,10 @@ from llmcalc.lessons.facts import training_state
 from llmcalc.reference import formulas
 from llmcalc.step.course import MOMENTS
 from llmcalc.step.run import ATTENTIONS, LOSSES, RECOMPUTATIONS
+from llmcalc.stored.weights import stored_weights
 from llmcalc.symbols import SYMBOLS
 from llmcalc.techniques.mix import SWITCHES
 from llmcalc.techniques.pruning import PRUNINGS, pruned_weights
-from llmcalc.techniques.quantization import stored_weights
 from llmcalc.words import FOLDER, dictionary
 from llmcalc.words.names import name
 from pages.ui.palette import COLOURS

@@ -9,7 +9,7 @@ from llmcalc.compute import forward_flops
 from llmcalc.configuration import Configuration
 from llmcalc.export.rows import Rows, Table, model_name, shown, working
 from llmcalc.inference import cache_per_token
-from llmcalc.techniques.quantization import stored, stored_weights
+from llmcalc.stored.weights import stored, stored_weights
 from llmcalc.transformer.breakdown import breakdown, by_component, in_symbols, invoice, layer_components
 
 _SHAPE = ("n_layers", "n_decoder_layers", "d_model", "n_heads", "n_kv_heads", "n_positions", "vocab_size")

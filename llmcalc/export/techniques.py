@@ -5,9 +5,9 @@ from __future__ import annotations
 from llmcalc.configuration import Configuration
 from llmcalc.export.rows import Rows, Table, term, working
 from llmcalc.inference import cache_per_token
+from llmcalc.stored.weights import stored_weights
 from llmcalc.techniques.cache import kinds_of_cache
 from llmcalc.techniques.pruning import pruned_weights, structurally_pruned
-from llmcalc.techniques.quantization import stored_weights
 
 _SHARES = range(0, 100, 5)
 

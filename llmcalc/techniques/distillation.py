@@ -15,7 +15,7 @@ from llmcalc.compute import forward_flops
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import HINTON_2015, MEASURED
 from llmcalc.step.step import Step
-from llmcalc.techniques.quantization import stored_weights
+from llmcalc.stored.weights import stored_weights
 from llmcalc.transformer.dimensions import plain_sizes
 from llmcalc.transformer.model import Model
 

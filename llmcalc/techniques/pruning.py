@@ -7,7 +7,7 @@ from dataclasses import replace
 from llmcalc.catalog.formats import WEIGHT_FORMATS
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import COMPRESSED_TENSORS, HAN_2015, MISHRA_2021
-from llmcalc.techniques.quantization import linear_matrices, stored, unquantized_memory
+from llmcalc.stored.weights import linear_matrices, stored, unquantized_memory
 from llmcalc.transformer.model import Model
 
 PRUNINGS = ("unstructured", "semi_structured", "structured")

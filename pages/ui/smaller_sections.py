@@ -9,6 +9,7 @@ from llmcalc.compute import forward_flops
 from llmcalc.configuration import Configuration
 from llmcalc.inference import cache_per_token
 from llmcalc.quantity import Quantity
+from llmcalc.stored.weights import stored, stored_weights
 from llmcalc.techniques.pruning import (
     INDEX_BITS,
     STORAGES,
@@ -17,7 +18,6 @@ from llmcalc.techniques.pruning import (
     pruned_weights,
     structurally_pruned,
 )
-from llmcalc.techniques.quantization import stored, stored_weights
 from llmcalc.transformer.model import Model
 from llmcalc.words import w
 from pages.ui.ask import twin

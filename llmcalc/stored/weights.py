@@ -15,7 +15,7 @@ from functools import lru_cache
 from llmcalc.catalog.formats import WEIGHT_FORMATS, NumberFormat
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import DETTMERS_2023, GGUF, IEEE_754, TRANSFORMERS, Citation
-from llmcalc.techniques.gguf import Place, embedding_format, head_format, matrix_format
+from llmcalc.stored.gguf import Place, embedding_format, head_format, matrix_format
 from llmcalc.transformer.model import Block, Model
 from llmcalc.transformer.part import HEAD_TABLE, Matrix, matrices, mixers, mixtures
 
