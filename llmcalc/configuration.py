@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llmcalc.accuracy import ARTICLE, GUESS, NANOGPT, Standing, standing_of, standing_of_count, standing_of_inference
+from llmcalc.accuracy.counted_models import CountedModel, counted_models
 from llmcalc.article import ArticleStep, article_step
 from llmcalc.bases import SHAPE, Base, base
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
-from llmcalc.catalog.counted_models import CountedModel, counted_models
 from llmcalc.catalog.presets import PRESETS
 from llmcalc.devices.layout import Layout, check_layout
 from llmcalc.devices.plans import Cluster, plans, settings

@@ -8,6 +8,7 @@ import inspect
 import pkgutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,21 @@ def test_no_import_runs_upwards():
             up |= {(drawer, other) for other in drawers_imported(path) if FLOORS.index(other) > FLOORS.index(drawer)}
     assert up == SHOWN
     assert drawers == set(FLOORS)
+
+
+def test_rows_that_were_measured_are_in_the_drawer_that_measures_us():
+    """What drivers report as a device's memory is the one figure that a row of the catalogue is read off."""
+    package = ROOT / "llmcalc"
+    kept = {str(path.relative_to(package)) for suffix in ("jsonl", "csv") for path in package.rglob(f"*.{suffix}")}
+    assert {row for row in kept if not row.startswith("accuracy/")} == {"catalog/reported_memory.csv"}
+
+
+def test_every_file_of_data_is_in_the_package_that_is_built():
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["package-data"]
+    found = {path for pattern in wanted["llmcalc"] for path in (ROOT / "llmcalc").glob(pattern)}
+    assert all(any((ROOT / "llmcalc").glob(pattern)) for pattern in wanted["llmcalc"])
+    others = {path for path in (ROOT / "llmcalc").rglob("*.*") if path.is_file() and path.suffix not in {".py", ".pyc"}}
+    assert others == found
 
 
 def test_pages_and_app_are_not_imported_by_one_another():

@@ -19,12 +19,12 @@ from streamlit.testing.v1 import AppTest
 from pages.ui.shell import PAGES
 from llmcalc import words
 from llmcalc.accuracy import every_step, measured_steps
+from llmcalc.accuracy.published_results import PUBLISHED_RESULTS
 from llmcalc.bases import base
 from llmcalc.catalog.accelerators import ACCELERATORS, readings
 from llmcalc.catalog.formats import CACHE_FORMATS, GGUF_MIXTURES, WEIGHT_FORMATS
 from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.catalog.precisions import PRECISIONS
-from llmcalc.catalog.published_results import PUBLISHED_RESULTS
 from llmcalc.errata import ERRATA, EXAMPLE_STEPS
 from llmcalc.inputs import INPUTS, MODELS, PASTED
 from llmcalc.lessons.chapters import CHAPTERS

@@ -10,8 +10,8 @@ from golden_files import csv_rows
 from laws import for_each
 
 from llmcalc import Dimensions, InputError, from_config, override, read_config
+from llmcalc.accuracy.counted_models import counted_models
 from llmcalc.bases import LIBRARY, base
-from llmcalc.catalog.counted_models import counted_models
 from llmcalc.catalog.models import groups, model, models
 from llmcalc.huggingface.families import FAMILIES
 from llmcalc.quantity import Quantity

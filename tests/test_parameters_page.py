@@ -7,7 +7,7 @@ from laws import for_each
 from opened_app import charts, metrics, opened
 
 from llmcalc import from_config
-from llmcalc.catalog.counted_models import counted_models
+from llmcalc.accuracy.counted_models import counted_models
 from llmcalc.catalog.models import model, models
 from llmcalc.transformer.breakdown import breakdown, invoice
 from llmcalc.words import w

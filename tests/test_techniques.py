@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from laws import for_each
 
 from llmcalc import Dimensions, from_config
+from llmcalc.accuracy.published_results import PUBLISHED_RESULTS
 from llmcalc.bases import base
 from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.catalog.formats import CACHE_FORMATS, STORED_FORMATS, WEIGHT_FORMATS
 from llmcalc.catalog.models import models
 from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.catalog.precisions import PRECISIONS
-from llmcalc.catalog.published_results import PUBLISHED_RESULTS
 from llmcalc.configuration import Configuration
 from llmcalc.inference import cache_per_token
 from llmcalc.inputs import DEFAULTS, INPUTS, STUDENTS, TECHNIQUES

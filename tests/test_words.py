@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from pages.ui.shell import PAGES
+from llmcalc.accuracy.published_results import PUBLISHED_RESULTS
 from llmcalc.article import article_parameters
 from llmcalc.bases import base
-from llmcalc.catalog.published_results import PUBLISHED_RESULTS
 from llmcalc.compute import forward_flops
 from llmcalc.configuration import Configuration
 from llmcalc.errata import ERRATA, EXAMPLE_STEPS, LAYER_TERMS, complete_parameters

@@ -20,9 +20,9 @@ from functools import cache
 from typing import Any
 
 from llmcalc.accuracy.compare import Comparison, Errors, compared, errors, spread
+from llmcalc.accuracy.counted_models import CountedModel
 from llmcalc.accuracy.inference import MeasuredInference, error_of, measured_inference
 from llmcalc.accuracy.rows import NANOGPT, MeasuredStep, every_step
-from llmcalc.catalog.counted_models import CountedModel
 from llmcalc.devices.layout import Layout
 from llmcalc.huggingface.families import FAMILIES
 from llmcalc.step.run import TrainingRun

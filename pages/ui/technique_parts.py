@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
-from llmcalc.catalog.published_results import PUBLISHED_RESULTS
+from llmcalc.accuracy.published_results import PUBLISHED_RESULTS
 from llmcalc.quantity import Quantity
 from llmcalc.words import w
 from pages.ui.show import citation, working

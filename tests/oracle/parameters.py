@@ -3,7 +3,7 @@
 Needs the development extra; builds on torch's meta device, so that no memory and no download is needed.
 
     python tests/oracle/parameters.py            print the table; exit status 1 where anything differs
-    python tests/oracle/parameters.py --write    write llmcalc/catalog/counted_models.jsonl again
+    python tests/oracle/parameters.py --write    write llmcalc/accuracy/counted_models.jsonl again
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from count import count
 import llmcalc
 from llmcalc.catalog.models import models
 
-GOLDEN = Path(__file__).parents[2] / "llmcalc" / "catalog" / "counted_models.jsonl"
+GOLDEN = Path(__file__).parents[2] / "llmcalc" / "accuracy" / "counted_models.jsonl"
 
 
 def measured() -> list[dict]:

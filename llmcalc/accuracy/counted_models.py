@@ -32,5 +32,5 @@ class CountedModel:
 @cache
 def counted_models() -> Mapping[str, CountedModel]:
     """Every counted model, by the id of its row in the library."""
-    text = resources.files("llmcalc.catalog").joinpath("counted_models.jsonl").read_text("utf-8")
+    text = resources.files("llmcalc.accuracy").joinpath("counted_models.jsonl").read_text("utf-8")
     return {row["id"]: CountedModel(**row) for row in map(json.loads, text.splitlines())}
