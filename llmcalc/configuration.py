@@ -27,12 +27,12 @@ from llmcalc.huggingface import names_of_sizes
 from llmcalc.inference import inference_memory
 from llmcalc.inputs import DEFAULTS, INPUTS, Choice, Integer
 from llmcalc.quantity import Quantity
+from llmcalc.rates.times import Hardware
 from llmcalc.step.overhead import Overhead
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.step import Step, is_simulated
 from llmcalc.techniques.distillation import Distillation
 from llmcalc.techniques.mix import Mix, Setup
-from llmcalc.techniques.time import Hardware
 from llmcalc.transformer.dimensions import Dimensions, plain_sizes
 from llmcalc.transformer.model import Model
 from llmcalc.units import human

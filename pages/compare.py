@@ -10,11 +10,11 @@ import streamlit as st
 from pages.ui.shell import inside_app
 from llmcalc.accuracy import SHAPES, Standing
 from llmcalc.comparison import MOST_PINNED, Pinned, pinned_of
-from llmcalc.compute import forward_flops
 from llmcalc.configuration import Configuration
 from llmcalc.inference import cache_per_token
 from llmcalc.inputs import MODELS, PASTED
 from llmcalc.quantity import Quantity
+from llmcalc.rates.flops import forward_flops
 from llmcalc.stored.weights import stored_weights
 from llmcalc.transformer.part import traits
 from llmcalc.words import w

@@ -10,8 +10,8 @@ from laws import for_each
 
 from llmcalc import from_config
 from llmcalc.bases import base
-from llmcalc.compute import forward_flops, weight_flops
 from llmcalc.inputs import MODELS, PASTED
+from llmcalc.rates.flops import forward_flops, weight_flops
 from llmcalc.transformer.dimensions import Dimensions
 
 NAMED = [name for name in MODELS if name != PASTED]

@@ -22,6 +22,7 @@ from llmcalc.catalog.precisions import PRECISIONS
 from llmcalc.configuration import Configuration
 from llmcalc.inference import cache_per_token
 from llmcalc.inputs import DEFAULTS, INPUTS, STUDENTS, TECHNIQUES
+from llmcalc.rates.times import compute_time, host_time, idle_time, message_time
 from llmcalc.step.run import ATTENTIONS, LORA_BASES, LOSSES, RECOMPUTATIONS
 from llmcalc.stored.weights import GROUPS, stored, stored_weights
 from llmcalc.techniques.cache import kinds_of_cache
@@ -35,7 +36,6 @@ from llmcalc.techniques.pruning import (
     semi_structured_memory,
     structurally_pruned,
 )
-from llmcalc.techniques.time import compute_time, host_time, idle_time, message_time
 from llmcalc.units import GiB, human
 
 NAMES = ("GPT-2 124M", "Llama 3 8B", "Mixtral 8x7B", "Gemma 2 2B", "DeepSeek-V2 Lite 16B", "T5 small", "Qwen3 0.6B")

@@ -10,12 +10,12 @@ from golden_files import csv_rows
 
 from llmcalc import from_config
 from llmcalc.catalog.accelerators import ACCELERATORS
+from llmcalc.rates.flops import adapter_flops, work_of_passes
 from llmcalc.stored.gguf import Place, embedding_format, head_format, matrix_format
 from llmcalc.stored.weights import stored, stored_weights
 from llmcalc.techniques.cache import kinds_of_cache
 from llmcalc.techniques.mix import SWITCHES
 from llmcalc.techniques.pruning import linear_numbers, pruned_weights, structurally_pruned
-from llmcalc.techniques.time import adapter_flops, work_of_passes
 from llmcalc.transformer.dimensions import Dimensions
 from llmcalc.units import GiB
 

@@ -14,12 +14,12 @@ from pages.ui.shell import PAGES
 from llmcalc.accuracy.published_results import PUBLISHED_RESULTS
 from llmcalc.article import article_parameters
 from llmcalc.bases import base
-from llmcalc.compute import forward_flops
 from llmcalc.configuration import Configuration
 from llmcalc.errata import ERRATA, EXAMPLE_STEPS, LAYER_TERMS, complete_parameters
 from llmcalc.inference import cache_per_token
 from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED
 from llmcalc.lessons.facts import training_state
+from llmcalc.rates.flops import forward_flops
 from llmcalc.reference import formulas
 from llmcalc.step.course import MOMENTS
 from llmcalc.step.run import ATTENTIONS, LOSSES, RECOMPUTATIONS

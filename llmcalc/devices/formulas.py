@@ -1,4 +1,4 @@
-"""What several devices add to the account of one: shares, micro-batches in flight, buffers, messages, idle time."""
+"""What several devices add to the account of one: shares, micro-batches in flight, buffers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from llmcalc.sources import (
     NARAYANAN_2021,
     RAJBHANDARI_2020,
     REN_2021,
-    SHOEYBI_2019,
     ZHAO_2023,
 )
 
@@ -127,55 +126,3 @@ def gathered_weights(*, root_parameters, block_parameters, element_bytes):
 def reduce_buffer(*, block_parameters, gradient_bytes):
     """ZeRO stages 2 and 3: whole gradients of what trains in one layer, on their way to the ranks that keep them."""
     return block_parameters * gradient_bytes
-
-
-# Time and messages
-
-
-@formula("t_b / t", "", NARAYANAN_2021.at("sec. 2.2.2"))
-def bubble(*, pipeline_parallel, interleave, micro_batches):
-    """Time that a pipeline stands idle, in terms of the time that it works: (p − 1)/vm."""
-    return (pipeline_parallel - 1) / (interleave * micro_batches)
-
-
-@formula(r"C_\text{TP}", "bytes", SHOEYBI_2019.at("sec. 3, fig. 4"))
-def tensor_messages(*, all_reduces, tensor_parallel, rank_layers, micro_batches, hidden_bytes):
-    """Tensor parallelism: all-reduces of the hidden state in each layer, two forward and two backward, as rings."""
-    return all_reduces * rank_layers * micro_batches * hidden_bytes * 2 * (tensor_parallel - 1) / tensor_parallel
-
-
-@formula(r"C_\text{PP}", "bytes", NARAYANAN_2021.at("sec. 3.2"))
-def pipeline_messages(*, interleave, micro_batches, hidden_bytes, split):
-    """Pipeline: hidden states to the next stage and their gradients back, once for each stretch of layers."""
-    return 2 * interleave * micro_batches * hidden_bytes / split
-
-
-@formula(r"C_\text{CP}", "bytes", LIU_2023.at("sec. 3"))
-def ring_messages(*, context_parallel, rank_layers, micro_batches, block_bytes):
-    """Ring attention: keys and values once around forward; backward they and their gradients."""
-    return 3 * (context_parallel - 1) * rank_layers * micro_batches * block_bytes
-
-
-@formula(r"C_\text{EP}", "bytes", FEDUS_2021.at("sec. 2.2"))
-def dispatch_messages(*, expert_parallel, rank_layers, micro_batches, dispatched_bytes):
-    """Expert parallelism: tokens to their experts and back, forward and backward."""
-    return 4 * rank_layers * micro_batches * dispatched_bytes * (expert_parallel - 1) / expert_parallel
-
-
-@formula(r"C_\text{DP}", "bytes", RAJBHANDARI_2020.at("sec. 7.1"))
-def gradient_messages(*, rank_parameters, gradient_bytes, replicas):
-    """Data parallelism, ZeRO stages 0 to 2: gradients reduced and results gathered, as rings."""
-    return 2 * rank_parameters * gradient_bytes * (replicas - 1) / replicas
-
-
-@formula(r"C_\text{FSDP}", "bytes", RAJBHANDARI_2020.at("sec. 7.2"))
-def sharded_messages(*, rank_parameters, gradient_bytes, gathered_bytes, micro_batches, replicas):
-    """ZeRO stage 3: gradients of what trains reduced, and all weights, frozen ones too, gathered forward and backward
-    for every micro-batch."""
-    return (rank_parameters * gradient_bytes + 2 * gathered_bytes * micro_batches) * (replicas - 1) / replicas
-
-
-@formula(r"C_\text{step}", "FLOP", KORTHIKANTI_2022.at("sec. 5, eq. 7 to 9"))
-def work_with_recomputation(*, flops, recomputed_flops):
-    """A step's operations for a token: forward, backward as twice that, and what runs again."""
-    return 3 * flops + recomputed_flops

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmcalc.compute import forward_flops
-from llmcalc.devices.formulas import bubble, work_with_recomputation
 from llmcalc.devices.layout import ZERO_STAGES, Layout, is_possible
 from llmcalc.devices.rank import candidates
 from llmcalc.devices.work import Work
 from llmcalc.errors import InputError
 from llmcalc.quantity import given_quantity
+from llmcalc.rates.flops import forward_flops, work_with_recomputation
+from llmcalc.rates.times import bubble
 from llmcalc.step.overhead import Overhead
 from llmcalc.step.run import RECOMPUTATIONS, TrainingRun
 from llmcalc.transformer.model import Model

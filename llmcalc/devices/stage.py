@@ -17,6 +17,7 @@ from llmcalc.devices.pieces import Pieces, Place, Summary
 from llmcalc.devices.shard import is_of_experts, smaller
 from llmcalc.devices.work import Weight, Work
 from llmcalc.quantity import Formula, Quantity, total
+from llmcalc.rates import messages as sent
 from llmcalc.step.buffers import buffers_memory
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.state import input_memory
@@ -461,24 +462,24 @@ class Stage:
         n = {"rank_layers": self.n_layers, "micro_batches": run.gradient_accumulation}
         of_pipeline = chosen(layout.pipeline_parallel > 1, hidden * m["hidden"], 0)
         parts = [
-            f.tensor_messages(
+            sent.tensor_messages(
                 **n,
                 tensor_parallel=layout.tensor_parallel,
                 all_reduces=6 if run.recompute == "full" else 4,
                 hidden_bytes=hidden * m["products"],
             ),
-            f.pipeline_messages(
+            sent.pipeline_messages(
                 interleave=layout.interleave,
                 micro_batches=run.gradient_accumulation,
                 hidden_bytes=of_pipeline,
                 split=m["split"],
             ),
-            f.ring_messages(
+            sent.ring_messages(
                 **n,
                 context_parallel=layout.context_parallel,
                 block_bytes=2 * tokens * m["n_kv_heads"] * m["d_head"] * m["products"],
             ),
-            f.dispatch_messages(
+            sent.dispatch_messages(
                 **n,
                 expert_parallel=layout.expert_parallel,
                 dispatched_bytes=hidden * m["top_k"] * m["products"] / m["split"],
@@ -497,10 +498,10 @@ class Stage:
                 continue
             replicas = layout.sharing(0, experts=experts)
             sizes = {"rank_parameters": n, "gradient_bytes": run.numbers.gradient_bytes, "replicas": replicas}
-            part = f.gradient_messages(**sizes)
+            part = sent.gradient_messages(**sizes)
             if np.any(layout.zero_stage >= 3):
                 whole = _summed("gathered_bytes", SYMBOLS["gathered_bytes"].tex, gathered)
-                sharded = f.sharded_messages(**sizes, gathered_bytes=whole, micro_batches=run.gradient_accumulation)
+                sharded = sent.sharded_messages(**sizes, gathered_bytes=whole, micro_batches=run.gradient_accumulation)
                 part = replace(sharded, value=chosen(layout.zero_stage >= 3, sharded.value, part.value))
             parts.append(part.named(f"expert_{part.id}") if experts else part)
         return parts

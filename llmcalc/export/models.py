@@ -5,10 +5,10 @@ from __future__ import annotations
 from llmcalc.article import article_components
 from llmcalc.catalog.formats import STORED_FORMATS
 from llmcalc.comparison import read_each
-from llmcalc.compute import forward_flops
 from llmcalc.configuration import Configuration
 from llmcalc.export.rows import Rows, Table, model_name, shown, working
 from llmcalc.inference import cache_per_token
+from llmcalc.rates.flops import forward_flops
 from llmcalc.stored.weights import stored, stored_weights
 from llmcalc.transformer.breakdown import breakdown, by_component, in_symbols, invoice, layer_components
 

@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import Any
 
 from llmcalc.catalog.precisions import BYTES
-from llmcalc.compute import forward_flops
 from llmcalc.quantity import Quantity, formula, total
+from llmcalc.rates.flops import forward_flops
 from llmcalc.sources import HINTON_2015, MEASURED
 from llmcalc.step.step import Step
 from llmcalc.stored.weights import stored_weights

@@ -14,10 +14,11 @@ from typing import Any
 
 from llmcalc.devices.layout import Layout
 from llmcalc.devices.rank import RankMemory, step_on_each, step_on_one
+from llmcalc.devices.time import missing_rate, step_time
 from llmcalc.quantity import Quantity, formula, total
+from llmcalc.rates.times import Hardware
 from llmcalc.sources import CHOWDHERY_2022, PYTORCH
 from llmcalc.step.run import TrainingRun
-from llmcalc.techniques.time import Hardware, missing_rate, step_time
 from llmcalc.transformer.model import Model
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import streamlit as st
 
 from llmcalc.accuracy import RATE
-from llmcalc.compute import forward_flops
 from llmcalc.configuration import Configuration
 from llmcalc.quantity import Quantity
+from llmcalc.rates.flops import forward_flops
 from llmcalc.techniques.mix import SWITCHES, Bar, Mix
 from llmcalc.words import label_of, value_of, w, words
 from pages.ui.ask import twin

@@ -13,12 +13,12 @@ import streamlit as st
 
 from llmcalc.accuracy import LAW, PROCESS, SHAPES
 from llmcalc.bases import SHAPE
-from llmcalc.compute import forward_flops
 from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import Layout
 from llmcalc.export import model_name, slug
 from llmcalc.inference import cache_per_token
 from llmcalc.inputs import DEFAULTS, INPUTS, LINK_VERSION
+from llmcalc.rates.flops import forward_flops
 from llmcalc.words import in_this_language, label_of, language, value_of, w
 from llmcalc.words.names import unit_name
 from pages.ui.document import (

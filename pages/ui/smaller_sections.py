@@ -5,10 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from llmcalc.accuracy import SHAPES
-from llmcalc.compute import forward_flops
 from llmcalc.configuration import Configuration
 from llmcalc.inference import cache_per_token
 from llmcalc.quantity import Quantity
+from llmcalc.rates.flops import forward_flops
 from llmcalc.stored.weights import stored, stored_weights
 from llmcalc.techniques.pruning import (
     INDEX_BITS,

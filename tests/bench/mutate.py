@@ -50,6 +50,7 @@ TESTS = {
     "devices": ("test_devices.py", "test_devices_golden.py"),
     "fit": ("test_fits.py", "test_fit_golden.py"),
     "techniques": ("test_techniques.py", "test_techniques_golden.py"),
+    "rates": ("test_compute.py", "test_techniques.py", "test_techniques_golden.py", "test_devices_golden.py"),
     "stored": ("test_techniques.py", "test_techniques_golden.py"),
 }
 # Faults that no test could find: file, what stands there, what would; and why

@@ -6,70 +6,13 @@ optimizer's pass, unpacking of quantised weights) is in the utilisation, and the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from llmcalc.catalog.accelerators import Accelerator
-from llmcalc.compute import forward_flops
 from llmcalc.devices.layout import Layout
 from llmcalc.devices.rank import RankMemory
-from llmcalc.quantity import Quantity, formula, total
-from llmcalc.sources import (
-    CHEN_2016,
-    CHOWDHERY_2022,
-    KAPLAN_2020,
-    NARAYANAN_2021,
-    RAJBHANDARI_2020,
-    REN_2021,
-)
+from llmcalc.quantity import Quantity, total
+from llmcalc.rates.flops import adapter_flops, forward_flops, work_of_passes
+from llmcalc.rates.times import Hardware, compute_time, host_time, idle_time, message_time
 from llmcalc.step.run import TrainingRun
 from llmcalc.transformer.model import Model
-
-
-@formula(r"k \cdot C", "FLOP", CHEN_2016.at("sec. 3; and Kaplan et al. 2020, sec. 2.1"))
-def work_of_passes(*, flops, passes):
-    """Operations for a token in a step: one pass forward, two backward, one fewer where weights are frozen, one more
-    where the backward pass runs it again."""
-    return flops * passes
-
-
-@formula(r"C_\text{adapters}", "FLOP", KAPLAN_2020.at("sec. 2.1, of the adapters"))
-def adapter_flops(*, parameters):
-    """Each parameter of LoRA's adapters multiplies once and adds once for a token."""
-    return 2 * parameters
-
-
-@formula(r"t_\text{compute}", "s", CHOWDHERY_2022.at("sec. 4.1"))
-def compute_time(*, flops, tokens, devices, peak_flops, utilization):
-    """Operations of all tokens, shared out evenly, at a part of the devices' dense peak."""
-    return flops * tokens / (devices * peak_flops * utilization / 100)
-
-
-@formula(r"t_\text{idle}", "s", NARAYANAN_2021.at("sec. 2.2.2"))
-def idle_time(*, compute_seconds, pipeline_parallel, interleave, micro_batches):
-    """Time that a pipeline stands idle while it fills and empties."""
-    return compute_seconds * (pipeline_parallel - 1) / (interleave * micro_batches)
-
-
-@formula(r"t_\text{messages}", "s", RAJBHANDARI_2020.at("sec. 7"))
-def message_time(*, sent_bytes, link_bandwidth):
-    """Bytes that a device sends in a step, over the bandwidth of its link (GB are 10⁹ bytes)."""
-    return sent_bytes / (link_bandwidth * 10**9)
-
-
-@formula(r"t_\text{host}", "s", REN_2021.at("sec. 4.1"))
-def host_time(*, rank_parameters, gradient_bytes, weight_bytes, shards, host_bandwidth):
-    """Gradients to the host, whose optimizer steps, and weights back."""
-    return rank_parameters * (gradient_bytes + weight_bytes) / (shards * host_bandwidth * 10**9)
-
-
-@dataclass(frozen=True)
-class Hardware:
-    """A device, what part of its peak is reached (in per cent), and the bandwidth of its links in GB/s."""
-
-    device: Accelerator
-    utilization: float
-    link_bandwidth: float
-    host_bandwidth: float
 
 
 def missing_rate(run: TrainingRun, hardware: Hardware) -> str | None:

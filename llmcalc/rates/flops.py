@@ -1,4 +1,4 @@
-"""Floating-point operations: of one token through a model, and of a whole training run.
+"""Floating-point operations: of one token through a model, and of a training step.
 
 A multiplication and an addition are two operations. Norms, nonlinearities and softmax are left out, as everywhere.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmcalc.quantity import Quantity, formula, total
-from llmcalc.sources import KAPLAN_2020
+from llmcalc.sources import CHEN_2016, KAPLAN_2020, KORTHIKANTI_2022
 from llmcalc.transformer.model import Model
 from llmcalc.transformer.part import mixers
 
@@ -29,6 +29,25 @@ def logits_flops(*, vocab_size, d_model):
 def repeated_flops(*, count, flops):
     """Operations of all layers alike: so many times those of one."""
     return count * flops
+
+
+@formula(r"C_\text{adapters}", "FLOP", KAPLAN_2020.at("sec. 2.1, of the adapters"))
+def adapter_flops(*, parameters):
+    """Each parameter of LoRA's adapters multiplies once and adds once for a token."""
+    return 2 * parameters
+
+
+@formula(r"k \cdot C", "FLOP", CHEN_2016.at("sec. 3; and Kaplan et al. 2020, sec. 2.1"))
+def work_of_passes(*, flops, passes):
+    """Operations for a token in a step: one pass forward, two backward, one fewer where weights are frozen, one more
+    where the backward pass runs it again."""
+    return flops * passes
+
+
+@formula(r"C_\text{step}", "FLOP", KORTHIKANTI_2022.at("sec. 5, eq. 7 to 9"))
+def work_with_recomputation(*, flops, recomputed_flops):
+    """A step's operations for a token: forward, backward as twice that, and what runs again."""
+    return 3 * flops + recomputed_flops
 
 
 def forward_flops(model: Model, *, seq_len: Any) -> Quantity | None:
