@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
 from llmcalc.catalog.accelerators import ACCELERATORS, FORMER_NAMES
@@ -17,6 +17,7 @@ from llmcalc.catalog.models import models
 from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.catalog.precisions import PRECISIONS
 from llmcalc.catalog.presets import PRESETS
+from llmcalc.devices.layout import TAKES_DEVICES, Layout, is_switch, least
 from llmcalc.errors import InputError
 from llmcalc.step.run import ATTENTIONS, LORA_BASES, LORA_TARGETS, LOSSES, RECOMPUTATIONS
 from llmcalc.techniques.pruning import PRUNINGS
@@ -230,6 +231,16 @@ _VOCABULARIES = (
     500_000,
 )
 
+
+def _of_layout(declared: Field[Any]) -> Input:
+    """The input that sets a field of the layout."""
+    if is_switch(declared):
+        return Switch(id=declared.name, group="devices", default=False)
+    default: Any = None if declared.metadata["is_filled"] else declared.default
+    low, high = least(declared), declared.metadata["most"]
+    return Integer(id=declared.name, group="devices", low=low, high=high, default=default)
+
+
 _ALL: tuple[Input, ...] = (
     # the language of the words; where neither link nor reader says, the browser's
     Choice(id="lang", group="language", options=("en", "id"), default="en"),
@@ -295,15 +306,7 @@ _ALL: tuple[Input, ...] = (
     # give, the layout's and theirs, what is left empty follows from the other
     Integer(id="n_devices", group="devices", low=1, high=100_000, default=None),
     Integer(id="node_size", group="devices", low=1, high=1_024, default=8),
-    Integer(id="data_parallel", group="devices", low=1, high=100_000, default=None),
-    Integer(id="zero_stage", group="devices", low=0, high=3, default=0),
-    Integer(id="tensor_parallel", group="devices", low=1, high=1_024, default=1),
-    Switch(id="sequence_parallel", group="devices", default=False),
-    Integer(id="pipeline_parallel", group="devices", low=1, high=1_000, default=1),
-    Integer(id="interleave", group="devices", low=1, high=1_000, default=1),
-    Integer(id="context_parallel", group="devices", low=1, high=1_024, default=1),
-    Integer(id="expert_parallel", group="devices", low=1, high=1_024, default=1),
-    Switch(id="offload_optimizer", group="devices", default=False),
+    *map(_of_layout, fields(Layout)),
     Integer(id="global_batch", group="devices", low=1, high=1_000_000, default=None),
     # whose memory is drawn: that of the device that needs most, or of a step on one device alone
     Choice(id="counted_on", group="devices", options=COUNTED_ON, default="each"),
@@ -318,8 +321,6 @@ _ALL: tuple[Input, ...] = (
     # what the present model is compared with
     Text(id="compare", group="comparison", longest=20_000),
 )
-
-TAKES_DEVICES = ("data_parallel", "tensor_parallel", "pipeline_parallel", "context_parallel")
 
 INPUTS: dict[str, Input] = {declared.id: declared for declared in _ALL}
 DEFAULTS: dict[str, Any] = {declared.id: declared.default for declared in _ALL}

@@ -9,8 +9,9 @@ from typing import Any
 
 from llmcalc.bases import Base, base
 from llmcalc.comparison import read_each, write_pinned
+from llmcalc.devices.layout import TAKES_DEVICES
 from llmcalc.errors import InputError
-from llmcalc.inputs import DEFAULTS, PASTED, TAKES_DEVICES, LinkProblem, read_parameters, written
+from llmcalc.inputs import DEFAULTS, PASTED, LinkProblem, read_parameters, written
 
 _OF_BASE = ("model", "config")
 

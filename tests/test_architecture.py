@@ -9,12 +9,15 @@ import pkgutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from laws import for_each
 
 import llmcalc.transformer
+from llmcalc.devices.layout import Layout
 from llmcalc.transformer import part as questions
 
 ROOT = Path(__file__).parent.parent
@@ -97,6 +100,22 @@ def test_rows_that_were_measured_are_in_the_drawer_that_measures_us():
     package = ROOT / "llmcalc"
     kept = {str(path.relative_to(package)) for suffix in ("jsonl", "csv") for path in package.rglob(f"*.{suffix}")}
     assert {row for row in kept if not row.startswith("accuracy/")} == {"catalog/reported_memory.csv"}
+
+
+def collections_of(path: Path) -> Iterator[set[str]]:
+    """The words in each tuple, list, set and dictionary that is written out."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        members = node.keys if isinstance(node, ast.Dict) else getattr(node, "elts", [])
+        yield {n.value for member in members if member for n in ast.walk(member) if isinstance(n, ast.Constant)}
+
+
+def test_the_fields_of_a_layout_are_listed_once():
+    """Whoever wants them all, or those of a kind, asks the class. A plan's name says them in an order of its own, with
+    its micro-batches."""
+    names = {field.name for field in fields(Layout)}
+    for path in (*CALCULATION, *(ROOT / "pages").rglob("*.py")):
+        listed = [found for found in collections_of(path) if len(names - found) <= 2 and "micro_batch" not in found]
+        assert listed == [], path
 
 
 def test_every_file_of_data_is_in_the_package_that_is_built():

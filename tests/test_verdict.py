@@ -14,9 +14,9 @@ from opened_app import charts, metrics, opened
 
 from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.configuration import Configuration
-from llmcalc.devices.layout import Layout
+from llmcalc.devices.layout import TAKES_DEVICES, Layout
 from llmcalc.errors import InputError
-from llmcalc.inputs import DEFAULTS, INPUTS, link_parameters, one_number_of_devices, written
+from llmcalc.inputs import DEFAULTS, INPUTS, Integer, link_parameters, one_number_of_devices, written
 from llmcalc.link import read_link
 from llmcalc.words import w
 from pages.ui.numbers import human
@@ -201,7 +201,26 @@ def test_any_other_link_means_the_same_on_every_page(version):
 
 
 def test_every_field_of_a_layout_is_an_input():
-    assert {field.name for field in fields(Layout)} <= set(INPUTS)
+    of_layout = [INPUTS[field.name] for field in fields(Layout)]
+    asked = {i.id: (i.low, i.high, i.default) if isinstance(i, Integer) else i.default for i in of_layout}
+    assert asked == {
+        "data_parallel": (1, 100_000, None),  # left empty, as many as there are devices for
+        "zero_stage": (0, 3, 0),  # stages of Rajbhandari et al. 2020, sec. 5
+        "tensor_parallel": (1, 1_024, 1),
+        "sequence_parallel": False,
+        "pipeline_parallel": (1, 1_000, 1),
+        "interleave": (1, 1_000, 1),
+        "context_parallel": (1, 1_024, 1),
+        "expert_parallel": (1, 1_024, 1),
+        "offload_optimizer": False,
+    }
+
+
+def test_a_layout_takes_the_product_of_its_degrees():
+    assert Layout(data_parallel=2, tensor_parallel=3, pipeline_parallel=5, context_parallel=7).devices == 2 * 3 * 5 * 7
+    split = Layout(zero_stage=3, sequence_parallel=True, interleave=2, expert_parallel=4, offload_optimizer=True)
+    assert split.devices == 1
+    assert set(TAKES_DEVICES) == set(DEVICES_OF_A_PLAN)
 
 
 def test_what_a_configuration_leaves_out_is_as_its_model_has_it():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,25 @@ from llmcalc.transformer.part import Width, widths
 Size = Any  # int or bool, or an array in a table of plans
 
 ZERO_STAGES = (0, 1, 2, 3)
+
+
+def _declared(
+    *,
+    most: int = 1,
+    takes_devices: bool = False,
+    is_filled: bool = False,
+    cuts_up: bool = False,
+    is_planned: bool = True,
+    switch: str = "",
+) -> dict[str, Any]:
+    """What goes by a field of a layout elsewhere.
+
+    ``most`` is how far its control goes; ``is_filled``: left empty there, it takes the devices that are left.
+    ``takes_devices``: so many times as many. ``cuts_up``: on it depends how a piece of memory is cut up.
+    ``is_planned``: plans for a cluster try it. ``switch``: the technique it goes with, where that has another name.
+    """
+    said = {"most": most, "takes_devices": takes_devices, "is_filled": is_filled}
+    return said | {"cuts_up": cuts_up, "is_planned": is_planned, "switch": switch}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,28 +54,29 @@ class Layout:
     All may be arrays, for a table of plans.
     """
 
-    data_parallel: Size = 1
-    zero_stage: Size = 0
-    tensor_parallel: Size = 1
-    sequence_parallel: Size = False
-    pipeline_parallel: Size = 1
-    interleave: Size = 1
-    context_parallel: Size = 1
-    expert_parallel: Size = 1
-    offload_optimizer: Size = False
+    data_parallel: Size = field(
+        default=1, metadata=_declared(most=100_000, takes_devices=True, is_filled=True, cuts_up=True)
+    )
+    zero_stage: Size = field(default=0, metadata=_declared(most=ZERO_STAGES[-1], cuts_up=True, switch="zero"))
+    tensor_parallel: Size = field(default=1, metadata=_declared(most=1_024, takes_devices=True, cuts_up=True))
+    sequence_parallel: Size = field(default=False, metadata=_declared(cuts_up=True, switch="tensor_parallel"))
+    pipeline_parallel: Size = field(default=1, metadata=_declared(most=1_000, takes_devices=True))
+    interleave: Size = field(default=1, metadata=_declared(most=1_000, switch="pipeline_parallel"))
+    context_parallel: Size = field(default=1, metadata=_declared(most=1_024, takes_devices=True, cuts_up=True))
+    expert_parallel: Size = field(default=1, metadata=_declared(most=1_024, cuts_up=True))
+    offload_optimizer: Size = field(default=False, metadata=_declared(is_planned=False, switch="offload"))
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value, low = getattr(self, field.name), 0 if field.default in (0, False) else 1
-            if np.any(np.asarray(value) < low):
-                raise InputError(field.name, f"{field.name} must be at least {low}")
+        for declared in fields(self):
+            if np.any(np.asarray(getattr(self, declared.name)) < least(declared)):
+                raise InputError(declared.name, f"{declared.name} must be at least {least(declared)}")
         if np.any(np.asarray(self.zero_stage) > ZERO_STAGES[-1]):
             raise InputError("zero_stage", f"zero_stage must be one of {ZERO_STAGES}", ZERO_STAGES)
 
     @property
     def devices(self) -> Size:
         """How many devices it takes."""
-        return self.tensor_parallel * self.pipeline_parallel * self.replicas
+        return math.prod(getattr(self, name) for name in TAKES_DEVICES)
 
     @property
     def replicas(self) -> Size:
@@ -71,6 +92,25 @@ class Layout:
         """How many ranks share out what ZeRO shares out from that stage on; experts have fewer replicas."""
         replicas = self.replicas // self.expert_parallel if experts else self.replicas
         return chosen(self.zero_stage >= stage, replicas, 1)
+
+
+def least(declared: Field[Any]) -> int:
+    """The least that a field of a layout can be: what is off, or shares out nothing, is 0."""
+    default: Any = declared.default
+    return min(1, int(default))
+
+
+def is_switch(declared: Field[Any]) -> bool:
+    """Whether a field of a layout is on or off, and no number."""
+    return declared.default is False
+
+
+def fields_that(key: str) -> tuple[str, ...]:
+    """The fields of a layout of which something holds, such as "takes_devices"."""
+    return tuple(declared.name for declared in fields(Layout) if declared.metadata[key])
+
+
+TAKES_DEVICES = fields_that("takes_devices")
 
 
 def chosen(condition: Size, then: Size, otherwise: Size) -> Size:

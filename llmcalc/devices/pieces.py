@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from llmcalc.devices.layout import Layout, chosen
+from llmcalc.devices.layout import Layout, chosen, fields_that
 from llmcalc.devices.shard import Shards
 from llmcalc.devices.work import Weight, Work
 from llmcalc.step.run import TrainingRun
@@ -190,10 +190,7 @@ def _told_apart(run: TrainingRun, layout: Layout) -> tuple[TrainingRun, Layout, 
     zero = np.maximum(layout.zero_stage, 1)
     columns = {
         "batch_size": run.batch_size,
-        "tensor_parallel": layout.tensor_parallel,
-        "sequence_parallel": layout.sequence_parallel,
-        "context_parallel": layout.context_parallel,
-        "expert_parallel": layout.expert_parallel,
+        **{name: getattr(layout, name) for name in fields_that("cuts_up")},
         "zero_stage": zero,
         "data_parallel": chosen(zero > 1, layout.data_parallel, layout.expert_parallel),
     }

@@ -6,14 +6,14 @@ All plans of one kind of recomputation are worked out at once, on arrays.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from math import gcd
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmcalc.devices.layout import ZERO_STAGES, Layout, is_possible
+from llmcalc.devices.layout import ZERO_STAGES, Layout, is_possible, is_switch
 from llmcalc.devices.rank import candidates
 from llmcalc.devices.work import Work
 from llmcalc.errors import InputError
@@ -33,16 +33,11 @@ INTERLEAVES = (1, 2, 4)
 SMALLEST_CONTEXT = 1024  # context parallelism leaves a rank so many tokens at least
 LARGEST_MICRO_BATCH = 64
 _ROWS_AT_ONCE = 16384  # arrays of so many numbers stay in the processor's cache
-_LAYOUT = (
-    "data_parallel",
-    "zero_stage",
-    "tensor_parallel",
-    "sequence_parallel",
-    "pipeline_parallel",
-    "interleave",
-    "context_parallel",
-    "expert_parallel",
-)
+_LAYOUT = {
+    declared.name: bool if is_switch(declared) else int
+    for declared in fields(Layout)
+    if declared.metadata["is_planned"]
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +88,8 @@ def plans(
                 progress(done / n_rows)
     columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
     frame = pd.DataFrame(columns)
-    whole = [*_LAYOUT, "micro_batch", "micro_batches"]
-    frame[whole] = frame[whole].astype("int64")
-    frame["sequence_parallel"] = frame["sequence_parallel"].astype(bool)
+    whole = {**_LAYOUT, "micro_batch": int, "micro_batches": int}
+    frame = frame.astype({name: "int64" if kind is int else kind for name, kind in whole.items()})
     fits = frame["fits"]  # what does not is sorted by its peak alone
     order = np.lexsort((frame["peak"], fits * frame["traffic"], fits * frame["time"].round(2), ~fits))
     return frame.iloc[order].reset_index(drop=True)
@@ -130,7 +124,7 @@ def _counted(work: Work, run: TrainingRun, rows: Table, cluster: Cluster, offloa
 
 def settings(plan: Mapping[str, Any]) -> dict[str, Any]:
     """A row of the plans as the dashboard's inputs that put it to use."""
-    layout = {name: int(plan[name]) for name in _LAYOUT} | {"sequence_parallel": bool(plan["sequence_parallel"])}
+    layout = {name: kind(plan[name]) for name, kind in _LAYOUT.items()}
     run = {"batch_size": int(plan["micro_batch"]), "gradient_accumulation": int(plan["micro_batches"])}
     return layout | run | {"recompute": str(plan["recompute"])}
 
@@ -218,5 +212,5 @@ def _chunks(rows: Table) -> Iterator[Table]:
 
 
 def _layout(rows: Table, offload_optimizer: bool) -> Layout:
-    columns: dict[str, Any] = {name: rows[name] for name in _LAYOUT}
-    return Layout(**columns | {"sequence_parallel": rows["sequence_parallel"] > 0}, offload_optimizer=offload_optimizer)
+    columns: dict[str, Any] = {name: rows[name] > 0 if kind is bool else rows[name] for name, kind in _LAYOUT.items()}
+    return Layout(**columns, offload_optimizer=offload_optimizer)

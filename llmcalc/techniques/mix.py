@@ -58,6 +58,14 @@ def _of_layout(*names: str) -> Callable[[Setup, Setup], Setup]:
     return throw
 
 
+def _layout_switches() -> dict[str, list[str]]:
+    """The fields of the layout that each switch takes over."""
+    found: dict[str, list[str]] = {}
+    for declared in fields(Layout):
+        found.setdefault(declared.metadata["switch"] or declared.name, []).append(declared.name)
+    return found
+
+
 def _micro_batches(setup: Setup, chosen: Setup) -> Setup:
     """The same sequences in several micro-batches, one after the other."""
     n = chosen.run.gradient_accumulation
@@ -80,14 +88,8 @@ SWITCHES: dict[str, Callable[[Setup, Setup], Setup]] = {
     "lora": _of_run("lora_rank", "lora_targets", "lora_base"),
     "micro_batches": _micro_batches,
     "data_parallel": _data_parallel,
-    "zero": _of_layout("zero_stage"),
-    "tensor_parallel": _of_layout("tensor_parallel", "sequence_parallel"),
-    "pipeline_parallel": _of_layout("pipeline_parallel", "interleave"),
-    "context_parallel": _of_layout("context_parallel"),
-    "expert_parallel": _of_layout("expert_parallel"),
-    "offload": _of_layout("offload_optimizer"),
+    **{id: _of_layout(*names) for id, names in _layout_switches().items() if id != "data_parallel"},
 }
-
 
 # What these do to the time is not modelled, unless they change the operations: it is part of the utilisation
 _IN_UTILIZATION = frozenset({"attention", "loss", "optimizer", "micro_batches"})

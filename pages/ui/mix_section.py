@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
 import streamlit as st
 
@@ -63,7 +64,7 @@ def _knobs(mix: Mix) -> None:
                 twin(input_id)
         plain = mix.plain_setup
         values = {id: getattr(plain.run, id) for id in _RUN_INPUTS}
-        values |= {id: getattr(plain.layout, id) for id in _LAYOUT_INPUTS}
+        values |= asdict(plain.layout)
         st.button(
             w("techniques.all_plain"), key="all_plain", on_click=set_inputs, args=(values,),
             help=w("techniques.all_plain_help"), disabled=not mix.bars,
@@ -73,10 +74,6 @@ def _knobs(mix: Mix) -> None:
 _RUN_INPUTS = (
     *("precision", "attention", "recompute", "loss", "keep_logits", "optimizer", "set_to_none", "lora_rank"),
     "gradient_accumulation",
-)
-_LAYOUT_INPUTS = (
-    *("data_parallel", "zero_stage", "tensor_parallel", "sequence_parallel", "pipeline_parallel", "interleave"),
-    *("context_parallel", "expert_parallel", "offload_optimizer"),
 )
 
 
