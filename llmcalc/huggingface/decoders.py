@@ -61,7 +61,7 @@ from llmcalc.huggingface.stack import (
     QKNorm,
     Recipe,
 )
-from llmcalc.transformer.code import Code
+from llmcalc.transformer.code import Code, DropoutPlace, Joined
 from llmcalc.transformer.norm import LayerNorm
 
 GPT2 = Recipe(
@@ -147,8 +147,8 @@ def _falcon(keys: Keys) -> Recipe:
 
 
 def _falcon_code(keys: Keys, new: bool) -> Code:
-    joined = "spread" if new else "indexed" if keys.flag("multi_query") else "slices"
-    at_end = "feed_forward" if new or keys.flag("parallel_attn") else "residual"
+    joined: Joined = "spread" if new else "indexed" if keys.flag("multi_query") else "slices"
+    at_end: DropoutPlace = "feed_forward" if new or keys.flag("parallel_attn") else "residual"
     if not keys.flag("alibi"):
         return replace(FALCON_CODE, joined_projections=joined, dropout_at=(at_end,))
     return replace(

@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+Norm = Literal[
+    "layer_norm",
+    "fused_rms",
+    "rms",
+    "rms_weight_fp32",
+    "rms_cast_last",
+    "rms_weight_cast",
+    "layer_norm_in_python",
+    "layer_norm_fp32",
+    "layer_norm_1p",
+    "layer_norm_by_head",
+]
+NormPlace = Literal["embedding_norm", "attention_norm", "feed_forward_norm", "final_norm", "query_norm", "key_norm"]
+Joined = Literal["no", "split", "slices", "indexed", "spread"]
+DropoutPlace = Literal["embedding", "attention", "activation", "residual", "feed_forward"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Code:
-    """One implementation of a decoder. The defaults are a plain one, written with PyTorch's own modules (nanoGPT's)."""
+    """One implementation of a decoder. The defaults are a plain one, written with PyTorch's own modules (nanoGPT's).
+
+    Raises ValueError, naming the field and its choices, for a word that is none of them, and for a size that cannot be.
+    """
 
     # Norms: names of `llmcalc.step.norms`
-    norm: str = "layer_norm"
-    norm_after: str = ""  # norms stand after a "branch", before its sum with the stream (OLMo 2), or after the "sum"
-    weightless_norms: tuple[str, ...] = ()  # those without weights, which are no parts but run
-    qk_norm: str = "rms"  # of queries and keys
+    norm: Norm = "layer_norm"
+    # Norms stand after a "branch", before its sum with the stream (OLMo 2), or after the "sum"
+    norm_after: Literal["", "branch", "sum"] = ""
+    weightless_norms: tuple[NormPlace, ...] = ()  # those without weights, which are no parts but run
+    qk_norm: Norm = "rms"  # of queries and keys
     qk_norm_by_head: bool = False  # head by head, even where each head has its own weights
     qk_norm_last: bool = False  # after the rotation
 
@@ -22,32 +43,35 @@ class Code:
     joined_gate: bool = False  # a network's gate and input come out of one product
     # Queries, keys and values come out of three products ("no"), or out of one: by "split", by "slices", by lists of
     # indices that copy keys and values ("indexed"), or copied for every head at once ("spread")
-    joined_projections: str = "split"
+    joined_projections: Joined = "split"
     projections_clamped: bool = False
 
     # Rotary positions
     rotary: bool = False
-    rotary_fraction: float | None = (
-        None  # of a head, joined with the rest even where that is nothing; None: whole heads
-    )
+    # Of a head, joined with the rest even where that is nothing; None: whole heads
+    rotary_fraction: float | None = None
     rotary_width: int | None = None  # so many channels of a head instead
     rotary_local: bool = False  # only local layers are rotated, where there are any
-    rotary_tables: int = 1  # sets of angles; 2: local layers have their own
+    rotary_tables: Literal[1, 2] = 1  # sets of angles; 2: local layers have their own
     rotary_tables_half: bool = False  # as wide as half of what turns
     rotary_tables_fp32: bool = False  # not brought to the format of the stream
-    rotary_spread: str = ""  # tables are spread out again in each "layer", or for each "tensor"
+    # Tables are spread out again in each "layer", or for each "tensor"
+    rotary_spread: Literal["", "layer", "tensor"] = ""
     rotary_complex: bool = False  # cosine and sine are one table
     rotary_inputs_fp32: bool = False  # queries and keys are brought to fp32 first
 
     # Attention step by step
-    scaled: str = "scores"  # by 1/√d_h: "scores" or "queries" in a step of their own, or in the "product"
+    # By 1/√d_h: "scores" or "queries" in a step of their own, or in the "product"
+    scaled: Literal["scores", "queries", "product"] = "scores"
     scores_fp32: bool = False  # queries and keys are brought to fp32 for their product,
     scores_outside_autocast: bool = False  # which is not autocast
     scores_floored: bool = False  # a maximum with a constant is taken (XGLM)
     softcap: bool = False  # scores go through a tanh (Gemma 2)
-    sinks: str = "key"  # a head's sink is one more "key" of its softmax (gpt-oss), or scales its "output"
-    position_bias: str = ""  # ALiBi: "added" in fp32, or part of the "mask"
-    mask: str = "own"  # "added", "filled" in, or filled in from each layer's "own" buffer (nanoGPT)
+    # A head's sink is one more "key" of its softmax (gpt-oss), or scales its "output"
+    sinks: Literal["key", "output"] = "key"
+    position_bias: Literal["", "added", "mask"] = ""  # ALiBi: "added" in fp32, or part of the "mask"
+    # "added", "filled" in, or filled in from each layer's "own" buffer (nanoGPT)
+    mask: Literal["added", "filled", "own"] = "own"
     mask_kept: bool = False  # a checkpointed layer takes it by position, which autograd keeps, and not by name
     local_mask: bool = True  # local layers have another than global ones
     softmax_fp32: bool = False  # the softmax asks for fp32
@@ -59,33 +83,57 @@ class Code:
 
     # The rest of a layer, and of the model
     parallel: bool = False  # attention and feed-forward network read the same input
-    activation: str = "gelu"  # a name of `llmcalc.step.activations`
-    dropout_at: tuple[str, ...] = (
-        "embedding",
-        "attention",
-        "residual",
-    )  # also: activation, feed_forward (its end only)
+    activation: str = "gelu"  # as configs call it: `llmcalc.step.activations` says which it runs
+    # Also: "activation", and "feed_forward" (its end only)
+    dropout_at: tuple[DropoutPlace, ...] = ("embedding", "attention", "residual")
     embedding_scaled: bool = False  # multiplied by a number
     branch_scaled: bool = False  # what each branch adds to the stream is (Granite)
     logits_scaled: bool = False
     logits_capped: bool = False  # they go through a tanh (Gemma 2)
 
     # What is registered beside the weights: causal "masks", or "tables" of angles or sinusoids, for n_positions
-    buffers: str = ""
+    buffers: Literal["", "masks", "tables"] = ""
     buffers_in_layers: bool = True  # each layer has one; or the model does
     buffers_unfused_only: bool = False  # only where attention goes step by step (nanoGPT)
-    buffer_format: str = "weights"  # that of the weights, or one of its own
+    buffer_format: Literal["weights", "bool", "fp32"] = "weights"  # that of the weights, or one of its own
     n_positions: int = 0
 
     # Mixtures of experts
-    experts: str = "grouped"  # tokens sorted by expert, one product for all; "everywhere": every expert on every token
-    expert_gate: str = ""  # as in a feed-forward network; "clamped" (gpt-oss)
-    router: str = "softmax"  # of all logits, or their "sigmoid", or the "chosen_softmax" of those that were chosen
+    # Tokens sorted by expert, one product for all; "everywhere": every expert on every token
+    experts: Literal["grouped", "everywhere"] = "grouped"
+    expert_gate: Literal["", "clamped"] = ""  # as in a feed-forward network; "clamped" (gpt-oss)
+    # Of all logits, or their "sigmoid", or the "chosen_softmax" of those that were chosen
+    router: Literal["softmax", "sigmoid", "chosen_softmax"] = "softmax"
     router_fp32: bool = False  # logits are computed in fp32,
     router_outside_autocast: bool = False  # also under autocast
     router_normalised: bool = True  # the weights of the chosen are divided by their sum,
     router_scaled: bool = False  # multiplied by a number,
     router_cast: bool = False  # and brought to the format of the router's input
 
+    def __post_init__(self) -> None:
+        for name, known in CHOICES.items():
+            value = getattr(self, name)
+            for word in value if name in LISTS else (value,):
+                if word not in known:
+                    raise ValueError(f"{name}: {word!r} is none of {', '.join(map(repr, known))}")
+        if self.rotary_fraction is not None and not 0 <= self.rotary_fraction <= 1:
+            raise ValueError(f"rotary_fraction: {self.rotary_fraction!r} is not between 0 and 1")
+        if self.rotary_width is not None and self.rotary_width < 1:
+            raise ValueError(f"rotary_width: {self.rotary_width!r} is less than 1")
+        if self.n_positions < 0:
+            raise ValueError(f"n_positions: {self.n_positions!r} is less than 0")
 
+
+def _choices(hint: Any) -> tuple[Any, ...]:
+    """What a field of that type, or each word of a tuple of them, can be; nothing where it is free."""
+    if hint is bool:
+        return (False, True)
+    if get_origin(hint) is tuple:
+        return _choices(get_args(hint)[0])
+    return get_args(hint) if get_origin(hint) is Literal else ()
+
+
+_TYPES = get_type_hints(Code)
+CHOICES = {name: known for name, hint in _TYPES.items() if (known := _choices(hint))}
+LISTS = frozenset(name for name, hint in _TYPES.items() if get_origin(hint) is tuple)  # fields of any number of words
 PLAIN = Code()
