@@ -326,6 +326,14 @@ INPUTS: dict[str, Input] = {declared.id: declared for declared in _ALL}
 DEFAULTS: dict[str, Any] = {declared.id: declared.default for declared in _ALL}
 
 
+def integer(input_id: str) -> Integer:
+    """The declaration of an input that is a whole number. Raises TypeError where it is none."""
+    declared = INPUTS[input_id]
+    if not isinstance(declared, Integer):
+        raise TypeError(f"{input_id} is no whole number")
+    return declared
+
+
 def in_group(group: str) -> tuple[Input, ...]:
     """The inputs of one group, in the order in which they are asked."""
     return tuple(declared for declared in _ALL if declared.group == group)

@@ -97,7 +97,8 @@ def counted(rows: Sequence[Comparison], what: str) -> list[Comparison]:
 def pairs(rows: Sequence[Comparison], method: str, what: str) -> tuple[list[float], list[float], list[str]]:
     """Measured, predicted, and what is said of each."""
     found = counted(rows, what)
-    measured, predicted = [row.measured(what) or 0 for row in found], [row.predicted[method, what] for row in found]
+    measured: list[float] = [row.measured(what) or 0 for row in found]
+    predicted: list[float] = [row.predicted[method, what] for row in found]
     return measured, predicted, [said(row, method, what) for row in found]
 
 
@@ -307,7 +308,8 @@ def page() -> None:
         spreads(rows)
     st.subheader(w("accuracy.table_header"), anchor=False)
     table = every_step(rows)
-    numbers = dict.fromkeys(table.select_dtypes("number").columns, lambda number: marked(f"{number:.3f}"))
+    columns = table.select_dtypes("number").columns
+    numbers: dict[str, str | Callable[[Any], str] | None] = dict.fromkeys(columns, lambda n: marked(f"{n:.3f}"))
     st.dataframe(table.style.set_uuid("0").format(numbers, na_rep="–"), hide_index=True, height=420)
     st.caption(w("accuracy.column_caption"))
     st.subheader(w("accuracy.how_header"), anchor=False)

@@ -121,16 +121,14 @@ section("f")
 layer, matrix = ERRATA["layer_activations"], ERRATA["attention_matrix"]
 printed_and_right("f", (*LAYER_TERMS, layer, matrix))
 st.markdown(w("article.f.peak", **setting, vocabulary=exact(PEAK_MODEL.vocab_size)))
-memory = {
-    "article": article_step(PEAK_MODEL.model(), PEAK_MODEL, **run),
-    "corrected": training_step(PEAK_MODEL.model(), PEAK_RUN),
-}
+article_memory = article_step(PEAK_MODEL.model(), PEAK_MODEL, **run)
+right_memory = training_step(PEAK_MODEL.model(), PEAK_RUN)
 lines = [f"| {w('article.figure')} | {w('explore.article')} | {w('article.right')} |", "|:--|--:|--:|"]
 for term in ("steady_state", "saved_activations", "peak"):
-    theirs, ours = (getattr(memory[account], term) for account in ("article", "corrected"))
+    theirs, ours = (getattr(memory, term) for memory in (article_memory, right_memory))
     lines.append(f"| {w(f'training.{term}')} | {human(theirs.value, 'bytes')} | {human(ours.value, 'bytes')} |")
 st.markdown("\n".join(lines))
-show_working("f", layer.right(), matrix.right(), memory["article"].peak, memory["corrected"].peak, depth=1)
+show_working("f", layer.right(), matrix.right(), article_memory.peak, right_memory.peak, depth=1)
 
 section("g")
 printed_and_right("g", errata_of("g"))

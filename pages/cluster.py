@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -17,7 +17,7 @@ from pages.ui.chart import chart
 from pages.ui.figures import memory_bars
 from pages.ui.numbers import exact, human, marked
 from pages.ui.palette import COLOURS, by_component
-from pages.ui.plan_figures import plan_name, plan_points
+from pages.ui.plan_figures import plan_name, plan_points, plans_of
 from pages.ui.problems import problem_words
 from pages.ui.sections import set_inputs
 from pages.ui.show import headlines, model_header, title_of, working
@@ -42,7 +42,7 @@ device = (config.accelerator.id, config.accelerator.memory)
 def answer(plans: pd.DataFrame) -> None:
     """What is the best plan, or what is nearest where none fits."""
     fitting = int(plans["fits"].sum())
-    plan = plans.iloc[0]
+    plan = plans_of(plans.head(1))[0]
     needed, memory = plan["needed"], human(device[1], "bytes")
     said = {"plan": plan_name(plan), "all": len(plans), "needed": human(needed, "bytes"), "memory": memory}
     if fitting:
@@ -51,7 +51,7 @@ def answer(plans: pd.DataFrame) -> None:
         st.markdown(w("cluster.none", over=human(needed - device[1], "bytes"), device=device[0], **said))
         st.info(w("cluster.change"))
     with st.container(horizontal=True, gap="small", vertical_alignment="center", key="cluster_estimate"):
-        standing = config.standing_of_plan(plan.to_dict())
+        standing = config.standing_of_plan(plan)
         st.markdown(badge(standing), help=why(standing), width="content")
         st.caption(w("cluster.batch", batch=cluster.global_batch, length=config.values["seq_len"]))
 
@@ -77,9 +77,9 @@ def table(plans: pd.DataFrame) -> Mapping[str, Any]:
     told = shown.assign(
         needed=shown["needed"] / GiB,
         traffic=shown["traffic"] / GiB,
-        plan=[plan_name({**plan, "recompute": "none"}) for plan in shown.to_dict("records")],
+        plan=[plan_name({**plan, "recompute": "none"}) for plan in plans_of(shown)],
     )
-    written = {
+    written: dict[str, str | Callable[[Any], str] | None] = {
         "needed": lambda gib: marked(f"{gib:,.1f}"),
         "time": lambda ratio: marked(f"{ratio:.2f}"),
         "traffic": lambda gib: human(gib),
@@ -101,7 +101,7 @@ def table(plans: pd.DataFrame) -> Mapping[str, Any]:
         alt=w("cluster.table"),
     )
     rows = [row for row in picked["selection"]["rows"] if row < len(shown)]
-    return shown.iloc[rows[0] if rows else 0].to_dict()
+    return plans_of(shown.iloc[rows[:1] or [0]])[0]
 
 
 def memory_of(plan: Mapping[str, Any]) -> None:

@@ -112,7 +112,7 @@ def charts(models: Mapping[str, Configuration]) -> None:
     cache = {n: {"kv_cache": cache_per_token(c.model, cache_format=cache_format).value} for n, c in models.items()}
     active = {n: config.model.active_parameters().value for n, config in models.items()}
     active = {n: value for n, value in active.items() if value < sum(parameters[n].values())}
-    largest = {n: max(parts, key=parts.get) for n, parts in parameters.items()}
+    largest = {n: max(parts, key=parts.__getitem__) for n, parts in parameters.items()}
     left, right = st.columns(2, gap="medium")
     with left:
         title, marks = w("compare.parameters_chart"), (w("compare.active_mark"), active)

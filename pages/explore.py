@@ -9,7 +9,7 @@ import streamlit as st
 from pages.ui.shell import inside_app
 from llmcalc.article import article_components, article_parameters
 from llmcalc.catalog.formats import STORED_FORMATS
-from llmcalc.inputs import INPUTS
+from llmcalc.inputs import integer
 from llmcalc.stored.weights import stored, stored_weights
 from llmcalc.words import w
 from pages.ui.chart import chart
@@ -62,7 +62,7 @@ def whether_it_fits() -> None:
 def growth_chart() -> dict[str, Any]:
     """Memory against batch and against length, the other held: training peak and inference."""
     held = {knob: values[knob] for knob in ("batch_size", "seq_len")}
-    batches, lengths = (np.array(sorted({*INPUTS[knob].scale, now}), dtype=float) for knob, now in held.items())
+    batches, lengths = (np.array(sorted({*integer(knob).scale, now}), dtype=float) for knob, now in held.items())
     batch = np.concatenate([batches, np.full(len(lengths), held["batch_size"])])
     length = np.concatenate([np.full(len(batches), held["seq_len"]), lengths])
     memory = [config.training_peak_of(batch, length), config.inference_of(batch, length).value]  # one sweep for both

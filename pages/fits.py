@@ -155,7 +155,7 @@ def draw_map() -> None:
         inside,
         cells,
         (w("axes.batch_size"), w("axes.seq_len")),
-        positions and (w("fits.positions_end", positions=exact(positions)), positions),
+        (w("fits.positions_end", positions=exact(positions)), positions) if positions else None,
     )
     chart(figure, key="fits_map", alt=". ".join([title, run, *ends]), height=520)
 

@@ -1,5 +1,7 @@
 """Learn: the article as a lesson in ten chapters, each with the reader's own numbers, a task and a few questions."""
 
+from typing import Any
+
 import streamlit as st
 
 from pages.ui.shell import inside_app
@@ -28,7 +30,7 @@ chapter = CHAPTERS[config.values["chapter"]]
 def chosen_part(parts: tuple[str, ...], key: str, start: str) -> str:
     """The part of the drawing that the reader asks about."""
     names = {part: w(f"learn.part.{part}.label") for part in parts}
-    choice = {"default": start, "required": True, "wrap": True, "format_func": names.__getitem__}
+    choice: dict[str, Any] = {"default": start, "required": True, "wrap": True, "format_func": names.__getitem__}
     return st.pills(w("learn.diagram.choose"), parts, key=key, **choice)
 
 

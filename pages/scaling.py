@@ -70,7 +70,7 @@ figure = {
             "mode": "lines",
             "name": w("scaling.law"),
             "x": sizes.tolist(),
-            "y": height(sizes).tolist(),
+            "y": np.asarray(height(sizes)).tolist(),
             "line": {"color": COLOURS["embedding"], "width": 2.5},
             "customdata": [human(size, "parameters") for size in sizes],
             "hovertemplate": hover,

@@ -24,6 +24,7 @@ from llmcalc.inputs import (
     Integer,
     Real,
     Text,
+    integer,
     link_parameters,
     read_parameters,
 )
@@ -44,6 +45,12 @@ def a_value_of(declared):
         case Text():
             return st.text(alphabet=st.characters(blacklist_categories=["Cs"]), max_size=50)
     return st.booleans()
+
+
+def test_a_whole_number_is_asked_for_by_its_name():
+    assert integer("batch_size") is INPUTS["batch_size"]
+    with pytest.raises(TypeError, match="optimizer"):
+        integer("optimizer")
 
 
 CONFIGURATIONS = st.fixed_dictionaries({key: a_value_of(declared) for key, declared in INPUTS.items()})

@@ -97,13 +97,12 @@ def _control(declared: Input, face: Face, seen: dict[str, Any], told: bool) -> N
     match declared:
         case Integer():
             with unseen():
-                bounds = {"min_value": declared.low, "max_value": declared.high}
-                st.number_input(value=face.default, **bounds, **common)
+                st.number_input(value=face.default, min_value=declared.low, max_value=declared.high, **common)
             if told:
                 _slider_and_field(declared, face, common)
         case Real():
-            bounds = {"min_value": declared.low, "max_value": declared.high, "step": declared.step}
-            st.slider(value=face.default, format="%g", **bounds, **common)
+            common |= {"value": face.default, "format": "%g"}
+            st.slider(min_value=declared.low, max_value=declared.high, step=declared.step, **common)
         case Choice() if f"options.{declared.id}.{declared.default}" in words():
             _named_choice(declared, face, common)
         case Choice() if len(declared.options) <= 3:
@@ -138,8 +137,8 @@ def twin(input_id: str, place: str = "beside") -> None:
                 typed_problem(face.refused.text, face.refused.problem, face.refused.instead, f"{place}_")
         case Real():
             show(key, value)
-            bounds = {"min_value": declared.low, "max_value": declared.high, "step": declared.step}
-            st.slider(format="%g", **bounds, **common)
+            common |= {"format": "%g"}
+            st.slider(min_value=declared.low, max_value=declared.high, step=declared.step, **common)
         case Choice():
             show(key, value)
             named = f"options.{input_id}.{declared.default}" in words()

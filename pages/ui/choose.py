@@ -80,7 +80,7 @@ def config_reader() -> None:
     st.button(w("config.use"), key="use_pasted", on_click=use_pasted)
     st.file_uploader(w("config.upload"), type="json", key="uploaded", on_change=use_upload)
     _outcome("uploaded")
-    hub = {"placeholder": "Qwen/Qwen3-8B", "help": w("config.hub_help"), "on_change": forget_said}
+    hub: dict[str, Any] = {"placeholder": "Qwen/Qwen3-8B", "help": w("config.hub_help"), "on_change": forget_said}
     st.text_input(w("config.hub"), key="hub_id", **hub)
     _outcome("hub_id")
     st.button(w("config.fetch"), key="fetch_config", on_click=fetch_and_use, args=(w("config.fetching"),))

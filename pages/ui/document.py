@@ -118,6 +118,7 @@ def said(text: str) -> Line:
 
 _ICON = re.compile(r":\w+\[:material/\w+:\] ?|:material/\w+: ?")
 _BADGE = re.compile(r":\w+-badge\[([^]]*)\]")
+_MARKS: tuple[Kind, ...] = ("bold", "emphasis", "code", "math")
 _MARKED = re.compile(r"\*\*(?P<bold>[^*]+)\*\*|\*(?P<emphasis>[^*]+)\*|`(?P<code>[^`]+)`|\$(?P<math>[^$]+)\$")
 
 
@@ -126,8 +127,7 @@ def _spans(text: str) -> Iterator[Span]:
     for found in _MARKED.finditer(text):
         if found.start() > end:
             yield Span(text[end : found.start()])
-        kind = found.lastgroup
-        assert kind in ("bold", "emphasis", "code", "math")
+        kind = next(kind for kind in _MARKS if found[kind])
         yield Span(found[kind], kind)
         end = found.end()
     if end < len(text):

@@ -55,7 +55,7 @@ def share_bars(title: str, values: Mapping[str, float], names: Mapping[str, str]
     largest = values[order[-1]]
     text = [f"{human(values[c], unit)} · {percent(values[c] / whole)}" for c in order]
     inside = [values[c] > 0.6 * largest for c in order]
-    bars = {"y": [names[c] for c in order], "x": [values[c] for c in order]}
+    bars: dict[str, list[Any]] = {"y": [names[c] for c in order], "x": [values[c] for c in order]}
     return {
         "data": [
             {
@@ -94,7 +94,7 @@ def stacked_bars(
     totals = {row: sum(parts.values()) for row, parts in rows.items()}
     largest = max(totals.values())
     factor, prefix = handy_unit(largest, unit)
-    bottom_up = list(reversed(rows))
+    bottom_up = list(rows)[::-1]
     sums = [human(totals[row], unit) for row in bottom_up]
     room = 1.22 + 0.03 * max(0, max(map(len, sums)) - 8)  # for the sum behind the longest bar
     data = _stack(rows, names, unit, factor)
@@ -151,7 +151,7 @@ def _stack(
     rows: Mapping[str, Mapping[str, float]], names: Mapping[str, str], unit: str, factor: float
 ) -> list[dict[str, Any]]:
     """A trace for each component that any row has, in the palette's order."""
-    bottom_up = list(reversed(rows))
+    bottom_up = list(rows)[::-1]
     return [{
         "type": "bar", "orientation": "h", "name": names[c], "y": [wrapped(row) for row in bottom_up],
         "x": [rows[row].get(c, 0) / factor for row in bottom_up],

@@ -11,7 +11,7 @@ from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.catalog.presets import PRESETS
 from llmcalc.configuration import Configuration
 from llmcalc.inference import model_memory
-from llmcalc.inputs import INPUTS
+from llmcalc.inputs import integer
 from llmcalc.lessons.accounts import accounts_of, accounts_of_job, job
 from llmcalc.lessons.facts import single_precision
 from llmcalc.lessons.savings import DEVICES, peaks
@@ -83,7 +83,7 @@ def _weights(config: Configuration) -> tuple[Figure, str]:
 
 
 def _rules(config: Configuration) -> tuple[Figure, str]:
-    here, scale = config.values["batch_size"], INPUTS["batch_size"].scale
+    here, scale = config.values["batch_size"], integer("batch_size").scale
     batches = np.array(sorted({here, *(stop for stop in scale if stop <= max(1024, 8 * here))}), dtype=float)
     length, model = config.values["seq_len"], single_precision(config).value
     peak = config.training_peak_of(batches, length)

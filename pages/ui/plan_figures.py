@@ -33,6 +33,11 @@ _SAID = {
 }
 
 
+def plans_of(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The plans of a table, each by the names of its columns."""
+    return [{str(column): value for column, value in row.items()} for row in table.to_dict("records")]
+
+
 def plan_name(plan: Mapping[str, Any]) -> str:
     """A plan in short: TP 8 · SP · DP 8 · ZeRO-1 · micro-batch 1 × 4."""
     said = {**plan, "recompute": w(f"options.recompute.{plan['recompute']}")}
@@ -64,7 +69,7 @@ def plan_points(title: str, plans: pd.DataFrame, chosen: Mapping[str, Any], devi
                 "type": "scatter", "mode": "markers", "name": w(f"cluster.{kind}"),
                 "x": (rows["traffic"].clip(lower=1) / sent_factor).tolist(), "y": (rows["needed"] / factor).tolist(),
                 "marker": {"color": _COLOURS[kind], "size": 6, "opacity": 0.75},
-                "customdata": [_about(plan) for plan in rows.to_dict("records")],
+                "customdata": [_about(plan) for plan in plans_of(rows)],
                 "hovertemplate": "%{customdata}<extra></extra>",
             })  # fmt: skip
     data.append({

@@ -29,8 +29,8 @@ def _block(block: Block) -> str:
         case Table():
             return "\n".join(_table(block))
         case Working(name, steps, source):
-            lines = [f"**{_line(name)}**", " ".join(map(_line, steps)), *([_line(source)] if source else [])]
-            return "  \n".join(lines)
+            written = [f"**{_line(name)}**", " ".join(map(_line, steps)), *([_line(source)] if source else [])]
+            return "  \n".join(written)
 
 
 def _table(table: Table) -> Iterator[str]:

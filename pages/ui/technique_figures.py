@@ -103,14 +103,14 @@ def sparsity_curves(
 def plain_bars(title: str, values: Mapping[str, float], unit: str, axis: str, marked: str = "") -> Figure:
     """One horizontal bar for each row with its value at its end; that of the present model is in the mark's colour."""
     factor, prefix = byte_unit(max(values.values()))
-    bars = {"y": [wrapped(row) for row in values], "x": [value / factor for value in values.values()]}
+    rows, ends = [wrapped(row) for row in values], [value / factor for value in values.values()]
     texts = [human(value, unit) for value in values.values()]
     return {
         "data": [{
-            "type": "bar", "orientation": "h", **bars, "customdata": texts,
+            "type": "bar", "orientation": "h", "y": rows, "x": ends, "customdata": texts,
             "marker": {"color": [COLOURS["kv_cache"] if row == marked else MUTED for row in values]},
             "hovertemplate": "%{y}<br>%{customdata}<extra></extra>",
-        }, values_at_ends(**bars, text=texts)],
+        }, values_at_ends(ends, rows, texts)],
         "layout": layout(
             title, showlegend=False, bargap=0.35,
             xaxis={"title": {"text": axis.format(unit=prefix)}, **from_zero(1.25 * max(values.values()) / factor)},

@@ -36,7 +36,7 @@ def timeline_figure(title: str, profile: pd.DataFrame, names: Mapping[str, str],
         "customdata": _told(profile, areas, names), "hovertemplate": "%{customdata}<extra></extra>",
     })  # fmt: skip
     largest = profile["live"].max()
-    peak = int(profile["live"].idxmax())
+    peak = int(profile["live"].argmax())
     above, in_sight = device[1] > largest, device[1] < 2.5 * largest
     axis = from_zero(1.15 * max(largest, device[1] if in_sight else 0) / factor)
     top = axis["range"][1]
