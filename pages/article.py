@@ -25,8 +25,9 @@ from llmcalc.words import w
 from llmcalc.words.names import name
 from pages.ui.choose import start_from
 from pages.ui.numbers import exact, human, marked, signed
-from pages.ui.show import term_table, working
+from pages.ui.show import working
 from pages.ui.state import configuration
+from pages.ui.working import term_table
 
 inside_app()
 

@@ -20,10 +20,12 @@ from pages.ui.palette import COLOURS, by_component
 from pages.ui.plan_figures import plan_name, plan_points, plans_of
 from pages.ui.problems import problem_words
 from pages.ui.sections import set_inputs
-from pages.ui.show import headlines, model_header, title_of, working
+from pages.ui.show import headlines, model_header, working
 from pages.ui.standing import badge, why
 from pages.ui.state import configuration
-from pages.ui.verdict import draw_verdict, for_tensors, verdict_place
+from pages.ui.titles import title_of
+from pages.ui.verdict import for_tensors
+from pages.ui.verdict_shown import draw_verdict, verdict_place
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -25,9 +25,10 @@ from pages.ui.numbers import exact, human
 from pages.ui.palette import COLOURS, by_component
 from pages.ui.pins import load, pin, pin_chosen, pin_problems, pinned_models, refusal, unpin
 from pages.ui.problems import as_text, caveats_of, problem_words
-from pages.ui.show import title_of, working
-from pages.ui.standing import badge, standing_note
+from pages.ui.show import standing_note, working
+from pages.ui.standing import badge
 from pages.ui.state import configuration
+from pages.ui.titles import title_of
 from pages.ui.verdict import for_tensors
 
 EXAMPLE = ("Llama 3 8B", "Mixtral 8x7B", "DeepSeek-V3 671B")

@@ -17,10 +17,12 @@ from pages.ui.figures import Panel, memory_bars, memory_curves, share_bars
 from pages.ui.numbers import exact, human, marked, signed
 from pages.ui.palette import COLOURS, by_component
 from pages.ui.sections import after_charts, charts_first
-from pages.ui.show import Headline, headlines, model_header, one_of, title_of, working
-from pages.ui.standing import standing_note
+from pages.ui.show import headlines, model_header, one_of, standing_note, working
+from pages.ui.standing import Headline
 from pages.ui.state import configuration
-from pages.ui.verdict import as_counted, draw_counted, draw_verdict, for_tensors, verdict_place, whole_model
+from pages.ui.titles import title_of
+from pages.ui.verdict import as_counted, for_tensors, whole_model
+from pages.ui.verdict_shown import draw_counted, draw_verdict, verdict_place
 
 MOMENTS_SHOWN = ("between_steps", "loss_backward", "backward_end", "optimizer_step")
 

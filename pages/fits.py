@@ -16,11 +16,13 @@ from pages.ui.chart import chart
 from pages.ui.device import memory_cell, memory_told, printed_size
 from pages.ui.numbers import exact, human, marked
 from pages.ui.sections import set_inputs
-from pages.ui.show import headline_row, model_header, title_of
-from pages.ui.standing import badge, standing_note, why
+from pages.ui.show import headline_row, model_header, standing_note
+from pages.ui.standing import badge, why
 from pages.ui.state import configuration, show
 from pages.ui.step_figures import fits_map
-from pages.ui.verdict import draw_verdict, on_each, said, verdict_place, where
+from pages.ui.titles import title_of
+from pages.ui.verdict import on_each, said, where
+from pages.ui.verdict_shown import draw_verdict, verdict_place
 
 # Memories that are in use, each by one device; the reader's own is drawn too
 DRAWN = ("T4", "RTX 4090", "L40S", "H100 SXM", "H200 SXM", "MI300X", "MI355X")

@@ -12,8 +12,7 @@ from llmcalc.lessons.chapters import CHAPTERS
 from llmcalc.lessons.facts import facts
 from llmcalc.words import w
 from pages.ui.choose import start_from
-from pages.ui.diagram import diagram
-from pages.ui.lesson import formulas, from_the_top, knobs, neighbours, progress, quiz, take_note, try_it
+from pages.ui.lesson import diagram, formulas, from_the_top, knobs, neighbours, progress, quiz, take_note, try_it
 from pages.ui.lesson_charts import lesson_chart
 from pages.ui.notes import keep_notes
 from pages.ui.numbers import error_share, human

@@ -12,7 +12,7 @@ from llmcalc.words import w
 from llmcalc.words.names import name, unit_name
 from pages.ui.device import table_of_devices
 from pages.ui.problems import as_text
-from pages.ui.show import citation
+from pages.ui.working import citation
 
 inside_app()
 

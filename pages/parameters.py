@@ -10,8 +10,9 @@ from pages.ui.chart import chart
 from pages.ui.model_figures import layer_bars, parameter_map, share_of
 from pages.ui.numbers import exact, human, signed
 from pages.ui.palette import COLOURS
-from pages.ui.show import headlines, model_header, title_of, working
+from pages.ui.show import headlines, model_header, working
 from pages.ui.state import configuration
+from pages.ui.titles import title_of
 
 inside_app()
 config = configuration()

@@ -18,8 +18,9 @@ from pages.ui.chart import chart
 from pages.ui.figures import layout, log_ticks
 from pages.ui.numbers import human, marked
 from pages.ui.palette import COLOURS, MARK
-from pages.ui.show import headlines, title_of, working
+from pages.ui.show import headlines, working
 from pages.ui.state import configuration
+from pages.ui.titles import title_of
 
 inside_app()
 

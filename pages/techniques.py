@@ -5,9 +5,10 @@ from llmcalc.words import w
 from pages.ui.ask import twin
 from pages.ui.mix_section import mix_section
 from pages.ui.quantization_sections import cache_section, quantization_section
-from pages.ui.show import model_header, title_of
+from pages.ui.show import model_header
 from pages.ui.smaller_sections import distillation_section, pruning_section
 from pages.ui.state import configuration
+from pages.ui.titles import title_of
 
 SECTIONS = {
     "mix": mix_section,

@@ -16,20 +16,12 @@ from pages.ui.figures import memory_bars
 from pages.ui.numbers import exact, human, marked
 from pages.ui.palette import COLOURS, by_component
 from pages.ui.sections import after_charts, set_inputs
-from pages.ui.show import headlines, model_header, term_table, working
-from pages.ui.standing import standing_note
+from pages.ui.show import headlines, model_header, standing_note, working
 from pages.ui.state import configuration
 from pages.ui.timeline import timeline_figure
-from pages.ui.verdict import (
-    as_counted,
-    as_on_one,
-    draw_counted,
-    draw_verdict,
-    for_tensors,
-    on_each,
-    verdict_place,
-    where,
-)
+from pages.ui.verdict import as_counted, as_on_one, for_tensors, on_each, where
+from pages.ui.verdict_shown import draw_counted, draw_verdict, verdict_place
+from pages.ui.working import term_table
 
 inside_app()
 config = configuration()

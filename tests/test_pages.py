@@ -14,7 +14,7 @@ from llmcalc.configuration import Configuration
 from llmcalc.errata import ERRATA
 from llmcalc.inputs import DEFAULTS, INPUTS, PASTED, in_group, link_parameters
 from llmcalc.words import w
-from pages.ui.show import title_of
+from pages.ui.titles import title_of
 
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES)
 OF_THE_LIBRARY = ("model", "student")  # inputs with as many options as there are models

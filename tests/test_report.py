@@ -257,7 +257,7 @@ def test_the_sidebar_of_every_page_offers_the_report_and_writes_it_only_when_ask
         app.query_params[key] = value
     app.run()
     counted = []
-    monkeypatch.setattr("pages.ui.report.report", lambda *given: counted.append(1) or report(*given))
+    monkeypatch.setattr("pages.ui.report_menu.report", lambda *given: counted.append(1) or report(*given))
     for page in ("explore", "article", "method"):
         app.switch_page(f"pages/{page}.py").run()
         assert not made

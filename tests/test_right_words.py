@@ -27,7 +27,7 @@ from pages.ui.document import Table, Working
 from pages.ui.problems import problem_words
 from pages.ui.report import report
 from pages.ui.report_markdown import markdown
-from pages.ui.show import latex_steps, rounded
+from pages.ui.working import latex_steps, rounded
 
 LANGUAGES = ("en", "id")
 

@@ -16,7 +16,7 @@ from llmcalc.symbols import SYMBOLS
 from llmcalc.units import Locale
 from llmcalc.words import locale, w, words
 from pages.ui.numbers import exact
-from pages.ui.problems import problems_beside, typed_problem
+from pages.ui.problems_shown import problems_beside, typed_problem
 from pages.ui.sections import redraw, set_inputs, unseen
 from pages.ui.state import Refused, State, is_in_link, keep_in_address, put, refuse, show, state, touched, values
 

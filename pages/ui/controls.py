@@ -19,8 +19,8 @@ from llmcalc.words import w
 from pages.ui.ask import Face, ask, face_of
 from pages.ui.choose import Said, about_model, changes, config_reader, said_of_config, start_over
 from pages.ui.device import memory_told
-from pages.ui.problems import problems_beside
-from pages.ui.report import report_menu
+from pages.ui.problems_shown import problems_beside
+from pages.ui.report_menu import report_menu
 from pages.ui.sections import redraw, section, unseen
 from pages.ui.share import link, link_menu
 from pages.ui.state import State, acknowledged, state

@@ -9,7 +9,7 @@ from llmcalc.sources import Citation
 from llmcalc.units import GB
 from llmcalc.words import w
 from pages.ui.numbers import exact, human
-from pages.ui.show import citation
+from pages.ui.working import citation
 
 
 def printed_size(device: Accelerator) -> str:

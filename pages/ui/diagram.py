@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from html import escape
 
-import streamlit as st
-
 from llmcalc.lessons.anatomy import CROSS_ATTENTION, STACKS, Stack, parameters_of, stacks
 from llmcalc.transformer.model import Model
 from llmcalc.words import w
@@ -20,11 +18,6 @@ WIDTH, HEIGHT = 360, 470
 _CENTRE = {"encoder": 88, "decoder": 272}
 _BOX, _FRAME, _TALL, _FLAT = 132, 168, 36, 16
 _EVERY_LAYER = ("attention", CROSS_ATTENTION, "feed_forward", "norm")
-
-
-def diagram(model: Model, lit: str) -> None:
-    """Draw ``model`` with one part lit: a key of `PARTS`, "layer" for all of a layer, "model" for everything."""
-    st.markdown(f"<div>{drawing(model, lit)}</div>", unsafe_allow_html=True)
 
 
 def drawing(model: Model, lit: str) -> str:

@@ -17,9 +17,11 @@ from llmcalc.lessons.tasks import Task
 from llmcalc.quantity import Quantity
 from llmcalc.tex import localized
 from llmcalc.transformer.breakdown import in_symbols, in_values
+from llmcalc.transformer.model import Model
 from llmcalc.words import locale, w
 from llmcalc.words.names import name, unit_name
 from pages.ui.ask import twin
+from pages.ui.diagram import drawing
 from pages.ui.notes import forget, note, notes
 from pages.ui.numbers import exact, human, marked
 from pages.ui.sections import set_inputs
@@ -259,3 +261,8 @@ def option_words(option: Option, question: Question) -> str:
         case "bytes":
             return amount
     return f"{amount} {unit_name(question.unit, option.value)}"
+
+
+def diagram(model: Model, lit: str) -> None:
+    """Draw ``model`` with one part lit: a key of `PARTS`, "layer" for all of a layer, "model" for everything."""
+    st.markdown(f"<div>{drawing(model, lit)}</div>", unsafe_allow_html=True)

@@ -39,7 +39,7 @@ from pages.ui.figures import (
 )
 from pages.ui.numbers import exact, human, marked, percent
 from pages.ui.palette import COLOURS, MARK, by_component, paler
-from pages.ui.show import title_of
+from pages.ui.titles import title_of
 from pages.ui.verdict import for_tensors
 
 FORMATS = ("fp32", "bf16", "int8", "GGUF Q6_K", "GGUF Q4_K", "NF4", "GGUF Q2_K")

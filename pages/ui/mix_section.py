@@ -18,7 +18,8 @@ from pages.ui.chart import chart
 from pages.ui.numbers import change, exact, human
 from pages.ui.palette import by_component
 from pages.ui.sections import set_inputs
-from pages.ui.show import Headline, headlines, working
+from pages.ui.show import headlines, working
+from pages.ui.standing import Headline
 from pages.ui.technique_figures import waterfall
 from pages.ui.technique_parts import published, table
 

@@ -3,48 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
-
-import streamlit as st
 
 from llmcalc.bases import Base
 from llmcalc.errors import InputError
 from llmcalc.inputs import INPUTS, shortened
 from llmcalc.words import label_of, w, words
-from pages.ui.numbers import exact
-from pages.ui.sections import set_inputs
 
 # Details of a problem that name an input, and those that name a key of a config.json
 _INPUTS, _KEYS = ("what", "name"), ("key", "whole_key", "first", "second")
 
 _MARKUP = re.compile(r"[\\`*\[\]<>$|~#&:@.]")  # with what would make a link of an address
-
-
-def problems_beside(problems: Iterable[InputError], prefix: str = "") -> None:
-    """What is wrong with an input, what is counted meanwhile, and a button for each value that would do."""
-    for problem in problems:
-        st.warning(problem_words(problem))
-        _remedies(problem, prefix)
-
-
-def _remedies(problem: InputError, prefix: str) -> None:
-    with st.container(horizontal=True):
-        for value in problem.suggestions:
-            st.button(
-                w("problems.use", value=exact(value)),
-                key=f"{prefix}use_{problem.input_id}_{value}",
-                on_click=set_inputs,
-                args=({problem.input_id: value},),
-            )
-
-
-def typed_problem(text: str, problem: InputError, instead: Any, prefix: str = "") -> None:
-    """What is wrong with what was typed, what is counted meanwhile, and a button for each value that would do."""
-    said = coded_problem(problem.code, **{**problem.details, "piece": text})
-    meanwhile = w("problems.meanwhile", value=exact(instead)) if instead is not None else ""
-    st.warning(f"{said} {meanwhile}".strip())
-    _remedies(problem, prefix)
 
 
 def problem_words(error: InputError) -> str:

@@ -16,10 +16,11 @@ from pages.ui.chart import chart
 from pages.ui.figures import memory_bars
 from pages.ui.numbers import change, exact, human, marked
 from pages.ui.palette import by_component
-from pages.ui.show import citation, headlines
+from pages.ui.show import headlines
 from pages.ui.technique_figures import plain_bars
 from pages.ui.technique_parts import published, table, workings
 from pages.ui.verdict import for_tensors
+from pages.ui.working import citation
 
 DRAWN = (
     *("bf16", "fp8", "int8", "GGUF Q8_0", "GGUF Q6_K", "GGUF Q5_K_M", "GGUF Q4_K_M", "NF4", "NVFP4", "MXFP4"),

@@ -5,21 +5,17 @@ What is said is settled here, once; `report_html` and `report_markdown` write it
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date
-
-import streamlit as st
 
 from llmcalc.accuracy import LAW, PROCESS, SHAPES
 from llmcalc.bases import SHAPE
 from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import Layout
-from llmcalc.export import model_name, slug
 from llmcalc.inference import cache_per_token
 from llmcalc.inputs import DEFAULTS, INPUTS, LINK_VERSION
 from llmcalc.rates.flops import forward_flops
-from llmcalc.words import in_this_language, label_of, language, value_of, w
+from llmcalc.words import label_of, language, value_of, w
 from llmcalc.words.names import unit_name
 from pages.ui.document import (
     Block,
@@ -36,8 +32,6 @@ from pages.ui.document import (
 )
 from pages.ui.numbers import exact, human
 from pages.ui.problems import notes_of, problem_words, unmarked
-from pages.ui.report_html import html
-from pages.ui.report_markdown import markdown
 from pages.ui.report_sections import (
     Cited,
     accuracy,
@@ -50,35 +44,11 @@ from pages.ui.report_sections import (
     scaling_numbers,
     training,
 )
-from pages.ui.show import Headline, title_of
-from pages.ui.standing import label, standing_said
+from pages.ui.standing import Headline, label, standing_said
+from pages.ui.titles import title_of
 from pages.ui.verdict import as_counted, counted_where, on_each, whole_model
 
-_WRITERS: dict[str, tuple[Callable[[Document], str], str, str]] = {
-    "html": (html, "html", "text/html"),
-    "markdown": (markdown, "md", "text/markdown"),
-}
 _NOT_OF_A_RUN = ("lang", "present", "model", "config", "compare")
-
-
-def report_menu(config: Configuration, address: str) -> None:
-    """The report's two files to download, each made when it is asked for."""
-    st.caption(w("report.explained"))
-    with st.container(horizontal=True, gap="small"):
-        for form, (_, ending, kind) in _WRITERS.items():
-            st.download_button(
-                w(f"report.{form}"),
-                in_this_language(functools.partial(_written, form, config, address)),
-                f"llmcalc-report-{slug(model_name(config))}.{ending}",
-                kind,
-                key=f"report_{form}",
-                on_click="ignore",
-                icon=":material/download:",
-            )
-
-
-def _written(form: str, config: Configuration, link: str) -> str:
-    return _WRITERS[form][0](report(config, link, date.today()))
 
 
 def report(config: Configuration, link: str, made: date) -> Document:

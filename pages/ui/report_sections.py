@@ -30,10 +30,10 @@ from pages.ui.document import Block, Bullets, Line, Paragraph, Table, Working, b
 from pages.ui.numbers import error_share, exact, human, marked, percent, signed
 from pages.ui.palette import COLOURS, component_of
 from pages.ui.plan_figures import plan_name
-from pages.ui.show import latex_steps, rounded
 from pages.ui.standing import badge, standing_said
 from pages.ui.verdict import as_on_one, on_each, verdict_words
 from pages.ui.verdict import said as verdict_said
+from pages.ui.working import latex_steps, rounded
 
 _EVERYTHING = 9  # deeper than any tree of quantities goes
 

@@ -15,13 +15,14 @@ from llmcalc.accuracy import ESTIMATE
 from llmcalc.words import speak, w
 from pages.ui.controls import knobs, other_controls
 from pages.ui.download import download_menu
-from pages.ui.problems import caveats_of, problems_beside
+from pages.ui.problems import caveats_of
+from pages.ui.problems_shown import problems_beside
 from pages.ui.sections import after_charts, charts_first, live, whole_app_from
-from pages.ui.show import title_of
+from pages.ui.show import standing_note
 from pages.ui.stage import presented
-from pages.ui.standing import standing_note
 from pages.ui.state import chosen_language, configuration, take_in, values
 from pages.ui.style import style_stage
+from pages.ui.titles import title_of
 
 PAGES = (
     *("explore", "learn", "parameters", "training", "fits", "cluster", "techniques"),

@@ -25,9 +25,10 @@ from pages.ui.chart import chart
 from pages.ui.figures import memory_bars
 from pages.ui.numbers import change, human, marked
 from pages.ui.palette import COLOURS, by_component
-from pages.ui.show import headlines, title_of
+from pages.ui.show import headlines
 from pages.ui.technique_figures import sparsity_curves
 from pages.ui.technique_parts import published, table, workings
+from pages.ui.titles import title_of
 from pages.ui.verdict import for_tensors
 
 SHARES = tuple(range(0, 100, 5))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import streamlit as st
-
 from llmcalc.accuracy import ESTIMATE, MEASURED, SIMULATED, Standing
 from llmcalc.accuracy.standing import Setting
+from llmcalc.quantity import Quantity
 from llmcalc.words import w, words
 from pages.ui.numbers import error_share, exact
+
+Headline = tuple[str, Quantity, Standing]
 
 _COLOURS = {MEASURED: "green", SIMULATED: "blue", ESTIMATE: "orange"}
 
@@ -40,11 +41,6 @@ def why(standing: Standing) -> str:
 def standing_said(standing: Standing) -> str:
     """The word and what it means, as a sentence of a document."""
     return f"**{label(standing)}:** {why(standing)}"
-
-
-def standing_note(standing: Standing) -> None:
-    """The word and what it means, in small print."""
-    st.markdown(f"{badge(standing)} :small[{why(standing)}]")
 
 
 def setting_name(setting: Setting) -> str:

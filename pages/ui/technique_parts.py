@@ -9,7 +9,8 @@ import streamlit as st
 from llmcalc.accuracy.published_results import PUBLISHED_RESULTS
 from llmcalc.quantity import Quantity
 from llmcalc.words import w
-from pages.ui.show import citation, working
+from pages.ui.show import working
+from pages.ui.working import citation
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1, key: str = "") -> None:

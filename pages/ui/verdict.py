@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import streamlit as st
-
-from llmcalc.accuracy import PROCESS
 from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import Layout
 from llmcalc.fit.verdict import Verdict
 from llmcalc.words import w
-from pages.ui.ask import twin
 from pages.ui.numbers import human
 from pages.ui.plan_figures import layout_name
-from pages.ui.stage import on_stage
-from pages.ui.standing import badge, why
-
-KEY = "verdict"
+from pages.ui.standing import badge
 
 
 def verdict_words(config: Configuration) -> str:
@@ -45,26 +36,9 @@ def where(devices: int, device: str) -> str:
     return w("verdict.on_one" if devices == 1 else "verdict.on_each", devices=devices, device=device)
 
 
-def verdict_place() -> Any:
-    """Where the verdict stands: here, or, where the page is presented, on stage with the headline numbers."""
-    stage = on_stage()
-    return stage.verdict if stage else st.container(key=KEY)
-
-
-def draw_verdict(config: Configuration, place: Any) -> None:
-    """The verdict, in its `verdict_place`."""
-    with place:
-        st.markdown(verdict_words(config), help=f"{why(config.verdict_standing)} {why(PROCESS)}")
-
-
 def for_tensors(config: Configuration) -> tuple[str, float]:
     """The line in charts of tensors: what a process leaves of the device for them. What is beyond it does not fit."""
     return w("verdict.for_tensors", device=config.accelerator.id), config.verdict.for_tensors.value
-
-
-def choose_counted() -> None:
-    """Whose memory is drawn, where there are several devices: what each holds, or the step as on one."""
-    twin("counted_on")
 
 
 def counted_where(config: Configuration) -> str:
@@ -81,14 +55,6 @@ def counted_where(config: Configuration) -> str:
 def whole_model(config: Configuration) -> str:
     """Of what parameters, weights and inference are, in words; nothing where training is of the same."""
     return w("verdict.whole_model") if config.layout.devices > 1 else ""
-
-
-def draw_counted(config: Configuration, rest: str = "") -> None:
-    """Whose memory the page shows, a control for that, and what the rest of it is of."""
-    if shown := counted_where(config):
-        if config.values["account"] != "article":
-            choose_counted()
-        st.caption(f"{shown} {rest}".strip())
 
 
 def on_each(config: Configuration, label: str) -> str:
