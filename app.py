@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from pages.ui.shell import PAGES, draw, pages, speak_to_reader, tame_python
+from pages.ui.app.shell import PAGES, draw, pages, speak_to_reader, tame_python
 from llmcalc.words import w
-from pages.ui.address import SHORTEN_ADDRESS, address_messages, take_in_address, write_address
-from pages.ui.history import KEEP_HISTORY
-from pages.ui.sections import prepare_unseen
-from pages.ui.style import style
+from pages.ui.app.address import SHORTEN_ADDRESS, address_messages, take_in_address, write_address
+from pages.ui.app.history import KEEP_HISTORY
+from pages.ui.app.sections import prepare_unseen
+from pages.ui.app.style import style
 
 take_in_address()
 speak_to_reader()

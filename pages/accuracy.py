@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages.ui.shell import inside_app
+from pages.ui.app.shell import inside_app
 from llmcalc.accuracy import (
     LABELS,
     METHODS,
@@ -32,11 +32,11 @@ from llmcalc.accuracy.standing import FAR
 from llmcalc.catalog.models import models
 from llmcalc.units import GiB
 from llmcalc.words import w
-from pages.ui.chart import chart
-from pages.ui.numbers import error_share, exact, human, marked
-from pages.ui.show import headline_row
-from pages.ui.standing import setting_name
-from pages.ui.step_figures import error_strips, predicted_against_measured
+from pages.ui.app.show import headline_row
+from pages.ui.chart.component import chart
+from pages.ui.figures.steps import error_strips, predicted_against_measured
+from pages.ui.words.numbers import error_share, exact, human, marked
+from pages.ui.words.standing import setting_name
 
 FILTERS = ("model", "precision", "attention", "recompute", "loss", "optimizer")
 FIGURES = ("peak", "saved")

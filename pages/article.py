@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import streamlit as st
 
-from pages.ui.shell import inside_app
+from pages.ui.app.shell import inside_app
 from llmcalc.article import article_gpt3_layer, article_layers, article_steady_state, article_step, article_ten_percent
 from llmcalc.catalog.presets import ARTICLE_EXAMPLE
 from llmcalc.errata import (
@@ -23,11 +23,11 @@ from llmcalc.quantity import Quantity
 from llmcalc.step.step import training_step
 from llmcalc.words import w
 from llmcalc.words.names import name
-from pages.ui.choose import start_from
-from pages.ui.numbers import exact, human, marked, signed
-from pages.ui.show import working
-from pages.ui.state import configuration
-from pages.ui.working import term_table
+from pages.ui.app.choose import start_from
+from pages.ui.app.show import working
+from pages.ui.app.state import configuration
+from pages.ui.words.numbers import exact, human, marked, signed
+from pages.ui.words.working import term_table
 
 inside_app()
 

@@ -7,25 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from pages.ui.shell import inside_app
+from pages.ui.app.shell import inside_app
 from llmcalc.accuracy import PROCESS, SHAPES
 from llmcalc.devices.plans import settings
 from llmcalc.errors import InputError
 from llmcalc.units import GiB
 from llmcalc.words import w
-from pages.ui.chart import chart
-from pages.ui.figures import memory_bars
-from pages.ui.numbers import exact, human, marked
-from pages.ui.palette import COLOURS, by_component
-from pages.ui.plan_figures import plan_name, plan_points, plans_of
-from pages.ui.problems import problem_words
-from pages.ui.sections import set_inputs
-from pages.ui.show import headlines, model_header, working
-from pages.ui.standing import badge, why
-from pages.ui.state import configuration
-from pages.ui.titles import title_of
-from pages.ui.verdict import for_tensors
-from pages.ui.verdict_shown import draw_verdict, verdict_place
+from pages.ui.app.sections import set_inputs
+from pages.ui.app.show import headlines, model_header, working
+from pages.ui.app.state import configuration
+from pages.ui.app.verdict import draw_verdict, verdict_place
+from pages.ui.chart.component import chart
+from pages.ui.figures.memory import memory_bars
+from pages.ui.figures.palette import COLOURS, by_component
+from pages.ui.figures.plans import plan_points, plans_of
+from pages.ui.words.numbers import exact, human, marked
+from pages.ui.words.plans import plan_name
+from pages.ui.words.problems import problem_words
+from pages.ui.words.standing import badge, why
+from pages.ui.words.titles import title_of
+from pages.ui.words.verdict import for_tensors
 
 if TYPE_CHECKING:
     import pandas as pd

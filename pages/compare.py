@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from pages.ui.shell import inside_app
+from pages.ui.app.shell import inside_app
 from llmcalc.accuracy import SHAPES, Standing
 from llmcalc.comparison import MOST_PINNED, Pinned, pinned_of
 from llmcalc.configuration import Configuration
@@ -18,18 +18,18 @@ from llmcalc.rates.flops import forward_flops
 from llmcalc.stored.weights import stored_weights
 from llmcalc.transformer.part import traits
 from llmcalc.words import w
-from pages.ui.chart import chart
-from pages.ui.choose import changes_in_words
-from pages.ui.figures import Figure, memory_bars, stacked_bars, stacked_shares
-from pages.ui.numbers import exact, human
-from pages.ui.palette import COLOURS, by_component
-from pages.ui.pins import load, pin, pin_chosen, pin_problems, pinned_models, refusal, unpin
-from pages.ui.problems import as_text, caveats_of, problem_words
-from pages.ui.show import standing_note, working
-from pages.ui.standing import badge
-from pages.ui.state import configuration
-from pages.ui.titles import title_of
-from pages.ui.verdict import for_tensors
+from pages.ui.app.choose import changes_in_words
+from pages.ui.app.pins import load, pin, pin_chosen, pin_problems, pinned_models, refusal, unpin
+from pages.ui.app.show import standing_note, working
+from pages.ui.app.state import configuration
+from pages.ui.chart.component import chart
+from pages.ui.figures.memory import Figure, memory_bars, stacked_bars, stacked_shares
+from pages.ui.figures.palette import COLOURS, by_component
+from pages.ui.words.numbers import exact, human
+from pages.ui.words.problems import as_text, caveats_of, problem_words
+from pages.ui.words.standing import badge
+from pages.ui.words.titles import title_of
+from pages.ui.words.verdict import for_tensors
 
 EXAMPLE = ("Llama 3 8B", "Mixtral 8x7B", "DeepSeek-V3 671B")
 FORMATS = ("bf16", "fp8", "int4 g128")

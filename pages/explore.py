@@ -6,23 +6,23 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from pages.ui.shell import inside_app
+from pages.ui.app.shell import inside_app
 from llmcalc.article import article_components, article_parameters
 from llmcalc.catalog.formats import STORED_FORMATS
 from llmcalc.inputs import integer
 from llmcalc.stored.weights import stored, stored_weights
 from llmcalc.words import w
-from pages.ui.chart import chart
-from pages.ui.figures import Panel, memory_bars, memory_curves, share_bars
-from pages.ui.numbers import exact, human, marked, signed
-from pages.ui.palette import COLOURS, by_component
-from pages.ui.sections import after_charts, charts_first
-from pages.ui.show import headlines, model_header, one_of, standing_note, working
-from pages.ui.standing import Headline
-from pages.ui.state import configuration
-from pages.ui.titles import title_of
-from pages.ui.verdict import as_counted, for_tensors, whole_model
-from pages.ui.verdict_shown import draw_counted, draw_verdict, verdict_place
+from pages.ui.app.sections import after_charts, charts_first
+from pages.ui.app.show import headlines, model_header, one_of, standing_note, working
+from pages.ui.app.state import configuration
+from pages.ui.app.verdict import draw_counted, draw_verdict, verdict_place
+from pages.ui.chart.component import chart
+from pages.ui.figures.memory import Panel, memory_bars, memory_curves, share_bars
+from pages.ui.figures.palette import COLOURS, by_component
+from pages.ui.words.numbers import exact, human, marked, signed
+from pages.ui.words.standing import Headline
+from pages.ui.words.titles import title_of
+from pages.ui.words.verdict import as_counted, for_tensors, whole_model
 
 MOMENTS_SHOWN = ("between_steps", "loss_backward", "backward_end", "optimizer_step")
 

@@ -7,22 +7,22 @@ from collections.abc import Iterable
 import numpy as np
 import streamlit as st
 
-from pages.ui.shell import inside_app
+from pages.ui.app.shell import inside_app
 from llmcalc.accuracy import PROCESS
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator, devices_by_memory
 from llmcalc.inputs import PURPOSES
 from llmcalc.words import w
-from pages.ui.chart import chart
-from pages.ui.device import memory_cell, memory_told, printed_size
-from pages.ui.numbers import exact, human, marked
-from pages.ui.sections import set_inputs
-from pages.ui.show import headline_row, model_header, standing_note
-from pages.ui.standing import badge, why
-from pages.ui.state import configuration, show
-from pages.ui.step_figures import fits_map
-from pages.ui.titles import title_of
-from pages.ui.verdict import on_each, said, where
-from pages.ui.verdict_shown import draw_verdict, verdict_place
+from pages.ui.app.sections import set_inputs
+from pages.ui.app.show import headline_row, model_header, standing_note
+from pages.ui.app.state import configuration, show
+from pages.ui.app.verdict import draw_verdict, verdict_place
+from pages.ui.chart.component import chart
+from pages.ui.figures.steps import fits_map
+from pages.ui.words.devices import memory_cell, memory_told, printed_size
+from pages.ui.words.numbers import exact, human, marked
+from pages.ui.words.standing import badge, why
+from pages.ui.words.titles import title_of
+from pages.ui.words.verdict import on_each, said, where
 
 # Memories that are in use, each by one device; the reader's own is drawn too
 DRAWN = ("T4", "RTX 4090", "L40S", "H100 SXM", "H200 SXM", "MI300X", "MI355X")

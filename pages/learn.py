@@ -4,19 +4,19 @@ from typing import Any
 
 import streamlit as st
 
-from pages.ui.shell import inside_app
+from pages.ui.app.shell import inside_app
 from llmcalc.configuration import Configuration
 from llmcalc.lessons.accounts import ACCOUNTS, accounts_of, accounts_of_job, job
 from llmcalc.lessons.anatomy import PARTS, one_layer_of
 from llmcalc.lessons.chapters import CHAPTERS
 from llmcalc.lessons.facts import facts
 from llmcalc.words import w
-from pages.ui.choose import start_from
-from pages.ui.lesson import diagram, formulas, from_the_top, knobs, neighbours, progress, quiz, take_note, try_it
-from pages.ui.lesson_charts import lesson_chart
-from pages.ui.notes import keep_notes
-from pages.ui.numbers import error_share, human
-from pages.ui.state import configuration
+from pages.content.lesson import diagram, formulas, from_the_top, knobs, neighbours, progress, quiz, take_note, try_it
+from pages.content.lesson_charts import lesson_chart
+from pages.ui.app.choose import start_from
+from pages.ui.app.notes import keep_notes
+from pages.ui.app.state import configuration
+from pages.ui.words.numbers import error_share, human
 
 # What chapter 1 starts from on demand: the encoder and decoder of 2017, and a GPT
 SHOWN_MODELS = ("Transformer base", "GPT-2 124M", "BERT base (encoder)")

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.ui.shell import inside_app
+from pages.ui.app.shell import inside_app
 from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.inputs import shortened
 from llmcalc.quantity import Formula
@@ -10,9 +10,9 @@ from llmcalc.reference import formulas
 from llmcalc.symbols import SYMBOLS
 from llmcalc.words import w
 from llmcalc.words.names import name, unit_name
-from pages.ui.device import table_of_devices
-from pages.ui.problems import as_text
-from pages.ui.working import citation
+from pages.ui.words.devices import table_of_devices
+from pages.ui.words.problems import as_text
+from pages.ui.words.working import citation
 
 inside_app()
 

@@ -2,17 +2,17 @@
 
 import streamlit as st
 
-from pages.ui.shell import inside_app
+from pages.ui.app.shell import inside_app
 from llmcalc.transformer.breakdown import Count, Line, breakdown, by_component, in_symbols, invoice, numbered_layers
 from llmcalc.words import w
 from llmcalc.words.names import name
-from pages.ui.chart import chart
-from pages.ui.model_figures import layer_bars, parameter_map, share_of
-from pages.ui.numbers import exact, human, signed
-from pages.ui.palette import COLOURS
-from pages.ui.show import headlines, model_header, working
-from pages.ui.state import configuration
-from pages.ui.titles import title_of
+from pages.ui.app.show import headlines, model_header, working
+from pages.ui.app.state import configuration
+from pages.ui.chart.component import chart
+from pages.ui.figures.model import layer_bars, parameter_map, share_of
+from pages.ui.figures.palette import COLOURS
+from pages.ui.words.numbers import exact, human, signed
+from pages.ui.words.titles import title_of
 
 inside_app()
 config = configuration()

@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from pages.ui.shell import inside_app
+from pages.ui.app.shell import inside_app
 from llmcalc.accuracy import LAW
 from llmcalc.article import article_ten_percent
 from llmcalc.scaling import (
@@ -14,13 +14,13 @@ from llmcalc.scaling import (
     performance_from_parameters,
 )
 from llmcalc.words import w
-from pages.ui.chart import chart
-from pages.ui.figures import layout, log_ticks
-from pages.ui.numbers import human, marked
-from pages.ui.palette import COLOURS, MARK
-from pages.ui.show import headlines, working
-from pages.ui.state import configuration
-from pages.ui.titles import title_of
+from pages.ui.app.show import headlines, working
+from pages.ui.app.state import configuration
+from pages.ui.chart.component import chart
+from pages.ui.figures.memory import layout, log_ticks
+from pages.ui.figures.palette import COLOURS, MARK
+from pages.ui.words.numbers import human, marked
+from pages.ui.words.titles import title_of
 
 inside_app()
 

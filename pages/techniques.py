@@ -1,14 +1,14 @@
 """Techniques: what each saves and what it costs, before and after, for the present model."""
 
-from pages.ui.shell import inside_app
+from pages.ui.app.shell import inside_app
 from llmcalc.words import w
-from pages.ui.ask import twin
-from pages.ui.mix_section import mix_section
-from pages.ui.quantization_sections import cache_section, quantization_section
-from pages.ui.show import model_header
-from pages.ui.smaller_sections import distillation_section, pruning_section
-from pages.ui.state import configuration
-from pages.ui.titles import title_of
+from pages.content.mix import mix_section
+from pages.content.quantization import cache_section, quantization_section
+from pages.content.smaller import distillation_section, pruning_section
+from pages.ui.app.ask import twin
+from pages.ui.app.show import model_header
+from pages.ui.app.state import configuration
+from pages.ui.words.titles import title_of
 
 SECTIONS = {
     "mix": mix_section,

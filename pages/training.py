@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.ui.shell import inside_app
+from pages.ui.app.shell import inside_app
 from llmcalc.accuracy import PROCESS
 from llmcalc.article import ArticleStep, training_rule_of_thumb
 from llmcalc.fit.advice import Advice
@@ -10,18 +10,18 @@ from llmcalc.inference import model_memory
 from llmcalc.step.course import Course
 from llmcalc.words import w
 from llmcalc.words.names import name
-from pages.ui.accounts import told_together
-from pages.ui.chart import chart
-from pages.ui.figures import memory_bars
-from pages.ui.numbers import exact, human, marked
-from pages.ui.palette import COLOURS, by_component
-from pages.ui.sections import after_charts, set_inputs
-from pages.ui.show import headlines, model_header, standing_note, working
-from pages.ui.state import configuration
-from pages.ui.timeline import timeline_figure
-from pages.ui.verdict import as_counted, as_on_one, for_tensors, on_each, where
-from pages.ui.verdict_shown import draw_counted, draw_verdict, verdict_place
-from pages.ui.working import term_table
+from pages.ui.app.sections import after_charts, set_inputs
+from pages.ui.app.show import headlines, model_header, standing_note, working
+from pages.ui.app.state import configuration
+from pages.ui.app.verdict import draw_counted, draw_verdict, verdict_place
+from pages.ui.chart.component import chart
+from pages.ui.figures.accounts import told_together
+from pages.ui.figures.memory import memory_bars
+from pages.ui.figures.palette import COLOURS, by_component
+from pages.ui.figures.timeline import timeline_figure
+from pages.ui.words.numbers import exact, human, marked
+from pages.ui.words.verdict import as_counted, as_on_one, for_tensors, on_each, where
+from pages.ui.words.working import term_table
 
 inside_app()
 config = configuration()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 from real_browser import Browser, Page, chromium, dashboard
 
-from pages.ui import sections
+from pages.ui.app import sections
 
 collect_ignore = [] if find_spec("torch") and find_spec("transformers") else ["oracle"]
 

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 from urllib.parse import quote
 
-from pages.ui.shell import PAGES
+from pages.ui.app.shell import PAGES
 from llmcalc.inputs import INPUTS, MODELS, PASTED, Choice, Integer, Real, written
 
 NUMBERS = (

@@ -12,9 +12,9 @@ from opened_app import opened
 
 from llmcalc.configuration import Configuration
 from llmcalc.inputs import INPUTS, in_group
-from pages.ui import shell, state
-from pages.ui.controls import OPEN_GROUP
-from pages.ui.state import State
+from pages.ui.app import shell, state
+from pages.ui.app.controls import OPEN_GROUP
+from pages.ui.app.state import State
 
 
 class Watched(Mapping[str, Any]):

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 from real_browser import chart_drawn, settled
 
-from pages.ui.shell import PAGES
+from pages.ui.app.shell import PAGES
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 # WCAG 2.2 at level AA, and what axe-core calls best practice

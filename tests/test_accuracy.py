@@ -36,7 +36,7 @@ from llmcalc.huggingface.families import FAMILIES
 from llmcalc.inputs import DEFAULTS, MODELS, PASTED
 from llmcalc.step.run import ATTENTIONS, LORA_BASES, LORA_TARGETS, LOSSES, RECOMPUTATIONS
 from llmcalc.words import dictionary, speak, w
-from pages.ui.standing import badge, label, setting_name, why
+from pages.ui.words.standing import badge, label, setting_name, why
 
 IN_BOTH_LANGUAGES = pytest.mark.parametrize("language", ["en", "id"])
 LLAMA = from_config({"model_type": "llama"})

@@ -131,6 +131,41 @@ def test_pages_and_app_are_not_imported_by_one_another():
         assert "app" not in imports_of(path), path
 
 
+# Each drawer of the pages uses only those before it, and the first three know no screen; last come the pages themselves
+DRAWERS = ("words", "figures", "document", "app", "chart", "content", "page")
+WITHOUT_SCREEN = DRAWERS[:3]
+
+
+def drawer_of(module: str) -> str:
+    """Of ``pages.ui.figures.plans`` figures, of ``pages.content.lesson`` content, of ``pages.explore`` page."""
+    names = module.removeprefix("pages.").removeprefix("ui.").split(".")
+    return names[0] if len(names) > 1 else "page"
+
+
+def of_pages(path: Path) -> set[str]:
+    """The modules under ``pages`` that a file imports from."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    named = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    named |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    return {module for module in named if module.split(".")[0] == "pages"}
+
+
+@for_each("path", sorted((ROOT / "pages").rglob("*.py")))
+def test_a_drawer_of_the_pages_uses_only_those_before_it(path):
+    at = DRAWERS.index(drawer_of(".".join(path.relative_to(ROOT).with_suffix("").parts)))
+    used = {drawer_of(module) for module in of_pages(path)}
+    assert used <= set(DRAWERS[: at + 1]) - {"page"}, path
+
+
+def test_words_figures_and_documents_load_nothing_that_draws():
+    files = [path for drawer in WITHOUT_SCREEN for path in sorted((ROOT / "pages" / "ui" / drawer).glob("*.py"))]
+    assert {path.parent.name for path in files} == set(WITHOUT_SCREEN)
+    modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files]
+    loaded = imported_by(f"import sys, {', '.join(modules)}; print(*{{name.split('.')[0] for name in sys.modules}})")
+    assert "pages" in loaded
+    assert not loaded & {"streamlit", "plotly", "altair", "matplotlib", "app"}
+
+
 # A part answers for itself
 
 TRANSFORMER = "llmcalc.transformer"
@@ -214,7 +249,7 @@ def test_no_table_goes_by_the_formula_of_a_number():
     """Which formula gave a number is for its words; what else depends on that is said by the part that calls it."""
     for path in OTHERS:
         read = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Attribute)]
-        assert path.parent.name == "ui" or "formula_id" not in {node.attr for node in read}, path
+        assert path.parent.name in ("words", "document") or "formula_id" not in {node.attr for node in read}, path
 
 
 def test_a_part_knows_nothing_of_what_is_done_with_it():

@@ -143,7 +143,7 @@ NAMES_DEVICES = {
     "llmcalc/export/works.py",
     "llmcalc/lessons/facts.py",
     "llmcalc/lessons/questions.py",  # the wrong answer that takes the box at its word
-    "pages/ui/device.py",
+    "pages/ui/words/devices.py",
 }
 
 

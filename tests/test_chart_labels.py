@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 from real_browser import chart_drawn, settled
 
-from pages.ui.shell import PAGES
+from pages.ui.app.shell import PAGES
 from llmcalc.inputs import CHAPTERS
 
 # A model with large numbers, in the language with the longer words for them

@@ -18,13 +18,13 @@ from llmcalc.transformer.breakdown import numbered_layers
 from llmcalc.transformer.dimensions import Dimensions
 from llmcalc.units import GiB
 from llmcalc.words import w
-from pages.ui.figures import Panel, memory_bars, memory_curves, share_bars, stacked_bars, stacked_shares
-from pages.ui.model_figures import layer_bars
-from pages.ui.palette import COLOURS, MARK, by_component, component_of
-from pages.ui.plan_figures import plan_points
-from pages.ui.step_figures import fits_map
-from pages.ui.technique_figures import plain_bars, sparsity_curves, waterfall
-from pages.ui.timeline import timeline_figure
+from pages.ui.figures.memory import Panel, memory_bars, memory_curves, share_bars, stacked_bars, stacked_shares
+from pages.ui.figures.model import layer_bars
+from pages.ui.figures.palette import COLOURS, MARK, by_component, component_of
+from pages.ui.figures.plans import plan_points
+from pages.ui.figures.steps import fits_map
+from pages.ui.figures.techniques import plain_bars, sparsity_curves, waterfall
+from pages.ui.figures.timeline import timeline_figure
 
 NAMES = {component: w(f"components.{component}") for component in COLOURS}
 COMPONENT = {name: component for component, name in NAMES.items()}

@@ -11,7 +11,7 @@ from llmcalc.configuration import Configuration
 from llmcalc.devices.plans import settings
 from llmcalc.inputs import DEFAULTS
 from llmcalc.words import w
-from pages.ui.plan_figures import plan_name
+from pages.ui.words.plans import plan_name
 
 
 def opened(**link: str) -> AppTest:

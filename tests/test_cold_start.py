@@ -38,7 +38,7 @@ def imports_of(script: Path) -> list[ast.Import | ast.ImportFrom]:
 def test_a_script_enters_by_the_one_door(script):
     froms = [node.module for node in imports_of(script) if isinstance(node, ast.ImportFrom)]
     ours = [module for module in froms if str(module).split(".")[0] in OURS]
-    assert ours[0] == "pages.ui.shell"
+    assert ours[0] == "pages.ui.app.shell"
     assert not [
         name for node in imports_of(script) if isinstance(node, ast.Import) for name in node.names if name.name in OURS
     ]

@@ -17,8 +17,8 @@ from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
 from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED
 from llmcalc.words import w
-from pages.ui.problems import coded_problem
-from pages.ui.titles import start_title
+from pages.ui.words.problems import coded_problem
+from pages.ui.words.titles import start_title
 
 EXAMPLE = "Llama 3 8B|Mixtral 8x7B|DeepSeek-V3 671B"
 LLAMA_LIKE = {

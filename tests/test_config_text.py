@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from llmcalc import InputError, read_config
 from llmcalc.huggingface import parse_config
 from llmcalc.words import speak, w
-from pages.ui.problems import problem_words, unmarked
+from pages.ui.words.problems import problem_words, unmarked
 
 
 def refused(text: str | bytes) -> InputError:

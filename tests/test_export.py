@@ -13,7 +13,7 @@ from golden_files import csv_rows
 from opened_app import copied_link
 from streamlit.testing.v1 import AppTest
 
-from pages.ui.shell import PAGES
+from pages.ui.app.shell import PAGES
 from llmcalc.accuracy import METHODS, all_compared
 from llmcalc.bases import base
 from llmcalc.catalog.accelerators import ACCELERATORS
@@ -23,7 +23,7 @@ from llmcalc.inputs import DEFAULTS, INPUTS, link_parameters, read_parameters
 from llmcalc.quantity import Quantity, total
 from llmcalc.reference import formulas
 from llmcalc.words import dictionary
-from pages.ui.download import OF_ANY, OFFERED
+from pages.ui.app.download import OF_ANY, OFFERED
 
 EVERY = pytest.mark.parametrize("config", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
 SAME_FOR_ALL = {"printed", "measured", "all_formulas", "symbols", "article_working"}

@@ -15,9 +15,9 @@ from llmcalc.inputs import DEFAULTS
 from llmcalc.lessons.questions import QUESTIONS
 from llmcalc.units import GiB
 from llmcalc.words import speak
-from pages.ui.figures import memory_bars
-from pages.ui.lesson import option_words
-from pages.ui.numbers import percent
+from pages.content.lesson import option_words
+from pages.ui.figures.memory import memory_bars
+from pages.ui.words.numbers import percent
 
 PHONE = 170  # pixels that the bars of a chart have on a phone 390 wide, where rows have long names
 LETTER = 7  # pixels of a letter, on average, in a chart's type

@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from opened_app import copied_link, metrics, openers
 from streamlit.testing.v1 import AppTest
 
-from pages.ui.shell import PAGES
+from pages.ui.app.shell import PAGES
 from llmcalc import words
 from llmcalc.accuracy import every_step, measured_steps
 from llmcalc.accuracy.published_results import PUBLISHED_RESULTS
@@ -34,10 +34,10 @@ from llmcalc.stored.weights import stored_weights
 from llmcalc.transformer.dimensions import Dimensions
 from llmcalc.transformer.norm import NORMS
 from llmcalc.units import ENGLISH, GiB, Locale, human
-from pages.ui.controls import MENUS
-from pages.ui.document import Block, Bullets, Line, Paragraph, Table, Working
-from pages.ui.lesson import key_of
-from pages.ui.report import report
+from pages.content.lesson import key_of
+from pages.ui.app.controls import MENUS
+from pages.ui.document.blocks import Block, Bullets, Line, Paragraph, Table, Working
+from pages.ui.document.report import report
 
 REAL = words.dictionary
 # What has no text for the reader in it, in the elements that Streamlit sends to the browser

@@ -29,7 +29,7 @@ from llmcalc.lessons.savings import peaks
 from llmcalc.lessons.tasks import TASKS, UNTOUCHED
 from llmcalc.transformer.breakdown import in_values
 from llmcalc.units import human
-from pages.ui.diagram import drawing
+from pages.ui.figures.diagram import drawing
 
 EVERY_TASK = pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 EVERY_QUESTION = pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)

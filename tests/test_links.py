@@ -17,7 +17,7 @@ from llmcalc.comparison import read_pinned
 from llmcalc.configuration import Configuration
 from llmcalc.inputs import DEFAULTS, INPUTS, LINK_VERSION, MOST_TOLD, PASTED, Real, read_parameters, written
 from llmcalc.link import read_link
-from pages.ui.problems import as_text, coded_problem, unmarked, verbatim
+from pages.ui.words.problems import as_text, coded_problem, unmarked, verbatim
 
 LONG = "x" * 5_000
 

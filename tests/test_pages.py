@@ -7,14 +7,14 @@ from kinds import KINDS, LIBRARY, kind
 from opened_app import charts, copied_link, metrics, opened
 from read_inputs import inputs_of
 
-from pages.ui.shell import PAGES
+from pages.ui.app.shell import PAGES
 from llmcalc.bases import SHAPE, base, compact
 from llmcalc.catalog.presets import ARTICLE_EXAMPLE, PRESETS
 from llmcalc.configuration import Configuration
 from llmcalc.errata import ERRATA
 from llmcalc.inputs import DEFAULTS, INPUTS, PASTED, in_group, link_parameters
 from llmcalc.words import w
-from pages.ui.titles import title_of
+from pages.ui.words.titles import title_of
 
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES)
 OF_THE_LIBRARY = ("model", "student")  # inputs with as many options as there are models

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from pages.ui.palette import COLOURS, KINDS, MARK
+from pages.ui.figures.palette import COLOURS, KINDS, MARK
 
 # What stands side by side in one chart, bar against bar
 TOGETHER = {

@@ -12,8 +12,8 @@ from llmcalc.catalog.models import model, models
 from llmcalc.transformer.breakdown import breakdown, invoice
 from llmcalc.words import w
 from llmcalc.words.names import name
-from pages.ui.model_figures import parameter_map, plain
-from pages.ui.palette import COLOURS
+from pages.ui.figures.model import parameter_map, plain
+from pages.ui.figures.palette import COLOURS
 
 GOLDEN = counted_models()
 

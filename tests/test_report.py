@@ -21,12 +21,12 @@ from llmcalc.reference import formulas
 from llmcalc.symbols import SYMBOLS
 from llmcalc.tex import localized
 from llmcalc.words import dictionary, locale, speak, w
-from pages.ui.document import Document, Line, Paragraph, Section, Table, bar, code, linked, math, plain, said
-from pages.ui.numbers import error_share, exact, human
-from pages.ui.report import report
-from pages.ui.report_html import html, mathml, terms
-from pages.ui.report_markdown import markdown
-from pages.ui.standing import standing_said
+from pages.ui.document.blocks import Document, Line, Paragraph, Section, Table, bar, code, linked, math, plain, said
+from pages.ui.document.html import html, mathml, terms
+from pages.ui.document.markdown import markdown
+from pages.ui.document.report import report
+from pages.ui.words.numbers import error_share, exact, human
+from pages.ui.words.standing import standing_said
 
 LANGUAGES = ("en", "id")
 EVERY = pytest.mark.parametrize("name", CONFIGURATIONS)
@@ -257,7 +257,7 @@ def test_the_sidebar_of_every_page_offers_the_report_and_writes_it_only_when_ask
         app.query_params[key] = value
     app.run()
     counted = []
-    monkeypatch.setattr("pages.ui.report_menu.report", lambda *given: counted.append(1) or report(*given))
+    monkeypatch.setattr("pages.ui.app.report.report", lambda *given: counted.append(1) or report(*given))
     for page in ("explore", "article", "method"):
         app.switch_page(f"pages/{page}.py").run()
         assert not made

@@ -10,7 +10,7 @@ from configurations import CONFIGURATIONS, HOSTILE, configured
 from opened_app import openers
 from test_languages import drawn, opened
 
-from pages.ui.shell import PAGES
+from pages.ui.app.shell import PAGES
 from llmcalc import words
 from llmcalc.bases import base, compact
 from llmcalc.configuration import Configuration
@@ -22,12 +22,12 @@ from llmcalc.link import read_link
 from llmcalc.quantity import Quantity, given_quantity
 from llmcalc.stored.weights import stored_weights
 from llmcalc.words.names import unit_name
-from pages.ui.choose import changes_in_words
-from pages.ui.document import Table, Working
-from pages.ui.problems import problem_words
-from pages.ui.report import report
-from pages.ui.report_markdown import markdown
-from pages.ui.working import latex_steps, rounded
+from pages.ui.app.choose import changes_in_words
+from pages.ui.document.blocks import Table, Working
+from pages.ui.document.markdown import markdown
+from pages.ui.document.report import report
+from pages.ui.words.problems import problem_words
+from pages.ui.words.working import latex_steps, rounded
 
 LANGUAGES = ("en", "id")
 

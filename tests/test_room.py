@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import expect
 from real_browser import chart_drawn, elsewhere, metric, query, settled
 
-from pages.ui.shell import PAGES
+from pages.ui.app.shell import PAGES
 from llmcalc.inputs import LINK_VERSION
 
 SET = {"d_model": "1024", "n_layers": "24", "n_heads": "16"}

@@ -12,10 +12,10 @@ from streamlit.runtime.scriptrunner_utils.script_requests import RerunData
 from streamlit.testing.v1 import AppTest, local_script_runner
 from streamlit.testing.v1.local_script_runner import LocalScriptRunner
 
-from pages.ui.shell import PAGES
+from pages.ui.app.shell import PAGES
 from llmcalc.inputs import DEFAULTS, INPUTS, Choice, Input, Integer, Real, Switch, in_group
-from pages.ui import sections
-from pages.ui.controls import GROUPS, OPEN_GROUP
+from pages.ui.app import sections
+from pages.ui.app.controls import GROUPS, OPEN_GROUP
 
 KNOBS = [declared.id for group in ("shape", "size") for declared in in_group(group)]
 OTHERS = [id for id in INPUTS if id not in (*KNOBS, "config", "compare", "chapter")]

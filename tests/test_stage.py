@@ -8,11 +8,11 @@ from urllib.parse import parse_qs
 import pytest
 from opened_app import charts, metrics, opened
 
-from pages.ui.shell import PAGES
+from pages.ui.app.shell import PAGES
 from llmcalc.bases import base
 from llmcalc.inputs import DEFAULTS, INPUTS, PASTED, link_differences
 from llmcalc.words import w
-from pages.ui.stage import READ
+from pages.ui.app.stage import READ
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in READ])

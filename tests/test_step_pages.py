@@ -11,8 +11,8 @@ from llmcalc.configuration import Configuration
 from llmcalc.inputs import DEFAULTS
 from llmcalc.units import human
 from llmcalc.words import w
-from pages.ui.numbers import error_share
-from pages.ui.standing import badge, why
+from pages.ui.words.numbers import error_share
+from pages.ui.words.standing import badge, why
 
 # What fits
 

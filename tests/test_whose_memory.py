@@ -12,11 +12,11 @@ from opened_app import charts, metrics, opened
 from llmcalc.accuracy import ESTIMATE, LABELS
 from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.inputs import written
-from pages.ui.document import Paragraph, Table
-from pages.ui.numbers import human, percent, signed
-from pages.ui.report import report
-from pages.ui.report_html import html
-from pages.ui.report_markdown import markdown
+from pages.ui.document.blocks import Paragraph, Table
+from pages.ui.document.html import html
+from pages.ui.document.markdown import markdown
+from pages.ui.document.report import report
+from pages.ui.words.numbers import human, percent, signed
 
 FOUR = {"model": "Llama 3 8B", "n_devices": 4, "zero_stage": 2, "seq_len": 8192, "batch_size": 1, "recompute": "full"}
 FOUR |= {"accelerator": "A100 80GB SXM"}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pages.ui.shell import PAGES
+from pages.ui.app.shell import PAGES
 from llmcalc.accuracy.published_results import PUBLISHED_RESULTS
 from llmcalc.article import article_parameters
 from llmcalc.bases import base
@@ -29,7 +29,7 @@ from llmcalc.techniques.mix import SWITCHES
 from llmcalc.techniques.pruning import PRUNINGS, pruned_weights
 from llmcalc.words import FOLDER, dictionary
 from llmcalc.words.names import name
-from pages.ui.palette import COLOURS
+from pages.ui.figures.palette import COLOURS
 
 ARTICLE_SHAPE = {"d_model": 768, "d_ff": 3072, "n_layers": 12, "vocab_size": 50_000}
 ROOT = Path(__file__).parent.parent

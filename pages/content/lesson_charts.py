@@ -1,0 +1,228 @@
+"""The one chart of each chapter of the lesson, drawn from the reader's configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from llmcalc.catalog.formats import WEIGHT_FORMATS
+from llmcalc.catalog.optimizers import OPTIMIZERS
+from llmcalc.catalog.presets import PRESETS
+from llmcalc.configuration import Configuration
+from llmcalc.inference import model_memory
+from llmcalc.inputs import integer
+from llmcalc.lessons.accounts import accounts_of, accounts_of_job, job
+from llmcalc.lessons.facts import single_precision
+from llmcalc.lessons.savings import DEVICES, peaks
+from llmcalc.scaling import (
+    KAPLAN_CRITICAL_PARAMETERS,
+    loss_from_parameters,
+    parameters_for_lower_loss,
+)
+from llmcalc.words import w
+from pages.ui.chart.component import chart
+from pages.ui.figures.memory import (
+    Figure,
+    Panel,
+    byte_unit,
+    from_zero,
+    layout,
+    log_ticks,
+    memory_bars,
+    memory_curves,
+    share_bars,
+    stacked_bars,
+    stacked_shares,
+    values_at_ends,
+    wrapped,
+)
+from pages.ui.figures.palette import COLOURS, MARK, by_component, paler
+from pages.ui.words.numbers import exact, human, marked, percent
+from pages.ui.words.titles import title_of
+from pages.ui.words.verdict import for_tensors
+
+FORMATS = ("fp32", "bf16", "int8", "GGUF Q6_K", "GGUF Q4_K", "NF4", "GGUF Q2_K")
+GPT3_SIZES = tuple(name for name, preset in PRESETS.items() if preset.group == "GPT-3")
+
+
+def lesson_chart(chapter_id: str, config: Configuration) -> None:
+    """Draw the chart of a chapter; the first has only its drawing."""
+    if chapter_id in _CHARTS:
+        figure, said = _CHARTS[chapter_id](config)
+        title = figure["layout"]["title"]["text"]
+        rows = max((len(trace["y"]) for trace in figure["data"] if trace["type"] == "bar"), default=0)
+        chart(figure, key=f"lesson_{chapter_id}", alt=f"{title}: {said}", height=max(330, 110 + 34 * rows))
+
+
+def _names() -> dict[str, str]:
+    return {component: w(f"components.{component}") for component in COLOURS}
+
+
+def _told(rows: dict[str, dict[str, float]], unit: str) -> str:
+    return ", ".join(f"{row} {human(sum(parts.values()), unit)}" for row, parts in rows.items())
+
+
+def _parameters(config: Configuration) -> tuple[Figure, str]:
+    counts, names = {id: q.value for id, q in config.model.components().items()}, _names()
+    title = w("learn.charts.parameters", total=human(sum(counts.values()), "parameters"))
+    said = ", ".join(f"{names[id]} {human(count, 'parameters')}" for id, count in counts.items())
+    return share_bars(title, counts, names, "parameters", w("axes.parameters")), said
+
+
+def _weights(config: Configuration) -> tuple[Figure, str]:
+    n, chosen = config.model.parameters(), config.values["weight_format"]
+    rows = {
+        format: {"weights": model_memory(parameters=n, bits_per_weight=row.bits).value}
+        for format, row in WEIGHT_FORMATS.items()
+        if format in FORMATS or format == chosen
+    }
+    shown = {f"<b>▸ {format}</b>" if format == chosen else format: parts for format, parts in rows.items()}
+    title = w("learn.charts.weights", total=human(n.value, "parameters"))
+    return memory_bars(title, shown, _names(), for_tensors(config), w("axes.memory")), _told(rows, "bytes")
+
+
+def _rules(config: Configuration) -> tuple[Figure, str]:
+    here, scale = config.values["batch_size"], integer("batch_size").scale
+    batches = np.array(sorted({here, *(stop for stop in scale if stop <= max(1024, 8 * here))}), dtype=float)
+    length, model = config.values["seq_len"], single_precision(config).value
+    peak = config.training_peak_of(batches, length)
+    serving = np.broadcast_to(config.inference_of(batches, length).value, batches.shape)
+    flat = np.ones_like(batches)
+    curves = [
+        (w("learn.charts.training"), peak.tolist(), COLOURS["weights"]),
+        (w("learn.charts.rule_of_four"), (4 * model * flat).tolist(), paler(COLOURS["weights"], 0.45)),
+        (w("learn.charts.inference"), serving.tolist(), COLOURS["kv_cache"]),
+        (w("learn.charts.rule_of_two"), (2 * model * flat).tolist(), paler(COLOURS["kv_cache"], 0.45)),
+    ]
+    panel = Panel(batches.tolist(), curves, here, w("axes.batch_size"))
+    title = w("learn.charts.rules", length=exact(length))
+    figure = memory_curves(title, [panel], for_tensors(config), w("axes.memory"))
+    for trace in figure["data"][1::2]:
+        trace["line"] = {**trace["line"], "dash": "dot"}
+    return figure, f"{human(config.training.peak.value, 'bytes')} / {human(4 * model, 'bytes')}"
+
+
+def _steady(config: Configuration) -> tuple[Figure, str]:
+    chosen, rows = config.values["optimizer"], {}
+    for optimizer in OPTIMIZERS:
+        step = Configuration({**config.values, "optimizer": optimizer}).step
+        rows[optimizer] = by_component((step.weights, step.gradients, step.optimizer_state))
+    shown = {f"<b>▸ {id}</b>" if id == chosen else id: parts for id, parts in rows.items()}
+    title = w("learn.charts.steady", precision=config.values["precision"])
+    return memory_bars(title, shown, _names(), for_tensors(config), w("axes.memory")), _told(rows, "bytes")
+
+
+def _peak(config: Configuration) -> tuple[Figure, str]:
+    rows = {w(f"phases.{moment}"): by_component(q.parts) for moment, q in config.training.moments.items()}
+    values = config.values
+    title = w("learn.charts.peak", batch=exact(values["batch_size"]), length=exact(values["seq_len"]))
+    return memory_bars(title, rows, _names(), for_tensors(config), w("axes.memory")), _told(rows, "bytes")
+
+
+def _calculators(config: Configuration) -> tuple[Figure, str]:
+    rows: dict[str, dict[str, float]] = {}
+    for id, account in accounts_of_job().items():
+        saved = account.saved or 0
+        rows[w(f"learn.accounts.{id}")] = {"layer_activations": saved, "weights": (account.peak or saved) - saved}
+    names = {"layer_activations": w("learn.charts.saved"), "weights": w("learn.charts.rest")}
+    yours = {
+        w(f"learn.accounts.{id}"): float(account.peak or account.saved or 0)
+        for id, account in accounts_of(config).items()
+    }
+    run = job().training_run
+    title = w("learn.charts.calculators", batch=exact(run.batch_size), length=exact(run.seq_len))
+    marks, axis = (w("learn.charts.yours"), yours), w("axes.memory")
+    largest = max(sum(parts.values()) for parts in rows.values())
+    near = max(yours.values()) < 6 * largest  # else the marks would squeeze the bars into a corner
+    figure = stacked_bars(
+        title, rows, names, "bytes", axis, reach=max(yours.values()) if near else 0, marks=marks if near else ("", {})
+    )
+    return figure, _told(rows, "bytes")
+
+
+def _scaling(config: Configuration) -> tuple[Figure, str]:
+    alpha, improvement = config.values["alpha"], config.values["improvement"]
+    here = config.model.non_embedding_parameters().value
+    times = parameters_for_lower_loss(improvement=improvement, alpha=alpha).value
+    there = np.log10(here * times)
+    sizes = np.logspace(min(6, np.log10(here), there - 3), max(12, there + 2.7), 100)  # room for labels
+
+    def loss(n: float | np.ndarray) -> np.ndarray:
+        law = loss_from_parameters(critical_parameters=KAPLAN_CRITICAL_PARAMETERS, parameters=n, alpha=alpha)
+        return np.asarray(law.value)
+
+    points = [
+        (title_of(config), here, "circle", "top right"),
+        (w("learn.charts.times", times=human(times)), here * times, "circle-open", "bottom left"),
+    ]
+    hover = "%{customdata}<br>%{y:.3f}<extra></extra>"
+    data = [{
+        "type": "scatter", "mode": "lines", "x": sizes.tolist(), "y": loss(sizes).tolist(),
+        "line": {"color": COLOURS["embedding"], "width": 2.5}, "hovertemplate": hover,
+        "customdata": [human(size, "parameters") for size in sizes],
+    }] + [{
+        "type": "scatter", "mode": "markers+text", "x": [n], "y": [float(loss(n))],
+        "marker": {"color": MARK, "size": 13, "symbol": symbol},
+        "text": [f"{label}<br>{human(float(loss(n)))}"], "textposition": where, "hovertemplate": hover,
+        "customdata": [human(n, "parameters")],
+    } for label, n, symbol, where in points]  # fmt: skip
+    figure = {
+        "data": data,
+        "layout": layout(
+            w("learn.charts.scaling", percent=marked(f"{improvement:g}")), showlegend=False,
+            xaxis={"type": "log", "title": {"text": w("axes.non_embedding")},
+                   **log_ticks(sizes[0], sizes[-1], most=4)},
+            yaxis={"type": "log", "title": {"text": w("axes.loss")}, "tickformat": ".3~g", "nticks": 6},
+        ),
+    }  # fmt: skip
+    return figure, f"{human(float(loss(here)))}, {points[1][0]}"
+
+
+def _techniques(config: Configuration) -> tuple[Figure, str]:
+    now, after = config.step.peak.value, peaks(config)
+    names = {id: w(f"learn.zero.{id}", devices=DEVICES) if id.startswith("zero") else w(f"advice.{id}") for id in after}
+    rows = {w("learn.charts.as_it_is"): now} | {names[id]: peak for id, peak in after.items()}
+    factor, unit = byte_unit(now)
+    order = list(reversed(rows))
+    bars = {"y": [wrapped(row) for row in order], "x": [rows[row] / factor for row in order]}
+    text = [
+        human(now, "bytes") if rows[row] == now else f"{human(rows[row], 'bytes')} · −{percent(1 - rows[row] / now)}"
+        for row in order
+    ]
+    colours = [COLOURS["weights" if rows[row] == now else "embedding"] for row in order]
+    figure = {
+        "data": [{
+            "type": "bar", "orientation": "h", "marker": {"color": colours}, **bars,
+            "customdata": text, "hovertemplate": "%{y}: %{customdata}<extra></extra>",
+        }, values_at_ends(**bars, text=text)],
+        "layout": layout(
+            w("learn.charts.techniques"), showlegend=False, bargap=0.3,
+            xaxis={"title": {"text": w("axes.memory").format(unit=unit)}, **from_zero(1.75 * now / factor)},
+            yaxis={"automargin": True, "ticksuffix": " "},
+        ),
+    }  # fmt: skip
+    return figure, ", ".join(f"{row} {human(peak, 'bytes')}" for row, peak in rows.items())
+
+
+def _gpt3(config: Configuration) -> tuple[Figure, str]:
+    models = {f"<b>▸ {title_of(config)}</b>": config.model}
+    models |= {name: PRESETS[name].dimensions.model() for name in GPT3_SIZES}
+    rows = {name: {id: float(q.value) for id, q in model.components().items()} for name, model in models.items()}
+    figure = stacked_shares(w("learn.charts.gpt3"), rows, _names(), "parameters", w("axes.share"))
+    figure["layout"]["showlegend"] = True
+    plain = {title_of(config) if n.startswith("<b>") else n: parts for n, parts in rows.items()}
+    return figure, _told(plain, "parameters")
+
+
+_CHARTS: dict[str, Callable[[Configuration], tuple[Figure, str]]] = {
+    "parameters": _parameters,
+    "weights": _weights,
+    "rules": _rules,
+    "steady": _steady,
+    "peak": _peak,
+    "calculators": _calculators,
+    "scaling": _scaling,
+    "techniques": _techniques,
+    "gpt3": _gpt3,
+}

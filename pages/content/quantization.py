@@ -1,0 +1,161 @@
+"""Quantization of weights, and the cache of keys and values: bytes in every number format."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from llmcalc.catalog.formats import CACHE_FORMATS, STORED_FORMATS, WEIGHT_FORMATS
+from llmcalc.configuration import Configuration
+from llmcalc.inference import cache_per_token, kv_cache_memory
+from llmcalc.stored.weights import GROUPS, stored, stored_weights
+from llmcalc.techniques.cache import kinds_of_cache
+from llmcalc.transformer.model import Model
+from llmcalc.words import w
+from pages.content.parts import published, table, workings
+from pages.ui.app.ask import twin
+from pages.ui.app.show import headlines
+from pages.ui.chart.component import chart
+from pages.ui.figures.memory import memory_bars
+from pages.ui.figures.palette import by_component
+from pages.ui.figures.techniques import plain_bars
+from pages.ui.words.numbers import change, exact, human, marked
+from pages.ui.words.verdict import for_tensors
+from pages.ui.words.working import citation
+
+DRAWN = (
+    *("bf16", "fp8", "int8", "GGUF Q8_0", "GGUF Q6_K", "GGUF Q5_K_M", "GGUF Q4_K_M", "NF4", "NVFP4", "MXFP4"),
+    *("int4 g128", "int3 g128", "GGUF Q3_K_M", "GGUF Q2_K", "GGUF IQ2_XXS"),
+)
+
+
+def quantization_section(config: Configuration) -> None:
+    """Weights in every number format with the cache beside them, and what of the model stays as it is."""
+    values, model = config.values, config.model
+    name = values["weight_format"]
+    st.markdown(w("techniques.quantization"))
+    left, right = st.columns(2)
+    with left:
+        twin("weight_format")
+    with right:
+        twin("cache_format")
+    plain, memory = stored_weights(model, "bf16"), config.inference
+    standing = config.inference_standing
+    quantities = [(w("techniques.weights_in", format="bf16"), plain, config.inference_standing_in("bf16"))]
+    if name != "bf16":
+        quantities.append((w("techniques.weights_in", format=name), memory.inputs["weights"], standing))
+    headlines(lambda: [*quantities, (w("explore.inference"), memory, standing)])
+    _format_chart(config)
+    _unquantised(model, name)
+    with st.expander(w("techniques.all_formats"), key="all_formats", on_change="rerun") as opened:
+        if opened.open:
+            _all_formats(model)
+    workings("quantization_working", memory, depth=2)
+    published("quantization")
+
+
+def _format_chart(config: Configuration) -> None:
+    values, cache = config.values, config.inference.inputs["kv_cache"]
+    chosen = values["weight_format"]
+    drawn = DRAWN if chosen in DRAWN else (chosen, *DRAWN)
+    names = {component: w(f"components.{component}") for component in ("embedding", "head", "kv_cache")}
+    names |= {"weights": w("techniques.group_layers"), "norm": w("techniques.group_rest")}
+    rows = {}
+    for name in drawn:
+        label = w("techniques.chosen", name=name) if name == chosen else name
+        rows[label] = by_component((*stored_weights(config.model, name).parts, cache))
+    length, batch = exact(values["seq_len"]), exact(values["batch_size"])
+    title = w("techniques.format_chart", cache=values["cache_format"], batch=batch, length=length)
+    said = ", ".join(f"{row} {human(sum(parts.values()), 'bytes')}" for row, parts in rows.items())
+    bars = memory_bars(title, rows, names, for_tensors(config), w("axes.memory"))
+    chart(bars, key="weights_by_format", alt=f"{title}: {said}", height=120 + 27 * len(rows))
+
+
+def _unquantised(model: Model, name: str) -> None:
+    """What of the model is in which format."""
+    format = WEIGHT_FORMATS.get(name)
+    recipe = format.stored if format else "gguf"
+    st.subheader(w("techniques.unquantised_header", format=name), anchor=False)
+    st.markdown(w(f"techniques.recipe_{recipe}"))
+    kept, rows = stored(model, name), []
+    for group in GROUPS:
+        n, bits = kept.of_group(group)
+        if n:
+            formats = ", ".join(f"`{id}`" for id in kept.formats_of(group))
+            share = (human(n, "parameters"), marked(f"{bits:.4g}"), human(n * bits / 8, "bytes"))
+            rows.append((w(f"techniques.group_{group}"), formats, *share))
+    average = (exact(round(kept.bits_per_weight, 4)), human(stored_weights(model, name).value, "bytes"))
+    total = human(model.parameters().value, "parameters")
+    rows.append((f"**{w('working.total')}**", "", total, *average))
+    heads = ("working.component", "explore.format", "explore.parameters", "explore.bits", "working.amount")
+    table([w(head) for head in heads], rows, left=2)
+
+
+def _all_formats(model: Model) -> None:
+    whole, rows = stored_weights(model, "bf16").value, []
+    for name in STORED_FORMATS:
+        format, memory = WEIGHT_FORMATS.get(name), stored_weights(model, name).value
+        bits = marked(f"{format.bits:.4g}") if format else w("techniques.mixture")
+        source = citation(format.source) if format else w("techniques.mixture_source")
+        average = marked(f"{stored(model, name).bits_per_weight:.4g}")
+        rows.append((f"`{name}`", source, bits, average, human(memory, "bytes"), change(memory - whole, "bytes")))
+    heads = ("explore.format", "working.source", "explore.bits", "techniques.average", "working.amount")
+    table([*(w(head) for head in heads), w("techniques.beside_16")], rows, left=2)
+    st.caption(w("techniques.formats_checked"))
+
+
+def cache_section(config: Configuration) -> None:
+    """The cache of this model, in each format, beside what other kinds of attention would keep."""
+    values, model = config.values, config.model
+    kinds = kinds_of_cache(model)
+    if not kinds:
+        st.info(w("techniques.no_cache"))
+        return
+    st.markdown(w("techniques.cache"))
+    twin("cache_format")
+    name = values["cache_format"]
+    per_token, whole = cache_per_token(model, cache_format=name), config.inference.inputs["kv_cache"]
+    standing = config.inference_standing_in("bf16", name)
+    headlines(
+        lambda: [(w("techniques.cache_token"), per_token, standing), (w("techniques.cache_full"), whole, standing)]
+    )
+    full = {id: _full(kind, config, name) for id, kind in kinds.items()}
+    labels = {id: w(f"techniques.kind_{id}") for id in kinds}
+    title = w(
+        "techniques.cache_chart",
+        format=name,
+        batch=exact(values["batch_size"]),
+        length=exact(values["seq_len"]),
+    )
+    bars = {labels[id]: value for id, value in full.items()}
+    said = ", ".join(f"{label} {human(value, 'bytes')}" for label, value in bars.items())
+    figure = plain_bars(title, bars, "bytes", w("axes.memory"), labels["this"])
+    chart(figure, key="cache_by_kind", alt=f"{title}: {said}", height=120 + 45 * len(bars))
+    rows = [
+        (
+            labels[id],
+            human(cache_per_token(kind, cache_format=name).value, "bytes"),
+            human(full[id], "bytes"),
+            w("techniques.times", times=human(full["multi_head"] / full[id])) if full[id] else "–",
+        )
+        for id, kind in kinds.items()
+    ]
+    heads = ("techniques.column_kind", "techniques.cache_token", "techniques.cache_full", "techniques.less")
+    table([w(head) for head in heads], rows)
+    st.caption(w("techniques.cache_note"))
+    st.subheader(w("techniques.cache_formats"), anchor=False)
+    rows = [
+        (f"`{id}`", marked(f"{format.bits:.4g}"), human(cache_per_token(model, cache_format=id).value, "bytes"),
+         human(_full(model, config, id), "bytes"))
+        for id, format in CACHE_FORMATS.items()
+    ]  # fmt: skip
+    heads = ("explore.format", "explore.bits", "techniques.cache_token", "techniques.cache_full")
+    table([w(head) for head in heads], rows)
+    workings("cache_working", per_token, whole, depth=3)
+
+
+def _full(model: Model, config: Configuration, cache_format: str) -> float:
+    """Bytes of a full cache."""
+    elements = model.kv_cache_elements(seq_len=config.values["seq_len"])
+    bits = CACHE_FORMATS[cache_format].bits
+    batch = config.values["batch_size"]
+    return float(kv_cache_memory(batch_size=batch, cache_elements=elements, bytes_per_element=bits / 8).value)

@@ -1,0 +1,172 @@
+"""Smaller models: pruning, said honestly where it saves nothing, and distillation, with the teacher in memory too."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from llmcalc.accuracy import SHAPES
+from llmcalc.configuration import Configuration
+from llmcalc.inference import cache_per_token
+from llmcalc.quantity import Quantity
+from llmcalc.rates.flops import forward_flops
+from llmcalc.stored.weights import stored, stored_weights
+from llmcalc.techniques.pruning import (
+    INDEX_BITS,
+    STORAGES,
+    bitmask_break_even,
+    csr_break_even,
+    pruned_weights,
+    structurally_pruned,
+)
+from llmcalc.transformer.model import Model
+from llmcalc.words import w
+from pages.content.parts import published, table, workings
+from pages.ui.app.ask import twin
+from pages.ui.app.show import headlines
+from pages.ui.chart.component import chart
+from pages.ui.figures.memory import memory_bars
+from pages.ui.figures.palette import COLOURS, by_component
+from pages.ui.figures.techniques import sparsity_curves
+from pages.ui.words.numbers import change, human, marked
+from pages.ui.words.titles import title_of
+from pages.ui.words.verdict import for_tensors
+
+SHARES = tuple(range(0, 100, 5))
+TAKEN_OUT = tuple(range(0, 100, 10))  # each is a model of its own, counted anew
+
+
+def pruning_section(config: Configuration) -> None:
+    """What zeros save as they are stored, or what is left when heads and channels are taken out."""
+    structure = config.values["pruning"]
+    left, right = st.columns(2)
+    with left:
+        twin("pruning")
+    with right:
+        if structure != "semi_structured":
+            twin("pruned")
+    st.markdown(w(f"techniques.pruning_{structure}"))
+    if structure == "structured":
+        _structured(config)
+    else:
+        _zeros(config)
+    _curves(config)
+    published("pruning")
+
+
+def _zeros(config: Configuration) -> None:
+    values = config.values
+    structure, pruned, name = values["pruning"], values["pruned"], values["weight_format"]
+    found = pruned_weights(config.model, name, structure, pruned)
+    before = stored_weights(config.model, name)
+    told = {id: f"{w(f'techniques.storage_{id}')}: {_change(q.value, before.value)}" for id, q in found.items()}
+    headlines(lambda: [(told[id], q, SHAPES) for id, q in found.items()])
+    even = list(_break_even(config).values()) if structure == "unstructured" else []
+    if even:
+        percents = {id: marked(f"{q.value:.3g}") for id, q in _break_even(config).items()}
+        st.markdown(w("techniques.break_even", **percents))
+    workings("pruning_working", *found.values(), *even, depth=1)
+
+
+def _break_even(config: Configuration) -> dict[str, Quantity]:
+    bits = _bits(config.model, config.values["weight_format"])
+    csr = csr_break_even(bits_per_weight=bits, index_bits=INDEX_BITS)
+    return {"bitmask": bitmask_break_even(bits_per_weight=bits), "csr": csr}
+
+
+def _bits(model: Model, name: str) -> float:
+    kept = stored(model, name)
+    return kept.of_group("layers")[1] or kept.of_group("whole")[1]
+
+
+def _change(now: float, before: float) -> str:
+    return change(now - before, "bytes") if abs(now - before) >= 1 else w("techniques.nothing_saved")
+
+
+def _structured(config: Configuration) -> None:
+    values, name = config.values, config.values["weight_format"]
+    models = {"before": config.model, "after": structurally_pruned(config.model, values["pruned"])}
+    counted: dict[str, dict[str, Quantity | None]] = {
+        when: {
+            "parameters": model.parameters(),
+            "weights": stored_weights(model, name),
+            "cache": cache_per_token(model, cache_format=values["cache_format"]),
+            "flops": forward_flops(model, seq_len=values["seq_len"]),
+        }
+        for when, model in models.items()
+    }
+    after = counted["after"]
+    headlines(lambda: [(w(f"techniques.left_{id}"), q, SHAPES) for id, q in after.items() if q])
+    rows = [
+        (w(f"techniques.left_{id}"), human(q.value, q.unit), human(now.value, q.unit),
+         change(now.value - q.value, q.unit))
+        for id, q in counted["before"].items()
+        if q and (now := after[id])
+    ]  # fmt: skip
+    table(["", w("techniques.before"), w("techniques.after"), w("techniques.change")], rows)
+    workings("pruning_working", *(q for q in after.values() if q), depth=2)
+
+
+def _curves(config: Configuration) -> None:
+    """Bytes against the share of zeros, all ways to store them in one chart."""
+    model, name = config.model, config.values["weight_format"]
+    found = [pruned_weights(model, name, "unstructured", share) for share in SHARES]
+    curves = {id: [at[id].value for at in found] for id in STORAGES}
+    half = pruned_weights(model, name, "semi_structured", 50)["semi_structured"].value
+    shares = {id: SHARES for id in curves} | {"structured": TAKEN_OUT}
+    smaller = [stored_weights(structurally_pruned(model, share), name).value for share in TAKEN_OUT]
+    title = w("techniques.pruning_chart", format=name)
+    here = 50 if config.values["pruning"] == "semi_structured" else config.values["pruned"]
+    alt = w("techniques.pruning_alt", title=title, dense=human(curves["dense"][0], "bytes"), half=human(half, "bytes"))
+    figure = sparsity_curves(title, shares, curves | {"semi_structured": [half], "structured": smaller}, here)
+    chart(figure, key="memory_by_sparsity", alt=alt, height=380)
+
+
+def distillation_section(config: Configuration) -> None:
+    """The student's step with its teacher in memory, beside the student's alone; and what serving it saves."""
+    twin("student")
+    distillation, student = config.distillation, config.student
+    teacher = title_of(config)
+    st.markdown(w("techniques.distillation", teacher=teacher, student=student.base.id))
+    if not distillation.same_vocabulary:
+        st.warning(w("techniques.other_vocabulary", teacher=teacher, student=student.base.id))
+    alone = student.step.peak
+    quantities = [
+        (w("techniques.student_alone"), alone, student.standing_of(student.run)),
+        (w("techniques.with_teacher"), distillation.peak, SHAPES),
+    ]
+    if distillation.work:
+        quantities.append((w("techniques.work"), distillation.work, SHAPES))
+    headlines(lambda: quantities)
+    rows = {w("techniques.student_alone"): by_component(alone.parts)}
+    rows[w("techniques.with_teacher")] = by_component(distillation.peak.parts)
+    rows[w("techniques.teacher_pass")] = by_component(distillation.teacher_pass.parts)
+    names = {component: w(f"components.{component}") for component in COLOURS}
+    title = w("techniques.distillation_chart")
+    said = ", ".join(f"{row} {human(sum(parts.values()), 'bytes')}" for row, parts in rows.items())
+    chart(
+        memory_bars(title, rows, names, for_tensors(config), w("axes.memory")),
+        key="distillation_memory",
+        alt=f"{title}: {said}",
+        height=290,
+    )
+    _served(config, student)
+    workings("distillation_working", distillation.peak, *([distillation.work] if distillation.work else []), depth=1)
+    published("distillation")
+
+
+def _served(config: Configuration, student: Configuration) -> None:
+    """What is saved afterwards, when the student is served in the teacher's place."""
+    st.subheader(w("techniques.served"), anchor=False)
+    length = config.values["seq_len"]
+    pairs = {
+        "parameters": (config.model.parameters(), student.model.parameters()),
+        "inference": (config.inference, student.inference),
+        "flops": (forward_flops(config.model, seq_len=length), forward_flops(student.model, seq_len=length)),
+    }
+    rows = [
+        (w(f"techniques.left_{id}"), human(theirs.value, theirs.unit), human(own.value, own.unit),
+         w("techniques.times", times=human(theirs.value / own.value)))
+        for id, (theirs, own) in pairs.items()
+        if theirs and own
+    ]  # fmt: skip
+    table(["", w("techniques.teacher"), w("techniques.student"), w("techniques.less")], rows)

@@ -1,0 +1,226 @@
+"""Draw an input from its declaration. Streamlit binds it to the link under its id; nobody writes link code by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import streamlit as st
+
+from llmcalc import units
+from llmcalc.configuration import Configuration
+from llmcalc.errors import InputError
+from llmcalc.inputs import INPUTS, Choice, Input, Integer, Real, Switch, Text
+from llmcalc.symbols import SYMBOLS
+from llmcalc.units import Locale
+from llmcalc.words import locale, w, words
+from pages.ui.app.problems import problems_beside, typed_problem
+from pages.ui.app.sections import redraw, set_inputs, unseen
+from pages.ui.app.state import Refused, State, is_in_link, keep_in_address, put, refuse, show, state, touched, values
+from pages.ui.words.numbers import exact
+
+
+@dataclass(frozen=True)
+class Face:
+    """All that the control of an input shows, but for the language.
+
+    ``derived`` is what an empty field stands for at present. What the base does not let change is ``fixed``: shown, and
+    not moved.
+    """
+
+    value: Any
+    default: Any
+    fixed: bool
+    derived: int | None
+    problems: tuple[InputError, ...]
+    refused: Refused | None
+
+
+def face_of(input_id: str, now: State) -> Face:
+    """The control of an input as it should be."""
+    return Face(
+        now.values[input_id],
+        now.defaults[input_id],
+        input_id in now.start.fixed,
+        _derived(input_id, now.configuration),
+        now.problems(input_id),
+        now.refused.get(input_id),
+    )
+
+
+def _derived(input_id: str, config: Configuration) -> int | None:
+    d = config.dimensions
+    if input_id == "global_batch":
+        return config.cluster.global_batch
+    if input_id == "n_devices":
+        return config.n_devices
+    if input_id == "data_parallel":
+        return int(config.layout.data_parallel)
+    if config.base.config is not None:
+        return None
+    derived = {"d_ff": d.ffn_width, "n_kv_heads": d.kv_heads, "d_head": d.head_width}
+    return derived[input_id]() if input_id in derived else None
+
+
+def ask(
+    input_id: str,
+    *,
+    on_change: Callable[[], None] = redraw,
+    label_visibility: Literal["visible", "collapsed"] = "visible",
+    told: bool = True,
+) -> None:
+    """The control of an input, and with ``told`` what is wrong with its value."""
+    face = face_of(input_id, state())
+    _control(INPUTS[input_id], face, {"label_visibility": label_visibility, "on_change": on_change}, told)
+    keep_in_address(input_id)
+    # In a place that is always there, for a control that moves is mounted anew by the browser
+    with st.container():
+        if told and face.refused:
+            typed_problem(face.refused.text, face.refused.problem, face.refused.instead, "typed_")
+        if told:
+            problems_beside(face.problems)
+
+
+def _control(declared: Input, face: Face, seen: dict[str, Any], told: bool) -> None:
+    common: dict[str, Any] = {
+        "label": label(declared),
+        "key": declared.id,
+        "help": w(f"inputs.{declared.id}.help"),
+        "bind": "query-params",
+        "disabled": face.fixed,
+        **seen,
+    }
+    if face.value != face.default or is_in_link(declared.id):
+        # Streamlit would take it from where the link came in again, or not know that it is in the address by now
+        put(declared.id, face.value)
+    match declared:
+        case Integer():
+            with unseen():
+                st.number_input(value=face.default, min_value=declared.low, max_value=declared.high, **common)
+            if told:
+                _slider_and_field(declared, face, common)
+        case Real():
+            common |= {"value": face.default, "format": "%g"}
+            st.slider(min_value=declared.low, max_value=declared.high, step=declared.step, **common)
+        case Choice() if f"options.{declared.id}.{declared.default}" in words():
+            _named_choice(declared, face, common)
+        case Choice() if len(declared.options) <= 3:
+            st.segmented_control(options=declared.options, default=face.default, required=True, wrap=True, **common)
+        case Choice():
+            st.selectbox(options=declared.options, index=declared.options.index(face.default), **common)
+        case Switch():
+            st.toggle(value=face.default, **common)
+        case Text():
+            st.text_input(value=face.default, max_chars=declared.longest, **common)
+
+
+def label(declared: Input) -> str:
+    """The input's name, with its symbol where formulas use one."""
+    name = w(f"inputs.{declared.id}.label")
+    return f"{name} ${SYMBOLS[declared.id].tex}$" if declared.id in SYMBOLS else name
+
+
+def twin(input_id: str, place: str = "beside") -> None:
+    """A second control of an input, to stand beside the chart that it moves: it shows the value and moves the input."""
+    declared, key, value = INPUTS[input_id], f"{input_id}_{place}", values()[input_id]
+    common: dict[str, Any] = {"label": label(declared), "key": key, "help": w(f"inputs.{input_id}.help")}
+    common |= {"disabled": input_id in state().start.fixed, "on_change": _move, "args": (input_id, key)}
+    match declared:
+        case Integer() if declared.scale:
+            _stops_slider(declared, value, common)
+            return
+        case Integer():
+            face = face_of(input_id, state())
+            _field(declared, key, face, {name: common[name] for name in ("label", "help", "disabled")})
+            if face.refused:
+                typed_problem(face.refused.text, face.refused.problem, face.refused.instead, f"{place}_")
+        case Real():
+            show(key, value)
+            common |= {"format": "%g"}
+            st.slider(min_value=declared.low, max_value=declared.high, step=declared.step, **common)
+        case Choice():
+            show(key, value)
+            named = f"options.{input_id}.{declared.default}" in words()
+            names = {o: w(f"options.{input_id}.{o}") if named else o for o in declared.options}
+            if len(names) <= 5:
+                st.segmented_control(options=names, format_func=names.__getitem__, required=True, wrap=True, **common)
+            else:
+                st.selectbox(options=names, format_func=names.__getitem__, **common)
+        case Switch():
+            show(key, value)
+            st.toggle(**common)
+        case Text():
+            raise TypeError(f"{input_id} is a text")
+
+
+def _stops_slider(declared: Integer, value: int, common: dict[str, Any]) -> None:
+    """A slider over round stops; the nearest one stands for a value between two, and says it exactly."""
+    nearest = declared.nearest_stop(value)
+    show(common["key"], nearest)
+    stops = {stop: exact(value if stop == nearest else stop) for stop in declared.scale}
+    st.select_slider(options=declared.scale, format_func=stops.__getitem__, **common)
+
+
+def _slider_and_field(declared: Integer, face: Face, common: dict[str, Any]) -> None:
+    """A field for any exact value, below a slider over round stops where there are any; both move the input."""
+    seen = {key: common[key] for key in ("label", "help", "disabled", "label_visibility")}
+    if declared.scale:
+        slider_key = f"{declared.id}_slider"
+        moves = {"key": slider_key, "on_change": _move, "args": (declared.id, slider_key)}
+        _stops_slider(declared, face.value, {key: seen[key] for key in ("label", "help", "disabled")} | moves)
+        seen |= {"help": None, "label_visibility": "collapsed"}
+    _field(declared, f"{declared.id}_typed", face, seen)
+
+
+def _field(declared: Integer, key: str, face: Face, seen: dict[str, Any]) -> None:
+    """A number as the reader's language writes it. Streamlit's own field for numbers takes 1e3 for 1 and 3.7 for 3."""
+    text = "" if face.value is None else exact(face.value)
+    show(key, face.refused.text if face.refused else text)
+    placeholder = None if face.derived is None else exact(face.derived)
+    st.text_input(
+        key=key, placeholder=placeholder, on_change=_take_number, args=(declared.id, key, locale()), **seen
+    )  # fmt: skip
+
+
+def _take_number(input_id: str, key: str, locale: Locale) -> None:
+    """Something was typed into a field: so is the input, where it is a value of it. An empty one is as at first."""
+    declared, text = INPUTS[input_id], st.session_state[key]
+    assert isinstance(declared, Integer)
+    try:
+        value = declared.typed(text, locale) if text.strip() else state().defaults[input_id]
+    except InputError as problem:
+        refuse(input_id, text, problem)
+        redraw()
+        return
+    if touched(input_id, key, text, lambda shown: "" if shown is None else units.exact(shown, locale=locale)):
+        set_inputs({input_id: value})
+
+
+def _named_choice(declared: Choice, face: Face, common: dict[str, Any]) -> None:
+    """Options under the reader's words for them. Streamlit writes into the link what a control shows, so the input
+    shows its options as they are, out of sight, and the control that is seen moves it."""
+    seen_key = f"{declared.id}_seen"
+    with unseen():
+        st.segmented_control(options=declared.options, default=face.default, required=True, **common)
+    show(seen_key, face.value)
+    names = {option: w(f"options.{declared.id}.{option}") for option in declared.options}
+    seen = {key: common[key] for key in ("label", "help", "disabled", "label_visibility")}
+    st.segmented_control(
+        options=declared.options,
+        format_func=names.__getitem__,
+        key=seen_key,
+        required=True,
+        wrap=True,
+        on_change=_move,
+        args=(declared.id, seen_key),
+        **seen,
+    )
+
+
+def _move(input_id: str, seen_key: str) -> None:
+    """The control that is seen was moved: so is the input."""
+    declared, said = INPUTS[input_id], st.session_state[seen_key]
+    shows = declared.nearest_stop if isinstance(declared, Integer) and declared.scale else lambda value: value
+    if touched(input_id, seen_key, said, shows):
+        set_inputs({input_id: said})

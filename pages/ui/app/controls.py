@@ -1,0 +1,138 @@
+"""The sidebar: every input's control, and the menus.
+
+All inputs are drawn on every page, so that every link holds them all, and stay at the same place of the tree: a control
+that moves from page to page or from run to run is mounted anew by the browser. What is not looked at all the time has a
+name to choose it by (pills): each block that folds would cost the browser as much at every step as two main knobs.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any
+
+import streamlit as st
+
+from llmcalc.configuration import Configuration
+from llmcalc.errors import InputError
+from llmcalc.inputs import in_group
+from llmcalc.words import w
+from pages.ui.app.ask import Face, ask, face_of
+from pages.ui.app.choose import Said, about_model, changes, config_reader, said_of_config, start_over
+from pages.ui.app.problems import problems_beside
+from pages.ui.app.report import report_menu
+from pages.ui.app.sections import redraw, section, unseen
+from pages.ui.app.share import link, link_menu
+from pages.ui.app.state import State, acknowledged, state
+from pages.ui.words.devices import memory_told
+
+MAIN = [declared.id for group in ("shape", "size") for declared in in_group(group)]
+GROUPS = (
+    *("architecture", "run", "fine_tuning", "hardware", "fits"),
+    *("devices", "techniques", "scaling", "comparison"),
+)
+OPEN_GROUP = {"training": "run", "fits": "fits", "cluster": "devices", "scaling": "scaling", "techniques": "techniques"}
+MENUS = {
+    "config": (":material/upload:", "config.title"),
+    "link": (":material/link:", "link.copy"),
+    "report": (":material/summarize:", "report.open"),
+}
+
+
+def knobs() -> None:
+    """The main knobs, below what they changed of the model."""
+    changes()
+    for id in MAIN:
+        ask(id)
+    acknowledged()
+
+
+def other_controls(page: str, above: Any, below: Any) -> None:
+    """The controls above and below the main knobs, and the menus."""
+    with unseen():  # the lesson itself has the control that is seen
+        _unless_chosen("lesson", page)
+    with above:
+        ask("lang", label_visibility="collapsed")
+        ask("present")
+        ask("model", on_change=start_over)
+        about_model()
+    with below:
+        _out_of_sight(page)
+        _more_settings(page)
+        _menus()
+
+
+def _out_of_sight(page: str) -> None:
+    """What is wrong with inputs whose controls are not to be seen at present."""
+
+    def face(now: State) -> list[InputError]:
+        in_sight = [*MAIN, *_ids(_chosen(page))]
+        return [problem for id, problems in now.contradictions.items() if id not in in_sight for problem in problems]
+
+    section("out_of_sight", face, lambda problems: problems_beside(problems, "unseen_"))
+
+
+def _more_settings(page: str) -> None:
+    """All other controls, a group at a time; those of the other groups are unseen."""
+    names = {group: w(f"sidebar.{group}") for group in GROUPS}
+
+    def face(now: State) -> tuple[str | None, list[Face]]:
+        return _chosen(page), [face_of(id, now) for id in _ids(_chosen(page))]
+
+    def draw(_: object) -> None:
+        st.pills(
+            w("sidebar.more"), GROUPS, default=OPEN_GROUP.get(page), key=f"group_on_{page}",
+            format_func=names.__getitem__, on_change=redraw,
+        )  # fmt: skip
+        for id in _ids(_chosen(page)):
+            ask(id)
+            if id == "accelerator":
+                st.caption(memory_told(state().configuration.accelerator))
+
+    section("more", face, draw)
+    with unseen():
+        for group in GROUPS:
+            _unless_chosen(group, page)
+
+
+def _unless_chosen(group: str, page: str) -> None:
+    """The controls of a group that is not the chosen one."""
+
+    def draw(values: list[Any] | None) -> None:
+        for id in _ids(group) if values is not None else ():
+            ask(id, told=False)
+
+    section(group, lambda now: None if _chosen(page) == group else [now.values[id] for id in _ids(group)], draw)
+
+
+def _chosen(page: str) -> str | None:
+    return st.session_state.get(f"group_on_{page}", OPEN_GROUP.get(page))
+
+
+def _ids(group: str | None) -> list[str]:
+    return [declared.id for declared in in_group(group)] if group else []
+
+
+def _menus() -> None:
+    """Ways in and out, of which one is open at a time. The link and the report are written only while they are."""
+    names = {menu: f"{icon} {w(key)}" for menu, (icon, key) in MENUS.items()}
+
+    def face(now: State) -> tuple[str | None, Face, str | None, Configuration | None, Said | None]:
+        chosen = st.session_state.get("menu")
+        address = link() if chosen in ("link", "report") else None
+        reported = now.configuration if chosen == "report" else None
+        return chosen, face_of("config", now), address, reported, said_of_config()
+
+    def draw(face: tuple[str | None, Face, str | None, Configuration | None, Said | None]) -> None:
+        chosen, _, address, config, _ = face
+        st.pills(
+            w("sidebar.menus"), MENUS, key="menu", format_func=names.__getitem__, label_visibility="collapsed",
+            on_change=redraw,
+        )  # fmt: skip
+        with nullcontext() if chosen == "config" else unseen():
+            config_reader()
+        if config and address:
+            report_menu(config, address)
+        elif address:
+            link_menu(address)
+
+    section("menus", face, draw)

@@ -1,0 +1,122 @@
+"""What every page shares: which pages there are, and how they are drawn."""
+
+from __future__ import annotations
+
+import functools
+import gc
+from functools import partial
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import streamlit as st
+
+from llmcalc.accuracy import ESTIMATE
+from llmcalc.words import speak, w
+from pages.ui.app.controls import knobs, other_controls
+from pages.ui.app.download import download_menu
+from pages.ui.app.problems import problems_beside
+from pages.ui.app.sections import after_charts, charts_first, live, whole_app_from
+from pages.ui.app.show import standing_note
+from pages.ui.app.stage import presented
+from pages.ui.app.state import chosen_language, configuration, take_in, values
+from pages.ui.app.style import style_stage
+from pages.ui.words.problems import caveats_of
+from pages.ui.words.titles import title_of
+
+PAGES = (
+    *("explore", "learn", "parameters", "training", "fits", "cluster", "techniques"),
+    *("compare", "scaling", "article", "accuracy", "method"),
+)
+FOLDER = Path(__file__).parents[2]
+
+
+def pages() -> list:
+    """Every page with its translated title; the first is the one that opens at the bare address."""
+    return [
+        st.Page(f"pages/{name}.py", title=w(f"pages.{name}.title"), url_path=name, default=name == PAGES[0])
+        for name in PAGES
+    ]
+
+
+def speak_to_reader() -> None:
+    """First of all in a run: write in the language that the reader chose, the link says or the browser asks for."""
+    speak(chosen_language())
+
+
+def draw(page: Any) -> None:
+    """The page and the controls. On a session's first run the controls come first, so that they take up what the link
+    says before anybody can leave the page; later their values are known, and what the reader looks at comes first.
+    """
+    name = page.url_path or PAGES[0]
+    present = take_in().values["present"]
+    whole_app_from(lambda now: (now.start, now.values["lang"], now.values["present"]))
+    if present:
+        style_stage()
+    with st.sidebar:
+        above, between, below = st.container(), st.container(), st.container()
+    first_run = st.session_state.setdefault("first_run", True)
+    if first_run:
+        other_controls(name, above, below)
+    try:
+        live(partial(_page_and_knobs, name, between))
+    finally:
+        st.session_state["first_run"] = False
+        if not first_run:
+            other_controls(name, above, below)
+
+
+def _page_and_knobs(name: str, place: Any) -> None:
+    """The page and what moves it, in the order that `draw` tells."""
+    first_run = st.session_state["first_run"]
+    if first_run:
+        with place:
+            knobs()
+    else:
+        after_charts(place, knobs)
+    _page(name)
+
+
+def _page(name: str) -> None:
+    """The page, and its data to take home; or what of it is presented to a room."""
+    st.session_state["in_app"] = True
+    if not values()["present"]:
+        _run(name)
+        charts_first()
+        download_menu(name, configuration())
+        return
+    config = configuration()
+    with presented(name, title_of(config)) as stage:
+        with stage.notes:
+            if caveats := caveats_of(config.base):
+                st.caption(" ".join(caveats))
+            problems_beside(config.problems, "stage_")
+            if config.standing.label == ESTIMATE:
+                standing_note(config.standing)
+        _run(name)
+
+
+def _run(name: str) -> None:
+    exec(_code(name), {"__name__": f"pages.{name}"})
+
+
+@functools.cache
+def _code(name: str) -> CodeType:
+    """A page's script. Streamlit itself would run it but once for each run of the whole app."""
+    file = FOLDER / f"{name}.py"
+    return compile(file.read_text(encoding="utf-8"), file, "exec", dont_inherit=True)
+
+
+def inside_app() -> None:
+    """First call of every page. A process that has not run app.py yet runs a page alone when a link leads there:
+    then hand over to app.py, which draws the shared inputs and comes back with all values of the link."""
+    if not st.session_state.pop("in_app", False):
+        st.navigation(pages(), position="hidden")
+        st.rerun()
+
+
+@st.cache_resource(show_spinner=False)
+def tame_python() -> None:
+    """Once: what is imported by now is no garbage, so exempt it from what is collected."""
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,159 @@
+"""Every chart of the app is drawn through `chart`.
+
+A small component keeps one Plotly chart per key in the page: a rerun changes its data in place, so that zoom
+and hidden legend entries stay (Streamlit's own Plotly element is mounted anew on each change). Colours and
+fonts are applied in the browser from Streamlit's theme, so a figure carries only what it means.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from functools import lru_cache, partial
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from streamlit import runtime
+from streamlit.components.v1 import declare_component
+
+from llmcalc.words import w
+from pages.ui.app.stage import on_stage
+
+# What a figure may use for a colour besides Plotly's own notations. chart.js takes the values from the theme;
+# these are the light ones, for the fallback.
+THEME_COLOURS = {
+    "text": "#31333F",
+    "muted": "#6B6D76",
+    "grid": "#E6E6E8",
+    "background": "#FFFFFF",
+    "primary": "#00659E",
+}
+
+_COLOUR = r"(#[0-9a-fA-F]{3,8}|rgba?\([^)|]*\)|theme:[a-z]+)"
+_PAIR = re.compile(rf"{_COLOUR}\|{_COLOUR}")
+_MOUNT = "plotly"
+_MOUNTED = f"{__name__}.{_MOUNT}"
+_FALLBACK_CONFIG = {"displaylogo": False, "scrollZoom": False, "locale": "en"}
+
+
+def _script() -> str:
+    """Return the scripts without comments and indentation, since Streamlit sends them along with every chart."""
+    files = (Path(__file__).with_name(f"{name}.js") for name in ("theme", "tools", "chart"))
+    lines = (line.strip() for file in files for line in file.read_text("utf-8").splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("//"))
+
+
+# Not isolated: Plotly puts its style sheet into the page's head, which a shadow root would not see.
+_component = st.components.v2.component("llmcalc_chart", js=_script(), isolate_styles=False)
+
+
+@lru_cache(maxsize=1)
+def _library() -> tuple[Path, str]:
+    """Find the folder of plotly.js in the installed package plotly, without importing it, and its address."""
+    spec = find_spec("plotly")
+    if spec is None or spec.origin is None:
+        raise FileNotFoundError("the package plotly is not installed")
+    folder = Path(spec.origin).parent / "package_data"
+    file = folder / "plotly.min.js"
+    if not file.is_file():
+        raise FileNotFoundError(file)
+    return folder, f"component/{_MOUNTED}/{file.name}?v={version('plotly')}"
+
+
+def _library_address() -> str | None:
+    """Serve plotly.js and return its address relative to the app's root, or None where no server runs.
+
+    The folder is registered as the files of a (never shown) component: the one public way to serve files that
+    lie outside the app, for all sessions at once.
+    """
+    try:
+        folder, address = _library()
+        registry = runtime.get_instance().component_registry
+        if registry.get_component_path(_MOUNTED) is None:
+            declare_component(_MOUNT, path=folder)
+        # Under AppTest the registry is a mock and returns no path.
+        return address if isinstance(registry.get_component_path(_MOUNTED), str) else None
+    except (OSError, RuntimeError, ImportError, AttributeError):
+        return None
+
+
+def _finite(value: Any) -> Any:
+    """Replace what JSON cannot carry (NaN, infinities) by None, which Plotly draws as a gap."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _encode(content: Mapping[str, Any]) -> bytes:
+    """Write compact JSON; bytes, because Streamlit would serialise a dict twice."""
+    try:
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        text = json.dumps(_finite(content), ensure_ascii=False, separators=(",", ":"))
+    return text.encode()
+
+
+def _light(value: Any) -> Any:
+    """Resolve colour pairs and theme colours to the light ones, as the fallback has no theme to ask."""
+    if isinstance(value, str):
+        pair = _PAIR.fullmatch(value)
+        colour = pair[1] if pair else value
+        return THEME_COLOURS[colour.removeprefix("theme:")] if colour.startswith("theme:") else colour
+    if isinstance(value, Mapping):
+        return {name: _light(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_light(item) for item in value]
+    return value
+
+
+def chart(figure: Mapping[str, Any], *, key: str, alt: str, height: int = 360) -> None:
+    """Draw a Plotly figure, or change the one drawn under the same key.
+
+    figure: `{"data": [...], "layout": {...}}` of plain lists, numbers and strings. A colour may be a pair
+        `"#0072B2|#56B4E9"` (light theme | dark theme; each side `#…`, `rgb(…)`, `rgba(…)` or a theme colour)
+        or a theme colour, one of THEME_COLOURS written `"theme:muted"`. Fonts, background, grid, legend
+        and margins come from the theme unless the layout sets them. A zoom outlives changes of the
+        data; give `layout.uirevision` a new value where it should not (say, from linear to logarithmic).
+    key: unique in the app and stable.
+    alt: what the chart shows, in words, for those who cannot see it.
+    height: in pixels, with a title of one line and without the legend, which is drawn below as buttons; reserved
+        before the chart is drawn.
+
+    On stage (`stage.py`) the chart is offered, and drawn large when its turn comes.
+
+    Without a server (in AppTest) the figure goes to `st.plotly_chart`, which also validates it. A test reads
+    it, with the light colours, from `json.loads(at.get("plotly_chart")[0].proto.spec)`, its words from
+    `.proto.alt`; `.proto.id` ends with the key.
+    """
+    title = re.sub(r"<[^>]*>", " ", figure["layout"]["title"]["text"])
+    if (stage := on_stage()) is not None:
+        stage.offer(key, title, partial(_draw, figure, key, title, alt, height, large=True))
+    else:
+        _draw(figure, key, title, alt, height, large=False)
+
+
+def _draw(figure: Mapping[str, Any], key: str, title: str, alt: str, height: int, *, large: bool) -> None:
+    address = _library_address()
+    if address is None:
+        st.plotly_chart(_light(figure), key=key, alt=alt, height=height, config=_FALLBACK_CONFIG)
+        return
+    content = {
+        "key": key,
+        "title": title,
+        "alt": alt,
+        "figure": figure,
+        "height": height,
+        "large": large,
+        "library": address,
+        "words": {act: w(f"chart.{act}") for act in ("png", "svg", "reset", "enlarge", "shrink")},
+    }
+    _component(key=key, data=_encode(content), height="content")

@@ -1,0 +1,330 @@
+"""Plotly figures as plain dictionaries: bars, stacked bars, curves. Colours are the palette's, fonts the theme's.
+
+Memory axes are in the binary unit that suits the largest value; a device's memory is a marked line.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from llmcalc.units import EiB, GiB, KiB, MiB, PiB, TiB
+from llmcalc.words import locale, w
+from pages.ui.figures.palette import COLOURS, MARK, MUTED, TEXT, ink_on
+from pages.ui.words.numbers import human, marked, percent
+
+Figure = dict[str, Any]
+PANEL_GAP = 0.06  # between panels, of the whole width
+_WRITTEN = 0.4  # of an axis: how far a sum behind a bar reaches on a phone
+_LINE = 0.4  # of a row: how high it is
+_MARGIN = {"l": 8, "r": 32, "t": 48, "b": 44}
+
+
+def layout(title: str, **more: Any) -> dict[str, Any]:
+    """What all figures share: a title that says what is seen, and margins."""
+    return {
+        "title": {"text": title, "x": 0, "xanchor": "left", "xref": "container", "font": {"size": 15}},
+        "margin": _MARGIN,
+        "uirevision": "keep",
+        "separators": locale().decimal + locale().thousands,
+        **more,
+    }
+
+
+def byte_unit(largest: float) -> tuple[int, str]:
+    """Divisor and name of the binary unit in which ``largest`` bytes is a handy number."""
+    for factor, unit in ((EiB, "EiB"), (PiB, "PiB"), (TiB, "TiB"), (GiB, "GiB"), (MiB, "MiB")):
+        if largest >= factor:
+            return factor, unit
+    return KiB, "KiB"
+
+
+def handy_unit(largest: float, unit: str) -> tuple[int, str]:
+    """Divisor and prefix with which ``largest`` bytes or parameters are a handy number."""
+    if unit == "bytes":
+        return byte_unit(largest)
+    return next(((factor, prefix) for factor, prefix in locale().scale if largest >= factor), (1, ""))
+
+
+def share_bars(title: str, values: Mapping[str, float], names: Mapping[str, str], unit: str, axis: str) -> Figure:
+    """One horizontal bar a component, the largest on top, each with its value and share of the whole."""
+    whole = sum(values.values()) or 1
+    order = sorted(values, key=lambda component: values[component])
+    largest = values[order[-1]]
+    text = [f"{human(values[c], unit)} · {percent(values[c] / whole)}" for c in order]
+    inside = [values[c] > 0.6 * largest for c in order]
+    bars: dict[str, list[Any]] = {"y": [names[c] for c in order], "x": [values[c] for c in order]}
+    return {
+        "data": [
+            {
+                "type": "bar", "orientation": "h", **bars, "marker": {"color": [COLOURS[c] for c in order]},
+                "customdata": text, "hovertemplate": "%{y}<br>%{customdata}<extra></extra>",
+            },
+            values_at_ends(**bars, text=text, inside=inside) | {
+                "textfont": {"color": [ink_on(COLOURS[c]) if within else TEXT
+                                       for c, within in zip(order, inside, strict=True)]},
+            },
+        ],
+        "layout": layout(
+            title, showlegend=False, bargap=0.25,
+            xaxis={"title": {"text": axis}, **from_zero(1.12 * largest), **linear_ticks(largest, unit)},
+            yaxis={"automargin": True, "ticksuffix": " "},
+        ),
+    }  # fmt: skip
+
+
+def stacked_bars(
+    title: str,
+    rows: Mapping[str, Mapping[str, float]],
+    names: Mapping[str, str],
+    unit: str,
+    axis: str,
+    *,
+    reach: float = 0,
+    marks: tuple[str, Mapping[str, float]] = ("", {}),
+) -> Figure:
+    """One stacked horizontal bar for each row, by component, with its sum at its end.
+
+    ``rows`` maps a row's name to bytes or parameters (``unit``) by component, the first on top; ``axis`` is the axis
+    title, with ``{unit}``. The axis goes at least as far as ``reach``. ``marks`` are a name and where each row that has
+    one gets a line across.
+    """
+    totals = {row: sum(parts.values()) for row, parts in rows.items()}
+    largest = max(totals.values())
+    factor, prefix = handy_unit(largest, unit)
+    bottom_up = list(rows)[::-1]
+    sums = [human(totals[row], unit) for row in bottom_up]
+    room = 1.22 + 0.03 * max(0, max(map(len, sums)) - 8)  # for the sum behind the longest bar
+    data = _stack(rows, names, unit, factor)
+    name, at = marks
+    if at:
+        data.append({
+            "type": "scatter", "mode": "markers", "name": name,
+            "y": [wrapped(row) for row in at], "x": [value / factor for value in at.values()],
+            "marker": {"symbol": "line-ns-open", "size": 28, "color": TEXT, "line": {"width": 3}},
+            "customdata": [human(value, unit) for value in at.values()],
+            "hovertemplate": f"{name}<br>%{{y}}: %{{customdata}}<extra></extra>",
+        })  # fmt: skip
+    ends = [totals[row] / factor for row in bottom_up]
+    data.append(values_at_ends(x=ends, y=[wrapped(row) for row in bottom_up], text=sums))
+    return {
+        "data": data,
+        "layout": layout(
+            title, barmode="stack", bargap=0.35,
+            xaxis={"title": {"text": axis.format(unit=prefix)}, **from_zero(room * max(largest, reach) / factor)},
+            yaxis={"automargin": True, "ticksuffix": " "},
+        ),
+    }  # fmt: skip
+
+
+def values_at_ends(
+    x: Sequence[float], y: Sequence[str], text: Sequence[str], inside: Sequence[bool] = ()
+) -> dict[str, Any]:
+    """What is written behind the ends of bars, or before those that have it ``inside``: points, for Plotly measures the
+    texts of bars and of annotations."""
+    within = inside or [False] * len(text)
+    return {
+        "type": "scatter", "mode": "text", "x": list(x), "y": list(y),
+        "text": [f"{value}\u2002" if i else f"\u2002{value}" for value, i in zip(text, within, strict=True)],
+        "textposition": [f"middle {'left' if i else 'right'}" for i in within],
+        "cliponaxis": False, "hoverinfo": "skip", "showlegend": False,
+    }  # fmt: skip
+
+
+def stacked_shares(
+    title: str, rows: Mapping[str, Mapping[str, float]], names: Mapping[str, str], unit: str, axis: str
+) -> Figure:
+    """The same bars, each as long as the others, to stand beside them: how a row's sum is shared out."""
+    return {
+        "data": _stack(rows, names, unit, 1),
+        "layout": layout(
+            title, barmode="stack", barnorm="percent", bargap=0.35, showlegend=False,
+            xaxis={"title": {"text": axis}, "range": [0, 100], "ticksuffix": w("numbers.per_cent"), "nticks": 6},
+            yaxis={"automargin": True, "ticksuffix": " "},
+        ),
+    }  # fmt: skip
+
+
+def _stack(
+    rows: Mapping[str, Mapping[str, float]], names: Mapping[str, str], unit: str, factor: float
+) -> list[dict[str, Any]]:
+    """A trace for each component that any row has, in the palette's order."""
+    bottom_up = list(rows)[::-1]
+    return [{
+        "type": "bar", "orientation": "h", "name": names[c], "y": [wrapped(row) for row in bottom_up],
+        "x": [rows[row].get(c, 0) / factor for row in bottom_up],
+        "marker": {"color": COLOURS[c]},
+        "customdata": [_amount(c, rows[row], unit) for row in bottom_up],
+        "hovertemplate": f"{names[c]}<br>%{{y}}: %{{customdata}}<extra></extra>",
+    } for c in COLOURS if any(c in parts for parts in rows.values())]  # fmt: skip
+
+
+def _amount(component: str, parts: Mapping[str, float], unit: str) -> str:
+    value, whole = parts.get(component, 0), sum(parts.values())
+    return f"{human(value, unit)} · {percent(value / whole)}" if whole else human(value, unit)
+
+
+def wrapped(label: str, width: int = 22) -> str:
+    """A row's name in lines that leave room for its bar on a phone."""
+    return "<br>".join(textwrap.wrap(label, width))
+
+
+def memory_bars(
+    title: str,
+    rows: Mapping[str, Mapping[str, float]],
+    names: Mapping[str, str],
+    device: tuple[str, float],
+    axis: str,
+) -> Figure:
+    """Stacked bars in bytes, one for each row (a moment of a step, say), and a device's memory as a line."""
+    largest = max(sum(parts.values()) for parts in rows.values())
+    figure = stacked_bars(title, rows, names, "bytes", axis, reach=_axis_end(largest, device[1]))
+    _mark_capacity(figure, device, byte_unit(largest)[0], largest, [sum(parts.values()) for parts in rows.values()])
+    return figure
+
+
+def _axis_end(largest: float, capacity: float) -> float:
+    """The axis reaches to a device's memory only where that does not squeeze the bars into a corner."""
+    return max(largest, capacity) if capacity < 4 * largest else largest
+
+
+def _mark_capacity(
+    figure: Figure, device: tuple[str, float], factor: float, largest: float, sums: Sequence[float]
+) -> None:
+    """A dashed line down the rows, of which ``sums`` are the ends, that leaves out where a row's sum is written."""
+    name, memory = device
+    layout_ = figure["layout"]
+    if _axis_end(largest, memory) < memory:
+        layout_["annotations"] = [above_plot(f"{name}: {human(memory, 'bytes')} →")]
+        return
+    written = _WRITTEN * layout_["xaxis"]["range"][1] * factor
+    clear = [not reached <= memory < reached + written for reached in reversed(sums)]
+    layout_["yaxis"]["range"] = [-0.5, len(sums) - 0.5]
+    at = memory / factor
+    layout_["shapes"] = [{
+        "type": "line", "xref": "x", "yref": "paper", "x0": at, "x1": at, "y0": low, "y1": high,
+        "line": {"color": MARK, "width": 2, "dash": "dash"}, "layer": "below",
+    } for low, high in _pieces(clear)]  # fmt: skip
+    layout_["annotations"] = [above_plot(f"– – {name}: {human(memory, 'bytes')}")]
+
+
+def above_plot(text: str) -> dict[str, Any]:
+    """What a dashed line is, above the plot, where no point, bar or line goes through it and no edge cuts it off."""
+    return {
+        "text": text, "xref": "paper", "yref": "paper", "x": 1, "y": 1, "xanchor": "right", "yanchor": "bottom",
+        "showarrow": False, "font": {"color": MARK, "size": 12},
+    }  # fmt: skip
+
+
+def _pieces(clear: Sequence[bool]) -> list[tuple[float, float]]:
+    """The height in pieces, from below, without the middle of each row that is not ``clear``."""
+    ends = [0.0]
+    for row, free in enumerate(clear):
+        ends += [] if free else [(row + 0.5 - _LINE / 2) / len(clear), (row + 0.5 + _LINE / 2) / len(clear)]
+    ends.append(1.0)
+    return list(zip(ends[::2], ends[1::2], strict=True))
+
+
+class Panel(NamedTuple):
+    """Curves against one quantity: the places ``x``; of each curve its name, bytes and colour; and where one stands."""
+
+    x: Sequence[float]
+    curves: Sequence[tuple[str, Sequence[float], str]]
+    here: float
+    axis: str
+
+
+def memory_curves(title: str, panels: Sequence[Panel], device: tuple[str, float], y_axis: str) -> Figure:
+    """Bytes on log axes, in panels side by side that share the memory axis and a device's memory across it."""
+    heights = [value for panel in panels for _, y, _ in panel.curves for value in y]
+    smallest, largest = min(heights), max(heights)
+    factor, unit = byte_unit((largest * smallest) ** 0.5)
+    name, memory = device
+    data: list[dict[str, Any]] = []
+    x_axes: dict[str, Any] = {}
+    shapes: list[dict[str, Any]] = []
+    width = (1 + PANEL_GAP) / len(panels) - PANEL_GAP
+    for i, (x, curves, here, axis) in enumerate(panels):
+        number, left = str(i + 1) if i else "", i * (width + PANEL_GAP)
+        data += [{
+            "type": "scatter", "mode": "lines", "name": curve, "showlegend": i == 0, "xaxis": f"x{number}",
+            "x": list(x), "y": [value / factor for value in y],
+            "line": {"color": colour, "width": 2.5},
+            "customdata": [human(value, "bytes") for value in y],
+            "hovertemplate": f"{curve}<br>%{{x:,}}: %{{customdata}}<extra></extra>",
+        } for curve, y, colour in curves]  # fmt: skip
+        x_axes[f"xaxis{number}"] = {
+            "type": "log", "title": {"text": axis}, "domain": [left, left + width], **log_ticks(min(x), max(x)),
+        }  # fmt: skip
+        shapes.append({
+            "type": "line", "xref": f"x{number}", "yref": "paper", "x0": here, "x1": here, "y0": 0, "y1": 1,
+            "line": {"color": MUTED, "width": 1.5, "dash": "dot"},
+        })  # fmt: skip
+    shapes.append({
+        "type": "line", "xref": "paper", "yref": "y", "x0": 0, "x1": 1, "y0": memory / factor, "y1": memory / factor,
+        "line": {"color": MARK, "width": 2, "dash": "dash"},
+    })  # fmt: skip
+    return {
+        "data": data,
+        "layout": layout(
+            title, **x_axes,
+            yaxis={"type": "log", "title": {"text": y_axis.format(unit=unit)}, "automargin": True,
+                   **whole_decades(min(smallest, memory) / factor, max(largest, memory) / factor)},
+            shapes=shapes,
+            annotations=[above_plot(f"– – {name}: {human(memory, 'bytes')}")],
+        ),
+    }  # fmt: skip
+
+
+def log10(value: float) -> float:
+    """Where Plotly wants a position on a log axis: in an annotation, not in a shape."""
+    return math.log10(value)
+
+
+def from_zero(reach: float) -> dict[str, Any]:
+    """An axis from zero to a tick, or half way to the next, beyond ``reach``: it stays as it is while bars grow."""
+    step = _tick_step(reach, 6)
+    return {"range": [0, math.ceil(2 * reach / step) * step / 2], "tick0": 0, "dtick": step}
+
+
+def linear_ticks(largest: float, unit: str, most: int = 5) -> dict[str, Any]:
+    """Ticks from zero in steps of 1, 2 or 5 times a power of ten, written as people write them."""
+    step = _tick_step(max(largest, 1), most)
+    values = [step * n for n in range(most + 1)]
+    return {"tickvals": values, "ticktext": ["0", *(_plain(human(value, unit)) for value in values[1:])]}
+
+
+def _tick_step(reach: float, most: int) -> float:
+    """The least 1, 2 or 5 times a power of ten of which ``most`` steps go as far as ``reach``."""
+    magnitude = 10.0 ** math.floor(log10(reach / most)) if reach > 0 else 1.0
+    return next(magnitude * n for n in (1, 2, 5, 10) if reach <= most * magnitude * n)
+
+
+def _plain(text: str) -> str:
+    """A round number without its zeros after the point: 20.0 M is 20 M."""
+    mark = locale().decimal
+    return text.replace(f"{mark}00", "").replace(f"{mark}0", "")
+
+
+def log_ticks(low: float, high: float, most: int = 7) -> dict[str, Any]:
+    """Tick positions on a log axis: powers of ten, thinned, written as people write them."""
+    first, last = int(log10(low) // 1), int(-(-log10(high) // 1))
+    step = max(1, -(-(last - first) // most))
+    values = [10.0**power for power in range(first, last + 1, step)]
+    return {"tickvals": values, "ticktext": [tick(value) for value in values]}
+
+
+def whole_decades(low: float, high: float) -> dict[str, Any]:
+    """Ticks and range of a log axis from one power of ten to another: it stays as it is while curves move."""
+    first, last = log10(low) // 1, -(-log10(high) // 1)
+    room = 0.03 * (last - first)  # between the lowest number and those of the other axis
+    return {**log_ticks(low, high), "range": [first - room, last + room]}
+
+
+def tick(value: float) -> str:
+    """A power of ten for an axis: 1, 10, 1 k, 1 M; below one, 0.01; beyond 10¹⁵, 10¹⁸."""
+    if value < 1:
+        return marked(f"{value:g}")
+    return f"{value:g}" if value < 1000 else _plain(human(value, "tokens"))

@@ -1,0 +1,49 @@
+"""What is told of a device's memory: what its driver reports, and where that was read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
+from llmcalc.sources import Citation
+from llmcalc.units import GB
+from llmcalc.words import w
+from pages.ui.words.numbers import exact, human
+from pages.ui.words.working import citation
+
+
+def printed_size(device: Accelerator) -> str:
+    """A device's memory as its maker prints it: 80 GB."""
+    return f"{exact(device.nominal_memory // GB)} GB"
+
+
+def memory_told(device: Accelerator, cite: Callable[[Citation], str] = citation) -> str:
+    """How much memory a program finds on a device and who says so, as markdown."""
+    told = {"device": device.id, "memory": human(device.memory, "bytes"), "printed": printed_size(device)}
+    if not device.memory_source:
+        return w("reported.nominal", **told)
+    ends = [human(end.memory, "bytes") for end in (device.readings[0], device.readings[-1])]
+    source = cite(device.memory_source)
+    if ends[0] == ends[1]:
+        return w("reported.memory", source=source, **told)
+    return w("reported.spread", source=source, least=ends[0], most=ends[1], **told)
+
+
+def memory_cell(memory: int, devices: Sequence[str]) -> str:
+    """The memory of a group of devices as tables have it, and whether it is nominal."""
+    read = all(ACCELERATORS[id].memory_source for id in devices)
+    return human(memory, "bytes") + ("" if read else f" ({w('reported.unread')})")
+
+
+def table_of_devices() -> str:
+    """Every device: what its maker prints, what its driver reports, how often that was read, and where."""
+    heads = ("device", "printed", "has", "read", "source")
+    lines = ["| " + " | ".join(w(f"reported.column_{head}") for head in heads) + " |", "|:--|--:|--:|:--|:--|"]
+    for device in ACCELERATORS.values():
+        printed = list(dict.fromkeys(human(reading.memory, "bytes") for reading in device.readings))
+        ends = f" ({printed[0]} – {printed[-1]})" if len(printed) > 1 else ""
+        source = citation(device.memory_source) if device.memory_source else "–"
+        read = f"{len(device.readings)}{ends}" if device.readings else "–"
+        cells = (device.id, printed_size(device), memory_cell(device.memory, [device.id]), read, source)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
