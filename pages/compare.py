@@ -23,7 +23,8 @@ from pages.ui.app.pins import load, pin, pin_chosen, pin_problems, pinned_models
 from pages.ui.app.show import standing_note, working
 from pages.ui.app.state import configuration
 from pages.ui.chart.component import chart
-from pages.ui.figures.memory import Figure, memory_bars, stacked_bars, stacked_shares
+from pages.ui.figures.axes import Figure
+from pages.ui.figures.memory import memory_bars, stacked_bars, stacked_shares
 from pages.ui.figures.palette import COLOURS, by_component
 from pages.ui.words.numbers import exact, human
 from pages.ui.words.problems import as_text, caveats_of, problem_words

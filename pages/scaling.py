@@ -17,7 +17,7 @@ from llmcalc.words import w
 from pages.ui.app.show import headlines, working
 from pages.ui.app.state import configuration
 from pages.ui.chart.component import chart
-from pages.ui.figures.memory import layout, log_ticks
+from pages.ui.figures.axes import layout, log_ticks
 from pages.ui.figures.palette import COLOURS, MARK
 from pages.ui.words.numbers import human, marked
 from pages.ui.words.titles import title_of

@@ -22,21 +22,8 @@ from llmcalc.scaling import (
 )
 from llmcalc.words import w
 from pages.ui.chart.component import chart
-from pages.ui.figures.memory import (
-    Figure,
-    Panel,
-    byte_unit,
-    from_zero,
-    layout,
-    log_ticks,
-    memory_bars,
-    memory_curves,
-    share_bars,
-    stacked_bars,
-    stacked_shares,
-    values_at_ends,
-    wrapped,
-)
+from pages.ui.figures.axes import Figure, byte_unit, from_zero, layout, log_ticks, values_at_ends, wrapped
+from pages.ui.figures.memory import Panel, memory_bars, memory_curves, share_bars, stacked_bars, stacked_shares
 from pages.ui.figures.palette import COLOURS, MARK, by_component, paler
 from pages.ui.words.numbers import exact, human, marked, percent
 from pages.ui.words.titles import title_of

@@ -1,51 +1,33 @@
-"""Plotly figures as plain dictionaries: bars, stacked bars, curves. Colours are the palette's, fonts the theme's.
+"""Parameters and memory as bars, stacked bars and curves.
 
 Memory axes are in the binary unit that suits the largest value; a device's memory is a marked line.
 """
 
 from __future__ import annotations
 
-import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from llmcalc.units import EiB, GiB, KiB, MiB, PiB, TiB
-from llmcalc.words import locale, w
+from llmcalc.words import w
+from pages.ui.figures.axes import (
+    Figure,
+    above_plot,
+    byte_unit,
+    from_zero,
+    handy_unit,
+    layout,
+    linear_ticks,
+    log_ticks,
+    values_at_ends,
+    whole_decades,
+    wrapped,
+)
 from pages.ui.figures.palette import COLOURS, MARK, MUTED, TEXT, ink_on
-from pages.ui.words.numbers import human, marked, percent
+from pages.ui.words.numbers import human, percent
 
-Figure = dict[str, Any]
 PANEL_GAP = 0.06  # between panels, of the whole width
 _WRITTEN = 0.4  # of an axis: how far a sum behind a bar reaches on a phone
 _LINE = 0.4  # of a row: how high it is
-_MARGIN = {"l": 8, "r": 32, "t": 48, "b": 44}
-
-
-def layout(title: str, **more: Any) -> dict[str, Any]:
-    """What all figures share: a title that says what is seen, and margins."""
-    return {
-        "title": {"text": title, "x": 0, "xanchor": "left", "xref": "container", "font": {"size": 15}},
-        "margin": _MARGIN,
-        "uirevision": "keep",
-        "separators": locale().decimal + locale().thousands,
-        **more,
-    }
-
-
-def byte_unit(largest: float) -> tuple[int, str]:
-    """Divisor and name of the binary unit in which ``largest`` bytes is a handy number."""
-    for factor, unit in ((EiB, "EiB"), (PiB, "PiB"), (TiB, "TiB"), (GiB, "GiB"), (MiB, "MiB")):
-        if largest >= factor:
-            return factor, unit
-    return KiB, "KiB"
-
-
-def handy_unit(largest: float, unit: str) -> tuple[int, str]:
-    """Divisor and prefix with which ``largest`` bytes or parameters are a handy number."""
-    if unit == "bytes":
-        return byte_unit(largest)
-    return next(((factor, prefix) for factor, prefix in locale().scale if largest >= factor), (1, ""))
 
 
 def share_bars(title: str, values: Mapping[str, float], names: Mapping[str, str], unit: str, axis: str) -> Figure:
@@ -119,20 +101,6 @@ def stacked_bars(
     }  # fmt: skip
 
 
-def values_at_ends(
-    x: Sequence[float], y: Sequence[str], text: Sequence[str], inside: Sequence[bool] = ()
-) -> dict[str, Any]:
-    """What is written behind the ends of bars, or before those that have it ``inside``: points, for Plotly measures the
-    texts of bars and of annotations."""
-    within = inside or [False] * len(text)
-    return {
-        "type": "scatter", "mode": "text", "x": list(x), "y": list(y),
-        "text": [f"{value}\u2002" if i else f"\u2002{value}" for value, i in zip(text, within, strict=True)],
-        "textposition": [f"middle {'left' if i else 'right'}" for i in within],
-        "cliponaxis": False, "hoverinfo": "skip", "showlegend": False,
-    }  # fmt: skip
-
-
 def stacked_shares(
     title: str, rows: Mapping[str, Mapping[str, float]], names: Mapping[str, str], unit: str, axis: str
 ) -> Figure:
@@ -164,11 +132,6 @@ def _stack(
 def _amount(component: str, parts: Mapping[str, float], unit: str) -> str:
     value, whole = parts.get(component, 0), sum(parts.values())
     return f"{human(value, unit)} · {percent(value / whole)}" if whole else human(value, unit)
-
-
-def wrapped(label: str, width: int = 22) -> str:
-    """A row's name in lines that leave room for its bar on a phone."""
-    return "<br>".join(textwrap.wrap(label, width))
 
 
 def memory_bars(
@@ -208,14 +171,6 @@ def _mark_capacity(
         "line": {"color": MARK, "width": 2, "dash": "dash"}, "layer": "below",
     } for low, high in _pieces(clear)]  # fmt: skip
     layout_["annotations"] = [above_plot(f"– – {name}: {human(memory, 'bytes')}")]
-
-
-def above_plot(text: str) -> dict[str, Any]:
-    """What a dashed line is, above the plot, where no point, bar or line goes through it and no edge cuts it off."""
-    return {
-        "text": text, "xref": "paper", "yref": "paper", "x": 1, "y": 1, "xanchor": "right", "yanchor": "bottom",
-        "showarrow": False, "font": {"color": MARK, "size": 12},
-    }  # fmt: skip
 
 
 def _pieces(clear: Sequence[bool]) -> list[tuple[float, float]]:
@@ -276,55 +231,3 @@ def memory_curves(title: str, panels: Sequence[Panel], device: tuple[str, float]
             annotations=[above_plot(f"– – {name}: {human(memory, 'bytes')}")],
         ),
     }  # fmt: skip
-
-
-def log10(value: float) -> float:
-    """Where Plotly wants a position on a log axis: in an annotation, not in a shape."""
-    return math.log10(value)
-
-
-def from_zero(reach: float) -> dict[str, Any]:
-    """An axis from zero to a tick, or half way to the next, beyond ``reach``: it stays as it is while bars grow."""
-    step = _tick_step(reach, 6)
-    return {"range": [0, math.ceil(2 * reach / step) * step / 2], "tick0": 0, "dtick": step}
-
-
-def linear_ticks(largest: float, unit: str, most: int = 5) -> dict[str, Any]:
-    """Ticks from zero in steps of 1, 2 or 5 times a power of ten, written as people write them."""
-    step = _tick_step(max(largest, 1), most)
-    values = [step * n for n in range(most + 1)]
-    return {"tickvals": values, "ticktext": ["0", *(_plain(human(value, unit)) for value in values[1:])]}
-
-
-def _tick_step(reach: float, most: int) -> float:
-    """The least 1, 2 or 5 times a power of ten of which ``most`` steps go as far as ``reach``."""
-    magnitude = 10.0 ** math.floor(log10(reach / most)) if reach > 0 else 1.0
-    return next(magnitude * n for n in (1, 2, 5, 10) if reach <= most * magnitude * n)
-
-
-def _plain(text: str) -> str:
-    """A round number without its zeros after the point: 20.0 M is 20 M."""
-    mark = locale().decimal
-    return text.replace(f"{mark}00", "").replace(f"{mark}0", "")
-
-
-def log_ticks(low: float, high: float, most: int = 7) -> dict[str, Any]:
-    """Tick positions on a log axis: powers of ten, thinned, written as people write them."""
-    first, last = int(log10(low) // 1), int(-(-log10(high) // 1))
-    step = max(1, -(-(last - first) // most))
-    values = [10.0**power for power in range(first, last + 1, step)]
-    return {"tickvals": values, "ticktext": [tick(value) for value in values]}
-
-
-def whole_decades(low: float, high: float) -> dict[str, Any]:
-    """Ticks and range of a log axis from one power of ten to another: it stays as it is while curves move."""
-    first, last = log10(low) // 1, -(-log10(high) // 1)
-    room = 0.03 * (last - first)  # between the lowest number and those of the other axis
-    return {**log_ticks(low, high), "range": [first - room, last + room]}
-
-
-def tick(value: float) -> str:
-    """A power of ten for an axis: 1, 10, 1 k, 1 M; below one, 0.01; beyond 10¹⁵, 10¹⁸."""
-    if value < 1:
-        return marked(f"{value:g}")
-    return f"{value:g}" if value < 1000 else _plain(human(value, "tokens"))

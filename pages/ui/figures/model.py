@@ -11,7 +11,7 @@ from llmcalc.transformer.breakdown import Piece, in_symbols, layer_components
 from llmcalc.transformer.model import Block
 from llmcalc.words import w
 from llmcalc.words.names import kind, name
-from pages.ui.figures.memory import Figure, layout, linear_ticks
+from pages.ui.figures.axes import Figure, layout, linear_ticks
 from pages.ui.figures.palette import COLOURS, KINDS, ink_on, paler
 from pages.ui.words.numbers import exact, human, percent
 

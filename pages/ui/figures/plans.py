@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from llmcalc.words import w
-from pages.ui.figures.memory import Figure, above_plot, byte_unit, layout, log10, log_ticks, tick
+from pages.ui.figures.axes import Figure, above_plot, byte_unit, layout, log10, log_ticks, tick
 from pages.ui.figures.palette import COLOURS, MARK, TEXT
 from pages.ui.words.numbers import human, marked
 from pages.ui.words.plans import plan_name

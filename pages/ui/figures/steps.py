@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pages.ui.figures.memory import Figure, byte_unit, layout, log10, log_ticks, wrapped
+from pages.ui.figures.axes import Figure, byte_unit, layout, log10, log_ticks, wrapped
 from pages.ui.figures.palette import COLOURS, MARK, MUTED, TEXT, paler
 from pages.ui.words.numbers import exact, marked
 

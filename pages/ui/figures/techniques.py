@@ -7,7 +7,7 @@ from typing import Any
 
 from llmcalc.quantity import Quantity
 from llmcalc.words import w
-from pages.ui.figures.memory import Figure, byte_unit, from_zero, layout, values_at_ends, wrapped
+from pages.ui.figures.axes import Figure, byte_unit, from_zero, layout, values_at_ends, wrapped
 from pages.ui.figures.palette import COLOURS, MARK, MUTED
 from pages.ui.words.numbers import change, human
 

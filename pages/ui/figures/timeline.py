@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from llmcalc.words import w
-from pages.ui.figures.memory import Figure, byte_unit, from_zero, layout
+from pages.ui.figures.axes import Figure, byte_unit, from_zero, layout
 from pages.ui.figures.palette import COLOURS, MARK, MUTED, TEXT, component_of
 from pages.ui.words.numbers import human
 
