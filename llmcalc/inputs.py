@@ -24,6 +24,7 @@ from llmcalc.techniques.pruning import PRUNINGS
 from llmcalc.transformer.dimensions import POSITIONS
 from llmcalc.transformer.norm import NORMS
 from llmcalc.units import Locale
+from llmcalc.words import ENGLISH, LANGUAGES
 
 LINK_VERSION = 3
 READ_VERSIONS = ("2", "3")  # links of version 2 keep their meaning: see `Link.on_page`
@@ -243,7 +244,7 @@ def _of_layout(declared: Field[Any]) -> Input:
 
 _ALL: tuple[Input, ...] = (
     # the language of the words; where neither link nor reader says, the browser's
-    Choice(id="lang", group="language", options=("en", "id"), default="en"),
+    Choice(id="lang", group="language", options=LANGUAGES, default=ENGLISH),
     # where in the lesson the reader is
     Choice(id="chapter", group="lesson", options=CHAPTERS, default=CHAPTERS[0]),
     # one chart at a time, for a room

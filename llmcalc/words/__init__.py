@@ -21,7 +21,9 @@ from typing import Any
 from llmcalc.units import Locale, exact, human
 
 FOLDER = Path(__file__).parent
-ENGLISH, INDONESIAN = "en", "id"
+ENGLISH = "en"
+# Every language that there is a drawer of, English first
+LANGUAGES = (ENGLISH, *sorted({file.parent.name for file in FOLDER.glob("*/*.toml")} - {ENGLISH}))
 _language: ContextVar[str] = ContextVar("language", default=ENGLISH)
 
 
@@ -38,14 +40,27 @@ def language() -> str:
 @functools.cache
 def dictionary(language: str) -> Mapping[str, str]:
     """All words of a language under dotted keys ("inputs.d_model.label")."""
-    words: dict[str, str] = {}
-    for drawer in sorted((FOLDER / language).glob("*.toml")):
-        words.update(_flat("", tomllib.loads(drawer.read_text(encoding="utf-8"))))
+    names = {f"options.lang.{other}": _drawer(other)["language.name"] for other in LANGUAGES}
+    words = {**_drawer(language), **names}
     if language == ENGLISH:
         from llmcalc.reference import formulas  # which imports every module
 
         words |= {f"formulas.{f.id}": f.meaning for found in formulas().values() for f in found}
     return words
+
+
+@functools.cache
+def _drawer(language: str) -> Mapping[str, str]:
+    words: dict[str, str] = {}
+    for file in sorted((FOLDER / language).glob("*.toml")):
+        words.update(_flat("", tomllib.loads(file.read_text(encoding="utf-8"))))
+    return words
+
+
+def language_asked(code: str) -> str:
+    """The language that a browser asks for ("id-ID", "en_US"), where there are words in it; else English."""
+    asked = code.lower().replace("_", "-").split("-")[0]
+    return next((found for found in LANGUAGES if asked in _drawer(found)["language.codes"].split()), ENGLISH)
 
 
 def in_this_language(make: Callable[[], str]) -> Callable[[], str]:

@@ -24,6 +24,8 @@ def name(quantity_id: str) -> str:
             return w(f"copies.{copied}", part=name(role.removesuffix(f"_{copied}")))
     if (key := f"roles.{role}") in words():
         return w(key)
+    if quantity_id.startswith("change_"):  # by a switch of `llmcalc.techniques.mix`
+        return w("copies.change", part=w(f"techniques.switch_{quantity_id.removeprefix('change_')}"))
     if quantity_id.startswith("activations_"):
         return w(f"components.{quantity_id.removeprefix('activations_')}")
     if quantity_id.endswith("_cache"):

@@ -16,7 +16,7 @@ from llmcalc.comparison import read_each
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
 from llmcalc.inputs import DEFAULTS, INPUTS, one_number_of_devices
-from llmcalc.words import ENGLISH, INDONESIAN
+from llmcalc.words import language_asked
 
 _PRESENT = "present_state"
 _SHOWN, _SEEN, _PLACES, _PARTS = "shown_values", "drawing_seen", "places_of_controls", "parts_of_controls"
@@ -255,5 +255,4 @@ def _set(input_id: str, default: Any) -> Any:
 
 def browser_language() -> str:
     """The language that the browser asks for, where there are words in it; else English."""
-    asked = (st.context.locale or "").lower().replace("_", "-").split("-")[0]
-    return INDONESIAN if asked in (INDONESIAN, "in") else ENGLISH  # "in" is what Indonesian was called until 1989
+    return language_asked(st.context.locale or "")
