@@ -400,6 +400,34 @@ peaks = [configured(loss="chunked", loss_chunks=n).step.peak.value for n in (Non
     assert peaks[0] == peaks[1] < peaks[2]  # without one, as many as PyTorch would: 8
 
 
+@adds("a field of a layout over devices")
+def _layout(copy: Copy) -> None:
+    line = "    offload_optimizer: Size = False\n"
+    copy.change("llmcalc/devices/layout.py", line, f"{line}    offload_weights: Size = False\n")
+    line = '    Switch(id="offload_optimizer", group="devices", default=False),\n'
+    copy.change("llmcalc/inputs.py", line, line + line.replace("optimizer", "weights"))
+    line = '    "offload": _of_layout("offload_optimizer"),\n'
+    copy.change("llmcalc/techniques/mix.py", line, f'{line}    "offload_weights": _of_layout("offload_weights"),\n')
+    copy.change(
+        copy.find("\n_SAID = {", "pages"),
+        '    "zero_stage": 0,\n',
+        '    "offload_weights": False,\n    "zero_stage": 0,\n',
+    )
+    copy.say("inputs.offload_weights", {"label": "Weights on the host", "help": "Where they are."})
+    copy.say("techniques", {"switch_offload_weights": "Weights on the host", "cost_offload_weights": "Time."})
+    copy.say("cluster", {"offload_weights": "weights on the host"})
+    found = copy.found(
+        """
+asked = {"n_devices": 8, "offload_weights": True}
+config = configured(**asked)
+[config.layout.offload_weights, [bar.id for bar in config.mix.bars], config.problems]
+"""
+    )
+    assert found[0] is True
+    assert found[1][-1] == "offload_weights"
+    assert found[2] == []
+
+
 # The lesson
 
 
