@@ -242,7 +242,7 @@ def _model(copy: Copy) -> None:
     parts = {"embedding": 100 * width, "attention": n_layers * (2 * width**2 + 2 * width * width // 2)}
     parts |= {"feed_forward": n_layers * 3 * width * 96, "norm": (2 * n_layers + 1) * width, "head": 100 * width}
     total = sum(parts.values())
-    path = "llmcalc/catalog/counted_models.jsonl"
+    path = "llmcalc/accuracy/counted_models.jsonl"
     counted = {"id": "new", "class_name": "LlamaForCausalLM", "total": total, "components": parts, "active": total}
     versions = {"torch": "2.13.0", "transformers": "5.23.0"}
     copy.write(path, f"{copy.read(path)}{json.dumps(counted | versions)}\n")
@@ -357,7 +357,7 @@ def _imports(*modules: str) -> str:
 def _technique(copy: Copy) -> None:
     copy.change("llmcalc/techniques/mix.py", '    "optimizer": _of_run("optimizer", "set_to_none"),\n', ZEROING)
     copy.say("techniques", {"switch_zeroing": "Zeroing", "cost_zeroing": "Nothing."})
-    path = "llmcalc/catalog/published_results.py"
+    path = "llmcalc/accuracy/published_results.py"
     copy.change(
         path,
         "    for row in (\n",
@@ -400,12 +400,11 @@ peaks = [configured(loss="chunked", loss_chunks=n).step.peak.value for n in (Non
 
 @adds("a field of a layout over devices")
 def _layout(copy: Copy) -> None:
-    line = "    offload_optimizer: Size = False\n"
-    copy.change("llmcalc/devices/layout.py", line, f"{line}    offload_weights: Size = False\n")
-    line = '    Switch(id="offload_optimizer", group="devices", default=False),\n'
-    copy.change("llmcalc/inputs.py", line, line + line.replace("optimizer", "weights"))
-    line = '    "offload": _of_layout("offload_optimizer"),\n'
-    copy.change("llmcalc/techniques/mix.py", line, f'{line}    "offload_weights": _of_layout("offload_weights"),\n')
+    line = (
+        '    offload_optimizer: Size = field(default=False, metadata=_declared(is_planned=False, switch="offload"))\n'
+    )
+    new = "    offload_weights: Size = field(default=False, metadata=_declared(is_planned=False))\n"
+    copy.change("llmcalc/devices/layout.py", line, line + new)
     copy.change(
         copy.find("\n_SAID = {", "pages"),
         '    "zero_stage": 0,\n',
@@ -460,7 +459,7 @@ QUESTION = """QUESTIONS = {
 
 @adds("a page")
 def _page(copy: Copy) -> None:
-    page = """from pages.ui.shell import inside_app
+    page = """from pages.ui.app.shell import inside_app
 import streamlit as st
 from llmcalc.words import w
 
