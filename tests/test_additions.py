@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import test_parts
 
+pytestmark = pytest.mark.slow  # they guard what is told of the code, not a value
 ROOT = Path(__file__).parent.parent
 COPIED = ("llmcalc", "pages", "tests", "app.py", "pyproject.toml", "README.md", ".streamlit")
 WORDS = "llmcalc/words/"
@@ -146,7 +147,6 @@ def test_an_addition_touches_what_its_row_names(what, copy):
     assert not any(copy.found(left_out).values())
 
 
-@pytest.mark.slow
 def test_what_holds_for_everything_holds_with_every_addition(copy):
     for what in ROWS:
         ADDITIONS[what](copy)

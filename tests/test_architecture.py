@@ -67,8 +67,8 @@ FLOORS = (
     *("article", "scaling", "fit", "accuracy", "techniques", "inputs", "bases", "comparison", "link", "configuration"),
     *("errata", "lessons", "reference", "notebook", "export"),
 )
-# How a value shows itself at a prompt is asked of it, and answered far above; what a formula counts is said in English by
-# the formula itself. Imported only then
+# How a value shows itself at a prompt is asked of it, and answered far above; what a formula counts is said in English
+# by the formula itself. Imported only then
 SHOWN = {(below, "notebook") for below in ("quantity", "transformer", "step")} | {("words", "reference")}
 
 
