@@ -205,3 +205,32 @@ def test_settings_are_drawn_where_their_group_is_chosen(screen):
     screen.use(app, app.pills(key="group_on_explore"), "architecture")
     assert screen.ran == ["out_of_sight", "more", "architecture", "run"]
     the_same_when_all_is_drawn(app, screen)
+
+
+@pytest.mark.parametrize(
+    ("page", "link", "turned"),
+    [
+        ("compare", {"compare": "Llama 3 8B|Mixtral 8x7B"}, lambda app: app.button(key="load_1").click()),
+        ("compare", {}, lambda app: app.selectbox(key="compare_library").select("Mixtral 8x7B")),
+        ("compare", {}, lambda app: app.selectbox(key="model").select("T5 small")),
+        ("learn", {}, lambda app: app.button(key="chapter_next").click()),
+        ("learn", {}, lambda app: app.segmented_control(key="chapter_beside").set_value("4")),
+        ("techniques", {}, lambda app: app.segmented_control(key="technique_beside").set_value("cache")),
+        ("techniques", {"lora_rank": "8"}, lambda app: app.button(key="all_plain").click()),
+        ("cluster", {"model": "Llama 3 8B"}, lambda app: app.button(key="apply_plan").click()),
+    ],
+)
+def test_a_browser_that_has_not_drawn_a_change_does_not_undo_it_with_what_it_says_next(page, link, turned):
+    app = opened(page, link)
+    before, control = app.session_state["present_state"].values, turned(app)
+    said = app._tree.get_widget_states()
+    (unseen_popover,) = (block for block in app._tree if block.type == "popover" and block.proto.popover.label == "·")
+    control.run()
+    after = app.session_state["present_state"].values
+    assert after != before
+    unmade = {node.id for node in unseen_popover if hasattr(node, "id")}
+    for state in list(said.widgets):
+        if state.id in unmade or state.WhichOneof("value") == "trigger_value":  # a button is said to be pressed once
+            said.widgets.remove(state)
+    app._run(said)  # as another page's menu has it said
+    assert app.session_state["present_state"].values == after

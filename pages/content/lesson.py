@@ -22,9 +22,9 @@ from llmcalc.words import locale, w
 from llmcalc.words.names import name, unit_name
 from pages.ui.app.ask import twin
 from pages.ui.app.notes import forget, note, notes
-from pages.ui.app.sections import set_inputs
+from pages.ui.app.sections import redraw, set_inputs
 from pages.ui.app.show import working
-from pages.ui.app.state import show, values
+from pages.ui.app.state import show, touched, values
 from pages.ui.figures.diagram import drawing
 from pages.ui.words.numbers import exact, human, marked
 
@@ -123,7 +123,11 @@ def _open(number: str | None) -> None:
 
 
 def _open_chosen() -> None:
-    _open(st.session_state["chapter_beside"])
+    chosen = st.session_state["chapter_beside"]
+    if touched("chapter", "chapter_beside", chosen):
+        _open(chosen)
+    else:
+        redraw()
 
 
 def _forget() -> None:

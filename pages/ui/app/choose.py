@@ -15,8 +15,8 @@ from llmcalc.huggingface import parse_config
 from llmcalc.inputs import MODELS, PASTED
 from llmcalc.words import label_of, value_of, w
 from pages.ui.app.ask import ask
-from pages.ui.app.sections import set_inputs
-from pages.ui.app.state import show, starting_point, state, values
+from pages.ui.app.sections import redraw, set_inputs
+from pages.ui.app.state import show, starting_point, state, touched, values
 from pages.ui.words.problems import as_text, notes_of, problem_words
 from pages.ui.words.titles import start_title
 
@@ -49,7 +49,7 @@ def model_twin() -> None:
 
 
 def _take_twin() -> None:
-    start_from(st.session_state["model_twin"])
+    start_from_menu("model_twin")
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +143,15 @@ def fetch_and_use(meanwhile: str) -> None:
 def start_from(model: str) -> None:
     """Start from another model: its name, and every input that it decides. For a control's callback."""
     set_inputs({"model": model, **starting_point(model).values})
+
+
+def start_from_menu(menu: str) -> None:
+    """Start from the model that the reader chose in a menu. For its callback."""
+    model = st.session_state[menu]
+    if touched("model", menu, model):
+        start_from(model)
+    else:
+        redraw()
 
 
 def start_over() -> None:

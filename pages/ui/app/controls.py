@@ -17,7 +17,7 @@ from llmcalc.errors import InputError
 from llmcalc.inputs import in_group
 from llmcalc.words import w
 from pages.ui.app.ask import Face, ask, face_of
-from pages.ui.app.choose import Said, about_model, changes, config_reader, said_of_config, start_over
+from pages.ui.app.choose import Said, about_model, changes, config_reader, said_of_config, start_from_menu
 from pages.ui.app.problems import problems_beside
 from pages.ui.app.report import report_menu
 from pages.ui.app.sections import redraw, section, unseen
@@ -53,7 +53,7 @@ def other_controls(page: str, above: Any, below: Any) -> None:
     with above:
         ask("lang", label_visibility="collapsed")
         ask("present")
-        ask("model", on_change=start_over)
+        ask("model", on_change=lambda: start_from_menu("model"))
         about_model()
     with below:
         _out_of_sight(page)

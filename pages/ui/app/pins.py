@@ -7,7 +7,7 @@ import streamlit as st
 from llmcalc.comparison import Pinned, read_each, write_pinned
 from llmcalc.errors import InputError
 from pages.ui.app.sections import redraw, set_inputs
-from pages.ui.app.state import state, values
+from pages.ui.app.state import put, state, touched, values
 
 
 def pinned_models() -> list[Pinned]:
@@ -39,9 +39,11 @@ def unpin(at: int) -> None:
 def pin_chosen(key: str) -> None:
     """Add the model that was chosen in the menu with that key, and clear the menu. For its callback."""
     chosen = st.session_state[key]
-    st.session_state[key] = None
-    if chosen is not None:
+    if chosen is not None and touched("compare", key, chosen, lambda _: None):
+        put(key, None)
         pin(Pinned(chosen))
+    else:
+        redraw()
 
 
 def load(model: Pinned) -> None:
