@@ -7,26 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from pages.ui.app.shell import inside_app
-from llmcalc.accuracy import PROCESS, SHAPES
+from pages.ui.app.shell import alone
+from llmcalc.configuration import Configuration
 from llmcalc.devices.plans import settings
 from llmcalc.errors import InputError
 from llmcalc.units import GiB
 from llmcalc.words import w
+from pages.content import cluster
+from pages.ui.app.screen import draw
 from pages.ui.app.sections import set_inputs
-from pages.ui.app.show import headlines, model_header, working
+from pages.ui.app.show import model_header
 from pages.ui.app.state import configuration
-from pages.ui.app.verdict import draw_verdict, verdict_place
-from pages.ui.chart.component import chart
-from pages.ui.figures.memory import memory_bars
-from pages.ui.figures.palette import COLOURS, by_component
-from pages.ui.figures.plans import plan_points, plans_of
+from pages.ui.document.blocks import Verdict
+from pages.ui.figures.plans import plans_of
 from pages.ui.words.numbers import exact, human, marked
 from pages.ui.words.plans import plan_name
 from pages.ui.words.problems import problem_words
 from pages.ui.words.standing import badge, why
 from pages.ui.words.titles import title_of
-from pages.ui.words.verdict import for_tensors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,42 +34,49 @@ COLUMNS = ("fits", "needed", "time", "plan", "recompute", "traffic", "bubble")
 MOST_ROWS = 1_000
 NUMBERS = (8, 64, 512)  # of devices, to begin with
 
-inside_app()
-config = configuration()
-cluster = config.cluster
-device = (config.accelerator.id, config.accelerator.memory)
 
-
-def answer(plans: pd.DataFrame) -> None:
-    """What is the best plan, or what is nearest where none fits."""
-    fitting = int(plans["fits"].sum())
-    plan = plans_of(plans.head(1))[0]
-    needed, memory = plan["needed"], human(device[1], "bytes")
-    said = {"plan": plan_name(plan), "all": len(plans), "needed": human(needed, "bytes"), "memory": memory}
-    if fitting:
-        st.markdown(w("cluster.best", fitting=fitting, headroom=human(device[1] - needed, "bytes"), **said))
+def page() -> None:
+    """The page."""
+    config = configuration()
+    of = {"devices": config.cluster.devices, "device": config.accelerator.id}
+    model_header(w("cluster.header", name=title_of(config), **of), config.base)
+    draw([Verdict(config)])
+    try:
+        plans = config.plans
+    except InputError as error:
+        st.warning(problem_words(error))
+        return
+    draw(cluster.answer(config, plans))
+    what_it_is(config, plans)
+    wanted = filtered(plans)
+    if wanted.empty:
+        st.info(w("cluster.nothing_left"))
     else:
-        st.markdown(w("cluster.none", over=human(needed - device[1], "bytes"), device=device[0], **said))
-        st.info(w("cluster.change"))
+        to_choose_from(config, wanted)
+
+
+def what_it_is(config: Configuration, plans: pd.DataFrame) -> None:
+    """What the best plan's numbers may be called, and how much it goes through in a step."""
     with st.container(horizontal=True, gap="small", vertical_alignment="center", key="cluster_estimate"):
-        standing = config.standing_of_plan(plan)
+        standing = config.standing_of_plan(plans_of(plans.head(1))[0])
         st.markdown(badge(standing), help=why(standing), width="content")
-        st.caption(w("cluster.batch", batch=cluster.global_batch, length=config.values["seq_len"]))
+        st.caption(w("cluster.batch", batch=config.cluster.global_batch, length=config.values["seq_len"]))
 
 
 def filtered(plans: pd.DataFrame) -> pd.DataFrame:
     """The plans that the reader wants to see."""
+    left = plans
     with st.container(horizontal=True, gap="medium", key="plan_filters"):
         for column in FILTERS:
-            options = sorted(config.plans[column].unique().tolist())
+            options = sorted(plans[column].unique().tolist())
             if len(options) > 1:
                 label = w(f"cluster.filter_{column}")
                 said = {n: w(f"options.recompute.{n}") if column == "recompute" else exact(n) for n in options}
                 wanted = st.pills(
                     label, options, selection_mode="multi", key=f"plans_{column}", format_func=said.__getitem__
                 )
-                plans = plans[plans[column].isin(wanted or options)]
-    return plans
+                left = left[left[column].isin(wanted or options)]
+    return left
 
 
 def table(plans: pd.DataFrame) -> Mapping[str, Any]:
@@ -107,10 +112,8 @@ def table(plans: pd.DataFrame) -> Mapping[str, Any]:
     return plans_of(shown.iloc[rows[:1] or [0]])[0]
 
 
-def memory_of(plan: Mapping[str, Any]) -> None:
-    """What the chosen plan holds on the device that needs most, with its working, and a button that puts it to use."""
-    used = config.with_plan(plan)
-    rank = used.rank
+def memory_of(config: Configuration, plan: Mapping[str, Any]) -> None:
+    """What the chosen plan holds on the device that needs most, and a button that puts it to use."""
     st.subheader(w("cluster.chosen", plan=plan_name(plan)), anchor=False)
     if config.uses(plan):
         st.success(w("cluster.applied"), icon=":material/check:")
@@ -119,23 +122,7 @@ def memory_of(plan: Mapping[str, Any]) -> None:
             w("cluster.apply"), key="apply_plan", type="primary", help=w("cluster.apply_help"),
             on_click=set_inputs, args=(settings(plan),),
         )  # fmt: skip
-    standing = config.standing_of_plan(plan)
-    numbers = [(w("overhead.process"), used.verdict.needed, PROCESS), (w("cluster.peak"), rank.peak, standing)]
-    numbers += [(w("components.weights"), rank.weights, standing)]
-    numbers += [(w("components.optimizer_state"), rank.optimizer_state, standing)]
-    if used.layout.devices > 1:
-        numbers += [(w("components.communication"), rank.communication, standing)]
-        numbers += [(w("cluster.sends"), rank.traffic, SHAPES)]
-    headlines(lambda: numbers)
-    names = {component: w(f"components.{component}") for component in COLOURS}
-    parts = by_component(rank.peak.parts)
-    title = w("cluster.peak_chart")
-    said = ", ".join(f"{names[component]} {human(value, 'bytes')}" for component, value in parts.items())
-    bars = memory_bars(title, {w("cluster.peak"): parts}, names, for_tensors(used), w("axes.memory"))
-    chart(bars, key="plan_memory", alt=f"{title}: {said}", height=200)
-    with st.expander(w("cluster.working"), key="plan_working", on_change="rerun") as opened:
-        if opened.open:
-            working(rank.peak)
+    draw(cluster.held(config.with_plan(plan), config.standing_of_plan(plan)))
 
 
 def more_devices() -> None:
@@ -149,7 +136,7 @@ def more_devices() -> None:
             )  # fmt: skip
 
 
-def to_choose_from(wanted: pd.DataFrame) -> None:
+def to_choose_from(config: Configuration, wanted: pd.DataFrame) -> None:
     """The chart and the table of the plans, and what the chosen one needs."""
     drawing = st.container()
     st.subheader(w("cluster.table"), anchor=False)
@@ -164,26 +151,12 @@ def to_choose_from(wanted: pd.DataFrame) -> None:
             st.caption(w("cluster.first", shown=MOST_ROWS, count=len(wanted)))
     with drawing:
         if wanted["traffic"].any():
-            title = w("cluster.chart", count=len(wanted))
-            ends = {"low": human(wanted["needed"].min(), "bytes"), "high": human(wanted["needed"].max(), "bytes")}
-            figure = plan_points(title, wanted, plan, device)
-            chart(figure, key="plan_points", alt=w("cluster.chart_alt", title=title, **ends), height=380)
-        elif cluster.devices == 1:
+            draw([cluster.points(config, wanted, plan)])
+        elif config.cluster.devices == 1:
             more_devices()
-    memory_of(plan)
+    memory_of(config, plan)
     st.caption(w("cluster.estimate"))
 
 
-model_header(w("cluster.header", name=title_of(config), devices=cluster.devices, device=device[0]), config.base)
-draw_verdict(config, verdict_place())
-try:
-    plans = config.plans
-except InputError as error:
-    st.warning(problem_words(error))
-else:
-    answer(plans)
-    wanted = filtered(plans)
-    if wanted.empty:
-        st.info(w("cluster.nothing_left"))
-    else:
-        to_choose_from(wanted)
+if __name__ == "__main__":
+    alone()

@@ -4,26 +4,50 @@ from typing import Any
 
 import streamlit as st
 
-from pages.ui.app.shell import inside_app
+from pages.ui.app.shell import alone
 from llmcalc.configuration import Configuration
-from llmcalc.lessons.accounts import ACCOUNTS, accounts_of, accounts_of_job, job
 from llmcalc.lessons.anatomy import PARTS, one_layer_of
-from llmcalc.lessons.chapters import CHAPTERS
+from llmcalc.lessons.chapters import CHAPTERS, Chapter
 from llmcalc.lessons.facts import facts
 from llmcalc.words import w
-from pages.content.lesson import diagram, formulas, from_the_top, knobs, neighbours, progress, quiz, take_note, try_it
+from pages.content.lesson import calculators
 from pages.content.lesson_charts import lesson_chart
 from pages.ui.app.choose import start_from
+from pages.ui.app.lesson import diagram, formulas, from_the_top, knobs, neighbours, progress, quiz, take_note, try_it
 from pages.ui.app.notes import keep_notes
+from pages.ui.app.screen import draw
 from pages.ui.app.state import configuration
-from pages.ui.words.numbers import error_share, human
 
 # What chapter 1 starts from on demand: the encoder and decoder of 2017, and a GPT
 SHOWN_MODELS = ("Transformer base", "GPT-2 124M", "BERT base (encoder)")
 
-inside_app()
-config = configuration()
-chapter = CHAPTERS[config.values["chapter"]]
+
+def page() -> None:
+    """The page."""
+    config = configuration()
+    chapter = CHAPTERS[config.values["chapter"]]
+    take_note(chapter, config)
+    progress()
+    st.header(f"{chapter.number}. {w(f'learn.chapters.{chapter.id}.title')}", anchor=False)
+    st.markdown(w(f"learn.chapters.{chapter.id}.text", **facts(config)))
+    if chapter.id == "parts":
+        parts_and_drawing(chapter, config)
+    elif chapter.id == "parameters":
+        formulas_and_drawing(chapter, config)
+    else:
+        chart_and_formulas(chapter, config)
+    if chapter.id == "calculators":
+        draw(calculators(config))
+    if chapter.id == "techniques":
+        st.page_link("pages/techniques.py", label=w("article.h.link"), icon=":material/compress:")
+    left, right = st.columns(2, gap="medium")
+    with left:
+        try_it(chapter.task, config)
+    with right:
+        quiz(chapter, config)
+    neighbours(chapter)
+    keep_notes()
+    from_the_top(chapter)
 
 
 def chosen_part(parts: tuple[str, ...], key: str, start: str) -> str:
@@ -33,7 +57,7 @@ def chosen_part(parts: tuple[str, ...], key: str, start: str) -> str:
     return st.pills(w("learn.diagram.choose"), parts, key=key, **choice)
 
 
-def parts_and_drawing(config: Configuration) -> None:
+def parts_and_drawing(chapter: Chapter, config: Configuration) -> None:
     """Chapter 1: the drawing, and what the part under discussion is for."""
     told, drawn = st.columns([5, 6], gap="large")
     with told:
@@ -48,7 +72,7 @@ def parts_and_drawing(config: Configuration) -> None:
         knobs(chapter)
 
 
-def formulas_and_drawing(config: Configuration) -> None:
+def formulas_and_drawing(chapter: Chapter, config: Configuration) -> None:
     """Chapter 2: the drawing, and the count of one layer's parts."""
     drawn, counted = st.columns(2, gap="large")
     with drawn:
@@ -59,59 +83,19 @@ def formulas_and_drawing(config: Configuration) -> None:
             formulas(quantity)
         else:
             st.markdown(w("learn.no_part"))
-        lesson_chart(chapter.id, config)
+        draw(lesson_chart(chapter.id, config))
         knobs(chapter)
 
 
-def calculators_table(config: Configuration) -> None:
-    """Chapter 7: what each account says of the measured step, and of the reader's."""
-    measured, theirs = accounts_of_job(), accounts_of(config)
-    heads = ("learn.account", "learn.kept", "learn.charts.peak_short", "learn.kept_yours", "learn.peak_yours")
-    lines = ["| " + " | ".join(map(w, heads)) + " |", "|:--|--:|--:|--:|--:|"]
-    for id in ACCOUNTS:
-        cells = [w(f"learn.accounts.{id}")]
-        for account in (measured[id], theirs.get(id)):
-            for amount in (account.saved, account.peak) if account else (None, None):
-                cells.append(human(amount, "bytes") if amount is not None else "–")
-        lines.append("| " + " | ".join(cells) + " |")
-    with st.container(key="comparison_table"):
-        st.markdown("\n".join(lines))
-    ours, real = measured["llmcalc"].peak, measured["measured"].peak
-    assert ours
-    assert real
-    error = ours / real - 1
-    st.caption(w("learn.calculators.measured", run=f"`{job()}`", error=error_share(abs(error))))
-
-
-def chart_and_formulas(config: Configuration) -> None:
+def chart_and_formulas(chapter: Chapter, config: Configuration) -> None:
     """The chart with its controls, and beside them the formulas with the reader's values."""
     drawn, told = st.columns([7, 5], gap="large")
     with drawn:
-        lesson_chart(chapter.id, config)
+        draw(lesson_chart(chapter.id, config))
         knobs(chapter)
     with told:
         formulas(*chapter.formulas(config))
 
 
-take_note(chapter, config)
-progress()
-st.header(f"{chapter.number}. {w(f'learn.chapters.{chapter.id}.title')}", anchor=False)
-st.markdown(w(f"learn.chapters.{chapter.id}.text", **facts(config)))
-if chapter.id == "parts":
-    parts_and_drawing(config)
-elif chapter.id == "parameters":
-    formulas_and_drawing(config)
-else:
-    chart_and_formulas(config)
-if chapter.id == "calculators":
-    calculators_table(config)
-if chapter.id == "techniques":
-    st.page_link("pages/techniques.py", label=w("article.h.link"), icon=":material/compress:")
-left, right = st.columns(2, gap="medium")
-with left:
-    try_it(chapter.task, config)
-with right:
-    quiz(chapter, config)
-neighbours(chapter)
-keep_notes()
-from_the_top(chapter)
+if __name__ == "__main__":
+    alone()

@@ -77,7 +77,7 @@ PINNED = (
 )
 # What the app and its host keep under these names is no input, and a link must not reach it
 INSIDE = (
-    *("present_state", "named_in_links", "link_problems", "first_run", "drawn_sections", "in_app", "unseen", "menu"),
+    *("present_state", "named_in_links", "link_problems", "first_run", "drawn_sections", "unseen", "menu"),
     *(
         "config_said",
         "lesson_notes",

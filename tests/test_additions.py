@@ -459,12 +459,17 @@ QUESTION = """QUESTIONS = {
 
 @adds("a page")
 def _page(copy: Copy) -> None:
-    page = """from pages.ui.app.shell import inside_app
+    page = """from pages.ui.app.shell import alone
 import streamlit as st
 from llmcalc.words import w
 
-inside_app()
-st.header(w("pages.glossary.title"), anchor=False)
+
+def page():
+    st.header(w("pages.glossary.title"), anchor=False)
+
+
+if __name__ == "__main__":
+    alone()
 """
     copy.write("pages/glossary.py", page)
     shell, download = (copy.find(text, "pages") for text in ("\nPAGES = (", "\nOFFERED: "))

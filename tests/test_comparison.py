@@ -110,13 +110,13 @@ def test_a_pinned_model_is_run_as_the_present_one_is():
 
 def names(app) -> list[str]:
     """The models in the order of the table's columns."""
-    (table,) = [m.value for m in app.markdown if m.value.startswith("| |")]
+    (table,) = [m.value for m in app.markdown if m.value.startswith("|  |")]
     return [cell.strip() for cell in table.splitlines()[0].strip("|").split("|")][1:]
 
 
 def row(app, label: str) -> list[str]:
     """The cells of a row, without what each number may be called."""
-    (table,) = [m.value for m in app.markdown if m.value.startswith("| |")]
+    (table,) = [m.value for m in app.markdown if m.value.startswith("|  |")]
     (line,) = [line for line in table.splitlines() if line.startswith(f"| {label} |")]
     return [re.split(r":\w+-badge\[", cell)[0].strip() for cell in line.strip("|").split("|")][1:]
 

@@ -15,7 +15,7 @@ from llmcalc.inputs import DEFAULTS
 from llmcalc.lessons.questions import QUESTIONS
 from llmcalc.units import GiB
 from llmcalc.words import speak
-from pages.content.lesson import option_words
+from pages.ui.app.lesson import option_words
 from pages.ui.figures.memory import memory_bars
 from pages.ui.words.numbers import percent
 

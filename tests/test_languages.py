@@ -34,10 +34,10 @@ from llmcalc.stored.weights import stored_weights
 from llmcalc.transformer.dimensions import Dimensions
 from llmcalc.transformer.norm import NORMS
 from llmcalc.units import ENGLISH, GiB, Locale, human
-from pages.content.lesson import key_of
+from pages.content.report import report
 from pages.ui.app.controls import MENUS
+from pages.ui.app.lesson import key_of
 from pages.ui.document.blocks import Block, Bullets, Line, Paragraph, Table, Working
-from pages.ui.document.report import report
 
 REAL = words.dictionary
 # What has no text for the reader in it, in the elements that Streamlit sends to the browser

@@ -14,7 +14,7 @@ from llmcalc.inputs import INPUTS, link_parameters
 from llmcalc.lessons.chapters import CHAPTERS
 from llmcalc.lessons.quiz import RIGHT
 from llmcalc.words import dictionary, speak
-from pages.content.lesson import key_of
+from pages.ui.app.lesson import key_of
 
 
 def opened(**link: str) -> AppTest:

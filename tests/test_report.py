@@ -21,10 +21,10 @@ from llmcalc.reference import formulas
 from llmcalc.symbols import SYMBOLS
 from llmcalc.tex import localized
 from llmcalc.words import dictionary, locale, speak, w
+from pages.content.report import report
 from pages.ui.document.blocks import Document, Line, Paragraph, Section, Table, bar, code, linked, math, plain, said
 from pages.ui.document.html import html, mathml, terms
 from pages.ui.document.markdown import markdown
-from pages.ui.document.report import report
 from pages.ui.words.numbers import error_share, exact, human
 from pages.ui.words.standing import standing_said
 

@@ -22,10 +22,10 @@ from llmcalc.link import read_link
 from llmcalc.quantity import Quantity, given_quantity
 from llmcalc.stored.weights import stored_weights
 from llmcalc.words.names import unit_name
+from pages.content.report import report
 from pages.ui.app.choose import changes_in_words
 from pages.ui.document.blocks import Table, Working
 from pages.ui.document.markdown import markdown
-from pages.ui.document.report import report
 from pages.ui.words.problems import problem_words
 from pages.ui.words.working import latex_steps, rounded
 

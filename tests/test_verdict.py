@@ -19,8 +19,8 @@ from llmcalc.errors import InputError
 from llmcalc.inputs import DEFAULTS, INPUTS, Integer, link_parameters, one_number_of_devices, written
 from llmcalc.link import read_link
 from llmcalc.words import w
+from pages.content.report import report
 from pages.ui.document.markdown import markdown
-from pages.ui.document.report import report
 from pages.ui.words.numbers import human
 from pages.ui.words.verdict import said, verdict_words
 

@@ -157,6 +157,13 @@ ACCELERATORS = {
 FORMER_NAMES = {"MI250X": "MI250X per GCD"}
 
 
+def smallest_that_holds(needed: float, vendor: str) -> Accelerator | None:
+    """The device of a vendor with the least memory that is enough; of one, for another's software takes another
+    context."""
+    enough = (row for row in ACCELERATORS.values() if row.vendor == vendor and row.memory >= needed)
+    return min(enough, key=lambda row: row.memory, default=None)
+
+
 def devices_by_memory() -> dict[int, list[str]]:
     """The devices by their memory, the smallest first."""
     found: dict[int, list[str]] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -21,7 +21,8 @@ from llmcalc.scaling import (
     parameters_for_lower_loss,
 )
 from llmcalc.words import w
-from pages.ui.chart.component import chart
+from pages.content.pieces import component_names, sums_told
+from pages.ui.document.blocks import Block, Chart
 from pages.ui.figures.axes import Figure, byte_unit, from_zero, layout, log_ticks, values_at_ends, wrapped
 from pages.ui.figures.memory import Panel, memory_bars, memory_curves, share_bars, stacked_bars, stacked_shares
 from pages.ui.figures.palette import COLOURS, MARK, by_component, paler
@@ -33,25 +34,17 @@ FORMATS = ("fp32", "bf16", "int8", "GGUF Q6_K", "GGUF Q4_K", "NF4", "GGUF Q2_K")
 GPT3_SIZES = tuple(name for name, preset in PRESETS.items() if preset.group == "GPT-3")
 
 
-def lesson_chart(chapter_id: str, config: Configuration) -> None:
-    """Draw the chart of a chapter; the first has only its drawing."""
+def lesson_chart(chapter_id: str, config: Configuration) -> Iterator[Block]:
+    """The chart of a chapter; the first has only its drawing."""
     if chapter_id in _CHARTS:
         figure, said = _CHARTS[chapter_id](config)
         title = figure["layout"]["title"]["text"]
         rows = max((len(trace["y"]) for trace in figure["data"] if trace["type"] == "bar"), default=0)
-        chart(figure, key=f"lesson_{chapter_id}", alt=f"{title}: {said}", height=max(330, 110 + 34 * rows))
-
-
-def _names() -> dict[str, str]:
-    return {component: w(f"components.{component}") for component in COLOURS}
-
-
-def _told(rows: dict[str, dict[str, float]], unit: str) -> str:
-    return ", ".join(f"{row} {human(sum(parts.values()), unit)}" for row, parts in rows.items())
+        yield Chart(figure, f"lesson_{chapter_id}", f"{title}: {said}", max(330, 110 + 34 * rows))
 
 
 def _parameters(config: Configuration) -> tuple[Figure, str]:
-    counts, names = {id: q.value for id, q in config.model.components().items()}, _names()
+    counts, names = {id: q.value for id, q in config.model.components().items()}, component_names()
     title = w("learn.charts.parameters", total=human(sum(counts.values()), "parameters"))
     said = ", ".join(f"{names[id]} {human(count, 'parameters')}" for id, count in counts.items())
     return share_bars(title, counts, names, "parameters", w("axes.parameters")), said
@@ -66,7 +59,7 @@ def _weights(config: Configuration) -> tuple[Figure, str]:
     }
     shown = {f"<b>▸ {format}</b>" if format == chosen else format: parts for format, parts in rows.items()}
     title = w("learn.charts.weights", total=human(n.value, "parameters"))
-    return memory_bars(title, shown, _names(), for_tensors(config), w("axes.memory")), _told(rows, "bytes")
+    return memory_bars(title, shown, component_names(), for_tensors(config), w("axes.memory")), sums_told(rows, "bytes")
 
 
 def _rules(config: Configuration) -> tuple[Figure, str]:
@@ -97,14 +90,14 @@ def _steady(config: Configuration) -> tuple[Figure, str]:
         rows[optimizer] = by_component((step.weights, step.gradients, step.optimizer_state))
     shown = {f"<b>▸ {id}</b>" if id == chosen else id: parts for id, parts in rows.items()}
     title = w("learn.charts.steady", precision=config.values["precision"])
-    return memory_bars(title, shown, _names(), for_tensors(config), w("axes.memory")), _told(rows, "bytes")
+    return memory_bars(title, shown, component_names(), for_tensors(config), w("axes.memory")), sums_told(rows, "bytes")
 
 
 def _peak(config: Configuration) -> tuple[Figure, str]:
     rows = {w(f"phases.{moment}"): by_component(q.parts) for moment, q in config.training.moments.items()}
     values = config.values
     title = w("learn.charts.peak", batch=exact(values["batch_size"]), length=exact(values["seq_len"]))
-    return memory_bars(title, rows, _names(), for_tensors(config), w("axes.memory")), _told(rows, "bytes")
+    return memory_bars(title, rows, component_names(), for_tensors(config), w("axes.memory")), sums_told(rows, "bytes")
 
 
 def _calculators(config: Configuration) -> tuple[Figure, str]:
@@ -125,7 +118,7 @@ def _calculators(config: Configuration) -> tuple[Figure, str]:
     figure = stacked_bars(
         title, rows, names, "bytes", axis, reach=max(yours.values()) if near else 0, marks=marks if near else ("", {})
     )
-    return figure, _told(rows, "bytes")
+    return figure, sums_told(rows, "bytes")
 
 
 def _scaling(config: Configuration) -> tuple[Figure, str]:
@@ -196,10 +189,10 @@ def _gpt3(config: Configuration) -> tuple[Figure, str]:
     models = {f"<b>▸ {title_of(config)}</b>": config.model}
     models |= {name: PRESETS[name].dimensions.model() for name in GPT3_SIZES}
     rows = {name: {id: float(q.value) for id, q in model.components().items()} for name, model in models.items()}
-    figure = stacked_shares(w("learn.charts.gpt3"), rows, _names(), "parameters", w("axes.share"))
+    figure = stacked_shares(w("learn.charts.gpt3"), rows, component_names(), "parameters", w("axes.share"))
     figure["layout"]["showlegend"] = True
     plain = {title_of(config) if n.startswith("<b>") else n: parts for n, parts in rows.items()}
-    return figure, _told(plain, "parameters")
+    return figure, sums_told(plain, "parameters")
 
 
 _CHARTS: dict[str, Callable[[Configuration], tuple[Figure, str]]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import streamlit as st
+from collections.abc import Iterator
 
 from llmcalc.catalog.formats import CACHE_FORMATS, STORED_FORMATS, WEIGHT_FORMATS
 from llmcalc.configuration import Configuration
@@ -11,16 +11,25 @@ from llmcalc.stored.weights import GROUPS, stored, stored_weights
 from llmcalc.techniques.cache import kinds_of_cache
 from llmcalc.transformer.model import Model
 from llmcalc.words import w
-from pages.content.parts import published, table, workings
-from pages.ui.app.ask import twin
-from pages.ui.app.show import headlines
-from pages.ui.chart.component import chart
-from pages.ui.figures.memory import memory_bars
+from pages.content.pieces import memory_chart, published, table, workings
+from pages.ui.document.blocks import (
+    Block,
+    Chart,
+    Controls,
+    Folded,
+    Heading,
+    Headlines,
+    Line,
+    Notice,
+    Paragraph,
+    bold,
+    cite,
+    code,
+    said,
+)
 from pages.ui.figures.palette import by_component
 from pages.ui.figures.techniques import plain_bars
 from pages.ui.words.numbers import change, exact, human, marked
-from pages.ui.words.verdict import for_tensors
-from pages.ui.words.working import citation
 
 DRAWN = (
     *("bf16", "fp8", "int8", "GGUF Q8_0", "GGUF Q6_K", "GGUF Q5_K_M", "GGUF Q4_K_M", "NF4", "NVFP4", "MXFP4"),
@@ -28,32 +37,26 @@ DRAWN = (
 )
 
 
-def quantization_section(config: Configuration) -> None:
+def quantization(config: Configuration) -> Iterator[Block]:
     """Weights in every number format with the cache beside them, and what of the model stays as it is."""
     values, model = config.values, config.model
     name = values["weight_format"]
-    st.markdown(w("techniques.quantization"))
-    left, right = st.columns(2)
-    with left:
-        twin("weight_format")
-    with right:
-        twin("cache_format")
+    yield Paragraph(said(w("techniques.quantization")))
+    yield Controls(["weight_format", "cache_format"], 2)
     plain, memory = stored_weights(model, "bf16"), config.inference
     standing = config.inference_standing
     quantities = [(w("techniques.weights_in", format="bf16"), plain, config.inference_standing_in("bf16"))]
     if name != "bf16":
         quantities.append((w("techniques.weights_in", format=name), memory.inputs["weights"], standing))
-    headlines(lambda: [*quantities, (w("explore.inference"), memory, standing)])
-    _format_chart(config)
-    _unquantised(model, name)
-    with st.expander(w("techniques.all_formats"), key="all_formats", on_change="rerun") as opened:
-        if opened.open:
-            _all_formats(model)
-    workings("quantization_working", memory, depth=2)
-    published("quantization")
+    yield Headlines(lambda: [*quantities, (w("explore.inference"), memory, standing)])
+    yield _format_chart(config)
+    yield from _unquantised(model, name)
+    yield Folded(said(w("techniques.all_formats")), "all_formats", lambda: _all_formats(model))
+    yield workings("quantization_working", memory, depth=2)
+    yield from published("quantization")
 
 
-def _format_chart(config: Configuration) -> None:
+def _format_chart(config: Configuration) -> Chart:
     values, cache = config.values, config.inference.inputs["kv_cache"]
     chosen = values["weight_format"]
     drawn = DRAWN if chosen in DRAWN else (chosen, *DRAWN)
@@ -65,57 +68,57 @@ def _format_chart(config: Configuration) -> None:
         rows[label] = by_component((*stored_weights(config.model, name).parts, cache))
     length, batch = exact(values["seq_len"]), exact(values["batch_size"])
     title = w("techniques.format_chart", cache=values["cache_format"], batch=batch, length=length)
-    said = ", ".join(f"{row} {human(sum(parts.values()), 'bytes')}" for row, parts in rows.items())
-    bars = memory_bars(title, rows, names, for_tensors(config), w("axes.memory"))
-    chart(bars, key="weights_by_format", alt=f"{title}: {said}", height=120 + 27 * len(rows))
+    return memory_chart(config, "weights_by_format", title, rows, 120 + 27 * len(rows), names)
 
 
-def _unquantised(model: Model, name: str) -> None:
+def _unquantised(model: Model, name: str) -> Iterator[Block]:
     """What of the model is in which format."""
     format = WEIGHT_FORMATS.get(name)
     recipe = format.stored if format else "gguf"
-    st.subheader(w("techniques.unquantised_header", format=name), anchor=False)
-    st.markdown(w(f"techniques.recipe_{recipe}"))
-    kept, rows = stored(model, name), []
+    yield Heading(said(w("techniques.unquantised_header", format=name)))
+    yield Paragraph(said(w(f"techniques.recipe_{recipe}")))
+    kept = stored(model, name)
+    rows: list[list[str | Line]] = []
     for group in GROUPS:
         n, bits = kept.of_group(group)
         if n:
             formats = ", ".join(f"`{id}`" for id in kept.formats_of(group))
             share = (human(n, "parameters"), marked(f"{bits:.4g}"), human(n * bits / 8, "bytes"))
-            rows.append((w(f"techniques.group_{group}"), formats, *share))
+            rows.append([w(f"techniques.group_{group}"), formats, *share])
     average = (exact(round(kept.bits_per_weight, 4)), human(stored_weights(model, name).value, "bytes"))
     total = human(model.parameters().value, "parameters")
-    rows.append((f"**{w('working.total')}**", "", total, *average))
+    rows.append([bold(w("working.total")), "", total, *average])
     heads = ("working.component", "explore.format", "explore.parameters", "explore.bits", "working.amount")
-    table([w(head) for head in heads], rows, left=2)
+    yield table([w(head) for head in heads], rows, "llrrr")
 
 
-def _all_formats(model: Model) -> None:
-    whole, rows = stored_weights(model, "bf16").value, []
+def _all_formats(model: Model) -> Iterator[Block]:
+    whole = stored_weights(model, "bf16").value
+    rows: list[list[str | Line]] = []
     for name in STORED_FORMATS:
         format, memory = WEIGHT_FORMATS.get(name), stored_weights(model, name).value
         bits = marked(f"{format.bits:.4g}") if format else w("techniques.mixture")
-        source = citation(format.source) if format else w("techniques.mixture_source")
+        source = cite(format.source) if format else w("techniques.mixture_source")
         average = marked(f"{stored(model, name).bits_per_weight:.4g}")
-        rows.append((f"`{name}`", source, bits, average, human(memory, "bytes"), change(memory - whole, "bytes")))
+        rows.append([code(name), source, bits, average, human(memory, "bytes"), change(memory - whole, "bytes")])
     heads = ("explore.format", "working.source", "explore.bits", "techniques.average", "working.amount")
-    table([*(w(head) for head in heads), w("techniques.beside_16")], rows, left=2)
-    st.caption(w("techniques.formats_checked"))
+    yield table([*(w(head) for head in heads), w("techniques.beside_16")], rows, "llrrrr")
+    yield Paragraph(said(w("techniques.formats_checked")), is_note=True)
 
 
-def cache_section(config: Configuration) -> None:
+def cache(config: Configuration) -> Iterator[Block]:
     """The cache of this model, in each format, beside what other kinds of attention would keep."""
     values, model = config.values, config.model
     kinds = kinds_of_cache(model)
     if not kinds:
-        st.info(w("techniques.no_cache"))
+        yield Notice(said(w("techniques.no_cache")))
         return
-    st.markdown(w("techniques.cache"))
-    twin("cache_format")
+    yield Paragraph(said(w("techniques.cache")))
+    yield Controls(["cache_format"])
     name = values["cache_format"]
     per_token, whole = cache_per_token(model, cache_format=name), config.inference.inputs["kv_cache"]
     standing = config.inference_standing_in("bf16", name)
-    headlines(
+    yield Headlines(
         lambda: [(w("techniques.cache_token"), per_token, standing), (w("techniques.cache_full"), whole, standing)]
     )
     full = {id: _full(kind, config, name) for id, kind in kinds.items()}
@@ -127,9 +130,9 @@ def cache_section(config: Configuration) -> None:
         length=exact(values["seq_len"]),
     )
     bars = {labels[id]: value for id, value in full.items()}
-    said = ", ".join(f"{label} {human(value, 'bytes')}" for label, value in bars.items())
+    told = ", ".join(f"{label} {human(value, 'bytes')}" for label, value in bars.items())
     figure = plain_bars(title, bars, "bytes", w("axes.memory"), labels["this"])
-    chart(figure, key="cache_by_kind", alt=f"{title}: {said}", height=120 + 45 * len(bars))
+    yield Chart(figure, "cache_by_kind", f"{title}: {told}", 120 + 45 * len(bars))
     rows = [
         (
             labels[id],
@@ -140,17 +143,17 @@ def cache_section(config: Configuration) -> None:
         for id, kind in kinds.items()
     ]
     heads = ("techniques.column_kind", "techniques.cache_token", "techniques.cache_full", "techniques.less")
-    table([w(head) for head in heads], rows)
-    st.caption(w("techniques.cache_note"))
-    st.subheader(w("techniques.cache_formats"), anchor=False)
+    yield table([w(head) for head in heads], rows)
+    yield Paragraph(said(w("techniques.cache_note")), is_note=True)
+    yield Heading(said(w("techniques.cache_formats")))
     rows = [
         (f"`{id}`", marked(f"{format.bits:.4g}"), human(cache_per_token(model, cache_format=id).value, "bytes"),
          human(_full(model, config, id), "bytes"))
         for id, format in CACHE_FORMATS.items()
     ]  # fmt: skip
     heads = ("explore.format", "explore.bits", "techniques.cache_token", "techniques.cache_full")
-    table([w(head) for head in heads], rows)
-    workings("cache_working", per_token, whole, depth=3)
+    yield table([w(head) for head in heads], rows)
+    yield workings("cache_working", per_token, whole, depth=3)
 
 
 def _full(model: Model, config: Configuration, cache_format: str) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import streamlit as st
+from collections.abc import Iterator
 
 from llmcalc.accuracy import SHAPES
 from llmcalc.configuration import Configuration
@@ -20,51 +20,39 @@ from llmcalc.techniques.pruning import (
 )
 from llmcalc.transformer.model import Model
 from llmcalc.words import w
-from pages.content.parts import published, table, workings
-from pages.ui.app.ask import twin
-from pages.ui.app.show import headlines
-from pages.ui.chart.component import chart
-from pages.ui.figures.memory import memory_bars
-from pages.ui.figures.palette import COLOURS, by_component
+from pages.content.pieces import memory_chart, published, table, workings
+from pages.ui.document.blocks import Block, Chart, Controls, Heading, Headlines, Notice, Paragraph, said
+from pages.ui.figures.palette import by_component
 from pages.ui.figures.techniques import sparsity_curves
 from pages.ui.words.numbers import change, human, marked
 from pages.ui.words.titles import title_of
-from pages.ui.words.verdict import for_tensors
 
 SHARES = tuple(range(0, 100, 5))
 TAKEN_OUT = tuple(range(0, 100, 10))  # each is a model of its own, counted anew
 
 
-def pruning_section(config: Configuration) -> None:
+def pruning(config: Configuration) -> Iterator[Block]:
     """What zeros save as they are stored, or what is left when heads and channels are taken out."""
     structure = config.values["pruning"]
-    left, right = st.columns(2)
-    with left:
-        twin("pruning")
-    with right:
-        if structure != "semi_structured":
-            twin("pruned")
-    st.markdown(w(f"techniques.pruning_{structure}"))
-    if structure == "structured":
-        _structured(config)
-    else:
-        _zeros(config)
-    _curves(config)
-    published("pruning")
+    yield Controls(["pruning", *(["pruned"] if structure != "semi_structured" else [])], 2)
+    yield Paragraph(said(w(f"techniques.pruning_{structure}")))
+    yield from _structured(config) if structure == "structured" else _zeros(config)
+    yield _curves(config)
+    yield from published("pruning")
 
 
-def _zeros(config: Configuration) -> None:
+def _zeros(config: Configuration) -> Iterator[Block]:
     values = config.values
     structure, pruned, name = values["pruning"], values["pruned"], values["weight_format"]
     found = pruned_weights(config.model, name, structure, pruned)
     before = stored_weights(config.model, name)
     told = {id: f"{w(f'techniques.storage_{id}')}: {_change(q.value, before.value)}" for id, q in found.items()}
-    headlines(lambda: [(told[id], q, SHAPES) for id, q in found.items()])
+    yield Headlines(lambda: [(told[id], q, SHAPES) for id, q in found.items()])
     even = list(_break_even(config).values()) if structure == "unstructured" else []
     if even:
         percents = {id: marked(f"{q.value:.3g}") for id, q in _break_even(config).items()}
-        st.markdown(w("techniques.break_even", **percents))
-    workings("pruning_working", *found.values(), *even, depth=1)
+        yield Paragraph(said(w("techniques.break_even", **percents)))
+    yield workings("pruning_working", *found.values(), *even, depth=1)
 
 
 def _break_even(config: Configuration) -> dict[str, Quantity]:
@@ -82,7 +70,7 @@ def _change(now: float, before: float) -> str:
     return change(now - before, "bytes") if abs(now - before) >= 1 else w("techniques.nothing_saved")
 
 
-def _structured(config: Configuration) -> None:
+def _structured(config: Configuration) -> Iterator[Block]:
     values, name = config.values, config.values["weight_format"]
     models = {"before": config.model, "after": structurally_pruned(config.model, values["pruned"])}
     counted: dict[str, dict[str, Quantity | None]] = {
@@ -95,18 +83,18 @@ def _structured(config: Configuration) -> None:
         for when, model in models.items()
     }
     after = counted["after"]
-    headlines(lambda: [(w(f"techniques.left_{id}"), q, SHAPES) for id, q in after.items() if q])
+    yield Headlines(lambda: [(w(f"techniques.left_{id}"), q, SHAPES) for id, q in after.items() if q])
     rows = [
         (w(f"techniques.left_{id}"), human(q.value, q.unit), human(now.value, q.unit),
          change(now.value - q.value, q.unit))
         for id, q in counted["before"].items()
         if q and (now := after[id])
     ]  # fmt: skip
-    table(["", w("techniques.before"), w("techniques.after"), w("techniques.change")], rows)
-    workings("pruning_working", *(q for q in after.values() if q), depth=2)
+    yield table(["", w("techniques.before"), w("techniques.after"), w("techniques.change")], rows)
+    yield workings("pruning_working", *(q for q in after.values() if q), depth=2)
 
 
-def _curves(config: Configuration) -> None:
+def _curves(config: Configuration) -> Chart:
     """Bytes against the share of zeros, all ways to store them in one chart."""
     model, name = config.model, config.values["weight_format"]
     found = [pruned_weights(model, name, "unstructured", share) for share in SHARES]
@@ -118,45 +106,37 @@ def _curves(config: Configuration) -> None:
     here = 50 if config.values["pruning"] == "semi_structured" else config.values["pruned"]
     alt = w("techniques.pruning_alt", title=title, dense=human(curves["dense"][0], "bytes"), half=human(half, "bytes"))
     figure = sparsity_curves(title, shares, curves | {"semi_structured": [half], "structured": smaller}, here)
-    chart(figure, key="memory_by_sparsity", alt=alt, height=380)
+    return Chart(figure, "memory_by_sparsity", alt, 380)
 
 
-def distillation_section(config: Configuration) -> None:
+def distillation(config: Configuration) -> Iterator[Block]:
     """The student's step with its teacher in memory, beside the student's alone; and what serving it saves."""
-    twin("student")
-    distillation, student = config.distillation, config.student
+    yield Controls(["student"])
+    both, student = config.distillation, config.student
     teacher = title_of(config)
-    st.markdown(w("techniques.distillation", teacher=teacher, student=student.base.id))
-    if not distillation.same_vocabulary:
-        st.warning(w("techniques.other_vocabulary", teacher=teacher, student=student.base.id))
+    yield Paragraph(said(w("techniques.distillation", teacher=teacher, student=student.base.id)))
+    if not both.same_vocabulary:
+        yield Notice(said(w("techniques.other_vocabulary", teacher=teacher, student=student.base.id)), "warning")
     alone = student.step.peak
     quantities = [
         (w("techniques.student_alone"), alone, student.standing_of(student.run)),
-        (w("techniques.with_teacher"), distillation.peak, SHAPES),
+        (w("techniques.with_teacher"), both.peak, SHAPES),
     ]
-    if distillation.work:
-        quantities.append((w("techniques.work"), distillation.work, SHAPES))
-    headlines(lambda: quantities)
+    if both.work:
+        quantities.append((w("techniques.work"), both.work, SHAPES))
+    yield Headlines(lambda: quantities)
     rows = {w("techniques.student_alone"): by_component(alone.parts)}
-    rows[w("techniques.with_teacher")] = by_component(distillation.peak.parts)
-    rows[w("techniques.teacher_pass")] = by_component(distillation.teacher_pass.parts)
-    names = {component: w(f"components.{component}") for component in COLOURS}
-    title = w("techniques.distillation_chart")
-    said = ", ".join(f"{row} {human(sum(parts.values()), 'bytes')}" for row, parts in rows.items())
-    chart(
-        memory_bars(title, rows, names, for_tensors(config), w("axes.memory")),
-        key="distillation_memory",
-        alt=f"{title}: {said}",
-        height=290,
-    )
-    _served(config, student)
-    workings("distillation_working", distillation.peak, *([distillation.work] if distillation.work else []), depth=1)
-    published("distillation")
+    rows[w("techniques.with_teacher")] = by_component(both.peak.parts)
+    rows[w("techniques.teacher_pass")] = by_component(both.teacher_pass.parts)
+    yield memory_chart(config, "distillation_memory", w("techniques.distillation_chart"), rows, 290)
+    yield from _served(config, student)
+    yield workings("distillation_working", both.peak, *([both.work] if both.work else []), depth=1)
+    yield from published("distillation")
 
 
-def _served(config: Configuration, student: Configuration) -> None:
+def _served(config: Configuration, student: Configuration) -> Iterator[Block]:
     """What is saved afterwards, when the student is served in the teacher's place."""
-    st.subheader(w("techniques.served"), anchor=False)
+    yield Heading(said(w("techniques.served")))
     length = config.values["seq_len"]
     pairs = {
         "parameters": (config.model.parameters(), student.model.parameters()),
@@ -169,4 +149,4 @@ def _served(config: Configuration, student: Configuration) -> None:
         for id, (theirs, own) in pairs.items()
         if theirs and own
     ]  # fmt: skip
-    table(["", w("techniques.teacher"), w("techniques.student"), w("techniques.less")], rows)
+    yield table(["", w("techniques.teacher"), w("techniques.student"), w("techniques.less")], rows)

@@ -11,10 +11,10 @@ import streamlit as st
 from llmcalc.configuration import Configuration
 from llmcalc.export import model_name, slug
 from llmcalc.words import in_this_language, w
+from pages.content.report import report
 from pages.ui.document.blocks import Document
 from pages.ui.document.html import html
 from pages.ui.document.markdown import markdown
-from pages.ui.document.report import report
 
 _WRITERS: dict[str, tuple[Callable[[Document], str], str, str]] = {
     "html": (html, "html", "text/html"),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import gc
+import threading
 from functools import partial
-from pathlib import Path
-from types import CodeType
+from importlib import import_module
 from typing import Any
 
 import streamlit as st
@@ -28,7 +27,7 @@ PAGES = (
     *("explore", "learn", "parameters", "training", "fits", "cluster", "techniques"),
     *("compare", "scaling", "article", "accuracy", "method"),
 )
-FOLDER = Path(__file__).parents[2]
+_loading = threading.Lock()  # for what two threads load at once, each can wait for the other
 
 
 def pages() -> list:
@@ -79,7 +78,6 @@ def _page_and_knobs(name: str, place: Any) -> None:
 
 def _page(name: str) -> None:
     """The page, and its data to take home; or what of it is presented to a room."""
-    st.session_state["in_app"] = True
     if not values()["present"]:
         _run(name)
         charts_first()
@@ -97,22 +95,16 @@ def _page(name: str) -> None:
 
 
 def _run(name: str) -> None:
-    exec(_code(name), {"__name__": f"pages.{name}"})
+    with _loading:
+        page = import_module(f"pages.{name}")
+    page.page()
 
 
-@functools.cache
-def _code(name: str) -> CodeType:
-    """A page's script. Streamlit itself would run it but once for each run of the whole app."""
-    file = FOLDER / f"{name}.py"
-    return compile(file.read_text(encoding="utf-8"), file, "exec", dont_inherit=True)
-
-
-def inside_app() -> None:
-    """First call of every page. A process that has not run app.py yet runs a page alone when a link leads there:
-    then hand over to app.py, which draws the shared inputs and comes back with all values of the link."""
-    if not st.session_state.pop("in_app", False):
-        st.navigation(pages(), position="hidden")
-        st.rerun()
+def alone() -> None:
+    """What a page's file does as a script. A process that has not run app.py yet runs it alone when a link leads there:
+    then hand over to app.py, which draws the shared inputs and the page, with all values of the link."""
+    st.navigation(pages(), position="hidden")
+    st.rerun()
 
 
 @st.cache_resource(show_spinner=False)

@@ -1,4 +1,4 @@
-"""Every chart of the app is drawn through `chart`.
+"""Every chart of the app is drawn through `chart`, which `pages.ui.app.screen` calls.
 
 A small component keeps one Plotly chart per key in the page: a rerun changes its data in place, so that zoom
 and hidden legend entries stay (Streamlit's own Plotly element is mounted anew on each change). Colours and
@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +22,6 @@ from streamlit import runtime
 from streamlit.components.v1 import declare_component
 
 from llmcalc.words import w
-from pages.ui.app.stage import on_stage
 
 # What a figure may use for a colour besides Plotly's own notations. chart.js takes the values from the theme;
 # these are the light ones, for the fallback.
@@ -115,7 +114,7 @@ def _light(value: Any) -> Any:
     return value
 
 
-def chart(figure: Mapping[str, Any], *, key: str, alt: str, height: int = 360) -> None:
+def chart(figure: Mapping[str, Any], *, key: str, alt: str, height: int = 360, large: bool = False) -> None:
     """Draw a Plotly figure, or change the one drawn under the same key.
 
     figure: `{"data": [...], "layout": {...}}` of plain lists, numbers and strings. A colour may be a pair
@@ -127,28 +126,19 @@ def chart(figure: Mapping[str, Any], *, key: str, alt: str, height: int = 360) -
     alt: what the chart shows, in words, for those who cannot see it.
     height: in pixels, with a title of one line and without the legend, which is drawn below as buttons; reserved
         before the chart is drawn.
-
-    On stage (`stage.py`) the chart is offered, and drawn large when its turn comes.
+    large: as high as the window lets it be.
 
     Without a server (in AppTest) the figure goes to `st.plotly_chart`, which also validates it. A test reads
     it, with the light colours, from `json.loads(at.get("plotly_chart")[0].proto.spec)`, its words from
     `.proto.alt`; `.proto.id` ends with the key.
     """
-    title = re.sub(r"<[^>]*>", " ", figure["layout"]["title"]["text"])
-    if (stage := on_stage()) is not None:
-        stage.offer(key, title, partial(_draw, figure, key, title, alt, height, large=True))
-    else:
-        _draw(figure, key, title, alt, height, large=False)
-
-
-def _draw(figure: Mapping[str, Any], key: str, title: str, alt: str, height: int, *, large: bool) -> None:
     address = _library_address()
     if address is None:
         st.plotly_chart(_light(figure), key=key, alt=alt, height=height, config=_FALLBACK_CONFIG)
         return
     content = {
         "key": key,
-        "title": title,
+        "title": title_of(figure),
         "alt": alt,
         "figure": figure,
         "height": height,
@@ -157,3 +147,8 @@ def _draw(figure: Mapping[str, Any], key: str, title: str, alt: str, height: int
         "words": {act: w(f"chart.{act}") for act in ("png", "svg", "reset", "enlarge", "shrink")},
     }
     _component(key=key, data=_encode(content), height="content")
+
+
+def title_of(figure: Mapping[str, Any]) -> str:
+    """A figure's title without markup."""
+    return re.sub(r"<[^>]*>", " ", figure["layout"]["title"]["text"])

@@ -1,26 +1,36 @@
-"""A document as data: sections of paragraphs, tables and workings, which a writer turns into a file.
+"""What a page says, as data: text, tables, numbers, charts, workings; a writer draws it or makes a file of it.
 
 What stands in a line are spans, each of one kind, so that a writer never has to guess what is text and what is markup.
+The screen draws every block (`pages.ui.app.screen`); in a file each becomes one of those that are `Written`
+(`pages.ui.document.written`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-Kind = Literal["plain", "bold", "emphasis", "code", "math", "link", "bar"]
+from llmcalc.accuracy import Standing
+from llmcalc.configuration import Configuration
+from llmcalc.quantity import Quantity
+from llmcalc.sources import Citation
+from pages.ui.words.standing import Headline, label_and_colour
+
+Kind = Literal["plain", "bold", "emphasis", "code", "math", "link", "bar", "badge", "icon"]
 
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of a line. ``more`` is a link's address, or a bar's colour ("light|dark"); ``share`` a bar's length."""
+    """A stretch of a line. ``more`` is a link's address, a badge's colour, or a bar's ("light|dark"); ``share`` is a
+    bar's length. Icons are on the screen alone."""
 
     text: str
     kind: Kind = "plain"
     more: str = ""
     share: float = 0
+    is_small: bool = False
 
 
 Line = tuple[Span, ...]
@@ -28,10 +38,11 @@ Line = tuple[Span, ...]
 
 @dataclass(frozen=True)
 class Paragraph:
-    """A paragraph; a note is set small."""
+    """A paragraph; a note is set small. ``why``: what a number in it rests on, to be had on demand."""
 
     line: Line
     is_note: bool = False
+    why: Standing | None = None
 
 
 @dataclass(frozen=True)
@@ -43,11 +54,24 @@ class Bullets:
 
 @dataclass(frozen=True)
 class Table:
-    """``alignment`` has a letter for each column: "l" for text, "r" for numbers, "w" for text that may wrap."""
+    """``alignment`` has a letter for each column: "l" for text, "r" for numbers, "w" for text that may wrap.
+
+    key: for a style of its own on the screen.
+    on_paper: the columns that only files have.
+    total: a last row that only files have.
+    """
 
     head: Sequence[Line]
     rows: Sequence[Sequence[Line]]
     alignment: str
+    key: str = ""
+    on_paper: tuple[int, ...] = ()
+    total: Sequence[Line] = ()
+
+    @property
+    def all_rows(self) -> list[Sequence[Line]]:
+        """The rows that a file has."""
+        return [*self.rows, self.total] if self.total else list(self.rows)
 
 
 @dataclass(frozen=True)
@@ -59,7 +83,129 @@ class Working:
     source: Line
 
 
-Block = Paragraph | Bullets | Table | Working
+Written = Paragraph | Bullets | Table | Working
+
+
+@dataclass(frozen=True)
+class Heading:
+    """The title of what follows it within a page."""
+
+    line: Line
+
+
+@dataclass(frozen=True)
+class Hint:
+    """What the screen can do, in small letters; a file cannot."""
+
+    line: Line
+
+
+@dataclass(frozen=True)
+class Headlines:
+    """The numbers that a page shows in frames, worked out when they are drawn, which is after the charts."""
+
+    numbers: Callable[[], Iterable[Headline]]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A Plotly figure, the same in words, and in a file the data behind it.
+
+    key: unique in the app and stable.
+    height: in pixels.
+    """
+
+    figure: Mapping[str, Any]
+    key: str
+    alt: str
+    height: int = 360
+    data: Callable[[], Table] | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a training step fits; beside it, on demand, what that rests on."""
+
+    config: Configuration
+
+
+@dataclass(frozen=True)
+class Rests:
+    """What numbers may be called, and why."""
+
+    standing: Standing
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that the reader should not miss."""
+
+    line: Line
+    kind: Literal["info", "warning", "success"] = "info"
+
+
+@dataclass(frozen=True)
+class Worked:
+    """How some numbers came about, and what went into them, down to ``depth``."""
+
+    quantities: Sequence[Quantity]
+    depth: int = 1
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Inputs to set at once, what that does, and what it costs. There is nothing to do where ``is_done``."""
+
+    line: Line
+    values: Mapping[str, Any]
+    key: str
+    about: str = ""
+    is_done: bool = False
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A number in a frame of its own that has no working to open: what is said below it, and what it can be set to."""
+
+    label: Line
+    value: str
+    notes: Sequence[Line] = ()
+    offer: Offer | None = None
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Such numbers side by side."""
+
+    frames: Sequence[Frame]
+
+
+@dataclass(frozen=True)
+class Controls:
+    """Controls of inputs beside what they move, in columns."""
+
+    ids: Sequence[str]
+    columns: int = 1
+
+
+@dataclass(frozen=True)
+class Folded:
+    """What the screen shows, and works out, once the reader asks for it."""
+
+    title: Line
+    key: str
+    blocks: Callable[[], Iterable[Block]]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Blocks side by side where there is room."""
+
+    columns: Sequence[Iterable[Block]]
+
+
+_Number = Headlines | Frames | Chart | Verdict | Rests | Worked
+Block = Written | Heading | Hint | Notice | _Number | Offer | Controls | Folded | Beside
 
 
 @dataclass(frozen=True)
@@ -67,7 +213,7 @@ class Section:
     """A heading and what is below it."""
 
     title: Line
-    blocks: Sequence[Block]
+    blocks: Sequence[Written]
 
 
 @dataclass(frozen=True)
@@ -76,7 +222,7 @@ class Document:
 
     title: Line
     language: str
-    opening: Sequence[Block]
+    opening: Sequence[Written]
     sections: Sequence[Section]
 
 
@@ -110,16 +256,34 @@ def bar(share: float, colour: str) -> Line:
     return (Span("", "bar", colour, share),)
 
 
+def badge(standing: Standing) -> Line:
+    """The word for what a number may be called, as a small mark."""
+    word, colour = label_and_colour(standing)
+    return (Span(word, "badge", colour),)
+
+
+def small(line: Line) -> Line:
+    """The same in small letters."""
+    return tuple(replace(span, is_small=True) for span in line)
+
+
+def cite(source: Citation) -> Line:
+    """A source, linked where it has an address."""
+    return linked(source, source.work.url)
+
+
 def said(text: str) -> Line:
-    """A text of ``llmcalc/words``, with the few marks that it may have: **bold**, *emphasis*, `code`, $formula$. Icons,
-    which only the screen has, are left out, and what is a badge there stands in brackets."""
-    return tuple(_spans(_BADGE.sub(r"(\1)", _ICON.sub("", text)).strip()))
+    """A text of ``llmcalc/words``, with the few marks that it may have: **bold**, *emphasis*, `code`, $formula$, a
+    [link](address), a badge, an icon."""
+    return tuple(_spans(text.strip()))
 
 
-_ICON = re.compile(r":\w+\[:material/\w+:\] ?|:material/\w+: ?")
-_BADGE = re.compile(r":\w+-badge\[([^]]*)\]")
-_MARKS: tuple[Kind, ...] = ("bold", "emphasis", "code", "math")
-_MARKED = re.compile(r"\*\*(?P<bold>[^*]+)\*\*|\*(?P<emphasis>[^*]+)\*|`(?P<code>[^`]+)`|\$(?P<math>[^$]+)\$")
+_MARKS: tuple[Kind, ...] = ("bold", "emphasis", "code", "math", "link", "badge", "icon")
+_MARKED = re.compile(
+    r"\*\*(?P<bold>[^*]+)\*\*|\*(?P<emphasis>[^*]+)\*|`(?P<code>[^`]+)`|\$(?P<math>[^$]+)\$"
+    r"|:(?P<colour>\w+)-badge\[(?P<badge>[^]]*)\]|(?P<icon>:\w+\[:material/\w+:\] ?|:material/\w+: ?)"
+    r"|\[(?P<link>[^\]]+)\]\((?P<address>[^)\s]+)\)"
+)
 
 
 def _spans(text: str) -> Iterator[Span]:
@@ -128,7 +292,7 @@ def _spans(text: str) -> Iterator[Span]:
         if found.start() > end:
             yield Span(text[end : found.start()])
         kind = next(kind for kind in _MARKS if found[kind])
-        yield Span(found[kind], kind)
+        yield Span(found[kind], kind, found["colour"] or found["address"] or "")
         end = found.end()
     if end < len(text):
         yield Span(text[end:])

@@ -12,7 +12,7 @@ from html import escape
 
 from latex2mathml.converter import convert
 
-from pages.ui.document.blocks import Block, Bullets, Document, Line, Paragraph, Span, Table, Working
+from pages.ui.document.blocks import Bullets, Document, Line, Paragraph, Span, Table, Working, Written
 
 _CSS = """
 :root { color-scheme: light dark; --text: light-dark(#1f2328, #e6e9ee); --paper: light-dark(#ffffff, #11151a);
@@ -67,7 +67,7 @@ def _file(document: Document) -> Iterator[str]:
     yield "</body>\n</html>"
 
 
-def _block(block: Block) -> str:
+def _block(block: Written) -> str:
     match block:
         case Paragraph(line, is_note):
             return f'<p class="note">{_line(line)}</p>' if is_note else f"<p>{_line(line)}</p>"
@@ -87,7 +87,7 @@ def _table(table: Table) -> str:
         return f"<tr>{''.join(told)}</tr>"
 
     head = row([_line(cell) for cell in table.head], "th")
-    body = "\n".join(row([_line(cell) for cell in cells], "td") for cells in table.rows)
+    body = "\n".join(row([_line(cell) for cell in cells], "td") for cells in table.all_rows)
     return f"<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>"
 
 
@@ -106,6 +106,10 @@ def _span(span: Span) -> str:
             return f"<code>{text}</code>"
         case "math":
             return mathml(span.text)
+        case "badge":
+            return f"({text})"
+        case "icon":
+            return ""
         case "link":
             return f'<a href="{escape(span.more)}">{text}</a>'
         case "bar":

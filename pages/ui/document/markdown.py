@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pages.ui.document.blocks import Block, Bullets, Document, Line, Paragraph, Span, Table, Working
+from pages.ui.document.blocks import Bullets, Document, Line, Paragraph, Span, Table, Working, Written
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|$#~&])")
-_RULES = {"l": ":--", "w": ":--", "r": "--:"}
+RULES = {"l": ":--", "w": ":--", "r": "--:"}
 _BAR_WIDTH = 20
 
 
@@ -20,7 +20,7 @@ def markdown(document: Document) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _block(block: Block) -> str:
+def _block(block: Written) -> str:
     match block:
         case Paragraph(line):
             return _line(line)
@@ -35,8 +35,8 @@ def _block(block: Block) -> str:
 
 def _table(table: Table) -> Iterator[str]:
     yield f"| {' | '.join(map(_line, table.head))} |"
-    yield f"|{'|'.join(_RULES[letter] for letter in table.alignment)}|"
-    for row in table.rows:
+    yield f"|{'|'.join(RULES[letter] for letter in table.alignment)}|"
+    for row in table.all_rows:
         yield f"| {' | '.join(map(_line, row))} |"
 
 
@@ -52,9 +52,13 @@ def _span(span: Span) -> str:
         case "emphasis":
             return f"*{text}*"
         case "code":
-            return _code(span.text)
+            return fenced(span.text)
         case "math":
             return f"${span.text}$"
+        case "badge":
+            return f"({text})"
+        case "icon":
+            return ""
         case "link":
             return f"[{text}](<{span.more}>)"
         case "bar":
@@ -62,8 +66,8 @@ def _span(span: Span) -> str:
     return text
 
 
-def _code(text: str) -> str:
-    """Text in backticks, more of them than stand in it; a bar would end a table's cell even there."""
+def fenced(text: str) -> str:
+    """Code: text in backticks, more of them than stand in it; a bar would end a table's cell even there."""
     fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
     inside = text.replace("\n", " ").replace("|", "\\|")
     return f"{fence} {inside} {fence}" if "`" in text else f"{fence}{inside}{fence}"

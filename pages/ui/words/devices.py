@@ -33,17 +33,3 @@ def memory_cell(memory: int, devices: Sequence[str]) -> str:
     """The memory of a group of devices as tables have it, and whether it is nominal."""
     read = all(ACCELERATORS[id].memory_source for id in devices)
     return human(memory, "bytes") + ("" if read else f" ({w('reported.unread')})")
-
-
-def table_of_devices() -> str:
-    """Every device: what its maker prints, what its driver reports, how often that was read, and where."""
-    heads = ("device", "printed", "has", "read", "source")
-    lines = ["| " + " | ".join(w(f"reported.column_{head}") for head in heads) + " |", "|:--|--:|--:|:--|:--|"]
-    for device in ACCELERATORS.values():
-        printed = list(dict.fromkeys(human(reading.memory, "bytes") for reading in device.readings))
-        ends = f" ({printed[0]} – {printed[-1]})" if len(printed) > 1 else ""
-        source = citation(device.memory_source) if device.memory_source else "–"
-        read = f"{len(device.readings)}{ends}" if device.readings else "–"
-        cells = (device.id, printed_size(device), memory_cell(device.memory, [device.id]), read, source)
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)

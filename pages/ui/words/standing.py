@@ -18,9 +18,15 @@ def label(standing: Standing) -> str:
     return w(f"standing.{standing.reason}")
 
 
+def label_and_colour(standing: Standing) -> tuple[str, str]:
+    """The word, and the colour of the small mark that it stands in."""
+    return label(standing), _COLOURS[standing.label]
+
+
 def badge(standing: Standing) -> str:
     """The word as a small mark in Markdown."""
-    return f":{_COLOURS[standing.label]}-badge[{label(standing)}]"
+    word, colour = label_and_colour(standing)
+    return f":{colour}-badge[{word}]"
 
 
 def why(standing: Standing) -> str:

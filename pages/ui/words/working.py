@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from llmcalc.quantity import Quantity
 from llmcalc.sources import Citation
 from llmcalc.tex import localized
 from llmcalc.words import locale, w
 from llmcalc.words.names import name, unit_name
-from pages.ui.words.numbers import exact, human, percent
+from pages.ui.words.numbers import exact, human
 
 _LITTLE = 12  # numbers: a working of no more is told whole
 
@@ -51,15 +49,3 @@ def rounded(quantity: Quantity) -> str:
     """The value for people, where that is another than the exact one."""
     for_people = human(quantity.value, quantity.unit)
     return "" if not quantity.value or for_people == exact(quantity.value) else f"≈ {for_people}"
-
-
-def term_table(quantities: Sequence[Quantity], whole: Quantity) -> str:
-    """A markdown table of a sum's terms: name, formula, value, share."""
-    rows = [
-        f"| {w('working.term')} | {w('working.amount')} | {w('working.share')} | {w('working.formula')} |",
-        "|:--|--:|--:|:--|",
-    ]
-    for q in sorted(quantities, key=lambda part: -part.value):
-        share = q.value / whole.value if whole.value else 0
-        rows.append(f"| {name(q.id)} | {human(q.value, q.unit)} | {percent(share)} | ${q.working.symbols}$ |")
-    return "\n".join(rows)

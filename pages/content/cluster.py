@@ -1,0 +1,74 @@
+"""Plan for a cluster: what the best plan is, the plans in a chart, and what one of them holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from llmcalc.accuracy import PROCESS, SHAPES, Standing
+from llmcalc.configuration import Configuration
+from llmcalc.words import w
+from pages.content.pieces import component_names, term_table, workings
+from pages.ui.document.blocks import Block, Chart, Headlines, Notice, Paragraph, said
+from pages.ui.figures.memory import memory_bars
+from pages.ui.figures.palette import by_component
+from pages.ui.figures.plans import plan_points, plans_of
+from pages.ui.words.numbers import human
+from pages.ui.words.plans import plan_name
+from pages.ui.words.standing import Headline
+from pages.ui.words.verdict import for_tensors
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def answer(config: Configuration, plans: pd.DataFrame) -> Iterator[Block]:
+    """What is the best plan, or what is nearest where none fits."""
+    fitting, device = int(plans["fits"].sum()), config.accelerator
+    plan = plans_of(plans.head(1))[0]
+    needed, memory = plan["needed"], human(device.memory, "bytes")
+    told = {"plan": plan_name(plan), "all": len(plans), "needed": human(needed, "bytes"), "memory": memory}
+    if fitting:
+        headroom = human(device.memory - needed, "bytes")
+        yield Paragraph(said(w("cluster.best", fitting=fitting, headroom=headroom, **told)))
+    else:
+        over = human(needed - device.memory, "bytes")
+        yield Paragraph(said(w("cluster.none", over=over, device=device.id, **told)))
+        yield Notice(said(w("cluster.change")))
+
+
+def points(config: Configuration, plans: pd.DataFrame, plan: Mapping[str, Any]) -> Chart:
+    """The plans by what they need and how long they take, the chosen one marked."""
+    title = w("cluster.chart", count=len(plans))
+    ends = {"low": human(plans["needed"].min(), "bytes"), "high": human(plans["needed"].max(), "bytes")}
+    figure = plan_points(title, plans, plan, (config.accelerator.id, config.accelerator.memory))
+    return Chart(figure, "plan_points", w("cluster.chart_alt", title=title, **ends), 380)
+
+
+def numbers(used: Configuration, standing: Standing) -> list[Headline]:
+    """What the device that needs most holds."""
+    rank = used.rank
+    found: list[Headline] = [
+        (w("overhead.process"), used.verdict.needed, PROCESS),
+        (w("cluster.peak"), rank.peak, standing),
+        (w("components.weights"), rank.weights, standing),
+        (w("components.optimizer_state"), rank.optimizer_state, standing),
+    ]
+    if used.layout.devices > 1:
+        found.append((w("components.communication"), rank.communication, standing))
+        found.append((w("cluster.sends"), rank.traffic, SHAPES))
+    return found
+
+
+def held(used: Configuration, standing: Standing) -> Iterator[Block]:
+    """The same, and the peak of that device in components and term by term."""
+    peak = used.rank.peak
+    yield Headlines(partial(numbers, used, standing))
+    names, parts = component_names(), by_component(peak.parts)
+    title = w("cluster.peak_chart")
+    told = ", ".join(f"{names[component]} {human(value, 'bytes')}" for component, value in parts.items())
+    figure = memory_bars(title, {w("cluster.peak"): parts}, names, for_tensors(used), w("axes.memory"))
+    terms = partial(term_table, [q for q in peak.parts if q.value], peak)
+    yield Chart(figure, "plan_memory", f"{title}: {told}", 200, terms)
+    yield workings("plan_working", peak, title="cluster.working")

@@ -1,0 +1,126 @@
+"""Explore: one model, where its parameters are, what fills its memory, and how that grows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from llmcalc.article import article_components, article_parameters
+from llmcalc.catalog.formats import STORED_FORMATS
+from llmcalc.configuration import Configuration
+from llmcalc.inputs import integer
+from llmcalc.stored.weights import stored, stored_weights
+from llmcalc.words import w
+from llmcalc.words.names import name
+from pages.content.pieces import component_names, memory_chart, shares, table, whose_memory
+from pages.ui.document.blocks import Block, Chart, Headlines, Line, Paragraph, Rests, Worked, bold, plain, said
+from pages.ui.figures.memory import Panel, memory_curves, share_bars
+from pages.ui.figures.palette import COLOURS, by_component, component_of
+from pages.ui.words.numbers import exact, human, marked, signed
+from pages.ui.words.standing import Headline
+from pages.ui.words.verdict import as_counted, for_tensors, whole_model
+
+MOMENTS_SHOWN = ("between_steps", "loss_backward", "backward_end", "optimizer_step")
+
+
+def numbers(config: Configuration) -> list[Headline]:
+    """The numbers at the top."""
+    serving, format = config.inference_standing, config.values["weight_format"]
+    return [
+        (w("explore.parameters"), config.model.parameters(), config.count_standing),
+        (w("explore.weights", format=format), config.inference.inputs["weights"], serving),
+        (as_counted(config, w("explore.training_peak")), config.training.peak, config.standing),
+        (w("explore.inference"), config.inference, serving),
+    ]
+
+
+def headlines(config: Configuration) -> Headlines:
+    """The same, once the charts are drawn."""
+    return Headlines(partial(numbers, config))
+
+
+def parameters_chart(config: Configuration) -> Chart:
+    """The parameters by component."""
+    names, components = component_names(), {id: q.value for id, q in config.model.components().items()}
+    told = ", ".join(f"{names[c]} {human(v, 'parameters')}" for c, v in components.items())
+    title = w("explore.parameters_chart", total=human(config.model.parameters().value, "parameters"))
+    figure = share_bars(title, components, names, "parameters", w("axes.parameters"))
+    return Chart(figure, "parameters_by_component", f"{title}: {told}", 340)
+
+
+def moments_chart(config: Configuration) -> Chart:
+    """What fills the memory at the moments of a training step, and in inference."""
+    values, moments = config.values, config.training.moments
+    rows = {w(f"phases.{m}"): by_component(moments[m].parts) for m in moments if m in MOMENTS_SHOWN}
+    rows[w("phases.inference")] = by_component(config.inference.parts)
+    title = w("explore.memory_chart", batch=exact(values["batch_size"]), length=exact(values["seq_len"]))
+    return memory_chart(config, "memory_by_component", title, rows, 340)
+
+
+def growth_chart(config: Configuration) -> Chart:
+    """Memory against batch and against length, the other held: training peak and inference."""
+    held = {knob: config.values[knob] for knob in ("batch_size", "seq_len")}
+    batches, lengths = (np.array(sorted({*integer(knob).scale, now}), dtype=float) for knob, now in held.items())
+    batch = np.concatenate([batches, np.full(len(lengths), held["batch_size"])])
+    length = np.concatenate([np.full(len(batches), held["seq_len"]), lengths])
+    memory = [config.training_peak_of(batch, length), config.inference_of(batch, length).value]  # one sweep for both
+    peaks, serving = (np.split(np.broadcast_to(m, batch.shape), [len(batches)]) for m in memory)
+    panels, ranges = [], []
+    for knob, stops, peak, served in zip(held, (batches, lengths), peaks, serving, strict=True):
+        curves = [
+            (w("explore.training_peak"), peak.tolist(), COLOURS["weights"]),
+            (w("phases.inference"), served.tolist(), COLOURS["kv_cache"]),
+        ]
+        panels.append(Panel(stops.tolist(), curves, held[knob], w(f"axes.{knob}")))
+        ends = {"low": human(peak[0], "bytes"), "high": human(peak[-1], "bytes")}
+        ranges.append(w("explore.growth_alt", axis=w(f"axes.{knob}"), **ends))
+    title = w("explore.growth")
+    figure = memory_curves(title, panels, for_tensors(config), w("axes.memory"))
+    return Chart(figure, "memory_growth", f"{title}. {'; '.join(ranges)}", 360)
+
+
+def what_is_shown(config: Configuration) -> Iterator[Block]:
+    """Whose memory the charts show, and what stands behind that."""
+    yield from whose_memory(config, whole_model(config))
+    yield Rests(config.standing)
+
+
+def beside_the_article(config: Configuration) -> Iterator[Block]:
+    """The article's count and the exact one, by component."""
+    names, dimensions = component_names(), config.dimensions
+    printed, ours = article_components(dimensions), {id: q.value for id, q in config.model.components().items()}
+    rows = [
+        [names[id], exact(printed.get(id, 0)), exact(count), signed(count - printed.get(id, 0))]
+        for id, count in ours.items()
+    ]
+    theirs, whole = sum(printed.values()), config.model.parameters().value
+    last = (w("working.total"), exact(theirs), exact(whole), signed(whole - theirs))
+    heads = ("working.component", "explore.article", "explore.exact", "explore.difference")
+    yield table([*map(w, heads)], [*rows, map(bold, last)])
+    yield Paragraph(said(w("explore.article_difference_why")), is_note=True)
+    shape = {key: config.values[key] for key in ("d_model", "n_layers", "vocab_size")}
+    yield Worked([article_parameters(d_ff=dimensions.ffn_width(), **shape)], 3)
+
+
+def in_every_format(config: Configuration) -> Iterator[Block]:
+    """The weights' memory in each number format."""
+    model = config.model
+    rows: list[list[str | Line]] = []
+    for id in STORED_FORMATS:
+        memory, bits = round(stored_weights(model, id).value), stored(model, id).bits_per_weight
+        rows.append([plain(id), marked(f"{bits:.4g}"), exact(memory), human(memory, "bytes")])
+    yield table([w("explore.format"), w("techniques.average"), w("explore.bytes"), ""], rows, "lrrl")
+
+
+def all_working(config: Configuration) -> Iterator[Block]:
+    """How the number of parameters came about."""
+    yield Worked([config.model.parameters()], 3)
+
+
+def inference(config: Configuration) -> Iterator[Block]:
+    """What inference holds, with its working; in a file, for the page opens it from the number."""
+    parts = sorted((q for q in config.inference.parts if q.value), key=lambda q: -q.value)
+    yield shares([(name(q.id), q.value, component_of(q.id)) for q in parts], "bytes", "working.term")
+    yield Worked([config.inference], 9)

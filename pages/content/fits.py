@@ -1,0 +1,184 @@
+"""What fits: memory over batch and length, and the largest run that a device holds, in training or inference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from llmcalc.accuracy import PROCESS
+from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator, devices_by_memory, smallest_that_holds
+from llmcalc.configuration import Configuration
+from llmcalc.fit.verdict import Verdict as Fit
+from llmcalc.words import w
+from pages.content.pieces import as_lines
+from pages.ui.document.blocks import (
+    Block,
+    Chart,
+    Frame,
+    Frames,
+    Heading,
+    Notice,
+    Offer,
+    Paragraph,
+    Rests,
+    Table,
+    Verdict,
+    badge,
+    bold,
+    plain,
+    said,
+)
+from pages.ui.figures.steps import fits_map
+from pages.ui.words.devices import memory_cell, memory_told, printed_size
+from pages.ui.words.numbers import exact, human, marked
+from pages.ui.words.verdict import on_each, where
+from pages.ui.words.verdict import said as verdict_said
+
+# Memories that are in use, each by one device; the reader's own is drawn too
+DRAWN = ("T4", "RTX 4090", "L40S", "H100 SXM", "H200 SXM", "MI300X", "MI355X")
+CELLS = (36, 44)
+MOST_BATCH, SHORTEST, LONGEST = 512, 128, 131_072  # what the map shows, and further where the reader's run is
+KNOBS = ("batch_size", "seq_len")
+Solved = dict[str, dict[int, int]]  # of each knob, the largest value by the memory that holds it
+
+
+def fits(config: Configuration, purpose: str) -> Iterator[Block]:
+    """Whether it fits, the largest that does, the map, what its figures rest on, and every device."""
+    device, positions, fit = config.accelerator, config.longest_position, config.verdict_of(purpose)
+    yield Verdict(config)
+    serves = purpose == "inference"
+    standing = config.inference_standing if serves else config.verdict_standing
+    if serves:
+        yield Paragraph(said(verdict_said(fit, w("verdict.inference"))) + plain(" ") + badge(standing), why=standing)
+    found = solved(config, purpose)
+    yield Frames([*(_answer(config, purpose, knob, found) for knob in KNOBS), _this_run(config, purpose, fit)])
+    if not found["batch_size"][device.memory]:
+        yield _what_would_do(config, purpose, fit)
+    yield from fits_map_of(config, purpose, found)
+    yield Paragraph(said(w(f"fits.caveat_{purpose}")), is_note=True)
+    yield Paragraph(said(memory_told(device)), is_note=True)
+    if positions:
+        yield Paragraph(said(w("fits.learned_positions", positions=exact(positions))), is_note=True)
+    yield Rests(standing)
+    if any(any(sizes.values()) for sizes in found.values()):
+        yield Heading(said(w("fits.table_header")))
+        yield every_device(config, purpose, found)
+
+
+def solved(config: Configuration, purpose: str) -> Solved:
+    """The largest batch and the longest sequence that fit each memory there is, the other as it is."""
+    sizes = list(devices_by_memory())
+    found = {knob: config.largest_that_fits(purpose, knob, np.array(sizes)) for knob in KNOBS}
+    return {knob: dict(zip(sizes, largest.tolist(), strict=True)) for knob, largest in found.items()}
+
+
+def _counted(config: Configuration, purpose: str, label: str) -> str:
+    """The label of what is counted here: training on the device that needs most, inference on one."""
+    return on_each(config, label) if purpose == "training" else label
+
+
+def _labels(config: Configuration, purpose: str) -> dict[str, str]:
+    held = {"batch_size": config.values["seq_len"], "seq_len": config.values["batch_size"]}
+    return {knob: _counted(config, purpose, w(f"fits.{knob}", held=exact(held[knob]))) for knob in KNOBS}
+
+
+def _answer(config: Configuration, purpose: str, knob: str, found: Solved) -> Frame:
+    """One of the two solved numbers, and a button that sets the knob to it."""
+    value = found[knob][config.accelerator.memory]
+    label = said(_labels(config, purpose)[knob]) + plain(" ") + badge(PROCESS)
+    if not value:
+        return Frame(label, "–")
+    told, is_done = said(w("fits.apply", value=exact(value))), value == config.values[knob]
+    return Frame(
+        label, exact(value), offer=Offer(told, {knob: value}, f"apply_{knob}", w(f"fits.apply_{knob}"), is_done)
+    )
+
+
+def _this_run(config: Configuration, purpose: str, fit: Fit) -> Frame:
+    needed, there = fit.needed.value, where(fit.devices, config.accelerator.id)
+    times = needed / config.accelerator.memory
+    share = w("fits.share", share=marked(f"{100 * times:.3g}%"), where=there)
+    notes = [said(share if times < 2 else w("fits.times", times=human(times), where=there))]
+    if purpose == "training":
+        notes.append(said(w("fits.peaks_at", phase=w(f"phases.{config.on_each.peak_phase}"))))
+    return Frame(said(w("fits.this_run")) + plain(" ") + badge(PROCESS), human(needed, "bytes"), notes)
+
+
+def _what_would_do(config: Configuration, purpose: str, fit: Fit) -> Notice:
+    """Where not even one sequence fits: what it needs, and what has that."""
+    device, length = config.accelerator, config.values["seq_len"]
+    least = float(config.needed_for(purpose, np.array([1.0]), np.array([float(length)]))[0])
+    enough = smallest_that_holds(least, device.vendor)
+    told = w(
+        "fits.nothing_but" if enough else "fits.nothing",
+        length=exact(length),
+        where=where(fit.devices, device.id),
+        devices=fit.devices,
+        vendor=device.vendor,
+        memory=human(device.memory, "bytes"),
+        needed=human(least, "bytes"),
+        enough=f"{enough.id} ({human(enough.memory, 'bytes')})" if enough else "",
+    )
+    return Notice(said(told), "warning")
+
+
+def fits_map_of(config: Configuration, purpose: str, found: Solved) -> Iterator[Block]:
+    """Memory over batch and length, with the devices' outlines; nothing where no device holds any of it."""
+    batch, length, device = config.values["batch_size"], config.values["seq_len"], config.accelerator
+    positions, needed = config.longest_position, config.verdict_of(purpose).needed.value
+    batches = np.geomspace(1, max(MOST_BATCH, batch), CELLS[0])
+    lengths = np.geomspace(min(SHORTEST, length), max(LONGEST, length), CELLS[1])
+    whole = batches.round(), lengths.round()  # drawn smoothly, told of whole sequences and tokens
+    both = np.stack([batches, whole[0]])[:, :, None], np.stack([lengths, whole[1]])[:, None, :]
+    memory, told = config.needed_for(purpose, *both)
+    if memory.min() > max(found["batch_size"]):
+        return
+    drawn = {_sized(ACCELERATORS[id]): ACCELERATORS[id].memory for id in DRAWN}
+    sizes = list(drawn.values())
+    holds = [*(w("fits.holds", device=label) for label in drawn), w("fits.holds_none")]
+    cells = [
+        [
+            f"{w('fits.cell', batch=exact(round(b)), length=exact(round(s)))}<br>{human(m, 'bytes')}<br>{holds[i]}"
+            for s, m, i in zip(whole[1], row, np.searchsorted(sizes, row), strict=True)
+        ]
+        for b, row in zip(whole[0], told, strict=True)
+    ]
+    most, far = (found[knob][device.memory] for knob in KNOBS)
+    ends = {w("fits.at_batch", value=exact(most)): (most, length)} if most else {}
+    ends |= {w("fits.at_length", value=exact(far)): (batch, far)} if far else {}
+    inside = {
+        name: end
+        for name, end in ends.items()
+        if end != (batch, length) and end[0] <= batches[-1] and lengths[0] <= end[1] <= lengths[-1]
+    }
+    title = _counted(config, purpose, w(f"fits.map_{purpose}"))
+    run = w("fits.your_run", batch=exact(batch), length=exact(length), memory=human(needed, "bytes"))
+    figure = fits_map(
+        title,
+        (batches, lengths, memory),
+        drawn,
+        (_sized(device), device.memory),
+        (run, batch, length),
+        inside,
+        cells,
+        (w("axes.batch_size"), w("axes.seq_len")),
+        (w("fits.positions_end", positions=exact(positions)), positions) if positions else None,
+    )
+    yield Chart(figure, "fits_map", ". ".join([title, run, *ends]), 520)
+
+
+def _sized(device: Accelerator) -> str:
+    """A device by the memory that its maker prints, as people say it: 80 GB H100 SXM."""
+    return f"{printed_size(device)} {device.id}"
+
+
+def every_device(config: Configuration, purpose: str, found: Solved) -> Table:
+    """What is largest and longest on each device, the reader's own in bold."""
+    heads = [w("fits.memory"), w("fits.devices"), *_labels(config, purpose).values()]
+    rows = []
+    for size, names in devices_by_memory().items():
+        largest = (exact(found[knob][size]) if found[knob][size] else "–" for knob in KNOBS)
+        mark = bold if size == config.accelerator.memory else plain
+        rows.append([mark(cell) for cell in (memory_cell(size, names), ", ".join(names), *largest)])
+    return Table(as_lines(heads), rows, "rwrr", key="every_device")

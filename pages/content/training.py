@@ -1,0 +1,159 @@
+"""Training memory: one step as it goes by, what its peak is made of, and what would make it fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from llmcalc.accuracy import PROCESS
+from llmcalc.article import ArticleStep, training_rule_of_thumb
+from llmcalc.configuration import Configuration
+from llmcalc.fit.advice import Advice
+from llmcalc.inference import model_memory
+from llmcalc.quantity import Quantity
+from llmcalc.words import w
+from llmcalc.words.names import name
+from pages.content.pieces import component_names, memory_chart, table, term_table, whose_memory, workings
+from pages.ui.document.blocks import (
+    Block,
+    Bullets,
+    Chart,
+    Folded,
+    Heading,
+    Headlines,
+    Line,
+    Offer,
+    Paragraph,
+    Rests,
+    bold,
+    said,
+)
+from pages.ui.figures.accounts import told_together
+from pages.ui.figures.palette import by_component
+from pages.ui.figures.timeline import timeline_figure
+from pages.ui.words.numbers import exact, human, marked
+from pages.ui.words.standing import Headline
+from pages.ui.words.verdict import as_counted, as_on_one, for_tensors, on_each, where
+
+BESIDE = "loss_backward"  # the moment at which the article's account is set beside ours
+
+
+def numbers(config: Configuration) -> list[Headline]:
+    """The numbers at the top."""
+    account = config.training
+    return [
+        (as_counted(config, w("training.steady_state")), account.steady_state, config.standing),
+        (as_counted(config, w("training.saved_activations")), account.saved_activations, config.standing),
+        (as_counted(config, w("training.peak")), account.peak, config.standing),
+        (on_each(config, w("overhead.process")), config.verdict.needed, PROCESS),
+    ]
+
+
+def headlines(config: Configuration) -> Headlines:
+    """The same, once the chart is drawn."""
+    return Headlines(partial(numbers, config))
+
+
+def through_the_step(config: Configuration) -> Chart:
+    """The timeline, or the article's few moments."""
+    account = config.training
+    if isinstance(account, ArticleStep):
+        rows = {w(f"phases.{moment}"): by_component(q.parts) for moment, q in account.moments.items()}
+        return memory_chart(config, "memory_by_phase", w("training.chart"), rows, 320)
+    figure = timeline_figure(w("timeline.title"), account.profile, component_names(), for_tensors(config))
+    alt = w(
+        "timeline.alt",
+        peak=human(account.peak.value, "bytes"),
+        phase=w(f"phases.{account.peak_phase}"),
+        parts=", ".join(f"{name(q.id)} {human(q.value, 'bytes')}" for q in account.peak.parts),
+    )
+    return Chart(figure, "timeline", alt, 400)
+
+
+def in_words(config: Configuration) -> Iterator[Block]:
+    """The step in a sentence, and how far off such steps were where they were measured."""
+    account, values = config.training, config.values
+    yield from whose_memory(config)
+    told = w(
+        "training.sentence",
+        batch=exact(values["batch_size"]),
+        length=exact(values["seq_len"]),
+        steady=human(account.steady_state.value, "bytes"),
+        peak=human(account.peak.value, "bytes"),
+        phase=w(f"phases.{account.peak_phase}"),
+        account=w(f"counted.{values['account']}"),
+    )
+    yield Paragraph(said(told))
+    yield Rests(config.standing)
+
+
+def what_would_fit(config: Configuration) -> Iterator[Block]:
+    """The smallest changes after which it fits, where it does not; and all that would save memory."""
+    verdict = config.verdict
+    yield Heading(said(on_each(config, w("advice.header"))))
+    if full := config.peak_of_full_training:
+        yield Paragraph(said(w("advice.lora_needs_more", lora=verdict.allocated.value, full=full)))
+    if verdict.fits:
+        yield Paragraph(said(w("advice.fits")))
+    else:
+        found = config.advice()
+        there = where(verdict.devices, verdict.device.id)
+        yield Paragraph(said(w("advice.smallest" if found else "advice.none", where=there)))
+        yield from (_offer(advice, f"advice_{place}") for place, advice in enumerate(found))
+    yield Folded(said(w("advice.all")), "savings", partial(_all_savings, config))
+
+
+def _all_savings(config: Configuration) -> Iterator[Block]:
+    return (_offer(advice, f"saving_{place}") for place, advice in enumerate(config.savings()))
+
+
+def _offer(advice: Advice, key: str) -> Offer:
+    """The changes, with what they save and lead to."""
+    label = w(
+        "advice.button",
+        changes=" + ".join(w(f"advice.{change.id}") for change in advice.changes),
+        saved=human(advice.saved, "bytes"),
+        peak=human(advice.peak, "bytes"),
+    )
+    cost = [w(f"advice.cost_{advice.cost}")]
+    cost += [w("techniques.cost_loss_fused")] if advice.fields.get("loss") == "fused" else []
+    return Offer(said(label), advice.fields, key, " ".join(cost))
+
+
+def terms(at: Quantity) -> Iterator[Block]:
+    """The terms of one moment, with their working."""
+    yield term_table([q for q in at.parts if q.value], at)
+    yield workings("peak_working", *at.parts, title="training.terms_working")
+
+
+def beside_the_tensors(config: Configuration) -> Iterator[Block]:
+    """Allocated, reserved, and what the device shows."""
+    verdict = config.verdict
+    yield Heading(said(on_each(config, w("overhead.header"))))
+    yield Paragraph(said(w("overhead.text")))
+    told = {"allocated": verdict.allocated, "reserved": verdict.reserved, "process": verdict.needed}
+    rows = [(w(f"overhead.{label}"), human(quantity.value, "bytes")) for label, quantity in told.items()]
+    yield table([w("working.term"), w("working.amount")], rows)
+    yield workings("overhead_working", verdict.needed)
+
+
+def beside_the_article(config: Configuration) -> Iterator[Block]:
+    """The article's account and ours at the same moment, term by term, with what makes the difference."""
+    yield Heading(said(as_on_one(config, w("training.article_header"))))
+    yield Paragraph(said(w("training.article_text")))
+    theirs, ours = (told_together(memory.moments[BESIDE]) for memory in (config.article, config.step))
+    groups = [group for group in ours if theirs[group] or ours[group]]
+    rows = [_compared(said(w(f"together.{group}")), theirs[group], ours[group]) for group in groups]
+    rows.append(_compared(bold(w(f"phases.{BESIDE}")), sum(theirs.values()), sum(ours.values())))
+    rule = training_rule_of_thumb(model_bytes=model_memory(parameters=config.model.parameters(), bits_per_weight=32))
+    rows.append(_compared(said(name(rule.id)), rule.value, config.step.peak.value))
+    ours_here = as_on_one(config, w("accounts.corrected"))
+    yield table([w("working.term"), w("explore.article"), ours_here, w("training.ratio")], rows)
+    reasons = {w(f"together.{group}"): w(f"together.{group}_why") for group in groups}
+    reasons[name(rule.id)] = w("together.rule_why")
+    yield Bullets([bold(group) + said(f": {why}") for group, why in reasons.items()])
+
+
+def _compared(label: Line, theirs: float, ours: float) -> list[str | Line]:
+    ratio = marked(f"{theirs / ours:.2f}") if ours else "–"
+    return [label, human(theirs, "bytes"), human(ours, "bytes"), ratio]

@@ -1,0 +1,131 @@
+"""What a page says, drawn on the screen: charts at once, in order, and numbers once they are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import nullcontext
+from functools import partial
+
+import streamlit as st
+
+from llmcalc.accuracy import PROCESS
+from llmcalc.configuration import Configuration
+from pages.ui.app.ask import twin
+from pages.ui.app.sections import after_charts, set_inputs
+from pages.ui.app.show import headline_row, headlines, standing_note, working
+from pages.ui.app.stage import on_stage
+from pages.ui.chart.component import chart, title_of
+from pages.ui.document.blocks import (
+    Beside,
+    Block,
+    Bullets,
+    Chart,
+    Controls,
+    Folded,
+    Frame,
+    Frames,
+    Heading,
+    Headlines,
+    Hint,
+    Notice,
+    Offer,
+    Paragraph,
+    Rests,
+    Table,
+    Verdict,
+    Worked,
+    Working,
+)
+from pages.ui.document.screen_text import bullets, table, text
+from pages.ui.words.standing import why
+from pages.ui.words.verdict import verdict_words
+
+_VERDICT = "verdict"
+
+
+def draw(blocks: Iterable[Block]) -> None:
+    """Draw blocks here, each as soon as it is worked out."""
+    for block in blocks:
+        _draw(block)
+
+
+def _draw(block: Block) -> None:
+    match block:
+        case Paragraph(line, is_note, standing):
+            told = why(standing) if standing else None
+            (st.caption if is_note else st.markdown)(text(line), help=told)
+        case Bullets():
+            st.markdown(bullets(block))
+        case Hint(line):
+            st.caption(text(line))
+        case Table(key=key):
+            with st.container(key=key or None):
+                st.markdown(table(block))
+        case Heading(line):
+            st.subheader(text(line), anchor=False)
+        case Headlines(numbers):
+            headlines(numbers)
+        case Frames(frames):
+            with headline_row():
+                for frame in frames:
+                    _frame(frame)
+        case Chart():
+            _chart(block)
+        case Verdict(config):
+            after_charts(_place_of_verdict(), partial(_verdict, config))
+        case Rests(standing):
+            standing_note(standing)
+        case Notice(line, kind):
+            {"info": st.info, "warning": st.warning, "success": st.success}[kind](text(line))
+        case Worked(quantities, depth):
+            for quantity in quantities:
+                working(quantity, depth)
+        case Offer(line, values, key, about, is_done):
+            st.button(text(line), key=key, on_click=set_inputs, args=(values,), help=about or None, disabled=is_done)
+        case Controls(ids, columns):
+            _controls(ids, columns)
+        case Folded(title, key, inside):
+            with st.expander(text(title), key=key, on_change="rerun") as opened:
+                if opened.open:
+                    draw(inside())
+        case Beside(columns):
+            for place, column in zip(st.columns(len(columns), gap="medium"), columns, strict=True):
+                with place:
+                    draw(column)
+        case Working():
+            raise TypeError("the screen works out a `Worked`")
+
+
+def _frame(frame: Frame) -> None:
+    with st.container(border=True, height="stretch"):
+        st.metric(text(frame.label), frame.value)
+        for note in frame.notes:
+            st.caption(text(note))
+        if frame.offer:
+            _draw(frame.offer)
+
+
+def _chart(block: Chart) -> None:
+    """Here; or, where the page is presented, offered, and drawn large when its turn comes."""
+    drawn = partial(chart, block.figure, key=block.key, alt=block.alt, height=block.height)
+    if (stage := on_stage()) is not None:
+        stage.offer(block.key, title_of(block.figure), partial(drawn, large=True))
+    else:
+        drawn()
+
+
+def _controls(ids: Iterable[str], columns: int) -> None:
+    places = st.columns(columns, gap="medium") if columns > 1 else [nullcontext()]
+    for place, input_id in enumerate(ids):
+        with places[place % columns]:
+            twin(input_id)
+
+
+def _place_of_verdict() -> st.delta_generator.DeltaGenerator:
+    """Where the verdict stands: here, or, where the page is presented, on stage with the headline numbers."""
+    stage = on_stage()
+    return stage.verdict if stage else st.container(key=_VERDICT)
+
+
+def _verdict(config: Configuration) -> None:
+    st.markdown(verdict_words(config), help=f"{why(config.verdict_standing)} {why(PROCESS)}")
