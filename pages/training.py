@@ -8,6 +8,7 @@ from llmcalc.words import w
 from pages.content import training
 from pages.ui.app.screen import draw
 from pages.ui.app.sections import after_charts
+from pages.ui.app.session import session
 from pages.ui.app.show import model_header
 from pages.ui.app.state import configuration
 from pages.ui.document.blocks import Heading, Verdict, said
@@ -40,13 +41,18 @@ def chosen_moment(config: Configuration) -> str:
     """That of the peak until the reader chooses another."""
     moments = list(config.training.moments)
     key = f"moment_{'article' if config.values['account'] == 'article' else 'step'}"
-    chosen = st.session_state.get(f"{key}_chosen")
+    chosen = session().moments.get(key)
     st.session_state[key] = chosen if chosen in moments else config.training.peak_phase
     st.pills(
         w("training.moment"), moments, format_func=lambda m: w(f"phases.{m}"), key=key,
-        on_change=lambda: st.session_state.update({f"{key}_chosen": st.session_state[key]}),
+        on_change=choose_moment, args=(key,),
     )  # fmt: skip
     return str(st.session_state[key])
+
+
+def choose_moment(key: str) -> None:
+    """The reader chose another, or none. For the control's callback."""
+    session().moments[key] = st.session_state[key]
 
 
 if __name__ == "__main__":

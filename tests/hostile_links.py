@@ -77,11 +77,8 @@ PINNED = (
 )
 # What the app and its host keep under these names is no input, and a link must not reach it
 INSIDE = (
-    *("present_state", "named_in_links", "link_problems", "first_run", "drawn_sections", "unseen", "menu"),
+    *("reader", "drawing_seen", "link_problems", "menu"),
     *(
-        "config_said",
-        "lesson_notes",
-        "pin_problem",
         "model_twin",
         "d_model_slider",
         "recompute_seen",

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any, cast
 
 import pytest
-import streamlit as st
 from opened_app import opened
 
 from llmcalc.configuration import Configuration
 from llmcalc.inputs import INPUTS, in_group
 from pages.ui.app import shell, state
 from pages.ui.app.controls import OPEN_GROUP
+from pages.ui.app.session import session
 from pages.ui.app.state import State
 
 
@@ -52,9 +52,9 @@ def inputs_of(page: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def drawn(name: str) -> None:
         # with a state and a configuration of its own: what controls had it work out before would not be looked up again
         for_controls = state.state()
-        st.session_state[state._PRESENT] = replace(for_controls, values=Watched(for_controls.values, read))
+        session().present = replace(for_controls, values=Watched(for_controls.values, read))
         draw(name)
-        st.session_state[state._PRESENT] = for_controls
+        session().present = for_controls
 
     with monkeypatch.context() as patched:
         patched.setattr(shell, "_page", drawn)

@@ -46,7 +46,7 @@ def test_the_app_uses_what_the_check_of_the_link_says(value):
             assert read_pinned(used) == []  # none of these is a model
         else:
             assert used == expected, key
-        told = {problem.key for problem in app.session_state["link_problems"]}
+        told = {problem.key for problem in app.session_state["reader"].link_problems}
         assert key in told or used == read or (value == "" and INPUTS[key].default is None), f"{key} is not told"
 
 
@@ -91,7 +91,7 @@ def test_unknown_keys_are_told_in_one_message():
     assert len(problem.given) <= MOST_TOLD
     app = opened(link={f"x{i}": "1" for i in range(900)} | {"n_layers": "24"})
     assert app.session_state["n_layers"] == 24
-    assert len(app.session_state["link_problems"]) == 1
+    assert len(app.session_state["reader"].link_problems) == 1
     assert "900" in message(app)
 
 
@@ -106,7 +106,7 @@ def test_a_trait_that_the_model_does_not_let_change_is_told_with_what_it_is():
     assert "`gated=false`" in message(app)
     assert "Used instead: `true`" in message(app)
     assert app.session_state["gated"] is True
-    assert not opened(link={"model": "Llama 3 8B", "gated": "true"}).session_state["link_problems"]
+    assert not opened(link={"model": "Llama 3 8B", "gated": "true"}).session_state["reader"].link_problems
 
 
 FAR = {"batch_size": 65_535, "seq_len": 1_048_575, "d_model": 65_535, "n_layers": 999, "n_positions": 1_048_576}
@@ -148,7 +148,7 @@ def test_whatever_is_pinned_what_is_kept_can_be_read(text):
 @pytest.mark.parametrize("config", CONFIGS)
 def test_a_config_in_a_link_is_used_or_told_and_the_rest_kept(config):
     app = opened(link={"model": PASTED, "config": config, "batch_size": "3"})
-    told = {problem.key for problem in app.session_state["link_problems"]}
+    told = {problem.key for problem in app.session_state["reader"].link_problems}
     assert app.session_state["batch_size"] == 3
     if told:
         assert told == {"config", "model"}
@@ -186,7 +186,7 @@ def test_what_is_given_is_told_as_text(given):
 def test_an_emptied_size_is_as_the_model_has_it():
     app = opened(link={"model": "Llama 3 8B", "d_ff": ""})
     assert app.session_state["d_ff"] == base("Llama 3 8B").values["d_ff"] == 14_336
-    assert not app.session_state["link_problems"]
+    assert not app.session_state["reader"].link_problems
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_a_field_without_a_slider_does_the_same():
     app.session_state["group_on_fits"] = "architecture"
     app.run()
     app.text_input(key="d_ff_typed").set_value("4,096").run()
-    assert Configuration(app.session_state["present_state"].values).dimensions.ffn_width() == 4_096
+    assert Configuration(app.session_state["reader"].present.values).dimensions.ffn_width() == 4_096
     app.text_input(key="d_ff_typed").set_value("2.5").run()
     assert app.session_state["d_ff"] == 4_096
     assert "`2.5`: not a whole number." in app.sidebar.warning[0].value

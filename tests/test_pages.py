@@ -37,7 +37,7 @@ def test_every_model_is_of_a_kind_that_pages_are_run_with():
 def test_a_link_opens_every_model(model):
     app = opened("method", {"model": model})
     assert {key: app.session_state[key] for key in SHAPE} == base(model).values
-    assert not app.session_state["link_problems"]
+    assert not app.session_state["reader"].link_problems
 
 
 @pytest.mark.slow
@@ -84,7 +84,7 @@ def link_takes(values, model):
     texts = link_parameters(DEFAULTS | values)
     app = opened("method", model | {key: texts[key] for key in ("v", *values)})
     assert {key: app.session_state[key] for key in values} == values
-    assert not app.session_state["link_problems"]
+    assert not app.session_state["reader"].link_problems
 
 
 @EVERY_PAGE

@@ -222,15 +222,15 @@ def test_settings_are_drawn_where_their_group_is_chosen(screen):
 )
 def test_a_browser_that_has_not_drawn_a_change_does_not_undo_it_with_what_it_says_next(page, link, turned):
     app = opened(page, link)
-    before, control = app.session_state["present_state"].values, turned(app)
+    before, control = app.session_state["reader"].present.values, turned(app)
     said = app._tree.get_widget_states()
     (unseen_popover,) = (block for block in app._tree if block.type == "popover" and block.proto.popover.label == "·")
     control.run()
-    after = app.session_state["present_state"].values
+    after = app.session_state["reader"].present.values
     assert after != before
     unmade = {node.id for node in unseen_popover if hasattr(node, "id")}
     for state in list(said.widgets):
         if state.id in unmade or state.WhichOneof("value") == "trigger_value":  # a button is said to be pressed once
             said.widgets.remove(state)
     app._run(said)  # as another page's menu has it said
-    assert app.session_state["present_state"].values == after
+    assert app.session_state["reader"].present.values == after

@@ -59,7 +59,7 @@ def test_the_short_link_means_the_same_and_leaves_out_what_is_as_by_default(mode
     differences = link_differences(values, start)
     assert set(differences) <= {"v", "lang", "model", "batch_size", "n_layers", "alpha", "keep_logits"}
     app = opened(link=differences)
-    assert not app.session_state["link_problems"]
+    assert not app.session_state["reader"].link_problems
     assert {key: app.session_state[key] for key in INPUTS} == values
 
 

@@ -15,6 +15,7 @@ from streamlit.runtime.state.query_params import CLIENT_STATE_QUERY_STRING_MAX_F
 from llmcalc.inputs import DEFAULTS, INPUTS, LINK_VERSION, LinkProblem, shortened, written
 from llmcalc.link import read_link
 from llmcalc.words import w
+from pages.ui.app.session import session
 from pages.ui.app.state import browser_language, note_link, start_from_address, take_in
 from pages.ui.words.problems import coded_problem, verbatim
 
@@ -34,17 +35,17 @@ def take_in_address() -> None:
     """First of all in a run of the whole app: where the address decides the inputs, which a link does, and the way back
     in the browser's history, have them be what it says."""
     context = _context()
-    first = "link_problems" not in st.session_state  # the session's first run: what is given is a link
+    first = session().link_problems is None  # the session's first run: what is given is a link
     if not first and not context.is_history_navigation:
         return
     parameters = parse_qs(context.query_string, keep_blank_values=True)
     given = {key: texts for key, texts in parameters.items() if key.lower() not in EMBED_QUERY_PARAMS_KEYS}
     link = read_link(given, (), DEFAULTS | {"lang": browser_language()})
-    st.session_state["link_problems"] = [*st.session_state.get("link_problems", ()), *link.problems]
+    session().link_problems = [*(session().link_problems or ()), *link.problems]
     if not first:
         start_from_address(link.values)
         return
-    st.session_state["first_link"] = link
+    session().first_link = link
     if given != {key: [text] for key, text in link.parameters.items()}:
         _rewrite(link.parameters)
 
@@ -56,7 +57,8 @@ def write_address(page: str) -> None:
     their own, which can fail, and would leave out of it what they are at where the browser has not made them. So they
     get to see nothing but what the inputs have read, as they write it.
     """
-    if link := st.session_state.pop("first_link", None):
+    link, session().first_link = session().first_link, None
+    if link:
         if (now := link.on_page(page)) != link:
             _rewrite(now.parameters)
     else:
@@ -86,12 +88,16 @@ def _context() -> ScriptRunContext:
 
 def address_messages() -> None:
     """A message for each thing in the link that could not be used, until the reader dismisses it."""
-    problems = st.session_state["link_problems"]
+    problems = session().link_problems
     if not problems:
         return
     with st.container(key="link_problems"):
         st.warning("\n".join([w("link.problems"), *map(_told, problems)]), icon=":material/link_off:")
-        st.button(w("link.dismiss"), on_click=lambda: st.session_state.update(link_problems=[]))
+        st.button(w("link.dismiss"), on_click=_dismiss)
+
+
+def _dismiss() -> None:
+    session().link_problems = []
 
 
 def _told(problem: LinkProblem) -> str:

@@ -16,11 +16,10 @@ from llmcalc.inputs import MODELS, PASTED
 from llmcalc.words import label_of, value_of, w
 from pages.ui.app.ask import ask
 from pages.ui.app.sections import redraw, set_inputs
+from pages.ui.app.session import session
 from pages.ui.app.state import show, starting_point, state, touched, values
 from pages.ui.words.problems import as_text, notes_of, problem_words
 from pages.ui.words.titles import start_title
-
-_SAID = "config_said"
 
 
 def about_model() -> None:
@@ -66,7 +65,7 @@ class Said:
 
 def said_of_config() -> Said | None:
     """What there is to say of the config.json that was given last."""
-    return st.session_state.get(_SAID)
+    return session().said_of_config
 
 
 def config_reader() -> None:
@@ -107,14 +106,15 @@ def use_config(way: str, read: Callable[[], Mapping[str, Any]]) -> None:
         short = compact(read())
         values = base(PASTED, short).values
     except InputError as error:
-        st.session_state[_SAID] = Said(way, problem=error)
+        session().said_of_config = Said(way, problem=error)
         return
-    set_inputs({_SAID: Said(way, short), "config": short, "model": PASTED, **values})
+    session().said_of_config = Said(way, short)
+    set_inputs({"config": short, "model": PASTED, **values})
 
 
 def forget_said() -> None:
     """What was given is another: what was said of it is over. For a control's callback."""
-    st.session_state[_SAID] = None
+    session().said_of_config = None
 
 
 def use_pasted() -> None:

@@ -23,12 +23,12 @@ from llmcalc.words.names import name, unit_name
 from pages.ui.app.ask import twin
 from pages.ui.app.notes import forget, note, notes
 from pages.ui.app.sections import redraw, set_inputs
+from pages.ui.app.session import session
 from pages.ui.app.show import working
 from pages.ui.app.state import show, touched, values
 from pages.ui.figures.diagram import drawing
 from pages.ui.words.numbers import exact, human, marked
 
-_BEFORE = "lesson_before"
 _ALL_QUESTIONS = sum(len(chapter.questions) for chapter in CHAPTERS.values())
 
 
@@ -187,7 +187,7 @@ def try_it(task: Task, config: Configuration) -> None:
                 w("learn.begin"), key="task_begin", icon=":material/flag:", on_click=_begin, args=(task.settings,),
                 disabled=task.is_at_start(config), help=w("learn.begin_help"),
             )  # fmt: skip
-            if _BEFORE in st.session_state:
+            if session().before_task is not None:
                 st.button(w("learn.back"), key="task_back", icon=":material/undo:", on_click=_back)
             with st.popover(w("learn.hint"), icon=":material/lightbulb:"):
                 st.markdown(w(f"learn.tasks.{task.id}.hint", **numbers))
@@ -204,13 +204,15 @@ def try_it(task: Task, config: Configuration) -> None:
 def _begin(settings: Mapping[str, Any]) -> None:
     """Set the controls to where a task starts, and remember what the reader had."""
     now = values()
-    st.session_state.setdefault(_BEFORE, {id: now[id] for id in settings})
+    if session().before_task is None:
+        session().before_task = {id: now[id] for id in settings}
     set_inputs(settings)
 
 
 def _back() -> None:
     """Set the controls to what the reader had before the first task."""
-    set_inputs(st.session_state.pop(_BEFORE))
+    before, session().before_task = session().before_task or {}, None
+    set_inputs(before)
 
 
 # Questions

@@ -7,6 +7,7 @@ import streamlit as st
 from llmcalc.comparison import Pinned, read_each, write_pinned
 from llmcalc.errors import InputError
 from pages.ui.app.sections import redraw, set_inputs
+from pages.ui.app.session import session
 from pages.ui.app.state import put, state, touched, values
 
 
@@ -22,7 +23,8 @@ def pin_problems() -> tuple[InputError, ...]:
 
 def refusal() -> InputError | None:
     """Why the last model could not be pinned, if so; said once."""
-    return st.session_state.pop("pin_problem", None)
+    problem, session().pin_problem = session().pin_problem, None
+    return problem
 
 
 def pin(*models: Pinned) -> None:
@@ -55,5 +57,5 @@ def _write(models: list[Pinned]) -> None:
     try:
         set_inputs({"compare": write_pinned(models)})
     except InputError as error:
-        st.session_state["pin_problem"] = error
+        session().pin_problem = error
         redraw()

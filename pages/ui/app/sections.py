@@ -18,14 +18,13 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from llmcalc.words import speak
+from pages.ui.app.session import session
 from pages.ui.app.state import State, drawn_part, forget_refused, hear, put, settle, state, values
 
 # Seconds that the charts are ahead of what comes after them: the browser lays out at once all that has come
 HEAD_START = 0.07
 LIVE = "live"  # drawn first, for it is what the reader looks at
 _APP = "app"  # not a section: what every section and the navigation depend on
-_DRAWN = "drawn_sections"
-_UNSEEN = "unseen"
 Face = TypeVar("Face")
 _away: ContextVar[Callable[[], Any]] = ContextVar("away")
 _ahead: ContextVar[bool] = ContextVar("ahead")
@@ -107,7 +106,7 @@ def _fragment(key: str, draw: Callable[[], None]) -> None:
 
 
 def _place_of_its_own() -> Any:
-    with st.session_state[_UNSEEN]:
+    with session().unseen:
         return st.container()
 
 
@@ -156,12 +155,12 @@ def set_inputs(values: Mapping[str, Any]) -> None:
 
 def _drawn() -> dict[str, tuple[Callable[[State], Any], Any]]:
     """Of each section its face: the function, and what it returned when the section was last drawn."""
-    return st.session_state.setdefault(_DRAWN, {})
+    return session().drawn
 
 
 def prepare_unseen() -> None:
     """First in a run of the whole app: a place out of sight, see `unseen`."""
-    st.session_state[_UNSEEN] = st.popover("·", key="unseen_controls")
+    session().unseen = st.popover("·", key="unseen_controls")
 
 
 @contextmanager
@@ -172,5 +171,5 @@ def unseen() -> Iterator[None]:
     page would take time for even where style sheets hide it.
     """
     place = _away.get(None)
-    with place() if place else st.session_state[_UNSEEN]:
+    with place() if place else session().unseen:
         yield

@@ -16,6 +16,7 @@ from pages.ui.app.controls import knobs, other_controls
 from pages.ui.app.download import download_menu
 from pages.ui.app.problems import problems_beside
 from pages.ui.app.sections import after_charts, charts_first, live, whole_app_from
+from pages.ui.app.session import session
 from pages.ui.app.show import standing_note
 from pages.ui.app.stage import presented
 from pages.ui.app.state import chosen_language, configuration, take_in, values
@@ -54,21 +55,20 @@ def draw(page: Any) -> None:
         style_stage()
     with st.sidebar:
         above, between, below = st.container(), st.container(), st.container()
-    first_run = st.session_state.setdefault("first_run", True)
+    first_run = session().first_run
     if first_run:
         other_controls(name, above, below)
     try:
         live(partial(_page_and_knobs, name, between))
     finally:
-        st.session_state["first_run"] = False
+        session().first_run = False
         if not first_run:
             other_controls(name, above, below)
 
 
 def _page_and_knobs(name: str, place: Any) -> None:
     """The page and what moves it, in the order that `draw` tells."""
-    first_run = st.session_state["first_run"]
-    if first_run:
+    if session().first_run:
         with place:
             knobs()
     else:

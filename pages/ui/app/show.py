@@ -13,13 +13,12 @@ from llmcalc.bases import Base
 from llmcalc.quantity import Quantity
 from llmcalc.words import w
 from pages.ui.app.sections import after_charts
+from pages.ui.app.session import session
 from pages.ui.app.stage import at_the_front
 from pages.ui.words.numbers import human
 from pages.ui.words.problems import caveats_of
 from pages.ui.words.standing import Headline, badge, why
 from pages.ui.words.working import working_text
-
-_OPENED = "opened_number"
 
 
 def model_header(text: str, start: Base) -> None:
@@ -53,15 +52,19 @@ def headlines(quantities: Callable[[], Iterable[Headline]]) -> None:
             said = f"{label} {badge(standing)} **{number}** :small[{w('working.open')}]"
             st.button(
                 said, key=id, width="stretch", help=why(standing),
-                on_click=st.session_state.update, args=({_OPENED: id},),
+                on_click=_open, args=(id,),
             )  # fmt: skip
 
     with headline_row() as row:
         after_charts(row, draw)
-    if _OPENED in st.session_state and (number := numbers().get(st.session_state[_OPENED])):
-        del st.session_state[_OPENED]
+    if session().opened_number and (number := numbers().get(session().opened_number)):
+        session().opened_number = ""
         label, quantity, standing = number
         st.dialog(label, width="medium")(_opened)(quantity, standing)
+
+
+def _open(id: str) -> None:
+    session().opened_number = id
 
 
 def _opened(quantity: Quantity, standing: Standing) -> None:

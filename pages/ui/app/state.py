@@ -17,11 +17,9 @@ from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
 from llmcalc.inputs import DEFAULTS, INPUTS, one_number_of_devices
 from llmcalc.words import language_asked
+from pages.ui.app.session import session
 
-_PRESENT = "present_state"
-_SHOWN, _SEEN, _PLACES, _PARTS = "shown_values", "drawing_seen", "places_of_controls", "parts_of_controls"
-_NAMED = "named_in_links"
-_REFUSED = "refused_texts"
+_SEEN = "drawing_seen"  # a control
 drawn_part: ContextVar[str] = ContextVar("drawn_part", default="")  # the part of the app that is being drawn
 
 
@@ -81,9 +79,8 @@ def take_in() -> State:
     """
     at_first = defaults()
     values = {input_id: _set(input_id, default) for input_id, default in at_first.items()}
-    refused = st.session_state.get(_REFUSED, {})
-    refused = {id: typed for id, typed in refused.items() if typed.instead == values[id]}
-    now = st.session_state[_PRESENT] = State(starting_point(), at_first, values, refused)
+    refused = {id: typed for id, typed in session().refused.items() if typed.instead == values[id]}
+    now = session().present = State(starting_point(), at_first, values, refused)
     return now
 
 
@@ -108,14 +105,13 @@ def settle() -> State:
 
 def refuse(input_id: str, text: str, problem: InputError) -> None:
     """Keep what was typed into an input's field, and why it is no value of it."""
-    refused = Refused(text, problem, values()[input_id])
-    st.session_state[_REFUSED] = {**st.session_state.get(_REFUSED, {}), input_id: refused}
+    session().refused = {**session().refused, input_id: Refused(text, problem, values()[input_id])}
 
 
 def forget_refused(input_ids: Iterable[str]) -> None:
     """These inputs get a value: what was typed before is over."""
-    refused = st.session_state.get(_REFUSED, {})
-    st.session_state[_REFUSED] = {id: typed for id, typed in refused.items() if id not in set(input_ids)}
+    over = set(input_ids)
+    session().refused = {id: typed for id, typed in session().refused.items() if id not in over}
 
 
 # What controls are at in the browser. Two may stand for one input, and one is moved when the reader moves the other.
@@ -134,7 +130,7 @@ def show(control: str, value: Any) -> None:
     """Have a control be at a value from the next drawing on. One that is there already is let be: its value would reach
     the browser after what the reader has done meanwhile, and undo that. But one that comes from another part of the
     app, such as out of sight, the browser makes anew, and knows no value of."""
-    part, parts = drawn_part.get(), st.session_state.setdefault(_PARTS, {})
+    part, parts = drawn_part.get(), session().parts
     stays = parts.get(control) == part
     parts[control] = part
     if not stays or control not in st.session_state or st.session_state[control] != value:
@@ -177,12 +173,12 @@ def hear() -> None:
 
 def _drawings() -> dict[int, Mapping[str, Any]]:
     """The values that each drawing showed, by its number."""
-    return st.session_state.setdefault(_SHOWN, {})
+    return session().shown
 
 
 def _places() -> dict[str, list[tuple[int, Any]]]:
     """Of each control, from which drawing on it is at which value in the browser."""
-    return st.session_state.setdefault(_PLACES, {})
+    return session().places
 
 
 def _next_drawing() -> int:
@@ -201,17 +197,19 @@ def keep_in_address(input_id: str) -> None:
 
 def note_link() -> None:
     """Remember which inputs the address has named, so that `is_in_link` knows."""
-    st.session_state[_NAMED] = st.session_state.get(_NAMED, frozenset()).union(st.query_params)
+    session().named |= frozenset(st.query_params)
 
 
 def is_in_link(input_id: str) -> bool:
     """Whether the address has ever named an input: then Streamlit may take its value from there again."""
-    return input_id in st.session_state[_NAMED]
+    return input_id in session().named
 
 
 def state() -> State:
     """What was last taken in."""
-    return st.session_state[_PRESENT]
+    now = session().present
+    assert now is not None
+    return now
 
 
 def values() -> Mapping[str, Any]:
