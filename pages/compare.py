@@ -14,7 +14,7 @@ from pages.ui.app.choose import changes_in_words
 from pages.ui.app.pins import load, pin, pin_chosen, pin_problems, pinned_models, refusal, unpin
 from pages.ui.app.screen import draw
 from pages.ui.app.state import configuration
-from pages.ui.document.blocks import Heading, Rests, Worked, said
+from pages.ui.document.blocks import Rests, Worked, heading
 from pages.ui.words.problems import as_text, caveats_of, problem_words
 
 EXAMPLE = ("Llama 3 8B", "Mixtral 8x7B", "DeepSeek-V3 671B")
@@ -43,7 +43,7 @@ def page() -> None:
     )  # fmt: skip
     if pinned:
         draw(charts(models))
-        draw([Heading(said(w("compare.table_header")))])
+        draw([heading(w("compare.table_header"))])
         draw(side_by_side(models))
         one_row(models)
 

@@ -11,7 +11,7 @@ from pages.ui.app.sections import after_charts
 from pages.ui.app.session import session
 from pages.ui.app.show import model_header
 from pages.ui.app.state import configuration
-from pages.ui.document.blocks import Heading, Verdict, said
+from pages.ui.document.blocks import Verdict, heading
 from pages.ui.words.verdict import as_counted
 
 
@@ -30,7 +30,7 @@ def page() -> None:
 def below_the_chart(config: Configuration) -> None:
     """All that is to be read."""
     draw(training.what_would_fit(config))
-    draw([Heading(said(as_counted(config, w("training.terms"))))])
+    draw([heading(as_counted(config, w("training.terms")))])
     moment = chosen_moment(config)
     draw(training.terms(config.training.moments[moment]))
     draw(training.beside_the_tensors(config))

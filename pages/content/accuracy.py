@@ -27,7 +27,8 @@ from llmcalc.configuration import Configuration
 from llmcalc.words import w
 from pages.content.parameters import checked
 from pages.content.pieces import table
-from pages.ui.document.blocks import Beside, Block, Chart, Folded, Frame, Frames, Heading, Paragraph, Rests, Table, said
+from pages.ui.document import blocks as say
+from pages.ui.document.blocks import Block, heading, note, paragraph, said
 from pages.ui.figures.steps import error_strips, predicted_against_measured
 from pages.ui.words.numbers import error_share, exact, human
 from pages.ui.words.standing import setting_name
@@ -78,21 +79,21 @@ def apart(rows: Sequence[Comparison]) -> dict[str, list[Comparison]]:
     return {side: found for side, seen in sides.items() if (found := [row for row in rows if row.row.seen == seen])}
 
 
-def frames(rows: Sequence[Comparison], of: int) -> Frames:
+def frames(rows: Sequence[Comparison], of: int) -> say.Frames:
     """How many steps, and how large the errors are."""
     sides = apart(rows)
     counts = {side: exact(len(sides.get(side, ()))) for side in ("held_back", "looked_at")}
     about = said(w("accuracy.all_of", count=exact(of), **counts))
-    found = [Frame(said(w("accuracy.steps")), exact(len(rows)), [about])]
+    found = [say.Frame(said(w("accuracy.steps")), exact(len(rows)), [about])]
     for side, steps in sides.items():
         peak = errors(steps, "llmcalc", "peak")
         shares = w("accuracy.spread", median=error_share(peak.median), largest=error_share(peak.largest))
-        found.append(Frame(said(w(f"accuracy.peak_{side}")), error_share(peak.p95), [said(shares)]))
+        found.append(say.Frame(said(w(f"accuracy.peak_{side}")), error_share(peak.p95), [said(shares)]))
     title, counted_on = w("accuracy.parameters", count=len(models())), w("accuracy.counted_on")
-    return Frames([*found, Frame(said(title), w("accuracy.exact"), [said(counted_on)])])
+    return say.Frames([*found, say.Frame(said(title), w("accuracy.exact"), [said(counted_on)])])
 
 
-def charts(rows: Sequence[Comparison], what: str) -> Beside:
+def charts(rows: Sequence[Comparison], what: str) -> say.Beside:
     """Predicted against measured, and the errors of every rule."""
     methods = [method for method, known in METHODS.items() if what in known]
     spreads = "; ".join(f"{w(f'accuracy.{method}')} {spread(rows, method, what)}" for method in methods)
@@ -102,16 +103,18 @@ def charts(rows: Sequence[Comparison], what: str) -> Beside:
     axes = (w("accuracy.measured_axis"), w("accuracy.predicted_axis"))
     title = w(f"accuracy.scatter_{what}")
     figure = predicted_against_measured(title, groups, article, w("accuracy.equal"), axes)
-    scatter = Chart(figure, "predicted_against_measured", w("accuracy.alt", title=title, errors=spreads), 400)
+    scatter = say.Chart(figure, "predicted_against_measured", w("accuracy.alt", title=title, errors=spreads), 400)
     ours = w("accuracy.llmcalc")
     strips = {f"{ours}: {w(f'accuracy.{side}')}": strip(found, "llmcalc", what) for side, found in sides}
     strips |= {w(f"accuracy.{method}"): strip(rows, method, what) for method in methods if method != "llmcalc"}
     title = w(f"accuracy.strips_{what}")
     figure = error_strips(title, strips, w("accuracy.error_axis"), w("accuracy.least"))
-    return Beside([[scatter], [Chart(figure, "error_strips", w("accuracy.alt", title=title, errors=spreads), 400)]])
+    return say.Beside(
+        [[scatter], [say.Chart(figure, "error_strips", w("accuracy.alt", title=title, errors=spreads), 400)]]
+    )
 
 
-def spread_table(head: str, lines: Sequence[tuple[str, Sequence[Comparison], str]]) -> Table:
+def spread_table(head: str, lines: Sequence[tuple[str, Sequence[Comparison], str]]) -> say.Table:
     """A line for each name: how many steps, and the errors of a method over them."""
     heads = [w(f"accuracy.{id}") for id in (head, "count", "column_saved", "column_peak")]
     rows = [
@@ -149,15 +152,15 @@ def settings_table() -> Iterator[Block]:
             counts = (exact(len(found)) for found in (one.held_back, one.seen, one.families))
             rows.append([name_of_setting(one), *counts, _three(one.errors) if one.errors else "–"])
     heads = [w(f"accuracy.{head}") for head in ("setting", "held_back", "looked_at", "families", "column_peak")]
-    yield Heading(said(w("accuracy.settings_header")))
-    yield Paragraph(said(w("accuracy.settings")))
+    yield heading(w("accuracy.settings_header"))
+    yield paragraph(w("accuracy.settings"))
     yield table([head[0].upper() + head[1:] for head in heads], rows)
     without = [name_of_setting(one) for one in every if not (one.held_back or one.seen or one.unpredicted)]
-    yield Paragraph(said(w("accuracy.without_rows", settings="; ".join(without))))
+    yield paragraph(w("accuracy.without_rows", settings="; ".join(without)))
     unpredicted = [one for one in every if one.unpredicted and not (one.held_back or one.seen)]
     named = "; ".join(f"{name_of_setting(one)} ({exact(len(one.unpredicted))})" for one in unpredicted)
     count = exact(len(without_prediction()))
-    yield Paragraph(said(w("accuracy.without_prediction", count=count, settings=named)))
+    yield paragraph(w("accuracy.without_prediction", count=count, settings=named))
 
 
 def name_of_setting(one: Coverage) -> str:
@@ -167,8 +170,8 @@ def name_of_setting(one: Coverage) -> str:
 
 def inference_table() -> Iterator[Block]:
     """Weights and cache beside what was measured in inference."""
-    yield Heading(said(w("accuracy.inference_header")))
-    yield Paragraph(said(w("accuracy.inference")))
+    yield heading(w("accuracy.inference_header"))
+    yield paragraph(w("accuracy.inference"))
     rows = []
     for side, seen in (("held_back", False), ("looked_at", True)):
         found = [row for row in measured_inference() if row.seen == seen]
@@ -183,18 +186,18 @@ def _three(off: Errors) -> str:
 
 def spreads(rows: Sequence[Comparison]) -> Iterator[Block]:
     """The tables of errors: by label, by setting, in inference, of other rules, by precision and by family."""
-    yield Heading(said(w("accuracy.called_header")))
-    yield Paragraph(said(w("accuracy.called", far=error_share(FAR))))
+    yield heading(w("accuracy.called_header"))
+    yield paragraph(w("accuracy.called", far=error_share(FAR)))
     yield spread_table("standing", [line for label in LABELS for line in by(rows_called(rows, label), called)])
     yield from settings_table()
     yield from inference_table()
-    yield Heading(said(w("accuracy.beside_header")))
+    yield heading(w("accuracy.beside_header"))
     yield spread_table("method", [(w(f"accuracy.{method}"), rows, method) for method in METHODS])
-    yield Paragraph(said(w("accuracy.beside_note")), is_note=True)
-    yield Heading(said(w("accuracy.by_precision_header")))
+    yield note(w("accuracy.beside_note"))
+    yield heading(w("accuracy.by_precision_header"))
     yield spread_table("filter_precision", by(rows, lambda row: str(row.row.training_run.precision)))
     by_family = partial(by, rows, lambda row: row.row.family)
-    yield Folded(said(w("accuracy.by_family_header")), "by_family", lambda: [spread_table("family", by_family())])
+    yield say.Folded(said(w("accuracy.by_family_header")), "by_family", lambda: [spread_table("family", by_family())])
 
 
 def of_this_model(config: Configuration) -> Iterator[Block]:
@@ -202,7 +205,7 @@ def of_this_model(config: Configuration) -> Iterator[Block]:
     yield from checked(config)
     if measured := of_family(config.family):
         count, family = exact(len(measured)), f"`{config.family}`"
-        yield Paragraph(said(w("report.measured", count=count, family=family)))
+        yield paragraph(w("report.measured", count=count, family=family))
         rows = []
         for side, found in apart(measured).items():
             for what in ("saved", "peak"):
@@ -211,5 +214,5 @@ def of_this_model(config: Configuration) -> Iterator[Block]:
                 rows.append([name, exact(off.count), *map(error_share, (off.median, off.p95, off.largest))])
         heads = ("report.what", "accuracy.count", "report.median", "report.p95", "report.largest")
         yield table([*map(w, heads)], rows)
-        yield Paragraph(said(w("report.no_gpu")), is_note=True)
-    yield Rests(config.standing)
+        yield note(w("report.no_gpu"))
+    yield say.Rests(config.standing)

@@ -22,13 +22,13 @@ from llmcalc.step.step import training_step
 from llmcalc.words import w
 from llmcalc.words.names import name
 from pages.content.pieces import prose, table, term_table, workings
-from pages.ui.document.blocks import Block, Folded, Heading, Line, Paragraph, Table, bold, said
+from pages.ui.document.blocks import Block, Folded, Line, Table, bold, heading, paragraph
 from pages.ui.words.numbers import exact, human, marked, signed
 
 
 def intro() -> Iterator[Block]:
     """What the page is about."""
-    yield Paragraph(said(w("article.intro", count=len(ERRATA))))
+    yield paragraph(w("article.intro", count=len(ERRATA)))
 
 
 def sections(letters: str) -> Iterator[Block]:
@@ -39,7 +39,7 @@ def sections(letters: str) -> Iterator[Block]:
 
 def _told(letter: str, **values: str) -> Iterator[Block]:
     """Title and text of one section."""
-    yield Heading(said(w(f"article.{letter}.header")))
+    yield heading(w(f"article.{letter}.header"))
     yield from prose(w(f"article.{letter}.text", **values))
 
 
@@ -83,7 +83,7 @@ def _parameters(letter: str) -> Iterator[Block]:
     yield from _told(letter)
     yield _printed_and_right(letter, EXAMPLE_STEPS, difference=True)
     tied, untied = complete_parameters(tied_head=True), complete_parameters(tied_head=False)
-    yield Paragraph(said(w("article.b.left_out")))
+    yield paragraph(w("article.b.left_out"))
     head = untied.parts[-1]
     rows: list[list[str | Line]] = [[name(part.id), exact(part.value)] for part in tied.parts]
     rows.append([bold(w("article.b.tied")), bold(exact(tied.value))])
@@ -118,7 +118,7 @@ def _peak(letter: str) -> Iterator[Block]:
     yield from _told(letter)
     layer, matrix = ERRATA["layer_activations"], ERRATA["attention_matrix"]
     yield _printed_and_right(letter, (*LAYER_TERMS, layer, matrix))
-    yield Paragraph(said(w("article.f.peak", **_setting(), vocabulary=exact(PEAK_MODEL.vocab_size))))
+    yield paragraph(w("article.f.peak", **_setting(), vocabulary=exact(PEAK_MODEL.vocab_size)))
     theirs = article_step(PEAK_MODEL.model(), PEAK_MODEL, **_RUN)
     ours = training_step(PEAK_MODEL.model(), PEAK_RUN)
     rows = [

@@ -10,7 +10,7 @@ from llmcalc.accuracy import PROCESS, SHAPES, Standing
 from llmcalc.configuration import Configuration
 from llmcalc.words import w
 from pages.content.pieces import component_names, term_table, workings
-from pages.ui.document.blocks import Block, Chart, Headlines, Notice, Paragraph, said
+from pages.ui.document.blocks import Block, Chart, Headlines, Notice, paragraph, said
 from pages.ui.figures.memory import memory_bars
 from pages.ui.figures.palette import by_component
 from pages.ui.figures.plans import plan_points, plans_of
@@ -31,10 +31,10 @@ def answer(config: Configuration, plans: pd.DataFrame) -> Iterator[Block]:
     told = {"plan": plan_name(plan), "all": len(plans), "needed": human(needed, "bytes"), "memory": memory}
     if fitting:
         headroom = human(device.memory - needed, "bytes")
-        yield Paragraph(said(w("cluster.best", fitting=fitting, headroom=headroom, **told)))
+        yield paragraph(w("cluster.best", fitting=fitting, headroom=headroom, **told))
     else:
         over = human(needed - device.memory, "bytes")
-        yield Paragraph(said(w("cluster.none", over=over, device=device.id, **told)))
+        yield paragraph(w("cluster.none", over=over, device=device.id, **told))
         yield Notice(said(w("cluster.change")))
 
 

@@ -16,7 +16,7 @@ from llmcalc.stored.weights import stored_weights
 from llmcalc.transformer.part import traits
 from llmcalc.words import w
 from pages.content.pieces import as_lines, component_names, memory_chart, sums_told
-from pages.ui.document.blocks import Beside, Block, Chart, Line, Paragraph, Table, badge, plain, said
+from pages.ui.document.blocks import Beside, Block, Chart, Line, Table, badge, note, plain, said
 from pages.ui.figures.axes import Figure
 from pages.ui.figures.memory import stacked_bars, stacked_shares
 from pages.ui.figures.palette import by_component
@@ -156,4 +156,4 @@ def side_by_side(models: Models) -> Iterator[Block]:
     rows += [[said(row), *(of[row].line for of in quantities)] for row in quantities[0]]
     yield Table([(), *map(plain, models)], rows, "l" + "r" * len(models), key="comparison_table")
     length = next(iter(models.values())).values["seq_len"]
-    yield Paragraph(said(w("compare.notes", length=exact(length))), is_note=True)
+    yield note(w("compare.notes", length=exact(length)))

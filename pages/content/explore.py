@@ -15,7 +15,7 @@ from llmcalc.stored.weights import stored, stored_weights
 from llmcalc.words import w
 from llmcalc.words.names import name
 from pages.content.pieces import component_names, memory_chart, shares, table, whose_memory
-from pages.ui.document.blocks import Block, Chart, Headlines, Line, Paragraph, Rests, Worked, bold, plain, said
+from pages.ui.document.blocks import Block, Chart, Headlines, Line, Rests, Worked, bold, note, plain
 from pages.ui.figures.memory import Panel, memory_curves, share_bars
 from pages.ui.figures.palette import COLOURS, by_component, component_of
 from pages.ui.words.numbers import exact, human, marked, signed
@@ -99,7 +99,7 @@ def beside_the_article(config: Configuration) -> Iterator[Block]:
     last = (w("working.total"), exact(theirs), exact(whole), signed(whole - theirs))
     heads = ("working.component", "explore.article", "explore.exact", "explore.difference")
     yield table([*map(w, heads)], [*rows, map(bold, last)])
-    yield Paragraph(said(w("explore.article_difference_why")), is_note=True)
+    yield note(w("explore.article_difference_why"))
     shape = {key: config.values[key] for key in ("d_model", "n_layers", "vocab_size")}
     yield Worked([article_parameters(d_ff=dimensions.ffn_width(), **shape)], 3)
 

@@ -12,23 +12,8 @@ from llmcalc.configuration import Configuration
 from llmcalc.fit.verdict import Verdict as Fit
 from llmcalc.words import w
 from pages.content.pieces import as_lines
-from pages.ui.document.blocks import (
-    Block,
-    Chart,
-    Frame,
-    Frames,
-    Heading,
-    Notice,
-    Offer,
-    Paragraph,
-    Rests,
-    Table,
-    Verdict,
-    badge,
-    bold,
-    plain,
-    said,
-)
+from pages.ui.document import blocks as say
+from pages.ui.document.blocks import Block, badge, bold, heading, note, plain, said
 from pages.ui.figures.steps import fits_map
 from pages.ui.words.devices import memory_cell, memory_told, printed_size
 from pages.ui.words.numbers import exact, human, marked
@@ -46,23 +31,25 @@ Solved = dict[str, dict[int, int]]  # of each knob, the largest value by the mem
 def fits(config: Configuration, purpose: str) -> Iterator[Block]:
     """Whether it fits, the largest that does, the map, what its figures rest on, and every device."""
     device, positions, fit = config.accelerator, config.longest_position, config.verdict_of(purpose)
-    yield Verdict(config)
+    yield say.Verdict(config)
     serves = purpose == "inference"
     standing = config.inference_standing if serves else config.verdict_standing
     if serves:
-        yield Paragraph(said(verdict_said(fit, w("verdict.inference"))) + plain(" ") + badge(standing), why=standing)
+        yield say.Paragraph(
+            said(verdict_said(fit, w("verdict.inference"))) + plain(" ") + badge(standing), why=standing
+        )
     found = solved(config, purpose)
-    yield Frames([*(_answer(config, purpose, knob, found) for knob in KNOBS), _this_run(config, purpose, fit)])
+    yield say.Frames([*(_answer(config, purpose, knob, found) for knob in KNOBS), _this_run(config, purpose, fit)])
     if not found["batch_size"][device.memory]:
         yield _what_would_do(config, purpose, fit)
     yield from fits_map_of(config, purpose, found)
-    yield Paragraph(said(w(f"fits.caveat_{purpose}")), is_note=True)
-    yield Paragraph(said(memory_told(device)), is_note=True)
+    yield note(w(f"fits.caveat_{purpose}"))
+    yield note(memory_told(device))
     if positions:
-        yield Paragraph(said(w("fits.learned_positions", positions=exact(positions))), is_note=True)
-    yield Rests(standing)
+        yield note(w("fits.learned_positions", positions=exact(positions)))
+    yield say.Rests(standing)
     if any(any(sizes.values()) for sizes in found.values()):
-        yield Heading(said(w("fits.table_header")))
+        yield heading(w("fits.table_header"))
         yield every_device(config, purpose, found)
 
 
@@ -83,29 +70,29 @@ def _labels(config: Configuration, purpose: str) -> dict[str, str]:
     return {knob: _counted(config, purpose, w(f"fits.{knob}", held=exact(held[knob]))) for knob in KNOBS}
 
 
-def _answer(config: Configuration, purpose: str, knob: str, found: Solved) -> Frame:
+def _answer(config: Configuration, purpose: str, knob: str, found: Solved) -> say.Frame:
     """One of the two solved numbers, and a button that sets the knob to it."""
     value = found[knob][config.accelerator.memory]
     label = said(_labels(config, purpose)[knob]) + plain(" ") + badge(PROCESS)
     if not value:
-        return Frame(label, "–")
+        return say.Frame(label, "–")
     told, is_done = said(w("fits.apply", value=exact(value))), value == config.values[knob]
-    return Frame(
-        label, exact(value), offer=Offer(told, {knob: value}, f"apply_{knob}", w(f"fits.apply_{knob}"), is_done)
+    return say.Frame(
+        label, exact(value), offer=say.Offer(told, {knob: value}, f"apply_{knob}", w(f"fits.apply_{knob}"), is_done)
     )
 
 
-def _this_run(config: Configuration, purpose: str, fit: Fit) -> Frame:
+def _this_run(config: Configuration, purpose: str, fit: Fit) -> say.Frame:
     needed, there = fit.needed.value, where(fit.devices, config.accelerator.id)
     times = needed / config.accelerator.memory
     share = w("fits.share", share=marked(f"{100 * times:.3g}%"), where=there)
     notes = [said(share if times < 2 else w("fits.times", times=human(times), where=there))]
     if purpose == "training":
         notes.append(said(w("fits.peaks_at", phase=w(f"phases.{config.on_each.peak_phase}"))))
-    return Frame(said(w("fits.this_run")) + plain(" ") + badge(PROCESS), human(needed, "bytes"), notes)
+    return say.Frame(said(w("fits.this_run")) + plain(" ") + badge(PROCESS), human(needed, "bytes"), notes)
 
 
-def _what_would_do(config: Configuration, purpose: str, fit: Fit) -> Notice:
+def _what_would_do(config: Configuration, purpose: str, fit: Fit) -> say.Notice:
     """Where not even one sequence fits: what it needs, and what has that."""
     device, length = config.accelerator, config.values["seq_len"]
     least = float(config.needed_for(purpose, np.array([1.0]), np.array([float(length)]))[0])
@@ -120,7 +107,7 @@ def _what_would_do(config: Configuration, purpose: str, fit: Fit) -> Notice:
         needed=human(least, "bytes"),
         enough=f"{enough.id} ({human(enough.memory, 'bytes')})" if enough else "",
     )
-    return Notice(said(told), "warning")
+    return say.Notice(said(told), "warning")
 
 
 def fits_map_of(config: Configuration, purpose: str, found: Solved) -> Iterator[Block]:
@@ -165,7 +152,7 @@ def fits_map_of(config: Configuration, purpose: str, found: Solved) -> Iterator[
         (w("axes.batch_size"), w("axes.seq_len")),
         (w("fits.positions_end", positions=exact(positions)), positions) if positions else None,
     )
-    yield Chart(figure, "fits_map", ". ".join([title, run, *ends]), 520)
+    yield say.Chart(figure, "fits_map", ". ".join([title, run, *ends]), 520)
 
 
 def _sized(device: Accelerator) -> str:
@@ -173,7 +160,7 @@ def _sized(device: Accelerator) -> str:
     return f"{printed_size(device)} {device.id}"
 
 
-def every_device(config: Configuration, purpose: str, found: Solved) -> Table:
+def every_device(config: Configuration, purpose: str, found: Solved) -> say.Table:
     """What is largest and longest on each device, the reader's own in bold."""
     heads = [w("fits.memory"), w("fits.devices"), *_labels(config, purpose).values()]
     rows = []
@@ -181,4 +168,4 @@ def every_device(config: Configuration, purpose: str, found: Solved) -> Table:
         largest = (exact(found[knob][size]) if found[knob][size] else "–" for knob in KNOBS)
         mark = bold if size == config.accelerator.memory else plain
         rows.append([mark(cell) for cell in (memory_cell(size, names), ", ".join(names), *largest)])
-    return Table(as_lines(heads), rows, "rwrr", key="every_device")
+    return say.Table(as_lines(heads), rows, "rwrr", key="every_device")

@@ -8,7 +8,7 @@ from llmcalc.configuration import Configuration
 from llmcalc.lessons.accounts import ACCOUNTS, accounts_of, accounts_of_job, job
 from llmcalc.words import w
 from pages.content.pieces import table
-from pages.ui.document.blocks import Block, Paragraph, said
+from pages.ui.document.blocks import Block, note
 from pages.ui.words.numbers import error_share, human
 
 
@@ -27,4 +27,4 @@ def calculators(config: Configuration) -> Iterator[Block]:
     assert ours
     assert real
     told = w("learn.calculators.measured", run=f"`{job()}`", error=error_share(abs(ours / real - 1)))
-    yield Paragraph(said(told), is_note=True)
+    yield note(told)

@@ -11,7 +11,8 @@ from llmcalc.symbols import SYMBOLS
 from llmcalc.words import w
 from llmcalc.words.names import name, unit_name
 from pages.content.pieces import table
-from pages.ui.document.blocks import Block, Line, Paragraph, Table, bold, cite, code, math, plain, said, small
+from pages.ui.document import blocks as say
+from pages.ui.document.blocks import Block, Line, bold, cite, code, math, paragraph, plain, said, small
 from pages.ui.words.devices import memory_cell, printed_size
 from pages.ui.words.numbers import human
 
@@ -25,18 +26,18 @@ def matching(wanted: str) -> dict[str, list[Formula]]:
     return {module: [f for f in found if says(f)] for module, found in formulas().items()}
 
 
-def entry(f: Formula) -> Iterator[Paragraph]:
+def entry(f: Formula) -> Iterator[say.Paragraph]:
     """One formula: its name, the formula, what it counts, its arguments and its source."""
     unit = f" ({unit_name(f.unit)})" if f.unit else ""
-    yield Paragraph(bold(name(f.id)) + plain(f"{unit} ") + small(code(f.id)))
-    yield Paragraph(math(f"{f.symbol} = {f.tex}"))
+    yield say.Paragraph(bold(name(f.id)) + plain(f"{unit} ") + small(code(f.id)))
+    yield say.Paragraph(math(f"{f.symbol} = {f.tex}"))
     about = plain(f"{w('method.where')} ")
     for place, argument in enumerate(f.arguments):
         symbol = SYMBOLS[argument]
         between = plain(", " if place else "")
         about += between + math(symbol.tex) + plain(" ") + code(argument) + plain(f" {unit_name(symbol.unit)}".rstrip())
     about += plain(f". {w('working.source')}: ") + cite(f.source)
-    yield Paragraph(said(w(f"formulas.{f.id}")) + plain(" ") + small(about))
+    yield say.Paragraph(said(w(f"formulas.{f.id}")) + plain(" ") + small(about))
 
 
 def nomenclature() -> Iterator[Block]:
@@ -47,11 +48,11 @@ def nomenclature() -> Iterator[Block]:
 
 def devices() -> Iterator[Block]:
     """What makers print of their devices, and what drivers report."""
-    yield Paragraph(said(w("reported.explained")))
+    yield paragraph(w("reported.explained"))
     yield _table_of_devices()
 
 
-def _table_of_devices() -> Table:
+def _table_of_devices() -> say.Table:
     """Every device: what its maker prints, what its driver reports, how often that was read, and where."""
     rows: list[list[str | Line]] = []
     for device in ACCELERATORS.values():

@@ -12,7 +12,8 @@ from llmcalc.rates.flops import forward_flops
 from llmcalc.techniques.mix import SWITCHES, Bar, Mix
 from llmcalc.words import label_of, value_of, w, words
 from pages.content.pieces import published, table
-from pages.ui.document.blocks import Beside, Block, Chart, Heading, Headlines, Notice, Paragraph, Table, Worked, said
+from pages.ui.document import blocks as say
+from pages.ui.document.blocks import Block, heading, note, paragraph, said
 from pages.ui.figures.palette import by_component
 from pages.ui.figures.techniques import waterfall
 from pages.ui.words.numbers import change, exact, human
@@ -37,25 +38,25 @@ def numbers(config: Configuration) -> list[Headline]:
 def opening(config: Configuration) -> Iterator[Block]:
     """What is compared, and the numbers."""
     plain = config.mix.plain_setup.run
-    yield Paragraph(said(w("techniques.mix", sequences=exact(plain.batch_size), length=exact(plain.seq_len))))
-    yield Headlines(partial(numbers, config))
+    yield paragraph(w("techniques.mix", sequences=exact(plain.batch_size), length=exact(plain.seq_len)))
+    yield say.Headlines(partial(numbers, config))
 
 
 def switches(config: Configuration) -> Iterator[Block]:
     """Two waterfalls, and a table of what each switch saves and costs."""
     mix = config.mix
-    yield Beside([[_memory(mix)], _time(config, mix)])
+    yield say.Beside([[_memory(mix)], _time(config, mix)])
     if not mix.bars:
-        yield Notice(said(w("techniques.nothing_thrown")))
+        yield say.Notice(said(w("techniques.nothing_thrown")))
         return
-    yield Heading(said(w("techniques.table_header")))
+    yield heading(w("techniques.table_header"))
     yield _table(mix)
 
 
 def closing() -> Iterator[Block]:
     """In which order the switches are thrown, and what was measured elsewhere."""
     order = ", ".join(w(f"techniques.switch_{id}") for id in SWITCHES)
-    yield Paragraph(said(w("techniques.order", order=order)), is_note=True)
+    yield note(w("techniques.order", order=order))
     yield from published("mix")
 
 
@@ -65,7 +66,7 @@ def _names() -> dict[str, str]:
     return names | {f"mixed_{what}": w("techniques.present_step") for what in ("peak", "time")}
 
 
-def _memory(mix: Mix) -> Chart:
+def _memory(mix: Mix) -> say.Chart:
     return _waterfall("mix_memory", w("techniques.memory_chart"), mix.memory, mix, w("axes.peak_per_rank"))
 
 
@@ -73,23 +74,23 @@ def _time(config: Configuration, mix: Mix) -> Iterator[Block]:
     device = config.accelerator
     if mix.time:
         yield _waterfall("mix_time", w("techniques.time_chart"), mix.time, mix, w("axes.time"))
-        yield Paragraph(said(w("techniques.time_estimate", device=device.id, grade=device.grade)), is_note=True)
+        yield note(w("techniques.time_estimate", device=device.id, grade=device.grade))
     elif forward_flops(config.model, seq_len=config.values["seq_len"]) is None:
-        yield Notice(said(w("techniques.no_operations")))
+        yield say.Notice(said(w("techniques.no_operations")))
     else:
-        yield Notice(said(w("techniques.no_rate", device=device.id, format=mix.without_rate)))
+        yield say.Notice(said(w("techniques.no_rate", device=device.id, format=mix.without_rate)))
 
 
-def _waterfall(key: str, title: str, whole: Quantity, mix: Mix, axis: str) -> Chart:
+def _waterfall(key: str, title: str, whole: Quantity, mix: Mix, axis: str) -> say.Chart:
     names, (first, *changes) = _names(), whole.parts
     told = [f"{names[first.id]} {human(first.value, whole.unit)}"]
     told += [f"{names[part.id]} {change(part.value, whole.unit)}" for part in changes]
     told.append(f"{names[whole.id]} {human(whole.value, whole.unit)}")
     figure = waterfall(title, whole, names, axis)
-    return Chart(figure, key, f"{title}: {', '.join(told)}", 130 + 38 * (2 + len(mix.bars)))
+    return say.Chart(figure, key, f"{title}: {', '.join(told)}", 130 + 38 * (2 + len(mix.bars)))
 
 
-def _table(mix: Mix) -> Table:
+def _table(mix: Mix) -> say.Table:
     """A row a switch: its setting, what it does to memory and time, what else it costs."""
     rows = []
     for bar in mix.bars:
@@ -136,6 +137,6 @@ def one_switch(bar: Bar) -> Iterator[Block]:
     ]
     heads = ("working.component", "techniques.before", "techniques.after", "techniques.change")
     yield table([*map(w, heads)], rows)
-    yield Worked([bar.memory, *([bar.time] if bar.time and bar.after.time else [])], 0)
+    yield say.Worked([bar.memory, *([bar.time] if bar.time and bar.after.time else [])], 0)
     if bar.time and bar.after.time:
-        yield Worked([bar.after.time], 2)
+        yield say.Worked([bar.after.time], 2)

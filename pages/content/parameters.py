@@ -10,20 +10,8 @@ from llmcalc.transformer.breakdown import Count, breakdown, by_component, in_sym
 from llmcalc.words import w
 from llmcalc.words.names import name
 from pages.content.pieces import as_lines, component_names, shares, workings
-from pages.ui.document.blocks import (
-    Block,
-    Chart,
-    Heading,
-    Headlines,
-    Hint,
-    Line,
-    Paragraph,
-    Table,
-    bold,
-    math,
-    plain,
-    said,
-)
+from pages.ui.document import blocks as say
+from pages.ui.document.blocks import Block, Line, bold, heading, math, note, paragraph, plain, said
 from pages.ui.figures.model import layer_bars, parameter_map, share_of
 from pages.ui.words.numbers import exact, human, signed
 from pages.ui.words.standing import Headline
@@ -49,14 +37,14 @@ def is_sparse(config: Configuration) -> bool:
 def parameters(config: Configuration) -> Iterator[Block]:
     """The numbers, a map down to single matrices, the layers, and the parts with their formulas and working."""
     whole, active = config.model.parameters().value, config.model.active_parameters().value
-    yield Headlines(partial(numbers, config))
+    yield say.Headlines(partial(numbers, config))
     told = {"active": human(active, "parameters"), "share": share_of(active, whole)}
-    yield Paragraph(said(w("parameters.sparse" if is_sparse(config) else "parameters.dense", **told)))
+    yield paragraph(w("parameters.sparse" if is_sparse(config) else "parameters.dense", **told))
     yield from checked(config)
     yield tiles(config)
-    yield Hint(said(w("parameters.map_hint")))
+    yield say.Hint(said(w("parameters.map_hint")))
     yield layers(config)
-    yield Heading(said(w("parameters.table")))
+    yield heading(w("parameters.table"))
     yield parts(config)
     components = config.model.components().values()
     yield workings("parameters_working", *components, depth=5, title="parameters.working")
@@ -68,7 +56,7 @@ def checked(config: Configuration) -> Iterator[Block]:
         by = f"`transformers {counted.transformers}: {counted.class_name}`"
         difference = signed(config.model.parameters().value - counted.total)
         told = w("parameters.checked", by=by, count=exact(counted.total), difference=difference)
-        yield Paragraph(said(told), is_note=True)
+        yield note(told)
 
 
 def _components(config: Configuration) -> list[tuple[str, Count]]:
@@ -76,7 +64,7 @@ def _components(config: Configuration) -> list[tuple[str, Count]]:
     return sorted(by_component(invoice(config.model)).items(), key=lambda item: -item[1].total)
 
 
-def tiles(config: Configuration) -> Chart:
+def tiles(config: Configuration) -> say.Chart:
     """Everything that the model is made of, as areas."""
     names, components = component_names(), _components(config)
     title = w("parameters.map", total=human(config.model.parameters().value, "parameters"))
@@ -84,10 +72,10 @@ def tiles(config: Configuration) -> Chart:
     figure = parameter_map(title, breakdown(config.model), title_of(config), names)
     rows = [(names[component], count.total, component) for component, count in components]
     data = partial(shares, rows, "parameters", "working.component")
-    return Chart(figure, "parameter_map", f"{title}: {told}", 460, data)
+    return say.Chart(figure, "parameter_map", f"{title}: {told}", 460, data)
 
 
-def layers(config: Configuration) -> Chart:
+def layers(config: Configuration) -> say.Chart:
     """The layers from the first to the last."""
     title = w("parameters.by_layer_sparse" if is_sparse(config) else "parameters.by_layer")
     kinds = "; ".join(
@@ -102,10 +90,10 @@ def layers(config: Configuration) -> Chart:
     )
     axes = (w("axes.layer"), w("axes.parameters"))
     figure = layer_bars(title, numbered_layers(config.model), component_names(), axes)
-    return Chart(figure, "parameters_by_layer", f"{title}: {kinds}", 380)
+    return say.Chart(figure, "parameters_by_layer", f"{title}: {kinds}", 380)
 
 
-def parts(config: Configuration) -> Table:
+def parts(config: Configuration) -> say.Table:
     """A row a part, with every digit and the formula of one layer; active parameters only where they differ."""
     names, lines, whole = component_names(), invoice(config.model), config.model.parameters().value
 
@@ -126,4 +114,4 @@ def parts(config: Configuration) -> Table:
     rows.append(row(bold(w("working.total")), Count(whole, config.model.active_parameters().value)))
     columns = ("component", "amount", "share", *(["active"] if is_sparse(config) else []), "layers", "formula")
     heads = as_lines(w(f"parameters.column_{column}") for column in columns)
-    return Table(heads, rows, "l" + "r" * (len(columns) - 2) + "l")
+    return say.Table(heads, rows, "l" + "r" * (len(columns) - 2) + "l")

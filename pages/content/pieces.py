@@ -9,25 +9,8 @@ from llmcalc.configuration import Configuration
 from llmcalc.quantity import Quantity
 from llmcalc.words import w
 from llmcalc.words.names import name, unit_name
-from pages.ui.document.blocks import (
-    Block,
-    Bullets,
-    Chart,
-    Controls,
-    Folded,
-    Heading,
-    Line,
-    Paragraph,
-    Table,
-    Worked,
-    bar,
-    bold,
-    cite,
-    math,
-    plain,
-    said,
-    small,
-)
+from pages.ui.document import blocks as say
+from pages.ui.document.blocks import Block, Line, bar, bold, cite, heading, math, note, paragraph, plain, said, small
 from pages.ui.figures.memory import memory_bars
 from pages.ui.figures.palette import COLOURS, component_of
 from pages.ui.words.numbers import exact, human, percent
@@ -51,18 +34,18 @@ def memory_chart(
     rows: Mapping[str, Mapping[str, float]],
     height: int,
     names: Mapping[str, str] | None = None,
-) -> Chart:
+) -> say.Chart:
     """A bar of memory for each row, in components, with the line of what fits. ``names``: of components, in order."""
     figure = memory_bars(title, rows, names or component_names(), for_tensors(config), w("axes.memory"))
-    return Chart(figure, key, f"{title}: {sums_told(rows, 'bytes')}", height)
+    return say.Chart(figure, key, f"{title}: {sums_told(rows, 'bytes')}", height)
 
 
 def whose_memory(config: Configuration, rest: str = "") -> Iterator[Block]:
     """Whose memory the page shows, a control for that, and what the rest of it is of."""
     if shown := counted_where(config):
         if config.values["account"] != "article":
-            yield Controls(["counted_on"])
-        yield Paragraph(said(f"{shown} {rest}"), is_note=True)
+            yield say.Controls(["counted_on"])
+        yield note(f"{shown} {rest}")
 
 
 def prose(text: str) -> Iterator[Block]:
@@ -70,9 +53,9 @@ def prose(text: str) -> Iterator[Block]:
     for piece in text.strip().split("\n\n"):
         lines = piece.strip().split("\n")
         if all(line.startswith("- ") for line in lines):
-            yield Bullets([said(line.removeprefix("- ")) for line in lines])
+            yield say.Bullets([said(line.removeprefix("- ")) for line in lines])
         else:
-            yield Paragraph(said(" ".join(lines)))
+            yield paragraph(" ".join(lines))
 
 
 def as_lines(cells: Iterable[str | Line]) -> list[Line]:
@@ -80,12 +63,12 @@ def as_lines(cells: Iterable[str | Line]) -> list[Line]:
     return [cell if isinstance(cell, tuple) else said(cell) for cell in cells]
 
 
-def table(heads: Sequence[str], rows: Iterable[Iterable[str | Line]], alignment: str = "", key: str = "") -> Table:
+def table(heads: Sequence[str], rows: Iterable[Iterable[str | Line]], alignment: str = "", key: str = "") -> say.Table:
     """A table whose first column is words and whose others are numbers, where nothing else is said."""
-    return Table(as_lines(heads), [as_lines(row) for row in rows], alignment or "l" + "r" * (len(heads) - 1), key)
+    return say.Table(as_lines(heads), [as_lines(row) for row in rows], alignment or "l" + "r" * (len(heads) - 1), key)
 
 
-def term_table(terms: Iterable[Quantity], whole: Quantity) -> Table:
+def term_table(terms: Iterable[Quantity], whole: Quantity) -> say.Table:
     """A sum's terms, the largest first: name, amount, share and formula; in a file also bars and every digit."""
     parts = sorted(terms, key=lambda q: -q.value)
     largest = max((q.value for q in parts), default=1) or 1
@@ -103,10 +86,10 @@ def term_table(terms: Iterable[Quantity], whole: Quantity) -> Table:
     heads = (w("working.term"), "", w("working.amount"), unit_name(whole.unit).capitalize())
     titles = as_lines([*heads, w("working.share"), w("working.formula")])
     total = [bold(w("working.total")), (), bold(human(whole.value, whole.unit)), bold(exact(whole.value)), (), ()]
-    return Table(titles, rows, "llrrrl", on_paper=(1, 3), total=total)
+    return say.Table(titles, rows, "llrrrl", on_paper=(1, 3), total=total)
 
 
-def shares(rows: Iterable[tuple[str, float, str]], unit: str, head: str) -> Table:
+def shares(rows: Iterable[tuple[str, float, str]], unit: str, head: str) -> say.Table:
     """A bar, the amount and its share for each row of name, value and component; below them the sum."""
     told = list(rows)
     whole, largest = sum(value for _, value, _ in told), max((value for _, value, _ in told), default=1)
@@ -122,16 +105,16 @@ def shares(rows: Iterable[tuple[str, float, str]], unit: str, head: str) -> Tabl
     ]
     lines.append([bold(w("working.total")), (), bold(human(whole, unit)), bold(exact(whole)), ()])
     titles = (w(head), "", w("report.rounded"), unit_name(unit).capitalize(), w("working.share"))
-    return Table(list(map(plain, titles)), lines, "llrrr")
+    return say.Table(list(map(plain, titles)), lines, "llrrr")
 
 
-def workings(key: str, *quantities: Quantity, depth: int = 1, title: str = "working.open") -> Folded:
+def workings(key: str, *quantities: Quantity, depth: int = 1, title: str = "working.open") -> say.Folded:
     """The working of some numbers, on demand."""
-    return Folded(said(w(title)), key, lambda: [Worked(quantities, depth)])
+    return say.Folded(said(w(title)), key, lambda: [say.Worked(quantities, depth)])
 
 
 def published(technique: str) -> Iterator[Block]:
     """What was measured of a technique elsewhere, each with its source."""
-    yield Heading(said(w("techniques.published")))
+    yield heading(w("techniques.published"))
     rows = [row for row in PUBLISHED_RESULTS.values() if row.technique == technique]
-    yield Bullets([said(w(f"published.{row.id}")) + plain(" ") + small(cite(row.source)) for row in rows])
+    yield say.Bullets([said(w(f"published.{row.id}")) + plain(" ") + small(cite(row.source)) for row in rows])

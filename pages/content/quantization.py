@@ -12,21 +12,8 @@ from llmcalc.techniques.cache import kinds_of_cache
 from llmcalc.transformer.model import Model
 from llmcalc.words import w
 from pages.content.pieces import memory_chart, published, table, workings
-from pages.ui.document.blocks import (
-    Block,
-    Chart,
-    Controls,
-    Folded,
-    Heading,
-    Headlines,
-    Line,
-    Notice,
-    Paragraph,
-    bold,
-    cite,
-    code,
-    said,
-)
+from pages.ui.document import blocks as say
+from pages.ui.document.blocks import Block, Line, bold, cite, code, heading, note, paragraph, said
 from pages.ui.figures.palette import by_component
 from pages.ui.figures.techniques import plain_bars
 from pages.ui.words.numbers import change, exact, human, marked
@@ -41,22 +28,22 @@ def quantization(config: Configuration) -> Iterator[Block]:
     """Weights in every number format with the cache beside them, and what of the model stays as it is."""
     values, model = config.values, config.model
     name = values["weight_format"]
-    yield Paragraph(said(w("techniques.quantization")))
-    yield Controls(["weight_format", "cache_format"], 2)
+    yield paragraph(w("techniques.quantization"))
+    yield say.Controls(["weight_format", "cache_format"], 2)
     plain, memory = stored_weights(model, "bf16"), config.inference
     standing = config.inference_standing
     quantities = [(w("techniques.weights_in", format="bf16"), plain, config.inference_standing_in("bf16"))]
     if name != "bf16":
         quantities.append((w("techniques.weights_in", format=name), memory.inputs["weights"], standing))
-    yield Headlines(lambda: [*quantities, (w("explore.inference"), memory, standing)])
+    yield say.Headlines(lambda: [*quantities, (w("explore.inference"), memory, standing)])
     yield _format_chart(config)
     yield from _unquantised(model, name)
-    yield Folded(said(w("techniques.all_formats")), "all_formats", lambda: _all_formats(model))
+    yield say.Folded(said(w("techniques.all_formats")), "all_formats", lambda: _all_formats(model))
     yield workings("quantization_working", memory, depth=2)
     yield from published("quantization")
 
 
-def _format_chart(config: Configuration) -> Chart:
+def _format_chart(config: Configuration) -> say.Chart:
     values, cache = config.values, config.inference.inputs["kv_cache"]
     chosen = values["weight_format"]
     drawn = DRAWN if chosen in DRAWN else (chosen, *DRAWN)
@@ -75,8 +62,8 @@ def _unquantised(model: Model, name: str) -> Iterator[Block]:
     """What of the model is in which format."""
     format = WEIGHT_FORMATS.get(name)
     recipe = format.stored if format else "gguf"
-    yield Heading(said(w("techniques.unquantised_header", format=name)))
-    yield Paragraph(said(w(f"techniques.recipe_{recipe}")))
+    yield heading(w("techniques.unquantised_header", format=name))
+    yield paragraph(w(f"techniques.recipe_{recipe}"))
     kept = stored(model, name)
     rows: list[list[str | Line]] = []
     for group in GROUPS:
@@ -103,7 +90,7 @@ def _all_formats(model: Model) -> Iterator[Block]:
         rows.append([code(name), source, bits, average, human(memory, "bytes"), change(memory - whole, "bytes")])
     heads = ("explore.format", "working.source", "explore.bits", "techniques.average", "working.amount")
     yield table([*(w(head) for head in heads), w("techniques.beside_16")], rows, "llrrrr")
-    yield Paragraph(said(w("techniques.formats_checked")), is_note=True)
+    yield note(w("techniques.formats_checked"))
 
 
 def cache(config: Configuration) -> Iterator[Block]:
@@ -111,14 +98,14 @@ def cache(config: Configuration) -> Iterator[Block]:
     values, model = config.values, config.model
     kinds = kinds_of_cache(model)
     if not kinds:
-        yield Notice(said(w("techniques.no_cache")))
+        yield say.Notice(said(w("techniques.no_cache")))
         return
-    yield Paragraph(said(w("techniques.cache")))
-    yield Controls(["cache_format"])
+    yield paragraph(w("techniques.cache"))
+    yield say.Controls(["cache_format"])
     name = values["cache_format"]
     per_token, whole = cache_per_token(model, cache_format=name), config.inference.inputs["kv_cache"]
     standing = config.inference_standing_in("bf16", name)
-    yield Headlines(
+    yield say.Headlines(
         lambda: [(w("techniques.cache_token"), per_token, standing), (w("techniques.cache_full"), whole, standing)]
     )
     full = {id: _full(kind, config, name) for id, kind in kinds.items()}
@@ -132,7 +119,7 @@ def cache(config: Configuration) -> Iterator[Block]:
     bars = {labels[id]: value for id, value in full.items()}
     told = ", ".join(f"{label} {human(value, 'bytes')}" for label, value in bars.items())
     figure = plain_bars(title, bars, "bytes", w("axes.memory"), labels["this"])
-    yield Chart(figure, "cache_by_kind", f"{title}: {told}", 120 + 45 * len(bars))
+    yield say.Chart(figure, "cache_by_kind", f"{title}: {told}", 120 + 45 * len(bars))
     rows = [
         (
             labels[id],
@@ -144,8 +131,8 @@ def cache(config: Configuration) -> Iterator[Block]:
     ]
     heads = ("techniques.column_kind", "techniques.cache_token", "techniques.cache_full", "techniques.less")
     yield table([w(head) for head in heads], rows)
-    yield Paragraph(said(w("techniques.cache_note")), is_note=True)
-    yield Heading(said(w("techniques.cache_formats")))
+    yield note(w("techniques.cache_note"))
+    yield heading(w("techniques.cache_formats"))
     rows = [
         (f"`{id}`", marked(f"{format.bits:.4g}"), human(cache_per_token(model, cache_format=id).value, "bytes"),
          human(_full(model, config, id), "bytes"))

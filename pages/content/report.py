@@ -18,21 +18,8 @@ from llmcalc.inputs import DEFAULTS, INPUTS, LINK_VERSION, PURPOSES
 from llmcalc.words import label_of, language, value_of, w
 from llmcalc.words.names import unit_name
 from pages.content import accuracy, cluster, compare, explore, fits, parameters, scaling, training
-from pages.ui.document.blocks import (
-    Block,
-    Bullets,
-    Document,
-    Line,
-    Paragraph,
-    Section,
-    Table,
-    Worked,
-    Written,
-    code,
-    linked,
-    plain,
-    said,
-)
+from pages.ui.document import blocks as say
+from pages.ui.document.blocks import Block, Line, Written, code, linked, note, paragraph, plain
 from pages.ui.document.written import Cited, written
 from pages.ui.words.numbers import exact, human
 from pages.ui.words.plans import plan_name
@@ -45,7 +32,7 @@ _NOT_OF_A_RUN = ("lang", "present", "model", "config", "compare")
 _EVERYTHING = 9  # deeper than any tree of quantities goes
 
 
-def report(config: Configuration, link: str, made: date) -> Document:
+def report(config: Configuration, link: str, made: date) -> say.Document:
     """The whole report in the language of this run. ``link`` opens the configuration, ``made`` is the day."""
     cited = Cited()
     told = {
@@ -55,31 +42,31 @@ def report(config: Configuration, link: str, made: date) -> Document:
         **({w("report.devices"): _each_device(config)} if config.layout != Layout() else {}),
         w("report.inference"): explore.inference(config),
         w("report.fits"): (block for purpose in PURPOSES for block in fits.fits(config, purpose)),
-        w("report.scaling"): [*scaling.scaling(config), Worked([q for _, q, _ in scaling.numbers(config)])],
+        w("report.scaling"): [*scaling.scaling(config), say.Worked([q for _, q, _ in scaling.numbers(config)])],
         w("report.article"): _article(config),
         w("report.accuracy"): accuracy.of_this_model(config),
         w("report.inputs"): _all_inputs(config, link),
     }
-    sections = [Section(plain(title), _once(written(blocks, cited))) for title, blocks in told.items()]
-    sources = Section(plain(w("report.sources")), [Bullets(list(cited.works()))])
+    sections = [say.Section(plain(title), _once(written(blocks, cited))) for title, blocks in told.items()]
+    sources = say.Section(plain(w("report.sources")), [say.Bullets(list(cited.works()))])
     title = plain(w("report.title", name=title_of(config)))
-    return Document(title, language(), list(_opening(config, link, made)), [*sections, sources])
+    return say.Document(title, language(), list(_opening(config, link, made)), [*sections, sources])
 
 
 def _once(blocks: Iterable[Written]) -> list[Written]:
     """What one section says once, though two pieces of a page say it; and of lists in a row one."""
     told: list[Written] = []
     for block in blocks:
-        if isinstance(block, Bullets) and told and isinstance(last := told[-1], Bullets):
-            told[-1] = Bullets([*last.lines, *block.lines])
-        elif not (isinstance(block, Paragraph) and block in told):
+        if isinstance(block, say.Bullets) and told and isinstance(last := told[-1], say.Bullets):
+            told[-1] = say.Bullets([*last.lines, *block.lines])
+        elif not (isinstance(block, say.Paragraph) and block in told):
             told.append(block)
     return told
 
 
 def _parameters(config: Configuration) -> Iterator[Block]:
     yield from parameters.parameters(config)
-    yield Worked([config.model.parameters(), *config.model.components().values()], _EVERYTHING)
+    yield say.Worked([config.model.parameters(), *config.model.components().values()], _EVERYTHING)
 
 
 def _training(config: Configuration) -> Iterator[Block]:
@@ -87,7 +74,7 @@ def _training(config: Configuration) -> Iterator[Block]:
     yield from training.in_words(config)
     yield training.through_the_step(config)
     yield from training.terms(account.moments[account.peak_phase])
-    yield Worked([account.peak, account.steady_state, account.saved_activations])
+    yield say.Worked([account.peak, account.steady_state, account.saved_activations])
     yield from training.what_would_fit(config)
     yield from training.beside_the_tensors(config)
 
@@ -97,35 +84,35 @@ def _each_device(config: Configuration) -> Iterator[Block]:
     run, rank = config.run, config.rank
     plan = {"micro_batch": run.batch_size, "micro_batches": run.gradient_accumulation, "recompute": run.recompute}
     layout = plan_name(asdict(config.layout) | plan)
-    yield Paragraph(plain(w("training.rank_header", devices=config.layout.devices, plan=layout)))
+    yield say.Paragraph(plain(w("training.rank_header", devices=config.layout.devices, plan=layout)))
     yield from cluster.held(config, config.verdict_standing)
-    yield Worked([*rank.peak.parts, rank.traffic])
+    yield say.Worked([*rank.peak.parts, rank.traffic])
 
 
 def _article(config: Configuration) -> Iterator[Block]:
     yield from explore.beside_the_article(config)
     yield from training.beside_the_article(config)
     rule = training_rule_of_thumb(model_bytes=model_memory(parameters=config.model.parameters(), bits_per_weight=32))
-    yield Worked([config.article.peak, rule], 2)
+    yield say.Worked([config.article.peak, rule], 2)
 
 
 def _opening(config: Configuration, link: str, made: date) -> Iterator[Written]:
     """What was counted, from where, when, what was changed of it and what is wrong with it."""
-    yield Paragraph(plain(w("report.made", date=made.isoformat(), version=LINK_VERSION)))
-    yield Paragraph(linked(w("report.link"), link))
+    yield say.Paragraph(plain(w("report.made", date=made.isoformat(), version=LINK_VERSION)))
+    yield say.Paragraph(linked(w("report.link"), link))
     start = config.base
     about = plain(" · ".join(text for text in (start.id, start.group, str(start.year or "")) if text))
     if start.source:
         about += plain(f" · {w('working.source')}: ") + linked(start.source, start.url)
-    yield Paragraph(about)
+    yield say.Paragraph(about)
     notes = [unmarked(note) for note in (*notes_of(start), *map(problem_words, config.problems))]
     if notes:
-        yield Bullets([plain(note) for note in notes])
+        yield say.Bullets([plain(note) for note in notes])
     changed = list(_changed(config))
-    yield Paragraph(said(w("report.changed") if changed else w("report.unchanged", name=start.id)))
+    yield paragraph(w("report.changed") if changed else w("report.unchanged", name=start.id))
     if changed:
         heads = ("report.input", "report.at_first", "report.here")
-        yield Table([plain(w(head)) for head in heads], changed, "lrr")
+        yield say.Table([plain(w(head)) for head in heads], changed, "lrr")
 
 
 def _changed(config: Configuration) -> Iterator[list[Line]]:
@@ -157,11 +144,11 @@ def _headlines(config: Configuration) -> Iterator[Block]:
         for title, q, standing in numbers.values()
     ]
     heads = ("report.number", "report.rounded", "report.exact", "report.standing")
-    yield Table([plain(w(head)) for head in heads], rows, "lrrl")
+    yield say.Table([plain(w(head)) for head in heads], rows, "lrrl")
     if shown := counted_where(config):
-        yield Paragraph(said(f"{shown} {whole_model(config)}"))
+        yield paragraph(f"{shown} {whole_model(config)}")
     for standing in dict.fromkeys(standing for *_, standing in numbers.values()):
-        yield Paragraph(said(standing_said(standing)), is_note=True)
+        yield note(standing_said(standing))
 
 
 def _digits(value: float) -> str:
@@ -172,8 +159,8 @@ def _digits(value: float) -> str:
 def _all_inputs(config: Configuration, link: str) -> Iterator[Block]:
     """Every input, as the link has it, and the link for those who have it on paper."""
     rows = [[_label(id), code(id), _value(id, config.values[id])] for id in INPUTS]
-    yield Table([plain(w(head)) for head in ("report.input", "report.key", "report.here")], rows, "llw")
-    yield Paragraph(plain(f"{w('report.link')}: {link}"), is_note=True)
+    yield say.Table([plain(w(head)) for head in ("report.input", "report.key", "report.here")], rows, "llw")
+    yield say.Paragraph(plain(f"{w('report.link')}: {link}"), is_note=True)
 
 
 def _label(id: str) -> Line:

@@ -21,7 +21,7 @@ from llmcalc.scaling import (
 )
 from llmcalc.words import w
 from pages.content.pieces import table, workings
-from pages.ui.document.blocks import Block, Chart, Heading, Headlines, Paragraph, said
+from pages.ui.document.blocks import Block, Chart, Headlines, heading, note, paragraph
 from pages.ui.figures.axes import Figure, layout, log_ticks
 from pages.ui.figures.palette import COLOURS, MARK
 from pages.ui.words.numbers import human, marked
@@ -60,17 +60,17 @@ def _wanted(config: Configuration) -> str:
 
 def scaling(config: Configuration) -> Iterator[Block]:
     """The law, this model on it, the misprint, and what improvements cost."""
-    yield Paragraph(said(w("scaling.sentence")))
+    yield paragraph(w("scaling.sentence"))
     yield Headlines(partial(numbers, config))
     yield the_law(config)
-    yield Heading(said(w("scaling.misprint_header")))
+    yield heading(w("scaling.misprint_header"))
     printed = article_ten_percent(alpha=0.07)
     metric = parameters_for_better_metric(improvement=10, alpha=0.07)
     lower = parameters_for_lower_loss(improvement=10, alpha=0.07)
     right = {"metric": marked(f"{metric.value:.2f}"), "loss": marked(f"{lower.value:.2f}")}
-    yield Paragraph(said(w("scaling.misprint", printed=human(printed.value), **right)))
+    yield paragraph(w("scaling.misprint", printed=human(printed.value), **right))
     yield workings("misprint_working", printed, metric, lower, depth=0)
-    yield Heading(said(w("scaling.table_header")))
+    yield heading(w("scaling.table_header"))
     alpha = config.values["alpha"]
     rows = [
         (
@@ -81,7 +81,7 @@ def scaling(config: Configuration) -> Iterator[Block]:
         for step in STEPS
     ]
     yield table([w("scaling.better"), w("scaling.metric"), w("scaling.lower")], rows, "rrr")
-    yield Paragraph(said(w("scaling.caveat")), is_note=True)
+    yield note(w("scaling.caveat"))
 
 
 def the_law(config: Configuration) -> Chart:

@@ -21,7 +21,7 @@ from llmcalc.techniques.pruning import (
 from llmcalc.transformer.model import Model
 from llmcalc.words import w
 from pages.content.pieces import memory_chart, published, table, workings
-from pages.ui.document.blocks import Block, Chart, Controls, Heading, Headlines, Notice, Paragraph, said
+from pages.ui.document.blocks import Block, Chart, Controls, Headlines, Notice, heading, paragraph, said
 from pages.ui.figures.palette import by_component
 from pages.ui.figures.techniques import sparsity_curves
 from pages.ui.words.numbers import change, human, marked
@@ -35,7 +35,7 @@ def pruning(config: Configuration) -> Iterator[Block]:
     """What zeros save as they are stored, or what is left when heads and channels are taken out."""
     structure = config.values["pruning"]
     yield Controls(["pruning", *(["pruned"] if structure != "semi_structured" else [])], 2)
-    yield Paragraph(said(w(f"techniques.pruning_{structure}")))
+    yield paragraph(w(f"techniques.pruning_{structure}"))
     yield from _structured(config) if structure == "structured" else _zeros(config)
     yield _curves(config)
     yield from published("pruning")
@@ -51,7 +51,7 @@ def _zeros(config: Configuration) -> Iterator[Block]:
     even = list(_break_even(config).values()) if structure == "unstructured" else []
     if even:
         percents = {id: marked(f"{q.value:.3g}") for id, q in _break_even(config).items()}
-        yield Paragraph(said(w("techniques.break_even", **percents)))
+        yield paragraph(w("techniques.break_even", **percents))
     yield workings("pruning_working", *found.values(), *even, depth=1)
 
 
@@ -114,7 +114,7 @@ def distillation(config: Configuration) -> Iterator[Block]:
     yield Controls(["student"])
     both, student = config.distillation, config.student
     teacher = title_of(config)
-    yield Paragraph(said(w("techniques.distillation", teacher=teacher, student=student.base.id)))
+    yield paragraph(w("techniques.distillation", teacher=teacher, student=student.base.id))
     if not both.same_vocabulary:
         yield Notice(said(w("techniques.other_vocabulary", teacher=teacher, student=student.base.id)), "warning")
     alone = student.step.peak
@@ -136,7 +136,7 @@ def distillation(config: Configuration) -> Iterator[Block]:
 
 def _served(config: Configuration, student: Configuration) -> Iterator[Block]:
     """What is saved afterwards, when the student is served in the teacher's place."""
-    yield Heading(said(w("techniques.served")))
+    yield heading(w("techniques.served"))
     length = config.values["seq_len"]
     pairs = {
         "parameters": (config.model.parameters(), student.model.parameters()),

@@ -14,20 +14,8 @@ from llmcalc.quantity import Quantity
 from llmcalc.words import w
 from llmcalc.words.names import name
 from pages.content.pieces import component_names, memory_chart, table, term_table, whose_memory, workings
-from pages.ui.document.blocks import (
-    Block,
-    Bullets,
-    Chart,
-    Folded,
-    Heading,
-    Headlines,
-    Line,
-    Offer,
-    Paragraph,
-    Rests,
-    bold,
-    said,
-)
+from pages.ui.document import blocks as say
+from pages.ui.document.blocks import Block, Line, bold, heading, paragraph, said
 from pages.ui.figures.accounts import told_together
 from pages.ui.figures.palette import by_component
 from pages.ui.figures.timeline import timeline_figure
@@ -49,12 +37,12 @@ def numbers(config: Configuration) -> list[Headline]:
     ]
 
 
-def headlines(config: Configuration) -> Headlines:
+def headlines(config: Configuration) -> say.Headlines:
     """The same, once the chart is drawn."""
-    return Headlines(partial(numbers, config))
+    return say.Headlines(partial(numbers, config))
 
 
-def through_the_step(config: Configuration) -> Chart:
+def through_the_step(config: Configuration) -> say.Chart:
     """The timeline, or the article's few moments."""
     account = config.training
     if isinstance(account, ArticleStep):
@@ -67,7 +55,7 @@ def through_the_step(config: Configuration) -> Chart:
         phase=w(f"phases.{account.peak_phase}"),
         parts=", ".join(f"{name(q.id)} {human(q.value, 'bytes')}" for q in account.peak.parts),
     )
-    return Chart(figure, "timeline", alt, 400)
+    return say.Chart(figure, "timeline", alt, 400)
 
 
 def in_words(config: Configuration) -> Iterator[Block]:
@@ -83,31 +71,31 @@ def in_words(config: Configuration) -> Iterator[Block]:
         phase=w(f"phases.{account.peak_phase}"),
         account=w(f"counted.{values['account']}"),
     )
-    yield Paragraph(said(told))
-    yield Rests(config.standing)
+    yield paragraph(told)
+    yield say.Rests(config.standing)
 
 
 def what_would_fit(config: Configuration) -> Iterator[Block]:
     """The smallest changes after which it fits, where it does not; and all that would save memory."""
     verdict = config.verdict
-    yield Heading(said(on_each(config, w("advice.header"))))
+    yield heading(on_each(config, w("advice.header")))
     if full := config.peak_of_full_training:
-        yield Paragraph(said(w("advice.lora_needs_more", lora=verdict.allocated.value, full=full)))
+        yield paragraph(w("advice.lora_needs_more", lora=verdict.allocated.value, full=full))
     if verdict.fits:
-        yield Paragraph(said(w("advice.fits")))
+        yield paragraph(w("advice.fits"))
     else:
         found = config.advice()
         there = where(verdict.devices, verdict.device.id)
-        yield Paragraph(said(w("advice.smallest" if found else "advice.none", where=there)))
+        yield paragraph(w("advice.smallest" if found else "advice.none", where=there))
         yield from (_offer(advice, f"advice_{place}") for place, advice in enumerate(found))
-    yield Folded(said(w("advice.all")), "savings", partial(_all_savings, config))
+    yield say.Folded(said(w("advice.all")), "savings", partial(_all_savings, config))
 
 
 def _all_savings(config: Configuration) -> Iterator[Block]:
     return (_offer(advice, f"saving_{place}") for place, advice in enumerate(config.savings()))
 
 
-def _offer(advice: Advice, key: str) -> Offer:
+def _offer(advice: Advice, key: str) -> say.Offer:
     """The changes, with what they save and lead to."""
     label = w(
         "advice.button",
@@ -117,7 +105,7 @@ def _offer(advice: Advice, key: str) -> Offer:
     )
     cost = [w(f"advice.cost_{advice.cost}")]
     cost += [w("techniques.cost_loss_fused")] if advice.fields.get("loss") == "fused" else []
-    return Offer(said(label), advice.fields, key, " ".join(cost))
+    return say.Offer(said(label), advice.fields, key, " ".join(cost))
 
 
 def terms(at: Quantity) -> Iterator[Block]:
@@ -129,8 +117,8 @@ def terms(at: Quantity) -> Iterator[Block]:
 def beside_the_tensors(config: Configuration) -> Iterator[Block]:
     """Allocated, reserved, and what the device shows."""
     verdict = config.verdict
-    yield Heading(said(on_each(config, w("overhead.header"))))
-    yield Paragraph(said(w("overhead.text")))
+    yield heading(on_each(config, w("overhead.header")))
+    yield paragraph(w("overhead.text"))
     told = {"allocated": verdict.allocated, "reserved": verdict.reserved, "process": verdict.needed}
     rows = [(w(f"overhead.{label}"), human(quantity.value, "bytes")) for label, quantity in told.items()]
     yield table([w("working.term"), w("working.amount")], rows)
@@ -139,8 +127,8 @@ def beside_the_tensors(config: Configuration) -> Iterator[Block]:
 
 def beside_the_article(config: Configuration) -> Iterator[Block]:
     """The article's account and ours at the same moment, term by term, with what makes the difference."""
-    yield Heading(said(as_on_one(config, w("training.article_header"))))
-    yield Paragraph(said(w("training.article_text")))
+    yield heading(as_on_one(config, w("training.article_header")))
+    yield paragraph(w("training.article_text"))
     theirs, ours = (told_together(memory.moments[BESIDE]) for memory in (config.article, config.step))
     groups = [group for group in ours if theirs[group] or ours[group]]
     rows = [_compared(said(w(f"together.{group}")), theirs[group], ours[group]) for group in groups]
@@ -151,7 +139,7 @@ def beside_the_article(config: Configuration) -> Iterator[Block]:
     yield table([w("working.term"), w("explore.article"), ours_here, w("training.ratio")], rows)
     reasons = {w(f"together.{group}"): w(f"together.{group}_why") for group in groups}
     reasons[name(rule.id)] = w("together.rule_why")
-    yield Bullets([bold(group) + said(f": {why}") for group, why in reasons.items()])
+    yield say.Bullets([bold(group) + said(f": {why}") for group, why in reasons.items()])
 
 
 def _compared(label: Line, theirs: float, ours: float) -> list[str | Line]:

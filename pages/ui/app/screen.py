@@ -15,27 +15,8 @@ from pages.ui.app.sections import after_charts, set_inputs
 from pages.ui.app.show import headline_row, headlines, standing_note, working
 from pages.ui.app.stage import on_stage
 from pages.ui.chart.component import chart, title_of
-from pages.ui.document.blocks import (
-    Beside,
-    Block,
-    Bullets,
-    Chart,
-    Controls,
-    Folded,
-    Frame,
-    Frames,
-    Heading,
-    Headlines,
-    Hint,
-    Notice,
-    Offer,
-    Paragraph,
-    Rests,
-    Table,
-    Verdict,
-    Worked,
-    Working,
-)
+from pages.ui.document import blocks as say
+from pages.ui.document.blocks import Block
 from pages.ui.document.screen_text import bullets, table, text
 from pages.ui.words.standing import why
 from pages.ui.words.verdict import verdict_words
@@ -51,52 +32,52 @@ def draw(blocks: Iterable[Block]) -> None:
 
 def _draw(block: Block) -> None:
     match block:
-        case Paragraph(line, is_note, standing):
+        case say.Paragraph(line, is_note, standing):
             told = why(standing) if standing else None
             (st.caption if is_note else st.markdown)(text(line), help=told)
-        case Bullets():
+        case say.Bullets():
             st.markdown(bullets(block))
-        case Hint(line):
+        case say.Hint(line):
             st.caption(text(line))
-        case Table(key=key):
+        case say.Table(key=key):
             with st.container(key=key or None):
                 st.markdown(table(block))
-        case Heading(line):
+        case say.Heading(line):
             st.subheader(text(line), anchor=False)
-        case Headlines(numbers):
+        case say.Headlines(numbers):
             headlines(numbers)
-        case Frames(frames):
+        case say.Frames(frames):
             with headline_row():
                 for frame in frames:
                     _frame(frame)
-        case Chart():
+        case say.Chart():
             _chart(block)
-        case Verdict(config):
+        case say.Verdict(config):
             after_charts(_place_of_verdict(), partial(_verdict, config))
-        case Rests(standing):
+        case say.Rests(standing):
             standing_note(standing)
-        case Notice(line, kind):
+        case say.Notice(line, kind):
             {"info": st.info, "warning": st.warning, "success": st.success}[kind](text(line))
-        case Worked(quantities, depth):
+        case say.Worked(quantities, depth):
             for quantity in quantities:
                 working(quantity, depth)
-        case Offer(line, values, key, about, is_done):
+        case say.Offer(line, values, key, about, is_done):
             st.button(text(line), key=key, on_click=set_inputs, args=(values,), help=about or None, disabled=is_done)
-        case Controls(ids, columns):
+        case say.Controls(ids, columns):
             _controls(ids, columns)
-        case Folded(title, key, inside):
+        case say.Folded(title, key, inside):
             with st.expander(text(title), key=key, on_change="rerun") as opened:
                 if opened.open:
                     draw(inside())
-        case Beside(columns):
+        case say.Beside(columns):
             for place, column in zip(st.columns(len(columns), gap="medium"), columns, strict=True):
                 with place:
                     draw(column)
-        case Working():
+        case say.Working():
             raise TypeError("the screen works out a `Worked`")
 
 
-def _frame(frame: Frame) -> None:
+def _frame(frame: say.Frame) -> None:
     with st.container(border=True, height="stretch"):
         st.metric(text(frame.label), frame.value)
         for note in frame.notes:
@@ -105,7 +86,7 @@ def _frame(frame: Frame) -> None:
             _draw(frame.offer)
 
 
-def _chart(block: Chart) -> None:
+def _chart(block: say.Chart) -> None:
     """Here; or, where the page is presented, offered, and drawn large when its turn comes."""
     drawn = partial(chart, block.figure, key=block.key, alt=block.alt, height=block.height)
     if (stage := on_stage()) is not None:

@@ -278,6 +278,21 @@ def said(text: str) -> Line:
     return tuple(_spans(text.strip()))
 
 
+def paragraph(text: str) -> Paragraph:
+    """A text of ``llmcalc/words`` as a paragraph."""
+    return Paragraph(said(text))
+
+
+def note(text: str) -> Paragraph:
+    """The same, set small."""
+    return Paragraph(said(text), is_note=True)
+
+
+def heading(text: str) -> Heading:
+    """The same, as the title of what follows."""
+    return Heading(said(text))
+
+
 _MARKS: tuple[Kind, ...] = ("bold", "emphasis", "code", "math", "link", "badge", "icon")
 _MARKED = re.compile(
     r"\*\*(?P<bold>[^*]+)\*\*|\*(?P<emphasis>[^*]+)\*|`(?P<code>[^`]+)`|\$(?P<math>[^$]+)\$"

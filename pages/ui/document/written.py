@@ -8,35 +8,8 @@ from llmcalc.quantity import Quantity
 from llmcalc.sources import Citation, Work
 from llmcalc.words import w
 from llmcalc.words.names import name, unit_name
-from pages.ui.document.blocks import (
-    Beside,
-    Block,
-    Bullets,
-    Chart,
-    Controls,
-    Folded,
-    Frame,
-    Frames,
-    Heading,
-    Headlines,
-    Hint,
-    Line,
-    Notice,
-    Offer,
-    Paragraph,
-    Rests,
-    Table,
-    Verdict,
-    Worked,
-    Working,
-    Written,
-    bold,
-    cite,
-    linked,
-    math,
-    plain,
-    said,
-)
+from pages.ui.document import blocks as say
+from pages.ui.document.blocks import Block, Line, Written, bold, cite, linked, math, plain, said
 from pages.ui.words.standing import standing_said
 from pages.ui.words.verdict import verdict_words
 from pages.ui.words.working import latex_steps, rounded
@@ -49,7 +22,7 @@ class Cited:
         self._told: set[tuple[str, str, str]] = set()
         self._places: dict[Work, dict[str, None]] = {}
 
-    def workings(self, quantities: Iterable[Quantity], depth: int = 0) -> Iterator[Working]:
+    def workings(self, quantities: Iterable[Quantity], depth: int = 0) -> Iterator[say.Working]:
         """The working of each quantity, and of what went into it, that has not been told."""
         for q in (quantity.collapsed for quantity in quantities):
             key = (name(q.id) if not q.is_given else "", str(q.value), q.working.symbols)
@@ -65,12 +38,12 @@ class Cited:
             where = "; ".join(places)
             yield plain(f"{work.authors} {work.year}, ") + linked(work.title, work.url) + plain(f": {where}")
 
-    def _working(self, q: Quantity) -> Working:
+    def _working(self, q: Quantity) -> say.Working:
         *steps, result = latex_steps(q)
         end = plain(f" {' '.join(filter(None, (unit_name(q.unit, q.value), rounded(q))))}")
         about = (*said(w(f"formulas.{q.formula_id}")), *plain(" ")) if q.formula_id else ()
         source = plain(f"{w('working.source')}: ") + self._cite(q.source) if q.source else ()
-        return Working(plain(name(q.id)), [*map(math, steps), math(result) + end], about + source)
+        return say.Working(plain(name(q.id)), [*map(math, steps), math(result) + end], about + source)
 
     def _cite(self, source: Citation) -> Line:
         self._places.setdefault(source.work, {})[source.place] = None
@@ -81,33 +54,33 @@ def written(blocks: Iterable[Block], cited: Cited) -> Iterator[Written]:
     """The same blocks without what only a screen has: of a chart the data behind it, of a control nothing."""
     for block in blocks:
         match block:
-            case Paragraph() | Bullets() | Table() | Working():
+            case say.Paragraph() | say.Bullets() | say.Table() | say.Working():
                 yield block
-            case Heading(line):
-                yield Paragraph(bold("".join(span.text for span in line)))
-            case Chart(alt=alt, data=data):
-                yield data() if data else Paragraph(plain(alt), is_note=True)
-            case Frames(frames):
-                yield Bullets([_framed(frame) for frame in frames])
-            case Verdict(config):
-                yield Paragraph(said(verdict_words(config)))
-            case Rests(standing):
-                yield Paragraph(said(standing_said(standing)), is_note=True)
-            case Notice(line):
-                yield Paragraph(line)
-            case Worked(quantities, depth):
+            case say.Heading(line):
+                yield say.Paragraph(bold("".join(span.text for span in line)))
+            case say.Chart(alt=alt, data=data):
+                yield data() if data else say.Paragraph(plain(alt), is_note=True)
+            case say.Frames(frames):
+                yield say.Bullets([_framed(frame) for frame in frames])
+            case say.Verdict(config):
+                yield say.Paragraph(said(verdict_words(config)))
+            case say.Rests(standing):
+                yield say.Paragraph(said(standing_said(standing)), is_note=True)
+            case say.Notice(line):
+                yield say.Paragraph(line)
+            case say.Worked(quantities, depth):
                 yield from cited.workings(quantities, depth)
-            case Offer(line, about=about):
-                yield Bullets([line + plain(f" ({about})") if about else line])
-            case Folded(blocks=inside):
+            case say.Offer(line, about=about):
+                yield say.Bullets([line + plain(f" ({about})") if about else line])
+            case say.Folded(blocks=inside):
                 yield from written(inside(), cited)
-            case Beside(columns):
+            case say.Beside(columns):
                 for column in columns:
                     yield from written(column, cited)
-            case Headlines() | Controls() | Hint():
+            case say.Headlines() | say.Controls() | say.Hint():
                 pass
 
 
-def _framed(frame: Frame) -> Line:
+def _framed(frame: say.Frame) -> Line:
     notes = (plain(" · ") + note for note in frame.notes)
     return sum(notes, frame.label + plain(": ") + bold(frame.value))
