@@ -459,13 +459,21 @@ QUESTION = """QUESTIONS = {
 
 @adds("a page")
 def _page(copy: Copy) -> None:
+    content = """from llmcalc.words import w
+from pages.ui.document.blocks import heading
+
+
+def glossary():
+    yield heading(w("pages.glossary.title"))
+"""
+    copy.write("pages/content/glossary.py", content)
     page = """from pages.ui.app.shell import alone
-import streamlit as st
-from llmcalc.words import w
+from pages.content.glossary import glossary
+from pages.ui.app.screen import draw
 
 
 def page():
-    st.header(w("pages.glossary.title"), anchor=False)
+    draw(glossary())
 
 
 if __name__ == "__main__":
@@ -479,7 +487,7 @@ if __name__ == "__main__":
     draw = """
 from streamlit.testing.v1 import AppTest
 app = AppTest.from_file("app.py", default_timeout=100).switch_page("pages/glossary.py").run()
-[[e.value for e in app.exception], [h.value for h in app.header]]
+[[e.value for e in app.exception], [h.value for h in app.subheader]]
 """
     assert copy.found(draw) == [[], ["Glossary"]]
 
