@@ -65,7 +65,7 @@ FLOORS = (
     *("errors", "sources", "symbols", "units", "tex", "quantity", "words"),
     *("transformer", "huggingface", "hub", "catalog", "stored", "inference", "rates", "step", "devices"),
     *("article", "scaling", "fit", "accuracy", "techniques", "inputs", "bases", "comparison", "link", "configuration"),
-    *("errata", "lessons", "reference", "notebook", "export"),
+    *("sweeps", "errata", "lessons", "reference", "notebook", "export"),
 )
 # How a value shows itself at a prompt is asked of it, and answered far above; what a formula counts is said in English
 # by the formula itself. Imported only then

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from llmcalc import sweeps
 from llmcalc.accuracy import ARTICLE, PROCESS
 from llmcalc.catalog.accelerators import ACCELERATORS, devices_by_memory
 from llmcalc.configuration import Configuration
 from llmcalc.export.rows import Rows, Table, records, term, working
-from llmcalc.inputs import INPUTS, Integer
+from llmcalc.inputs import integer
+from llmcalc.sweeps import KNOBS
 
-_SIZES = ("batch_size", "seq_len")
 _OF_A_PLAN = {
     "peak": "peak_bytes",
     "needed": "needed_bytes",
@@ -72,12 +73,9 @@ def device(config: Configuration) -> Rows:
 
 def growth(config: Configuration) -> Rows:
     """Memory against the batch and against the length, the other as it is."""
-    sizes = {knob: config.values[knob] for knob in _SIZES}
-    for knob in _SIZES:
-        stops = np.array(sorted({*_stops(knob), sizes[knob]}), float)
-        varied = {**sizes, knob: stops}
-        serving = np.broadcast_to(config.inference_of(**varied).value, stops.shape)
-        for stop, peak, memory in zip(stops, config.training_peak_of(**varied), serving, strict=True):
+    sizes = {knob: config.values[knob] for knob in KNOBS}
+    for knob, found in sweeps.growth(config).items():
+        for stop, peak, memory in zip(found.stops, found.training, found.inference, strict=True):
             both = {"training_peak_bytes": peak, "inference_bytes": memory}
             yield {"varied": knob, **sizes, knob: int(stop), **both}
 
@@ -85,7 +83,7 @@ def growth(config: Configuration) -> Rows:
 def memory_map(config: Configuration) -> Rows:
     """What a process needs over batch and length, for what has to fit."""
     purpose = config.values["purpose"]
-    batches, lengths = (np.array(_stops(knob), float) for knob in _SIZES)
+    batches, lengths = (np.array(integer(knob).scale, float) for knob in KNOBS)
     memory = config.needed_for(purpose, batches[:, None], lengths[None, :])
     for (i, j), needed in np.ndenumerate(memory):
         sizes = {"batch_size": int(batches[i]), "seq_len": int(lengths[j])}
@@ -94,11 +92,11 @@ def memory_map(config: Configuration) -> Rows:
 
 def devices(config: Configuration) -> Rows:
     """The largest batch, and the longest sequence, on every device, for what has to fit; 0 where there is none."""
-    purpose, groups = config.values["purpose"], devices_by_memory()
-    batches, lengths = (config.largest_that_fits(purpose, knob, np.array(list(groups))) for knob in _SIZES)
-    for (memory, names), batch, length in zip(groups.items(), batches.tolist(), lengths.tolist(), strict=True):
+    purpose = config.values["purpose"]
+    batches, lengths = sweeps.largest(config, purpose).values()
+    for memory, names in devices_by_memory().items():
         for name in names:
-            largest = {"largest_batch_size": batch, "longest_seq_len": length}
+            largest = {"largest_batch_size": batches[memory], "longest_seq_len": lengths[memory]}
             source = ACCELERATORS[name].memory_source
             has = {"memory_bytes": memory, "memory_source": str(source) if source else "nominal"}
             yield {"device": name, **has, "purpose": purpose, **largest}
@@ -118,13 +116,6 @@ def training_working(config: Configuration) -> Rows:
 def device_working(config: Configuration) -> Rows:
     """The peak and the messages of the device that needs most, with all that went into them."""
     return working(config.rank.peak, config.rank.traffic)
-
-
-def _stops(knob: str) -> tuple[int, ...]:
-    """The stops of an input's slider."""
-    declared = INPUTS[knob]
-    assert isinstance(declared, Integer)
-    return declared.scale
 
 
 TABLES: tuple[Table, ...] = (

@@ -10,6 +10,7 @@ from llmcalc.export.rows import Rows, Table, model_name, shown, working
 from llmcalc.inference import cache_per_token
 from llmcalc.rates.flops import forward_flops
 from llmcalc.stored.weights import stored, stored_weights
+from llmcalc.sweeps import side_by_side
 from llmcalc.transformer.breakdown import breakdown, by_component, in_symbols, invoice, layer_components
 
 _SHAPE = ("n_layers", "n_decoder_layers", "d_model", "n_heads", "n_kv_heads", "n_positions", "vocab_size")
@@ -114,9 +115,8 @@ def compared_working(config: Configuration) -> Rows:
 
 def _side_by_side(config: Configuration) -> dict[str, Configuration]:
     """The present model and those pinned ones that can be read, numbered, since two may be alike."""
-    pinned, _ = read_each(config.values["compare"])
-    others = (Configuration(model.values(config.values)) for model in pinned)
-    return {f"{number}: {model_name(c)}": c for number, c in enumerate((config, *others), 1)}
+    models = side_by_side(config, read_each(config.values["compare"])[0])
+    return {f"{number}: {model_name(c)}": c for number, c in enumerate(models, 1)}
 
 
 TABLES: tuple[Table, ...] = (

@@ -13,14 +13,8 @@ from llmcalc.configuration import Configuration
 from llmcalc.errata import ERRATA, EXAMPLE_STEPS, LAYER_TERMS, complete_parameters
 from llmcalc.export.rows import Rows, Table, shown, working
 from llmcalc.reference import formulas
-from llmcalc.scaling import (
-    KAPLAN_CRITICAL_PARAMETERS,
-    loss_from_parameters,
-    parameters_for_better_metric,
-    parameters_for_lower_loss,
-    performance_from_parameters,
-)
 from llmcalc.step.run import TrainingRun
+from llmcalc.sweeps import law_loss, law_performance, times_parameters
 from llmcalc.symbols import SYMBOLS
 
 _IMPROVEMENTS = (1, 2, 5, 10, 20, 50)
@@ -28,22 +22,20 @@ _IMPROVEMENTS = (1, 2, 5, 10, 20, 50)
 
 def law(config: Configuration) -> Rows:
     """Loss by Kaplan et al.'s law, and the article's performance in terms of this model's, against parameters."""
-    here, alpha = config.model.non_embedding_parameters().value, config.values["alpha"]
-    ours = performance_from_parameters(parameters=here, alpha=alpha).value
+    here = config.model.non_embedding_parameters().value
     for n in sorted({*np.logspace(5, 13, 161).tolist(), here}):
-        loss = loss_from_parameters(critical_parameters=KAPLAN_CRITICAL_PARAMETERS, parameters=n, alpha=alpha)
-        performance = performance_from_parameters(parameters=n, alpha=alpha).value / ours
-        yield {"non_embedding_parameters": n, "loss_nats_per_token": loss.value, "relative_performance": performance}
+        told = {"loss_nats_per_token": law_loss(config, n).value, "relative_performance": law_performance(config, n)}
+        yield {"non_embedding_parameters": n, **told}
 
 
 def improvements(config: Configuration) -> Rows:
     """How many times the parameters an improvement takes, at this exponent."""
     for percent in sorted({*_IMPROVEMENTS, config.values["improvement"]}):
-        asked = {"improvement": percent, "alpha": config.values["alpha"]}
+        times = times_parameters(config, percent)
         yield {
             "improvement_percent": percent,
-            "times_parameters_for_higher_metric": parameters_for_better_metric(**asked).value,
-            "times_parameters_for_lower_loss": parameters_for_lower_loss(**asked).value,
+            "times_parameters_for_higher_metric": times["performance"].value,
+            "times_parameters_for_lower_loss": times["loss"].value,
         }
 
 
@@ -156,13 +148,7 @@ def memory_readings(config: Configuration) -> Rows:
 
 def law_working(config: Configuration) -> Rows:
     """The numbers of the scaling law, with all that went into them."""
-    parameters, alpha = config.model.non_embedding_parameters(), config.values["alpha"]
-    asked = {"improvement": config.values["improvement"], "alpha": alpha}
-    return working(
-        loss_from_parameters(critical_parameters=KAPLAN_CRITICAL_PARAMETERS, parameters=parameters, alpha=alpha),
-        parameters_for_better_metric(**asked),
-        parameters_for_lower_loss(**asked),
-    )
+    return working(law_loss(config, config.model.non_embedding_parameters()), *times_parameters(config).values())
 
 
 def article_working(config: Configuration) -> Rows:

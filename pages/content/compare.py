@@ -13,6 +13,7 @@ from llmcalc.inference import cache_per_token
 from llmcalc.quantity import Quantity
 from llmcalc.rates.flops import forward_flops
 from llmcalc.stored.weights import stored_weights
+from llmcalc.sweeps import side_by_side as run_alike
 from llmcalc.transformer.part import traits
 from llmcalc.words import w
 from pages.content.pieces import as_lines, component_names, memory_chart, sums_told
@@ -31,7 +32,8 @@ def named(present: Configuration, pinned: Iterable[Pinned]) -> Models:
     """The models under names of their own, the present one first; all are run as that one is."""
     found = {w("compare.present", name=title_of(present)): present}
     count = Counter[str]()
-    for config in (Configuration(model.values(present.values)) for model in pinned):
+    _, *others = run_alike(present, pinned)
+    for config in others:
         title = title_of(config)
         count[title] += 1
         found[title if count[title] == 1 else w("compare.twice", name=title, number=count[title])] = config

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-import numpy as np
-
 from llmcalc.article import article_components, article_parameters
 from llmcalc.catalog.formats import STORED_FORMATS
 from llmcalc.configuration import Configuration
-from llmcalc.inputs import integer
 from llmcalc.stored.weights import stored, stored_weights
+from llmcalc.sweeps import growth
 from llmcalc.words import w
 from llmcalc.words.names import name
 from pages.content.pieces import component_names, memory_chart, shares, table, whose_memory
@@ -61,20 +59,14 @@ def moments_chart(config: Configuration) -> Chart:
 
 def growth_chart(config: Configuration) -> Chart:
     """Memory against batch and against length, the other held: training peak and inference."""
-    held = {knob: config.values[knob] for knob in ("batch_size", "seq_len")}
-    batches, lengths = (np.array(sorted({*integer(knob).scale, now}), dtype=float) for knob, now in held.items())
-    batch = np.concatenate([batches, np.full(len(lengths), held["batch_size"])])
-    length = np.concatenate([np.full(len(batches), held["seq_len"]), lengths])
-    memory = [config.training_peak_of(batch, length), config.inference_of(batch, length).value]  # one sweep for both
-    peaks, serving = (np.split(np.broadcast_to(m, batch.shape), [len(batches)]) for m in memory)
     panels, ranges = [], []
-    for knob, stops, peak, served in zip(held, (batches, lengths), peaks, serving, strict=True):
+    for knob, found in growth(config).items():
         curves = [
-            (w("explore.training_peak"), peak.tolist(), COLOURS["weights"]),
-            (w("phases.inference"), served.tolist(), COLOURS["kv_cache"]),
+            (w("explore.training_peak"), found.training.tolist(), COLOURS["weights"]),
+            (w("phases.inference"), found.inference.tolist(), COLOURS["kv_cache"]),
         ]
-        panels.append(Panel(stops.tolist(), curves, held[knob], w(f"axes.{knob}")))
-        ends = {"low": human(peak[0], "bytes"), "high": human(peak[-1], "bytes")}
+        panels.append(Panel(found.stops.tolist(), curves, config.values[knob], w(f"axes.{knob}")))
+        ends = {"low": human(found.training[0], "bytes"), "high": human(found.training[-1], "bytes")}
         ranges.append(w("explore.growth_alt", axis=w(f"axes.{knob}"), **ends))
     title = w("explore.growth")
     figure = memory_curves(title, panels, for_tensors(config), w("axes.memory"))

@@ -10,6 +10,7 @@ from llmcalc.accuracy import PROCESS
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator, devices_by_memory, smallest_that_holds
 from llmcalc.configuration import Configuration
 from llmcalc.fit.verdict import Verdict as Fit
+from llmcalc.sweeps import KNOBS, largest
 from llmcalc.words import w
 from pages.content.pieces import as_lines
 from pages.ui.document import blocks as say
@@ -24,7 +25,6 @@ from pages.ui.words.verdict import said as verdict_said
 DRAWN = ("T4", "RTX 4090", "L40S", "H100 SXM", "H200 SXM", "MI300X", "MI355X")
 CELLS = (36, 44)
 MOST_BATCH, SHORTEST, LONGEST = 512, 128, 131_072  # what the map shows, and further where the reader's run is
-KNOBS = ("batch_size", "seq_len")
 Solved = dict[str, dict[int, int]]  # of each knob, the largest value by the memory that holds it
 
 
@@ -38,7 +38,7 @@ def fits(config: Configuration, purpose: str) -> Iterator[Block]:
         yield say.Paragraph(
             said(verdict_said(fit, w("verdict.inference"))) + plain(" ") + badge(standing), why=standing
         )
-    found = solved(config, purpose)
+    found = largest(config, purpose)
     yield say.Frames([*(_answer(config, purpose, knob, found) for knob in KNOBS), _this_run(config, purpose, fit)])
     if not found["batch_size"][device.memory]:
         yield _what_would_do(config, purpose, fit)
@@ -51,13 +51,6 @@ def fits(config: Configuration, purpose: str) -> Iterator[Block]:
     if any(any(sizes.values()) for sizes in found.values()):
         yield heading(w("fits.table_header"))
         yield every_device(config, purpose, found)
-
-
-def solved(config: Configuration, purpose: str) -> Solved:
-    """The largest batch and the longest sequence that fit each memory there is, the other as it is."""
-    sizes = list(devices_by_memory())
-    found = {knob: config.largest_that_fits(purpose, knob, np.array(sizes)) for knob in KNOBS}
-    return {knob: dict(zip(sizes, largest.tolist(), strict=True)) for knob, largest in found.items()}
 
 
 def _counted(config: Configuration, purpose: str, label: str) -> str:
@@ -165,7 +158,7 @@ def every_device(config: Configuration, purpose: str, found: Solved) -> say.Tabl
     heads = [w("fits.memory"), w("fits.devices"), *_labels(config, purpose).values()]
     rows = []
     for size, names in devices_by_memory().items():
-        largest = (exact(found[knob][size]) if found[knob][size] else "–" for knob in KNOBS)
+        cells = (exact(found[knob][size]) if found[knob][size] else "–" for knob in KNOBS)
         mark = bold if size == config.accelerator.memory else plain
-        rows.append([mark(cell) for cell in (memory_cell(size, names), ", ".join(names), *largest)])
+        rows.append([mark(cell) for cell in (memory_cell(size, names), ", ".join(names), *cells)])
     return say.Table(as_lines(heads), rows, "rwrr", key="every_device")

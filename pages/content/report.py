@@ -9,12 +9,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import date
 
-from llmcalc.article import training_rule_of_thumb
 from llmcalc.bases import SHAPE
 from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import Layout
-from llmcalc.inference import model_memory
 from llmcalc.inputs import DEFAULTS, INPUTS, LINK_VERSION, PURPOSES
+from llmcalc.lessons.facts import rule_of_four
 from llmcalc.words import label_of, language, value_of, w
 from llmcalc.words.names import unit_name
 from pages.content import accuracy, cluster, compare, explore, fits, parameters, scaling, training
@@ -92,8 +91,7 @@ def _each_device(config: Configuration) -> Iterator[Block]:
 def _article(config: Configuration) -> Iterator[Block]:
     yield from explore.beside_the_article(config)
     yield from training.beside_the_article(config)
-    rule = training_rule_of_thumb(model_bytes=model_memory(parameters=config.model.parameters(), bits_per_weight=32))
-    yield say.Worked([config.article.peak, rule], 2)
+    yield say.Worked([config.article.peak, rule_of_four(config)], 2)
 
 
 def _opening(config: Configuration, link: str, made: date) -> Iterator[Written]:

@@ -11,14 +11,8 @@ import numpy as np
 from llmcalc.accuracy import LAW
 from llmcalc.article import article_ten_percent
 from llmcalc.configuration import Configuration
-from llmcalc.quantity import Quantity
-from llmcalc.scaling import (
-    KAPLAN_CRITICAL_PARAMETERS,
-    loss_from_parameters,
-    parameters_for_better_metric,
-    parameters_for_lower_loss,
-    performance_from_parameters,
-)
+from llmcalc.scaling import parameters_for_better_metric, parameters_for_lower_loss
+from llmcalc.sweeps import law_loss, law_performance, times_parameters
 from llmcalc.words import w
 from pages.content.pieces import table, workings
 from pages.ui.document.blocks import Block, Chart, Headlines, heading, note, paragraph
@@ -31,24 +25,12 @@ from pages.ui.words.titles import title_of
 STEPS = (1, 2, 5, 10, 20, 50)  # per cent that a reader may want
 
 
-def loss(config: Configuration, parameters: Quantity | np.ndarray | float) -> Quantity:
-    """The loss by Kaplan et al.'s law, with the reader's exponent."""
-    alpha = config.values["alpha"]
-    return loss_from_parameters(critical_parameters=KAPLAN_CRITICAL_PARAMETERS, parameters=parameters, alpha=alpha)
-
-
-def times(config: Configuration) -> dict[str, Quantity]:
-    """How many times the parameters the improvement takes that the reader wants, by what is to improve."""
-    asked = {"improvement": config.values["improvement"], "alpha": config.values["alpha"]}
-    return {"performance": parameters_for_better_metric(**asked), "loss": parameters_for_lower_loss(**asked)}
-
-
 def numbers(config: Configuration) -> list[Headline]:
     """The numbers at the top."""
-    wanted, parameters, found = _wanted(config), config.model.non_embedding_parameters(), times(config)
+    wanted, parameters, found = _wanted(config), config.model.non_embedding_parameters(), times_parameters(config)
     return [
         (w("scaling.parameters"), parameters, config.count_standing),
-        (w("scaling.loss"), loss(config, parameters), LAW),
+        (w("scaling.loss"), law_loss(config, parameters), LAW),
         (w("scaling.metric_better", percent=wanted), found["performance"], LAW),
         (w("scaling.loss_lower", percent=wanted), found["loss"], LAW),
     ]
@@ -71,15 +53,11 @@ def scaling(config: Configuration) -> Iterator[Block]:
     yield paragraph(w("scaling.misprint", printed=human(printed.value), **right))
     yield workings("misprint_working", printed, metric, lower, depth=0)
     yield heading(w("scaling.table_header"))
-    alpha = config.values["alpha"]
-    rows = [
-        (
-            f"{step}{w('numbers.per_cent')}",
-            f"× {human(parameters_for_better_metric(improvement=step, alpha=alpha).value)}",
-            f"× {human(parameters_for_lower_loss(improvement=step, alpha=alpha).value)}",
-        )
-        for step in STEPS
-    ]
+    rows = []
+    for step in STEPS:
+        grows = times_parameters(config, step)
+        cells = (f"× {human(grows[what].value)}" for what in ("performance", "loss"))
+        rows.append([f"{step}{w('numbers.per_cent')}", *cells])
     yield table([w("scaling.better"), w("scaling.metric"), w("scaling.lower")], rows, "rrr")
     yield note(w("scaling.caveat"))
 
@@ -87,16 +65,13 @@ def scaling(config: Configuration) -> Iterator[Block]:
 def the_law(config: Configuration) -> Chart:
     """The law that is drawn, in units that put this model at its loss, or at a performance of one."""
     alpha, curve = config.values["alpha"], config.values["curve"]
-    here, grows = config.model.non_embedding_parameters().value, times(config)[curve].value
+    here, grows = config.model.non_embedding_parameters().value, times_parameters(config)[curve].value
     target = here * grows
     sizes = np.logspace(5, max(13.0, np.ceil(np.log10(target)) + 2.7), 120)  # room for the labels
 
-    def height(n: float | np.ndarray) -> float | np.ndarray:
+    def height(n: float | np.ndarray) -> Any:
         """The drawn quantity of a model of n parameters."""
-        if curve == "loss":
-            return loss(config, n).value
-        performance = partial(performance_from_parameters, alpha=alpha)
-        return performance(parameters=n).value / performance(parameters=here).value
+        return law_loss(config, n).value if curve == "loss" else law_performance(config, n)
 
     title = w(f"scaling.chart_{curve}", alpha=marked(f"{alpha:g}"))
     drawn = (sizes.tolist(), np.asarray(height(sizes)).tolist())
@@ -113,7 +88,7 @@ def the_law(config: Configuration) -> Chart:
         f"scaling.alt_{curve}",
         title=title,
         size=human(here, "parameters"),
-        loss=marked(f"{loss(config, here).value:.3g}"),
+        loss=marked(f"{law_loss(config, here).value:.3g}"),
         times=human(grows),
     )
     return Chart(_figure(title, curve, drawn, points), "loss_against_parameters", alt, 440)

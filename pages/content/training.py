@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from functools import partial
 
 from llmcalc.accuracy import PROCESS
-from llmcalc.article import ArticleStep, training_rule_of_thumb
+from llmcalc.article import ArticleStep
 from llmcalc.configuration import Configuration
 from llmcalc.fit.advice import Advice
-from llmcalc.inference import model_memory
+from llmcalc.lessons.facts import rule_of_four
 from llmcalc.quantity import Quantity
 from llmcalc.words import w
 from llmcalc.words.names import name
@@ -133,7 +133,7 @@ def beside_the_article(config: Configuration) -> Iterator[Block]:
     groups = [group for group in ours if theirs[group] or ours[group]]
     rows = [_compared(said(w(f"together.{group}")), theirs[group], ours[group]) for group in groups]
     rows.append(_compared(bold(w(f"phases.{BESIDE}")), sum(theirs.values()), sum(ours.values())))
-    rule = training_rule_of_thumb(model_bytes=model_memory(parameters=config.model.parameters(), bits_per_weight=32))
+    rule = rule_of_four(config)
     rows.append(_compared(said(name(rule.id)), rule.value, config.step.peak.value))
     ours_here = as_on_one(config, w("accounts.corrected"))
     yield table([w("working.term"), w("explore.article"), ours_here, w("training.ratio")], rows)
