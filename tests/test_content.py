@@ -212,3 +212,17 @@ def test_the_terms_of_a_sum_are_the_largest_first_and_add_up():
     digits = [int(row[3][0].text.replace(",", "")) for row in made.all_rows]
     assert digits[:-1] == sorted(digits[:-1], reverse=True)
     assert sum(digits[:-1]) == digits[-1] == step.peak.value
+    assert table(made).splitlines()[0] == "| Term | Memory | Share | Formula |"
+
+
+def test_a_file_has_the_data_behind_a_chart_and_nothing_to_press():
+    config = CONFIGURATIONS["preset"]
+    told = list(written([*parameters.parameters(config), *fits.fits(config, "training")], Cited()))
+    shares, parts, devices = (block for block in told if isinstance(block, Table))
+    # GPT-2 124M on its own class: tests/golden/parameters.jsonl
+    assert [row[3][0].text for row in shares.rows][-1] == "124,439,808"
+    assert len(parts.rows) > len(shares.rows)
+    assert devices.key == "every_device"
+    said_so = "\n".join("".join(span.text for span in block.line) for block in told if isinstance(block, Paragraph))
+    assert "Click a tile" not in said_so
+    assert "Fits" in said_so

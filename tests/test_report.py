@@ -178,6 +178,15 @@ def test_a_report_tells_every_input_every_term_of_the_peak_and_every_source_of_a
     assert DAY.isoformat() in shown
 
 
+@EVERY
+def test_a_number_stands_once_among_those_in_frames(name):
+    (numbers,) = (block for block in document(name, "en").sections[0].blocks if isinstance(block, Table))
+    titles = [row[0][0].text for row in numbers.rows]
+    assert len(set(titles)) == len(titles) > 10
+    assert titles[0] == dictionary("en")["parameters.total"]
+    assert dictionary("en")["explore.parameters"] not in titles[1:]
+
+
 def test_a_report_says_what_was_changed_and_what_was_not():
     changed = CONFIGURATIONS["changed, article's account"]
     rows = {tuple("".join(cell.itertext()) for cell in row) for row in tree(html(report(changed, "", DAY))).iter("tr")}
