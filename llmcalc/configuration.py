@@ -15,7 +15,7 @@ from llmcalc.article import ArticleStep, article_step
 from llmcalc.bases import SHAPE, Base, base
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
 from llmcalc.catalog.presets import PRESETS
-from llmcalc.devices.layout import Layout, check_layout
+from llmcalc.devices.layout import Layout, check_layout, sequences_of
 from llmcalc.devices.plans import Cluster, plans, settings
 from llmcalc.devices.rank import RankMemory, peak_on_each, rank_memory, step_on_one
 from llmcalc.errors import InputError
@@ -352,11 +352,11 @@ class Configuration:
     @cached_property
     def cluster(self) -> Cluster:
         """The devices that a plan is made for. Without a global batch of its own, a plan keeps that of the run."""
-        run, asked = self.run, self.values["global_batch"]
+        asked = self.values["global_batch"]
         return Cluster(
             devices=self.n_devices,
             memory=self.accelerator.memory,
-            global_batch=asked or run.batch_size * run.gradient_accumulation * self.layout.data_parallel,
+            global_batch=asked or sequences_of(self.run, self.layout),
             node=self.values["node_size"],
             overhead=self.overhead,
         )

@@ -79,7 +79,6 @@ SYMBOLS: dict[str, Symbol] = {
     "hidden_bytes": Symbol(r"M_\text{hidden}", "bytes"),
     "block_bytes": Symbol(r"M_\text{block}", "bytes"),
     "dispatched_bytes": Symbol(r"M_\text{tokens}", "bytes"),
-    "recomputed_flops": Symbol(r"C_\text{again}", "FLOP"),
     # sizes of things computed before
     "parameters": Symbol("N", "parameters"),
     "fixed_parameters": Symbol(r"N_\text{fixed}", "parameters"),
@@ -113,6 +112,7 @@ SYMBOLS: dict[str, Symbol] = {
     "master_bytes": Symbol("m", "bytes"),
     "state_bytes": Symbol("s", "bytes"),
     "n_states": Symbol("k"),
+    "factor_numbers": Symbol(r"n_\text{factors}"),
     "temporary_states": Symbol("t"),
     "cast_bytes": Symbol("a", "bytes"),
     "activation_bytes": Symbol("c", "bytes"),

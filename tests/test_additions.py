@@ -165,7 +165,7 @@ WORK = 'FOUND = Work("Somebody", 2026, "What was found", "https://example.org/fo
 def _rows(copy: Copy) -> None:
     copy.write("llmcalc/sources.py", copy.read("llmcalc/sources.py") + WORK)
     for name, row in {
-        "optimizers": 'Optimizer("sign", 1, FOUND.at("algorithm 1"), temporary_largest=1),',
+        "optimizers": 'Optimizer("sign", FOUND.at("algorithm 1"), (Beside(1),), of_each=(Beside(1),)),',
         "precisions": 'Precision("half", "fp16", None, "fp16", "fp16", None, FOUND.at("table 1")),',
     }.items():
         path = f"llmcalc/catalog/{name}.py"

@@ -16,7 +16,7 @@ import llmcalc.catalog
 from llmcalc import sources
 from llmcalc.catalog.accelerators import ACCELERATORS, readings
 from llmcalc.catalog.formats import CACHE_FORMATS, WEIGHT_FORMATS
-from llmcalc.catalog.optimizers import OPTIMIZERS
+from llmcalc.catalog.optimizers import OPTIMIZERS, SHAPES
 from llmcalc.catalog.precisions import BYTES, PRECISIONS
 from llmcalc.sources import Citation, Work
 
@@ -166,6 +166,11 @@ def test_a_precision_names_formats_that_there_are_and_copies_only_where_it_needs
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_an_optimizer_has_states_of_a_size(optimizer):
-    assert optimizer.n_states in (0, 1, 2)
-    assert optimizer.temporary_states in (0, 1)
-    assert optimizer.quantized_state_bytes is None or 0 < optimizer.quantized_state_bytes < 4
+    assert 0 <= optimizer.n_states <= 3
+    for kept in (*optimizer.states, *optimizer.of_all, *optimizer.of_each):
+        assert kept.number > 0
+        assert kept.shape in SHAPES
+        assert kept.format is None or kept.format in BYTES
+        assert kept.block is None or kept.block > 1
+    # for all weights at once, or one after the other
+    assert not (optimizer.of_all and optimizer.of_each)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import korthikanti
 import numpy as np
 import pytest
+from configurations import configured
 from golden_files import csv_rows
 
 from llmcalc.accuracy import korthikanti_activations
@@ -316,3 +317,15 @@ def test_a_plan_put_to_use_is_the_configuration():
     assert used.uses(plan)
     assert used.rank.peak.value == pytest.approx(plan["peak"], rel=1e-12)
     assert used.cluster.global_batch == config.cluster.global_batch
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"lora_rank": 8}, {"lora_rank": 8, "lora_base": "NF4"}, {"optimizer": "adafactor"}]
+)
+def test_a_rank_alone_holds_what_a_device_does_where_a_plain_decoder_stands_in(change):
+    config = configured("BERT base (encoder)", **change)
+    job = config.job
+    assert job.model is not job.counted
+    alone = rank_memory(job.model, job.run, Layout(), counted=job.counted)
+    for part in ("weights", "gradients", "optimizer_state", "optimizer_temporary", "peak"):
+        assert getattr(alone, part).value == pytest.approx(getattr(config.step, part).value, rel=1e-9), part

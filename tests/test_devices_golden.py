@@ -12,8 +12,9 @@ from golden_files import csv_rows
 from llmcalc import from_config
 from llmcalc.bases import base
 from llmcalc.devices.layout import Layout, contradictions
+from llmcalc.devices.passes import recomputed_share
 from llmcalc.devices.pieces import Pieces
-from llmcalc.devices.plans import Cluster, plans, recomputed_share
+from llmcalc.devices.plans import Cluster, plans
 from llmcalc.devices.rank import rank_memory
 from llmcalc.devices.stage import Stage
 from llmcalc.devices.work import Work
@@ -517,7 +518,8 @@ def test_an_optimizers_scratch_is_shared_out_with_its_states():
         ("sgd", 4),
         ("sgd_momentum", 4 + 4),
         ("adamw_8bit", 2 * (1 + 4 / 256) + 4),
-        ("adafactor", 4 / 768 + 4),  # a row and a column, as if each weight had a side of the model's width
+        # a row and a column of each matrix, all of each vector, a number for each of 148 weights (test_optimizers.py)
+        ("adafactor", 4 + 4 * (200_273 + 121_344 + 148) / PARAMETERS),
     ],
 )
 def test_states_of_an_optimizer_on_a_rank(optimizer, each):
@@ -564,3 +566,11 @@ def test_recomputation_of_a_model_whose_operations_are_not_counted_is_a_third():
     bert, kinds = library("BERT base (encoder)"), ("none", "selective", "full")
     found = [recomputed_share(bert, TrainingRun(seq_len=64, recompute=recompute)) for recompute in kinds]
     assert found == [0, 0, 1 / 3]
+
+
+def test_recomputation_adds_more_to_a_step_that_trains_adapters_alone():
+    # 85,056,000 parameters in the layers and 768 x 50,257 in the head, each once forward and once back for what went
+    # in: the layers again are one part of two, and of one sequence of one token attention is next to nothing
+    head = 768 * 50_257
+    run = TrainingRun(seq_len=1, recompute="full", lora_rank=8)
+    assert recomputed_share(GPT2, run) == pytest.approx(85_056_000 / (2 * (85_056_000 + head)), rel=1e-3)

@@ -19,7 +19,7 @@ from llmcalc.step.experts import EXPERTS
 from llmcalc.step.norms import NORMS
 from llmcalc.step.run import ATTENTIONS, LOSSES, RECOMPUTATIONS
 from llmcalc.step.simulation import trace
-from llmcalc.step.timeline import weights_of
+from llmcalc.step.weights import weights_of
 
 SIZES = {
     "d_model": 96,
@@ -74,7 +74,7 @@ def small(case):
 @every_case
 def test_the_code_creates_as_many_weights_as_are_counted(case):
     made = small(case)
-    assert weights_of(made, TrainingRun())[2] == made.parameters().value
+    assert weights_of(made, TrainingRun()).everything == made.parameters().value
 
 
 @every_case
@@ -116,7 +116,7 @@ def test_all_parameters_train_but_those_that_the_models_code_sets(case):
 def test_a_published_models_code_creates_as_many_weights_as_are_counted(id):
     published = from_config(model(id).config)
     if published.code is not None:
-        assert weights_of(published, TrainingRun())[2] == published.parameters().value
+        assert weights_of(published, TrainingRun()).everything == published.parameters().value
 
 
 def test_every_published_decoder_of_a_family_that_was_read_is_simulated():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from llmcalc.sources import KORTHIKANTI_2022, MICIKEVICIUS_2018, MICIKEVICIUS_2022, PYTORCH, RAJBHANDARI_2020, Citation
 
-BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "fp8": 1, "bool": 1, "int64": 8, "int32": 4}
+BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "fp8": 1, "int8": 1, "bool": 1, "int64": 8, "int32": 4}
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,11 @@ class Layout:
         return chosen(self.zero_stage >= stage, replicas, 1)
 
 
+def sequences_of(run: TrainingRun, layout: Layout) -> Size:
+    """How many sequences go through one optimizer step on all devices together: the global batch."""
+    return run.batch_size * run.gradient_accumulation * layout.data_parallel
+
+
 def least(declared: Field[Any]) -> int:
     """The least that a field of a layout can be: what is off, or shares out nothing, is 0."""
     default: Any = declared.default

@@ -12,10 +12,11 @@ import numpy as np
 
 from llmcalc.devices.layout import Layout, chosen, fields_that
 from llmcalc.devices.shard import Shards
-from llmcalc.devices.work import Weight, Work
+from llmcalc.devices.work import Work
 from llmcalc.step.run import TrainingRun
-from llmcalc.step.tape import Event
+from llmcalc.step.tape import Event, Kind
 from llmcalc.step.timeline import Change, Segment
+from llmcalc.step.weights import Weight
 
 Size = Any  # int, or a float64 array in a table of plans
 Place = tuple[str, int | str]  # a phase, and a traced layer or what is outside of the layers
@@ -44,8 +45,12 @@ class Pieces:
     def elements(self, weights: tuple[Weight, ...]) -> Size:
         """How many numbers a rank has of these weights."""
         if weights not in self._sums:
-            self._sums[weights] = self._spread(sum(self.shards.of(w.kind).elements for w in weights))
+            self._sums[weights] = self.of_weights(weights, lambda kind: kind.elements)
         return self._sums[weights]
+
+    def of_weights(self, weights: Iterable[Weight], size: Callable[[Kind], Size]) -> Size:
+        """A size of all that a rank has of these weights together."""
+        return self._spread(sum(size(self.shards.of(w.kind)) for w in weights))
 
     @cached_property
     def segments(self) -> dict[Place, Segment]:

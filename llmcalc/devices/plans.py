@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llmcalc.devices.layout import ZERO_STAGES, Layout, is_possible, is_switch
+from llmcalc.devices.passes import recomputed_share
 from llmcalc.devices.rank import candidates
 from llmcalc.devices.work import Work
 from llmcalc.errors import InputError
 from llmcalc.quantity import given_quantity
-from llmcalc.rates.flops import forward_flops, work_with_recomputation
 from llmcalc.rates.times import bubble
 from llmcalc.step.overhead import Overhead
 from llmcalc.step.run import RECOMPUTATIONS, TrainingRun
@@ -127,18 +127,6 @@ def settings(plan: Mapping[str, Any]) -> dict[str, Any]:
     layout = {name: kind(plan[name]) for name, kind in _LAYOUT.items()}
     run = {"batch_size": int(plan["micro_batch"]), "gradient_accumulation": int(plan["micro_batches"])}
     return layout | run | {"recompute": str(plan["recompute"])}
-
-
-def recomputed_share(model: Model, run: TrainingRun) -> float:
-    """What recomputation adds to a step's operations: full runs the layers again, selective the attention alone."""
-    forward = forward_flops(model, seq_len=run.seq_len)
-    if run.recompute == "none" or forward is None:
-        return {"none": 0, "selective": 0, "full": 1 / 3}[run.recompute]
-    attention = forward.inputs.get("all_attention_flops")
-    layers = forward.value - forward.inputs["logits_flops"].value
-    again = layers if run.recompute == "full" else (attention.value if attention else 0)
-    step = work_with_recomputation(flops=forward.value, recomputed_flops=again)
-    return float(step.value / (3 * forward.value) - 1)
 
 
 # The grid

@@ -7,7 +7,7 @@ is that simulation to the byte; on several it is an estimate, with buffers for m
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -17,7 +17,7 @@ from llmcalc.devices.layout import Layout, check_layout
 from llmcalc.devices.pieces import Pieces
 from llmcalc.devices.shard import smaller
 from llmcalc.devices.stage import Stage
-from llmcalc.devices.work import Work
+from llmcalc.devices.work import Work, with_same_events
 from llmcalc.quantity import Quantity
 from llmcalc.step.buffers import MODEL_BUFFERS
 from llmcalc.step.course import Course, nothing
@@ -136,8 +136,7 @@ def rank_memory(model: Model, run: TrainingRun, layout: Layout, *, counted: Mode
     read.
     """
     check_layout(model, run, layout)
-    few = replace(run, batch_size=min(run.batch_size, 2))
-    return RankMemory(model, run, layout, _work(model, few, counted or model))
+    return RankMemory(model, run, layout, _work(model, with_same_events(run), counted or model))
 
 
 @lru_cache(maxsize=64)
@@ -170,9 +169,8 @@ def peak_on_each(model: Model, run: TrainingRun, layout: Layout, *, counted: Mod
     def peak_of(part: TrainingRun) -> Any:
         if layout == Layout():
             return training_step(model, part, counted=counted).peak.value
-        few = replace(part, batch_size=int(min(part.batch_size.min(), 2)))  # all rows of one sequence, or none
         peak: Any = 0
-        for stage in candidates(Work(model, few, counted or model), part, layout):
+        for stage in candidates(Work(model, with_same_events(part), counted or model), part, layout):
             peak = larger(peak, stage.peak)
         return peak
 

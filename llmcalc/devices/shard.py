@@ -66,7 +66,7 @@ class Shards:
         if kind.category == "weight_casts" and _divides(among := self.layout.sharing(3)):
             # the gathered layer is cast as it is gathered (FSDP's mixed precision), and goes when it has run
             dims = (*dims, Dim("count", chosen(among > 1, 0, 1)))
-        return Held(kind.category, kind.component, kind.role, dims, kind.dtype, kind.weight)
+        return Held(kind.category, kind.component, kind.role, dims, kind.dtype, kind.weight, kind.reads)
 
     def dims(self, kind: Kind) -> Dims:
         """Its sides on one rank."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -10,18 +10,22 @@ from typing import Any
 import numpy as np
 
 from llmcalc.catalog.formats import WEIGHT_FORMATS
+from llmcalc.catalog.optimizers import Beside
 from llmcalc.catalog.precisions import BYTES
 from llmcalc.devices import formulas as f
 from llmcalc.devices.layout import Layout, chosen
 from llmcalc.devices.pieces import Pieces, Place, Summary
 from llmcalc.devices.shard import is_of_experts, smaller
-from llmcalc.devices.work import Weight, Work
+from llmcalc.devices.work import Work
 from llmcalc.quantity import Formula, Quantity, total
 from llmcalc.rates import messages as sent
 from llmcalc.step.buffers import buffers_memory
+from llmcalc.step.optimizer import bytes_beside, factors, whole_bytes
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.state import input_memory
+from llmcalc.step.tape import Kind
 from llmcalc.step.timeline import Change, Segment, Stretch, Timeline, larger, piece
+from llmcalc.step.weights import Weight
 from llmcalc.symbols import SYMBOLS
 from llmcalc.transformer.dimensions import plain_sizes
 
@@ -154,41 +158,64 @@ class Stage:
     def gradients(self) -> Quantity:
         """Its gradients once the backward pass is through."""
         each = self.run.numbers.gradient_bytes
-        return self._shared("gradients", f.rank_gradients, f.shared_gradients, 2, gradient_bytes=each)
+        return self._shared("gradients", f.rank_gradients, f.shared_gradients, 2, gradient_bytes=lambda _: each)
 
     @cached_property
     def optimizer_state(self) -> Quantity:
         """What its optimizer keeps, on the device or in the host's memory."""
-        each = _optimizer_bytes(self.run, self.work.model.width)
         formulas = f.rank_optimizer_state, f.shared_optimizer_state
         if np.any(self.layout.offload_optimizer):
             formulas = f.offloaded_optimizer_state, f.shared_offloaded_optimizer_state
-        return self._shared("optimizer_state", *formulas, 1, optimizer_bytes=each)
+        return self._shared("optimizer_state", *formulas, 1, optimizer_bytes=self._state_bytes)
 
-    def _shared(self, id: str, alone: Formula, shared: Formula, from_stage: int, **each: float) -> Quantity:
-        terms = [
-            _among(self.layout.sharing(from_stage, experts=experts), alone, shared, rank_parameters=n, **each).named(
-                f"expert_{id}" if experts else id
-            )
-            for experts, n in self.parameters.items()
-            if np.any(n)
-        ]
+    def _state_bytes(self, experts: bool) -> Size:
+        """Bytes that the optimizer keeps for each number that trains, of tensors smaller than their weight on average:
+        of experts, or of all else."""
+        states, numbers = self.run.updates.states, self.run.numbers
+        whole = whole_bytes(states, numbers) + numbers.master_bytes
+        small = self._made(factors(states), experts=experts)
+        return whole + small / larger(self.parameters[experts], 1) if np.any(small) else whole
+
+    def _made(self, tensors: tuple[Beside, ...], *, experts: bool) -> Size:
+        """Bytes of an optimizer's tensors beside its weights that train: of experts, or of all else."""
+        size: Size = 0
+        for weights, count in self._held if tensors else ():
+            meant = [w for w in weights if w.trains and is_of_experts(w.kind) == experts]
+            size = size + count * self.pieces.of_weights(meant, self._beside(tensors))
+        return size
+
+    def _beside(self, tensors: tuple[Beside, ...]) -> Callable[[Kind], Size]:
+        return lambda kind: bytes_beside(kind, tensors, self.run.numbers)
+
+    def _shared(
+        self, id: str, alone: Formula, shared: Formula, from_stage: int, **each: Callable[[bool], Size]
+    ) -> Quantity:
+        terms = []
+        for experts, n in self.parameters.items():
+            if np.any(n):
+                sizes = {name: size(experts) for name, size in each.items()}
+                shards = self.layout.sharing(from_stage, experts=experts)
+                term = _among(shards, alone, shared, rank_parameters=n, **sizes)
+                terms.append(term.named(f"expert_{id}" if experts else id))
         return _summed(id, alone.symbol, terms)
 
     @cached_property
     def optimizer_temporary(self) -> Size:
         """Bytes that the optimizer allocates while it steps."""
-        optimizer, each = self.run.updates, self.run.numbers.state_bytes
-        if not optimizer.temporary_largest:
-            shares = sum(n / self.layout.sharing(1, experts=experts) for experts, n in self.parameters.items())
-            return self._on_device(shares * optimizer.temporary_states * each)
-        largest: Size = 0
-        for weights, count in self._held:
-            for w in weights:
-                if w.trains:
-                    share = self.pieces.elements((w,)) / self.layout.sharing(1, experts=is_of_experts(w.kind))
-                    largest = larger(largest, share * (count > 0))
-        return self._on_device(largest * optimizer.temporary_largest * each)
+        optimizer = self.run.updates
+        made: Size = 0
+        if optimizer.of_each:
+            size = self._beside(optimizer.of_each)
+            for weights, count in self._held:
+                for w in filter(lambda w: w.trains, weights):
+                    shards = self.layout.sharing(1, experts=is_of_experts(w.kind))
+                    made = larger(made, self.pieces.of_weights([w], size) / shards * (count > 0))
+        else:
+            whole, small = whole_bytes(optimizer.of_all, self.run.numbers), factors(optimizer.of_all)
+            for experts, n in self.parameters.items():
+                of_all = n * whole + self._made(small, experts=experts)
+                made = made + of_all / self.layout.sharing(1, experts=experts)
+        return self._on_device(made)
 
     def _on_device(self, size: Size) -> Size:
         return size * chosen(self.layout.offload_optimizer, 0, 1)
@@ -518,10 +545,3 @@ def _summed(id: str, symbol: str, terms: Sequence[Quantity]) -> Quantity:
     if len(terms) == 1 and terms[0].id == id:
         return terms[0].named(id, symbol)
     return total(id, symbol, *(term.named(term.id, rf"M_\text{{{term.id.replace('_', ' ')}}}") for term in terms))
-
-
-def _optimizer_bytes(run: TrainingRun, width: int) -> float:
-    numbers, optimizer = run.numbers, run.updates
-    if optimizer.factored:
-        return numbers.state_bytes / width + numbers.master_bytes
-    return optimizer.n_states * (optimizer.quantized_state_bytes or numbers.state_bytes) + numbers.master_bytes

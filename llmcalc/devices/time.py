@@ -6,10 +6,10 @@ optimizer's pass, unpacking of quantised weights) is in the utilisation, and the
 
 from __future__ import annotations
 
-from llmcalc.devices.layout import Layout
+from llmcalc.devices.layout import Layout, sequences_of
+from llmcalc.devices.passes import WEIGHTS, work_of_step
 from llmcalc.devices.rank import RankMemory
 from llmcalc.quantity import Quantity, total
-from llmcalc.rates.flops import adapter_flops, forward_flops, work_of_passes
 from llmcalc.rates.times import Hardware, compute_time, host_time, idle_time, message_time
 from llmcalc.step.run import TrainingRun
 from llmcalc.transformer.model import Model
@@ -28,17 +28,16 @@ def step_time(
     ``adapters`` are the parameters that LoRA trains, 0 without it; ``rank`` is what one of several devices holds, None
     for a device alone, which sends nothing.
     """
-    forward = forward_flops(model, seq_len=run.seq_len)
-    if forward is None or missing_rate(run, hardware):
+    work = work_of_step(model, run, adapters=adapters)
+    if work is None or missing_rate(run, hardware):
         return None
     linear, other = _formats(run)
-    tokens = run.batch_size * run.gradient_accumulation * layout.data_parallel * run.seq_len
+    tokens = sequences_of(run, layout) * run.seq_len
     common = {"tokens": tokens, "devices": layout.devices, "utilization": hardware.utilization}
     parts = []
-    for id, flops in _flops(forward, adapters).items():
-        peak = hardware.device.peak_flops(linear if id == "weights" else other)
-        work = work_of_passes(flops=flops, passes=_passes(id, run))
-        parts.append(compute_time(flops=work, peak_flops=peak, **common).named(f"time_{id}"))
+    for id, flops in work.items():
+        peak = hardware.device.peak_flops(linear if id == WEIGHTS else other)
+        parts.append(compute_time(flops=flops, peak_flops=peak, **common).named(f"time_{id}"))
     if layout.pipeline_parallel > 1:
         pipeline = {"pipeline_parallel": layout.pipeline_parallel, "interleave": layout.interleave}
         computing = sum(part.value for part in parts)
@@ -57,26 +56,3 @@ def _formats(run: TrainingRun) -> tuple[str, str]:
     numbers = run.numbers
     other = numbers.autocast or numbers.weights
     return (other if run.lora_rank else numbers.linear or other), other
-
-
-def _flops(forward: Quantity, adapters: float) -> dict[str, Quantity]:
-    """Operations of one token forward, by what they are for."""
-    found = {"weights": forward.inputs["weight_flops"]}
-    if attention := forward.inputs.get("all_attention_flops"):
-        found["attention"] = attention
-    found["logits"] = forward.inputs["logits_flops"]
-    if adapters:
-        found["adapters"] = adapter_flops(parameters=adapters)
-    return found
-
-
-def _passes(id: str, run: TrainingRun) -> int:
-    """How many times its operations of the forward pass a step goes through it."""
-    frozen = run.lora_rank > 0 and id in ("weights", "logits")
-    again = {
-        "weights": run.recompute == "full",
-        "adapters": run.recompute == "full",
-        "attention": run.recompute in ("full", "selective"),
-        "logits": run.loss == "chunked",
-    }[id]
-    return (2 if frozen else 3) + int(again)

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
+import numpy as np
+
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.simulation import trace
-from llmcalc.step.tape import Dim, Kind
+from llmcalc.step.tape import Kind
 from llmcalc.step.timeline import representatives
+from llmcalc.step.weights import Weight, of_part, of_traced
 from llmcalc.transformer.model import Model
-from llmcalc.transformer.part import Part, fixed_parameters, mixtures, widths
+from llmcalc.transformer.part import Part
 
 
-@dataclass(frozen=True, eq=False)
-class Weight:
-    """A weight, or all weights of a part: its kind, and whether it trains."""
-
-    kind: Kind
-    trains: bool = True
+def with_same_events(run: TrainingRun) -> TrainingRun:
+    """The smallest run whose step has the same events: of one sequence, which needs no copies of its heads, or of two.
+    A sweep is over batches of one, or over larger ones."""
+    return replace(run, batch_size=int(min(np.min(run.batch_size), 2)))
 
 
 class Alike(NamedTuple):
@@ -43,21 +44,21 @@ class Work:
     def __init__(self, model: Model, run: TrainingRun, counted: Model) -> None:
         self.model, self.run, self.counted = model, run, counted
         shown, stands_for = representatives(model.layers())
-        traced = trace(model, replace(run, batch_size=min(run.batch_size, 2)), shown)
+        traced = trace(model, with_same_events(run), shown)
         self.events = traced.events
         kind_of = {layer: place for place, layers in enumerate(stands_for) for layer in layers}
         self.order = tuple(kind_of[i] for i in range(len(kind_of)))  # of every layer, which of those traced it is like
+        weights = of_traced(traced.weights)
+        of_place = [weights.get(place, ()) for place in range(len(shown))]
         if counted is model:
-            weights: dict[int | str, list[Weight]] = {}
-            for place, weight in traced.weights:
-                weights.setdefault(place, []).append(Weight(weight.storage.kind, weight.trains))
-            of_kind = [tuple(weights.get(place, ())) for place in range(len(shown))]
-            layers = [of_kind[place] for place in self.order]
-            self.front, self.back = (tuple(weights.get(place, ())) for place in ("front", "back"))
+            layers = [of_place[place] for place in self.order]
+            self.front, self.back = (weights.get(place, ()) for place in ("front", "back"))
         else:
-            of_block = {block: _of_parts(block.parts) for block, _ in counted.blocks}
-            layers = [of_block[block] for block in counted.layers()]
-            self.front, self.back = _of_parts(counted.front), _of_parts(counted.back)
+            blocks = {block: _of_parts(block.parts, run) for block, _ in counted.blocks}
+            adapters = [tuple(w for w in there if w.trains) if run.lora_rank else () for there in of_place]
+            kinds = {(block, place): blocks[block] + adapters[place] for block in blocks for place in set(self.order)}
+            layers = [kinds[layer] for layer in zip(counted.layers(), self.order, strict=True)]
+            self.front, self.back = _of_parts(counted.front, run), _of_parts(counted.back, run)
         self.alike: list[Alike] = []
         for i, (place, of_layer) in enumerate(zip(self.order, layers, strict=True)):
             if self.alike and self.alike[-1][:2] == (place, of_layer):
@@ -99,20 +100,5 @@ class Work:
         return self.counted.tied
 
 
-# By what weights in front of the layers and behind them are dealt out, those of which no code has been read
-_SIDES = {"embedding": "vocab_size", "head": "vocab_size"}
-
-
-def _of_parts(parts: Iterable[Part]) -> tuple[Weight, ...]:
-    """The weights of each part as one, and those of it that do not train as another."""
-    found: list[Weight] = []
-    for part in parts:
-        fixed = sum(q.value for q in fixed_parameters(part))
-        experts = tuple(Dim("n_experts", mixture.n_experts) for mixture in mixtures([part]))
-        side = next((width.name for width in widths(part)), _SIDES.get(part.component, "width"))
-        number = part.parameters().value - fixed
-        for rest, trains in ((number // experts[0].value if experts else number, True), (fixed, False)):
-            if rest:
-                dims = (*experts, Dim(side, rest)) if trains else (Dim("width", rest),)
-                found.append(Weight(Kind("weights", part.component, "weight", dims, "fp32"), trains))
-    return tuple(found)
+def _of_parts(parts: Iterable[Part], run: TrainingRun) -> tuple[Weight, ...]:
+    return tuple(weight for part in parts for weight in of_part(part, trains=not run.lora_rank))

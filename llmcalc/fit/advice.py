@@ -50,7 +50,8 @@ def _optimizer(name: str) -> Callable[[TrainingRun, Layout], Fields | None]:
 def _half_batch(run: TrainingRun, _: Layout) -> Fields | None:
     if run.batch_size < 2 or run.batch_size % 2:
         return None
-    return {"batch_size": run.batch_size // 2, "gradient_accumulation": 2 * run.gradient_accumulation}
+    half = run.in_micro_batches(2)
+    return {"batch_size": half.batch_size, "gradient_accumulation": half.gradient_accumulation}
 
 
 def _selective(run: TrainingRun, _: Layout) -> Fields | None:

@@ -7,6 +7,7 @@ from typing import Any
 from llmcalc.article import training_rule_of_thumb
 from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.configuration import Configuration
+from llmcalc.devices.layout import sequences_of
 from llmcalc.inference import model_memory
 from llmcalc.quantity import Quantity, total
 from llmcalc.scaling import KAPLAN_ALPHA, KAPLAN_CRITICAL_PARAMETERS, loss_from_parameters
@@ -45,8 +46,7 @@ def embedding_share(config: Configuration) -> float:
 
 def tokens_per_step(config: Configuration) -> int:
     """Tokens that one optimizer step learns from, on all devices."""
-    run = config.run
-    return int(run.batch_size * run.seq_len * run.gradient_accumulation * config.layout.data_parallel)
+    return int(sequences_of(config.run, config.layout) * config.run.seq_len)
 
 
 def _box() -> dict[str, Any]:

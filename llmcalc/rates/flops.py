@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmcalc.quantity import Quantity, formula, total
-from llmcalc.sources import CHEN_2016, KAPLAN_2020, KORTHIKANTI_2022
+from llmcalc.sources import CHEN_2016, KAPLAN_2020
 from llmcalc.transformer.model import Model
 from llmcalc.transformer.part import mixers
 
@@ -42,12 +42,6 @@ def work_of_passes(*, flops, passes):
     """Operations for a token in a step: one pass forward, two backward, one fewer where weights are frozen, one more
     where the backward pass runs it again."""
     return flops * passes
-
-
-@formula(r"C_\text{step}", "FLOP", KORTHIKANTI_2022.at("sec. 5, eq. 7 to 9"))
-def work_with_recomputation(*, flops, recomputed_flops):
-    """A step's operations for a token: forward, backward as twice that, and what runs again."""
-    return 3 * flops + recomputed_flops
 
 
 def forward_flops(model: Model, *, seq_len: Any) -> Quantity | None:

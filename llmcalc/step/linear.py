@@ -22,14 +22,14 @@ class Linear:
         name: str = "",
     ) -> None:
         self.s, self.outputs, self.role = s, outputs, role
-        self.weight = s.weight(*inputs, *outputs, name=f"{name or role}_parameters", role="matrix")
-        self.bias = s.weight(*outputs, name=f"{name or role}_bias") if bias else None
+        self.weight = s.weight(*inputs, *outputs, name=f"{name or role}_parameters", role="matrix", reads=len(inputs))
+        self.bias = s.weight(*outputs, name=f"{name or role}_bias", reads=len(outputs)) if bias else None
         self.adapter = None
         if adapted and s.run.lora_rank:
             rank = s.dim("lora_rank", s.run.lora_rank)
             assert self.weight.weight is not None
             a, b = self.weight.weight.adapters
-            self.adapter = rank, s.adapter(*inputs, rank, name=a), s.adapter(rank, *outputs, name=b)
+            self.adapter = rank, s.adapter(*inputs, rank, name=a, reads=len(inputs)), s.adapter(rank, *outputs, name=b)
 
     def __call__(self, x: Tensor, dims: Dims) -> Tensor:
         """The product, with sides ``dims``, and what an adapter adds to it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,11 @@ class TrainingRun:
     def updates(self) -> Optimizer:
         """The optimizer's row of the catalogue."""
         return OPTIMIZERS[self.optimizer]
+
+    def in_micro_batches(self, number: int) -> TrainingRun:
+        """The same sequences, each micro-batch of them in so many, one after the other."""
+        accumulated = self.gradient_accumulation * number
+        return replace(self, batch_size=self.batch_size // number, gradient_accumulation=accumulated)
 
     @property
     def chunks(self) -> int:

@@ -44,17 +44,18 @@ class Setting:
         """The sides of a tensor with so many numbers for each token."""
         return (self.batch, self.tokens, *channels)
 
-    def weight(self, *dims: Dim, name: str, role: str = "weight", trains: bool = True) -> Parameter:
-        """A weight of this name. Its own memory is counted as the model's parameters, not here."""
+    def weight(self, *dims: Dim, name: str, role: str = "weight", trains: bool = True, reads: int = 0) -> Parameter:
+        """A weight of this name. Its own memory is counted as the model's parameters, not here. A product reads so many
+        of its sides (``reads``) and writes the others."""
         trains = trains and not self.run.lora_rank
         component = self.tape.component
-        kind = Kind("weights", component, role, tuple(dims), self.weight_dtype, NAMES[name].within(component))
+        kind = Kind("weights", component, role, tuple(dims), self.weight_dtype, NAMES[name].within(component), reads)
         self.weights.append(Parameter(_Uncounted(self.tape, kind), tuple(dims), self.weight_dtype, trains))
         return self.weights[-1]
 
-    def adapter(self, *dims: Dim, name: Name) -> Parameter:
+    def adapter(self, *dims: Dim, name: Name, reads: int = 1) -> Parameter:
         """A weight of a LoRA adapter: in fp32 where the run trains in fp32 or under autocast, else in its format."""
-        kind = Kind("adapters", self.tape.component, "weight", tuple(dims), self.weight_dtype, name)
+        kind = Kind("adapters", self.tape.component, "weight", tuple(dims), self.weight_dtype, name, reads)
         self.weights.append(Parameter(_Uncounted(self.tape, kind), tuple(dims), self.weight_dtype, True))
         return self.weights[-1]
 

@@ -1,9 +1,9 @@
-"""What a model and its optimizer hold through a whole step: weights, gradients, optimizer states."""
+"""What a model holds through a whole step: weights, gradients, its input."""
 
 from __future__ import annotations
 
 from llmcalc.quantity import formula
-from llmcalc.sources import DETTMERS_2023, HU_2021, PYTORCH, RAJBHANDARI_2020, SHAZEER_2018
+from llmcalc.sources import DETTMERS_2023, HU_2021, PYTORCH, RAJBHANDARI_2020
 
 
 @formula(r"M_\text{weights}", "bytes", RAJBHANDARI_2020.at("sec. 3.1"))
@@ -28,30 +28,6 @@ def adapter_parameters(*, lora_rank, adapted_widths):
 def gradients_memory(*, parameters, gradient_bytes):
     """Gradients: one for each parameter that trains, once the backward pass is through."""
     return parameters * gradient_bytes
-
-
-@formula(r"M_\text{optimizer}", "bytes", RAJBHANDARI_2020.at("sec. 3.1"))
-def optimizer_memory(*, parameters, n_states, state_bytes, master_bytes):
-    """Optimizer: its states, and an fp32 master copy of the weights where the precision has one."""
-    return parameters * (n_states * state_bytes + master_bytes)
-
-
-@formula(r"M_\text{optimizer}", "bytes", SHAZEER_2018.at("sec. 3, algorithm 4"))
-def factored_optimizer_memory(*, parameters, d_model, state_bytes, master_bytes):
-    """Adafactor: of each matrix one row and one column, here as if every matrix had a side of the model's width."""
-    return parameters / d_model * state_bytes + parameters * master_bytes
-
-
-@formula(r"M_\text{temporary}", "bytes", PYTORCH.at("torch/optim/adamw.py, foreach"))
-def optimizer_temporary_memory(*, parameters, temporary_states, state_bytes):
-    """What the optimizer's step allocates while it runs: foreach AdamW the square root of its second state."""
-    return parameters * temporary_states * state_bytes
-
-
-@formula(r"M_\text{temporary}", "bytes", PYTORCH.at("torch/optim/adamw.py, for-loop"))
-def largest_temporary_memory(*, largest_parameters, temporary_states, state_bytes):
-    """What an optimizer that goes weight by weight allocates at its largest weight."""
-    return largest_parameters * temporary_states * state_bytes
 
 
 @formula(r"M_\text{input}", "bytes", PYTORCH.at("torch.int64"))

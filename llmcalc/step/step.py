@@ -20,19 +20,17 @@ from llmcalc.errors import InputError
 from llmcalc.quantity import Quantity, total
 from llmcalc.step.buffers import MODEL_BUFFERS, buffers_memory
 from llmcalc.step.course import Course, nothing
+from llmcalc.step.optimizer import optimizer_state, optimizer_temporary
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.state import (
     adapter_parameters,
-    factored_optimizer_memory,
     frozen_weights_memory,
     gradients_memory,
     input_memory,
-    largest_temporary_memory,
-    optimizer_memory,
-    optimizer_temporary_memory,
     weights_memory,
 )
-from llmcalc.step.timeline import Change, Timeline, piece, timeline, weights_of
+from llmcalc.step.timeline import Change, Timeline, piece, timeline
+from llmcalc.step.weights import Weights, weights_of
 from llmcalc.transformer.model import Model
 
 Size = Any  # int, or a float64 array in a sweep
@@ -53,8 +51,8 @@ class Step(Course):
     # What stays
 
     @cached_property
-    def _weights(self) -> tuple[int, int, int, int]:
-        return weights_of(self.model, self.run)
+    def _weights(self) -> Weights:
+        return weights_of(self.model, self.run, self.counted)
 
     @cached_property
     def trainable(self) -> Quantity:
@@ -62,7 +60,7 @@ class Step(Course):
         if not self.run.lora_rank:
             return self.counted.trainable_parameters()
         rank = self.run.lora_rank
-        return adapter_parameters(lora_rank=rank, adapted_widths=self._weights[0] // rank)
+        return adapter_parameters(lora_rank=rank, adapted_widths=self._weights.trainable // rank)
 
     @cached_property
     def weights(self) -> Quantity:
@@ -71,7 +69,7 @@ class Step(Course):
         if not run.lora_rank:
             return weights_memory(parameters=self.counted.parameters(), weight_bytes=bytes_each).named("weights")
         bits = 8 * bytes_each if run.lora_base == "same" else WEIGHT_FORMATS[run.lora_base].bits
-        quantised = self._weights[3]
+        quantised = self._weights.adapted
         rest = self.counted.parameters().value - quantised
         return total(
             "weights",
@@ -90,30 +88,12 @@ class Step(Course):
     @cached_property
     def optimizer_state(self) -> Quantity:
         """What the optimizer keeps from step to step."""
-        numbers, optimizer = self.run.numbers, self.run.updates
-        n = {"parameters": self.trainable, "master_bytes": numbers.master_bytes}
-        if optimizer.factored:
-            states = factored_optimizer_memory(**n, d_model=self.model.width, state_bytes=numbers.state_bytes)
-        else:
-            state_bytes = optimizer.quantized_state_bytes or numbers.state_bytes
-            states = optimizer_memory(**n, n_states=optimizer.n_states, state_bytes=state_bytes)
-        return states.named("optimizer_state")
+        return optimizer_state(self.run, self._weights, self.trainable)
 
     @cached_property
     def optimizer_temporary(self) -> Quantity:
         """What the optimizer allocates while it steps."""
-        optimizer, state_bytes = self.run.updates, self.run.numbers.state_bytes
-        if optimizer.temporary_largest:
-            found = largest_temporary_memory(
-                largest_parameters=self._weights[1],
-                temporary_states=optimizer.temporary_largest,
-                state_bytes=state_bytes,
-            )
-        else:
-            found = optimizer_temporary_memory(
-                parameters=self.trainable, temporary_states=optimizer.temporary_states, state_bytes=state_bytes
-            )
-        return found.named("optimizer_temporary")
+        return optimizer_temporary(self.run, self._weights, self.trainable)
 
     @cached_property
     def inputs(self) -> Quantity:
@@ -134,7 +114,7 @@ class Step(Course):
         changes = [Change(sign, piece("optimizer_temporary", "optimizer", scratch, "fp8")) for sign in (1, -1)]
         gradients = []
         if self.counted is not self.model and not self.run.gradients_stay:
-            simulated = self._weights[0] * self.run.numbers.gradient_bytes
+            simulated = weights_of(self.model, self.run).trainable * self.run.numbers.gradient_bytes
             gradients = [Change(1, piece("gradients", "gradients", self.gradients.value - simulated, "fp8"))]
         return timeline(self.model, self.run, base, changes, gradients)
 

@@ -49,7 +49,8 @@ class Place(NamedTuple):
 @dataclass(frozen=True)
 class Kind:
     """What a piece of memory is for. ``category`` groups the total, ``component`` is the part of the model it serves,
-    ``role`` the operation whose result it is, ``weight`` the weight that it is, or is a copy or the gradient of."""
+    ``role`` the operation whose result it is, ``weight`` the weight that it is, or is a copy or the gradient of; of a
+    linear layer's weight, a product reads so many of its first sides (``reads``) and writes the others."""
 
     category: str
     component: str
@@ -57,6 +58,7 @@ class Kind:
     dims: Dims
     dtype: str
     weight: Name | None = None
+    reads: int = 0
 
     @property
     def id(self) -> str:
@@ -67,6 +69,14 @@ class Kind:
     def elements(self) -> Size:
         """How many numbers it holds."""
         return prod(dim.value for dim in self.dims)
+
+    @property
+    def sides(self) -> tuple[Size, ...]:
+        """How long its sides are in PyTorch: of a linear layer's weight what is read and what is written, of its bias
+        what is written."""
+        sizes = tuple(dim.value for dim in self.dims)
+        joined = sizes[: self.reads], sizes[self.reads :]
+        return tuple(prod(side) for side in joined if side) if self.reads else sizes
 
     @cached_property
     def bytes(self) -> Size:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -150,23 +150,6 @@ def timeline(model: Model, run: TrainingRun, base: Size, optimizer: list[Change]
     stretches = _composed(trace(model, run, shown), order, stands_for)
     end = [Stretch("backward", "front", Segment(gradients)), Stretch("optimizer", "back", Segment(optimizer))]
     return Timeline(base, [*stretches, *end])
-
-
-def weights_of(model: Model, run: TrainingRun) -> tuple[int, int, int, int]:
-    """Numbers in the weights that train, in the largest of those, in all weights, and in those of adapted products."""
-    order = model.layers()
-    shown, stands_for = representatives(order)
-    numbers = largest = everything = adapted = 0
-    for layer, weight in trace(model, replace(run, batch_size=1, seq_len=1), shown).weights:
-        times = len(stands_for[layer]) if isinstance(layer, int) else 1
-        size = int(weight.storage.kind.elements)
-        everything += times * size
-        if weight.trains:
-            numbers += times * size
-            largest = max(largest, size)
-        if weight.storage.kind.role == "matrix":
-            adapted += times * size
-    return numbers, largest, everything, adapted
 
 
 def representatives(order: tuple[Block, ...]) -> tuple[list[Block], list[list[int]]]:

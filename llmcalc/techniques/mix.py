@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
-from llmcalc.devices.layout import Layout
+from llmcalc.devices.layout import Layout, sequences_of
 from llmcalc.devices.rank import RankMemory, step_on_each, step_on_one
 from llmcalc.devices.time import missing_rate, step_time
 from llmcalc.quantity import Quantity, formula, total
@@ -68,8 +68,7 @@ def _layout_switches() -> dict[str, list[str]]:
 
 def _micro_batches(setup: Setup, chosen: Setup) -> Setup:
     """The same sequences in several micro-batches, one after the other."""
-    n = chosen.run.gradient_accumulation
-    return replace(setup, run=replace(setup.run, gradient_accumulation=n, batch_size=setup.run.batch_size // n))
+    return replace(setup, run=setup.run.in_micro_batches(chosen.run.gradient_accumulation))
 
 
 def _data_parallel(setup: Setup, chosen: Setup) -> Setup:
@@ -144,7 +143,7 @@ class Mix:
     def plain_setup(self) -> Setup:
         """The plain step: all sequences of a step at once on one device."""
         run = self.chosen.run
-        sequences = run.batch_size * run.gradient_accumulation * self.chosen.layout.data_parallel
+        sequences = sequences_of(run, self.chosen.layout)
         plain = TrainingRun(
             batch_size=sequences,
             seq_len=run.seq_len,
