@@ -1,0 +1,212 @@
+"""Operations number by number, and sums and means over a side."""
+
+from __future__ import annotations
+
+from llmcalc.step.operations.common import in_fp32, new_like, unary, wider
+from llmcalc.step.tape import Dim, Dims, Grads, Tape, Tensor, given, needs_gradient
+
+
+def add(a: Tensor, b: Tensor, role: str = "sum") -> Tensor:
+    """``a + b``: keeps nothing; both get the gradient itself."""
+    out = new_like(a, role, wider(a.dtype, b.dtype))
+    wanted = needs_gradient(a), needs_gradient(b)
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        g = given(grads)
+        return [g.detach() if of_it else None for of_it in wanted]
+
+    return a.tape.operation(out, [a, b], [], rule)
+
+
+def scale(x: Tensor, role: str = "scaled") -> Tensor:
+    """``x`` times, or plus, a number: a new tensor both ways. Keeps nothing."""
+    out = new_like(x, role)
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        g = given(grads)
+        return [tape.new(g.dims, g.dtype, "gradient")]
+
+    return x.tape.operation(out, [x], [], rule)
+
+
+def shift(x: Tensor, role: str = "shifted") -> Tensor:
+    """``x`` plus a number, or plus something without a gradient (a mask): the gradient goes back as it is."""
+    out = new_like(x, role)
+    return x.tape.operation(out, [x], [], lambda tape, grads: [given(grads)])
+
+
+def multiply(a: Tensor, b: Tensor, role: str = "product") -> Tensor:
+    """``a * b``: each is kept if the other needs a gradient."""
+    larger = a if len(a.dims) >= len(b.dims) else b
+    out = new_like(larger, role, wider(a.dtype, b.dtype))
+    wanted = needs_gradient(a), needs_gradient(b)
+    saved = [kept for kept, needed in zip((a, b), reversed(wanted), strict=True) if needed]
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        g = given(grads)
+        return [tape.new(g.dims, g.dtype, "gradient") if of_it else None for of_it in wanted]
+
+    return a.tape.operation(out, [a, b], saved, rule)
+
+
+def negate(x: Tensor) -> Tensor:
+    """``-x``."""
+    return scale(x, "negated")
+
+
+def power(x: Tensor, role: str = "power") -> Tensor:
+    """``x ** n``: keeps its input; in fp32 under autocast."""
+    return unary(in_fp32(x), role, ["input"], temporaries=2)
+
+
+def mean(x: Tensor, over: Dim, role: str = "mean") -> Tensor:
+    """The mean over one side: keeps nothing; its gradient is spread out again."""
+    before = x.dims
+    out = x.tape.new(tuple(d for d in before if d is not over), x.dtype, role)
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        return [tape.new(before, given(grads).dtype, "gradient")]
+
+    return x.tape.operation(out, [x], [], rule)
+
+
+def reciprocal_root(x: Tensor) -> Tensor:
+    """``rsqrt``: keeps its result."""
+    return unary(x, "reciprocal_root", ["output"], temporaries=1)
+
+
+def silu(x: Tensor) -> Tensor:
+    """SiLU: keeps its input; one kernel both ways."""
+    return unary(x, "activation", ["input"])
+
+
+def gelu(x: Tensor) -> Tensor:
+    """GELU, exact or with tanh: keeps its input; one kernel both ways."""
+    return unary(x, "activation", ["input"])
+
+
+def relu(x: Tensor) -> Tensor:
+    """ReLU: keeps its result."""
+    return unary(x, "activation", ["output"])
+
+
+def tanh(x: Tensor) -> Tensor:
+    """tanh: keeps its result."""
+    return unary(x, "tanh", ["output"])
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """Logistic function: keeps its result."""
+    return unary(x, "sigmoid", ["output"])
+
+
+def erf(x: Tensor) -> Tensor:
+    """Error function: keeps its input."""
+    return unary(x, "erf", ["input"], temporaries=1)
+
+
+def expm1(x: Tensor) -> Tensor:
+    """``exp(x) - 1``: keeps its result; in fp32 under autocast."""
+    return unary(in_fp32(x), "expm1", ["output"])
+
+
+def bounded(x: Tensor, role: str = "bounded") -> Tensor:
+    """``x`` or a constant, whichever is larger or smaller: keeps its input."""
+    return unary(x, role, ["input"], temporaries=1)
+
+
+def floored(x: Tensor) -> Tensor:
+    """The maximum with a tensor that holds a constant: keeps ``x``; the backward compares both twice."""
+    out = new_like(x, "scores")
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        g = given(grads)
+        compared = [tape.new(g.dims, "bool", "gradient") for _ in range(2)]
+        halved, result = (tape.new(g.dims, g.dtype, "gradient") for _ in range(2))
+        del compared, halved
+        return [result]
+
+    return x.tape.operation(out, [x], [x], rule)
+
+
+def log_sum_exp(x: Tensor, rows: Dims) -> Tensor:
+    """The log of the sum of exponentials over the last side: keeps its input and its result."""
+    x = in_fp32(x)
+    out = x.tape.new(rows, x.dtype, "log_sum_exp")
+    before = x.dims
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        differences, shares, result = (tape.new(before, given(grads).dtype, "gradient") for _ in range(3))
+        del differences, shares
+        return [result]
+
+    return x.tape.operation(out, [x], [x, out], rule)
+
+
+def in_python(x: Tensor, role: str, forward: int, backward: int) -> Tensor:
+    """An autograd function written in Python, with so many temporaries each way: keeps its input."""
+    held = [new_like(x, role) for _ in range(forward)]
+    out = unary(x, role, ["input"], temporaries=backward)
+    del held
+    return out
+
+
+def choose(a: Tensor, b: Tensor, role: str = "chosen") -> Tensor:
+    """``where``: keeps the condition, a byte an element."""
+    out = new_like(a, role, wider(a.dtype, b.dtype))
+    condition = new_like(a, "condition", "bool")
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        g = given(grads)
+        return [tape.new(g.dims, g.dtype, "gradient") for _ in range(2)]
+
+    return a.tape.operation(out, [a, b], [condition], rule)
+
+
+def softmax(x: Tensor, dtype: str | None = None, role: str = "softmax") -> Tensor:
+    """Softmax: keeps its result; in fp32 under autocast, or in ``dtype`` where the code asks for one."""
+    x = x.tape.cast(x, dtype) if dtype else in_fp32(x)
+    return unary(x, role, ["output"])
+
+
+def dropout(x: Tensor, p: float) -> Tensor:
+    """Dropout: keeps a mask of one byte an element; without it (``p`` = 0) nothing happens at all."""
+    if not p:
+        return x
+    out = new_like(x, "dropped_out")
+    mask = new_like(x, "dropout_mask", "bool")
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        g = given(grads)
+        return [tape.new(g.dims, g.dtype, "gradient")]
+
+    return x.tape.operation(out, [x], [mask], rule)
+
+
+def masked(x: Tensor, mask: Tensor) -> Tensor:
+    """``masked_fill``: keeps the mask."""
+    out = new_like(x, "scores")
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        g = given(grads)
+        return [tape.new(g.dims, g.dtype, "gradient")]
+
+    return x.tape.operation(out, [x], [mask], rule)
+
+
+def total(x: Tensor, over: Dim) -> Tensor:
+    """The sum over one side: keeps nothing; its gradient is a view spread out again."""
+    before = x.dims
+    out = x.tape.new(tuple(d for d in before if d is not over), x.dtype, "sum")
+    return x.tape.operation(out, [x], [], lambda tape, grads: [given(grads).view(*before)])
+
+
+def biased(x: Tensor, bias: Tensor) -> Tensor:
+    """``x`` with a bias added in place."""
+    out = x.detach()
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        g = given(grads)
+        return [g.detach(), g.detach()]
+
+    return x.tape.operation(out, [x, bias], [], rule)

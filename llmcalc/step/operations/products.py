@@ -1,0 +1,89 @@
+"""Products of matrices: with a weight, head by head, expert by expert."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from llmcalc.step.operations.common import gradient_of, wider
+from llmcalc.step.operations.moving import contiguous
+from llmcalc.step.tape import Dims, Grads, Tape, Tensor, given, needs_gradient
+
+
+def linear(
+    x: Tensor,
+    weight: Tensor,
+    dims: Dims,
+    bias: Tensor | None = None,
+    role: str = "linear",
+    narrow: str | None = None,
+    unpacked: bool = False,
+) -> Tensor:
+    """``x @ weight``: keeps both. Under autocast both are cast: the weight once a forward pass, the input every time.
+
+    The weight is kept as (out, in), so that its gradient is a view of the product's. ``narrow`` is a format that both
+    are cast to instead of autocast's, and kept in (fp8). A weight that was ``unpacked`` for this product from a
+    quantised one is not kept: the way back unpacks it again (bitsandbytes).
+    """
+    tape = x.tape
+    if tape.autocast:
+        x = tape.narrowed(x, narrow, "linear_input") if narrow else tape.cast(x, tape.autocast, "linear_input")
+        weight = tape.cast_weight(weight, narrow)
+        bias = tape.cast_weight(bias) if bias is not None else None
+    out = tape.new(dims, weight.dtype, role)
+    of_x, of_weight = gradient_of(x), gradient_of(weight)
+    biased = bias is not None and needs_gradient(bias)
+    bias_dims, bias_name = (bias.dims, bias.weight) if bias is not None else ((), None)
+    saved = [kept for kept, needed in ((x, of_weight[0]), (weight, of_x[0] and not unpacked)) if needed]
+    _, weight_dims, weight_dtype, weight_name = of_weight
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        g = given(grads)
+        _again = tape.new(weight_dims, weight_dtype, "dequantized", weight=weight_name) if unpacked else None
+        results: Grads = []
+        for wanted, dims, dtype, name in (of_x, of_weight):
+            made = tape.new(dims, dtype, "gradient", weight=name) if wanted else None
+            if made is not None:
+                made.has_base = True
+            results.append(made)
+            del made
+        return [*results, tape.new(bias_dims, g.dtype, "gradient", weight=bias_name)] if biased else results
+
+    inputs = [x, weight, *([bias] if biased and bias is not None else [])]
+    return tape.operation(out, inputs, saved, rule)
+
+
+def _is_alone(x: Tensor) -> bool:
+    """Is it a batch of one, so that its sides can be taken by heads as they lie in memory?"""
+    return all(np.all(dim.value == 1) for dim in x.dims if dim.name == "batch_size")
+
+
+def batched_product(a: Tensor, b: Tensor, dims: Dims, role: str) -> Tensor:
+    """``a @ b`` head by head: both are brought into the layout by heads, and kept so; a batch of one is as it is."""
+    tape = a.tape
+    if tape.autocast:
+        a, b = tape.cast(a, tape.autocast), tape.cast(b, tape.autocast)
+    a, b = (x if _is_alone(x) else contiguous(x, True) for x in (a, b))
+    out = tape.new(dims, wider(a.dtype, b.dtype), role)
+    out.heads_first = True
+    shapes = a.dims, b.dims
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        g = given(grads)
+        return [tape.new(shape, g.dtype, "gradient") for shape in shapes]
+
+    return tape.operation(out, [a, b], [a, b], rule)
+
+
+def grouped_product(x: Tensor, weight: Tensor, dims: Dims, ends: Tensor) -> Tensor:
+    """One product for all experts, rows sorted by expert: keeps both, and where each expert's rows end."""
+    x = x.tape.cast(x, weight.dtype)
+    out = x.tape.new(dims, weight.dtype, "expert_product")
+    of_x, of_weight = gradient_of(x), gradient_of(weight)
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        return [
+            tape.new(shape, dtype, "gradient", weight=name) if wanted else None
+            for wanted, shape, dtype, name in (of_x, of_weight)
+        ]
+
+    return x.tape.operation(out, [x, weight], [x, weight, ends], rule)
