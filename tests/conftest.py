@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 
@@ -13,6 +14,8 @@ from pages.ui.app import sections
 
 collect_ignore = [] if find_spec("torch") and find_spec("transformers") else ["oracle"]
 
+# Files, and the page that shows every measured step
+COMPARES = {"accuracy", "test_accuracy", "test_step_accuracy", "test_step_pages", "test_report"}
 NEED_A_BROWSER = {"browser", "address"}  # what has a page has the browser too
 
 # How long an example takes says more of the machine than of the code
@@ -23,8 +26,11 @@ settings.load_profile("llmcalc")
 @pytest.hookimpl(tryfirst=True)  # before pytest leaves out what is slow, and xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs a browser is slow, shares one browser in one process, and has a second try: on a machine that is busy
-    with other tests a browser can take longer than anything waits."""
+    with other tests a browser can take longer than anything waits. What needs every measured step compared is in one
+    process, so that it is done once."""
     for item in items:
+        if COMPARES & set(re.split(r"\W", item.nodeid)):
+            item.add_marker(pytest.mark.xdist_group("measured steps"))
         if NEED_A_BROWSER & set(getattr(item, "fixturenames", ())):
             for mark in (pytest.mark.slow, pytest.mark.xdist_group("browser"), pytest.mark.flaky(reruns=1)):
                 item.add_marker(mark)

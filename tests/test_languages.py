@@ -107,9 +107,7 @@ def opened(page: str, link: dict[str, str], state: dict[str, Any]) -> AppTest:
     app = AppTest.from_file("../app.py", default_timeout=600)
     for key, value in {"lang": "id", **link}.items():
         app.query_params[key] = value
-    app.run()
-    if page != PAGES[0]:
-        app.switch_page(f"pages/{page}.py")
+    app.switch_page(f"pages/{page}.py")
     for key, value in ({key: True for key in OPENED} | state).items():
         app.session_state[key] = value
     app.run()

@@ -141,24 +141,44 @@ def test_a_main_knob_draws_what_is_live_and_nothing_else_has_changed(page, scree
     for id in KNOBS:
         screen.use(app, control_of(app, INPUTS[id]), DEFAULTS[id] * 2)
         assert screen.ran == [sections.LIVE] or (page in OPEN_GROUP and screen.ran[0] == sections.LIVE), id
-        the_same_when_all_is_drawn(app, screen)
+    the_same_when_all_is_drawn(app, screen)  # what one knob left as it was none of the others has drawn
 
 
-@pytest.mark.parametrize("id", OTHERS)
-@pytest.mark.parametrize("seen", [pytest.param(False, marks=pytest.mark.slow), True])
-def test_any_other_input_draws_the_page_and_what_shows_it_and_nothing_else_has_changed(id, seen, screen):
-    declared, page = (
-        INPUTS[id],
-        next((page for page, group in OPEN_GROUP.items() if group == INPUTS[id].group), "explore"),
-    )
-    app = opened(page if seen else "explore", {"model": OF_MODELS.get(id, DEFAULTS["model"])})
-    if seen and declared.group in GROUPS:
-        app.session_state[f"group_on_{page}"] = declared.group
-        app.run()
-    screen.use(app, control_of(app, declared), other_value(declared))
-    assert app.session_state[id] == other_value(declared)
-    assert screen.ran is None if id in WHOLE else screen.ran[0] == sections.LIVE
+def where(id: str) -> tuple[str, str, str]:
+    """The page and the model with which an input's group is on the screen, and that group."""
+    group = INPUTS[id].group
+    page = next((page for page, open_group in OPEN_GROUP.items() if open_group == group), "explore")
+    return page, OF_MODELS.get(id, DEFAULTS["model"]), group
+
+
+TOGETHER = {place: [id for id in OTHERS if id not in WHOLE and where(id) == place] for place in map(where, OTHERS)}
+
+
+@pytest.mark.parametrize("id", [id for id in OTHERS if id in WHOLE])
+def test_what_everything_depends_on_draws_everything(id, screen):
+    app = opened("explore")
+    screen.use(app, control_of(app, INPUTS[id]), other_value(INPUTS[id]))
+    assert app.session_state[id] == other_value(INPUTS[id])
+    assert screen.ran is None
     the_same_when_all_is_drawn(app, screen)
+
+
+@pytest.mark.parametrize("place", [place for place in TOGETHER if TOGETHER[place]], ids=" ".join)
+@pytest.mark.parametrize("seen", [pytest.param(False, marks=pytest.mark.slow), True])
+def test_any_other_input_draws_the_page_and_what_shows_it_and_nothing_else_has_changed(place, seen, screen):
+    page, model, group = place
+    app = opened(page if seen else "explore", {"model": model})
+    if seen and group in GROUPS:
+        app.session_state[f"group_on_{page}"] = group
+        app.run()
+    for id in TOGETHER[place]:
+        declared = INPUTS[id]
+        before, other = app.session_state[id], other_value(declared)
+        screen.use(app, control_of(app, declared), other)
+        assert app.session_state[id] == other, id
+        assert screen.ran[0] == sections.LIVE, id
+        the_same_when_all_is_drawn(app, screen)
+        app.session_state[id] = before
 
 
 @pytest.mark.parametrize(
