@@ -27,7 +27,15 @@ def message(app) -> str:
     return "\n".join(warning.value for warning in app.main.warning if "`" in warning.value)
 
 
-@pytest.mark.parametrize("value", [*NUMBERS, *MARKUP, *OTHER])
+# What is no number at all no input takes but those that are text: one of each kind is tried always
+NO_NUMBERS = [*MARKUP, *OTHER]
+OF_EACH = [
+    *NO_NUMBERS[::6],
+    *(pytest.param(value, marks=pytest.mark.slow) for value in NO_NUMBERS if value not in NO_NUMBERS[::6]),
+]
+
+
+@pytest.mark.parametrize("value", [*NUMBERS, *OF_EACH])
 def test_the_app_uses_what_the_check_of_the_link_says(value):
     """One value in every input at once; a model and a config of their own decide what the others are."""
     value = value if value.isascii() else value[:500]  # Streamlit reads half a million characters
@@ -147,7 +155,7 @@ def test_whatever_is_pinned_what_is_kept_can_be_read(text):
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_a_config_in_a_link_is_used_or_told_and_the_rest_kept(config):
-    app = opened(link={"model": PASTED, "config": config, "batch_size": "3"})
+    app = opened("method", {"model": PASTED, "config": config, "batch_size": "3"})
     told = {problem.key for problem in app.session_state["reader"].link_problems}
     assert app.session_state["batch_size"] == 3
     if told:
