@@ -1,0 +1,87 @@
+"""Whether it fits: training on its devices and inference on one, what would help, and what is the most that does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from llmcalc.facets.devices import Devices
+from llmcalc.facets.serving import Serving
+from llmcalc.fit.advice import Advice, single_changes, smallest_changes
+from llmcalc.fit.job import Job
+from llmcalc.fit.solve import largest_that_fits
+from llmcalc.fit.verdict import Verdict, needed_for
+from llmcalc.inputs import INPUTS, Integer
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """What a process needs beside what a device has."""
+
+    values: Mapping[str, Any]
+    devices: Devices
+    serving: Serving
+
+    @property
+    def job(self) -> Job:
+        """All that decides whether the training step fits."""
+        return self.devices.job
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Whether the training step fits its devices: the one answer, whatever account the reader looks at."""
+        return self.job.verdict
+
+    @cached_property
+    def verdict_of_inference(self) -> Verdict:
+        """Whether inference with a full cache fits one device."""
+        return Verdict(self.serving.inference, self.devices.accelerator, self.devices.overhead)
+
+    def verdict_of(self, purpose: str) -> Verdict:
+        """Whether "training" or "inference" fits."""
+        return self.verdict if purpose == "training" else self.verdict_of_inference
+
+    @property
+    def peak_of_full_training(self) -> float | None:
+        """Where LoRA peaks above it: bytes of tensors at the peak if every weight trained, where the verdict is."""
+        if not self.job.run.lora_rank:
+            return None
+        full = self.job.changed({"lora_rank": 0}).peak
+        return full if full < self.job.peak else None
+
+    def advice(self) -> list[Advice]:
+        """The smallest changes after which the step fits its devices; nothing where it does."""
+        return smallest_changes(self.job)
+
+    def savings(self) -> list[Advice]:
+        """Every change that would save memory, alone."""
+        return single_changes(self.job)
+
+    def needed_for(self, purpose: str, batch_size: Any, seq_len: Any) -> np.ndarray:
+        """What a process needs for training or inference with another batch or length, in bytes, on the device that
+        needs most; arrays make a sweep."""
+        if purpose == "training":
+            return self.job.needed(batch_size=batch_size, seq_len=seq_len)
+        memory = self.serving.inference_of(batch_size, seq_len).value  # one number for an encoder, which caches nothing
+        shape = np.broadcast_shapes(np.shape(batch_size), np.shape(seq_len))
+        return np.broadcast_to(needed_for(memory, self.devices.overhead), shape)
+
+    def largest_that_fits(self, purpose: str, knob: str, memories: Any) -> Any:
+        """The largest ``batch_size``, or ``seq_len``, with which training or inference needs no more than each of
+        ``memories`` bytes, the other as it is; 0 where there is none. It ends where the control, or the positions, do.
+        """
+        declared = INPUTS[knob]
+        assert isinstance(declared, Integer)
+        most = (
+            min(declared.high, self.serving.counting.longest_position or declared.high)
+            if knob == "seq_len"
+            else declared.high
+        )
+        if purpose == "training":
+            return self.job.largest(knob, memories, most)
+        held = {id: self.values[id] for id in ("batch_size", "seq_len")}
+        return largest_that_fits(lambda n: self.needed_for(purpose, **held | {knob: n}), memories, most)

@@ -1,0 +1,68 @@
+"""The training step on one device: how it is run, and what it allocates, as PyTorch and as the article have it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+from llmcalc.article import ArticleStep, article_step
+from llmcalc.devices.rank import step_on_one
+from llmcalc.facets.counting import Counting
+from llmcalc.step.run import TrainingRun
+from llmcalc.step.step import Step, is_simulated
+from llmcalc.transformer.model import Model
+
+
+@dataclass(frozen=True)
+class Training:
+    """The step that ``values`` describe, of the model that is counted."""
+
+    values: Mapping[str, Any]
+    counting: Counting
+
+    @property
+    def model(self) -> Model:
+        """The model that is counted."""
+        return self.counting.model
+
+    @cached_property
+    def run(self) -> TrainingRun:
+        """How the training step is run."""
+        return self.run_with()
+
+    def run_with(self, **changes: Any) -> TrainingRun:
+        """The same with some fields set."""
+        known = {f.name: self.values[f.name] for f in fields(TrainingRun) if f.name in self.values}
+        return TrainingRun(**known | changes)
+
+    @cached_property
+    def _stepped(self) -> tuple[Model, Step]:
+        """The model whose layers run, and its step: this one, or where its code has not been read a plain decoder of
+        its sizes."""
+        step = step_on_one(self.model, self.run, self.model)
+        if is_simulated(step):
+            return self.model, step
+        plain = self.counting.dimensions.model()
+        return plain, step_on_one(plain, self.run, self.model)
+
+    @property
+    def step(self) -> Step:
+        """A training step on one device as PyTorch allocates it; layers whose code has not been read run as plain
+        ones."""
+        return self._stepped[1]
+
+    @property
+    def runs_as(self) -> Model:
+        """The model whose layers run."""
+        return self._stepped[0]
+
+    @cached_property
+    def article(self) -> ArticleStep:
+        """The same step in the article's account."""
+        return self.article_of(self.run)
+
+    def article_of(self, run: TrainingRun) -> ArticleStep:
+        """The same of the step as it would be run so."""
+        return article_step(self.model, self.counting.dimensions, batch_size=run.batch_size, seq_len=run.seq_len)
