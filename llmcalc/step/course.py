@@ -37,7 +37,6 @@ MOMENTS: Mapping[str, tuple[str, str]] = {
     "optimizer_step": ("optimizer", "back"),
 }
 _SAVED = PYTORCH.at("autograd: tensors saved for backward")
-_ALLOCATED = PYTORCH.at("torch.cuda.max_memory_allocated")
 
 
 class Course(ABC):

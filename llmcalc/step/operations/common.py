@@ -27,9 +27,9 @@ def gradient_of(x: Tensor) -> tuple[bool, Dims, str, Name | None]:
     return needs_gradient(x), x.dims, x.dtype, x.weight
 
 
-def unary(x: Tensor, role: str, keep: Sequence[str], temporaries: int = 0, dtype: str | None = None) -> Tensor:
+def unary(x: Tensor, role: str, keep: Sequence[str], temporaries: int = 0) -> Tensor:
     """One tensor to one alike, keeping its ``input`` or its ``output``; the backward makes ``temporaries`` besides."""
-    out = new_like(x, role, dtype)
+    out = new_like(x, role)
     saved = [{"input": x, "output": out}[which] for which in keep]
 
     def rule(tape: Tape, grads: Grads) -> Grads:
