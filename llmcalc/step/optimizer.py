@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from llmcalc.catalog.optimizers import WHOLE, Beside
@@ -56,28 +56,29 @@ def factors(tensors: Iterable[Beside]) -> tuple[Beside, ...]:
     return tuple(t for t in tensors if t.shape != WHOLE)
 
 
-def optimizer_state(run: TrainingRun, weights: Weights, trainable: Quantity) -> Quantity:
-    """What stays from step to step for ``weights``, of which ``trainable`` numbers train."""
+def optimizer_state(run: TrainingRun, weights: Callable[[], Weights], trainable: Quantity) -> Quantity:
+    """What stays from step to step where ``trainable`` numbers train. ``weights`` gives them one by one, which takes a
+    run of the code, for optimizers that keep something of another size than theirs."""
     numbers, states = run.numbers, run.updates.states
     number, each = _whole(states, numbers)
     whole = optimizer_memory(parameters=trainable, n_states=number, state_bytes=each, master_bytes=numbers.master_bytes)
-    return _with_factors("optimizer_state", whole, states, weights.training, numbers)
+    return _with_factors("optimizer_state", whole, states, lambda: weights().training, numbers)
 
 
-def optimizer_temporary(run: TrainingRun, weights: Weights, trainable: Quantity) -> Quantity:
+def optimizer_temporary(run: TrainingRun, weights: Callable[[], Weights], trainable: Quantity) -> Quantity:
     """What is made while the optimizer steps: for all weights at once, or where it goes weight by weight, for that one
     for which it makes most."""
     id, numbers, optimizer = "optimizer_temporary", run.numbers, run.updates
     if not optimizer.of_each:
         number, each = _whole(optimizer.of_all, numbers)
         of_all = optimizer_temporary_memory(parameters=trainable, temporary_states=number, state_bytes=each)
-        return _with_factors(id, of_all, optimizer.of_all, weights.training, numbers)
+        return _with_factors(id, of_all, optimizer.of_all, lambda: weights().training, numbers)
     number, each = _whole(optimizer.of_each, numbers)
-    most = max(weights.training, key=lambda held: bytes_beside(held[0].kind, optimizer.of_each, numbers))[0]
+    most = max(weights().training, key=lambda held: bytes_beside(held[0].kind, optimizer.of_each, numbers))[0]
     of_each = largest_temporary_memory(
         largest_parameters=int(most.kind.elements), temporary_states=number, state_bytes=each
     )
-    return _with_factors(id, of_each, optimizer.of_each, [(most, 1)], numbers)
+    return _with_factors(id, of_each, optimizer.of_each, lambda: [(most, 1)], numbers)
 
 
 def _whole(tensors: Iterable[Beside], precision: Precision) -> tuple[int, float]:
@@ -94,15 +95,19 @@ def _each(tensors: Iterable[Beside], size: float, numbers: float, precision: Pre
 
 
 def _with_factors(
-    id: str, whole: Quantity, tensors: Iterable[Beside], held: Iterable[tuple[Weight, int]], precision: Precision
+    id: str,
+    whole: Quantity,
+    tensors: Iterable[Beside],
+    held: Callable[[], Iterable[tuple[Weight, int]]],
+    precision: Precision,
 ) -> Quantity:
     """``whole``, and what there is beside it of tensors smaller than the weights that are ``held``."""
     small = [t for t in factors(tensors) if t.is_made(precision)]
     if not small:
         return whole.named(id)
-    held = list(held)
-    numbers = sum(n * sum(t.numbers(w.kind.sides) for t in small) for w, n in held)
-    size = sum(n * bytes_beside(w.kind, small, precision) for w, n in held)
+    each_held = list(held())
+    numbers = sum(n * sum(t.numbers(w.kind.sides) for t in small) for w, n in each_held)
+    size = sum(n * bytes_beside(w.kind, small, precision) for w, n in each_held)
     each = _each(small, size, numbers, precision)
     beside = factored_optimizer_memory(factor_numbers=int(numbers), state_bytes=each)
     return total(id, whole.symbol, whole, beside) if whole.value else beside.named(id)

@@ -88,12 +88,12 @@ class Step(Course):
     @cached_property
     def optimizer_state(self) -> Quantity:
         """What the optimizer keeps from step to step."""
-        return optimizer_state(self.run, self._weights, self.trainable)
+        return optimizer_state(self.run, lambda: self._weights, self.trainable)
 
     @cached_property
     def optimizer_temporary(self) -> Quantity:
         """What the optimizer allocates while it steps."""
-        return optimizer_temporary(self.run, self._weights, self.trainable)
+        return optimizer_temporary(self.run, lambda: self._weights, self.trainable)
 
     @cached_property
     def inputs(self) -> Quantity:
