@@ -69,7 +69,7 @@ def optimizer_temporary(run: TrainingRun, weights: Callable[[], Weights], traina
     """What is made while the optimizer steps: for all weights at once, or where it goes weight by weight, for that one
     for which it makes most."""
     id, numbers, optimizer = "optimizer_temporary", run.numbers, run.updates
-    if not optimizer.of_each:
+    if not (optimizer.of_each and trainable.value):
         number, each = _whole(optimizer.of_all, numbers)
         of_all = optimizer_temporary_memory(parameters=trainable, temporary_states=number, state_bytes=each)
         return _with_factors(id, of_all, optimizer.of_all, lambda: weights().training, numbers)
