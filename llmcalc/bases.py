@@ -20,10 +20,12 @@ from llmcalc.huggingface import Notice, Reading, override, parse_config, read_co
 from llmcalc.inputs import INPUTS, MODELS, PASTED, Integer, in_group
 from llmcalc.transformer.dimensions import Dimensions
 from llmcalc.transformer.model import Model
-from llmcalc.transformer.part import traits
+from llmcalc.transformer.part import Part, training, traits
 
 # The inputs that a base decides: all that shape a model
 SHAPE = tuple(i.id for group in ("shape", "architecture") for i in in_group(group))
+# Of these, what is beside the language model: it is there or not, and no size
+_BESIDE: dict[str, Any] = {id: INPUTS[id].default for id in ("towers", "mtp")}
 _PLAIN_DECODER = tuple(f.name for f in fields(Dimensions))
 # The key under which transformers writes into a config.json where it was loaded from, and what of that is a name
 _LOADED_FROM = "_name_or_path"
@@ -38,7 +40,7 @@ class Base:
     ``config`` is None for a plain decoder, which `Dimensions` describe. ``year`` and ``source`` say where it is from,
     ``note`` what is left out of it or printed otherwise (a key in words), ``library_id`` which row of the library it
     is, if any. ``called`` is what a pasted config.json says that its model is called, ``model_type`` of what kind it
-    is; both are empty where they are no names.
+    is; both are empty where they are no names. ``family`` is whose code its language model runs.
     """
 
     id: str
@@ -54,6 +56,7 @@ class Base:
     library_id: str = ""
     called: str = ""
     model_type: str = ""
+    family: str = ""
 
     @functools.cached_property
     def parameters(self) -> int:
@@ -76,8 +79,11 @@ class Base:
         """
         if self.config is None:
             return Dimensions(**{id: values[id] for id in _PLAIN_DECODER}).model()
-        sizes = {id: value for id, value in self.changed(values).items() if value is not None}
-        return read_config(override(self.config, **sizes)).model
+        changed = self.changed(values)
+        sizes = {id: value for id, value in changed.items() if value is not None and id not in _BESIDE}
+        reading = read_config(override(self.config, **sizes))
+        asked = {**_BESIDE, **changed}
+        return replace(reading.model, beside=_beside(reading, asked["towers"], asked["mtp"]))
 
 
 @functools.lru_cache(maxsize=512)
@@ -88,7 +94,7 @@ def base(model: str, config: str = "") -> Base:
     """
     if model in PRESETS:
         preset = PRESETS[model]
-        values = dict.fromkeys(SHAPE) | asdict(preset.dimensions)
+        values = dict.fromkeys(SHAPE) | _BESIDE | asdict(preset.dimensions)
         fixed = frozenset(SHAPE) - set(_PLAIN_DECODER)
         work = preset.source.work
         from_work = (preset.group, work.year, str(preset.source), work.url, preset.note)
@@ -150,10 +156,20 @@ def _of_reading(id: str, reading: Reading, group: str = "", year: int | None = N
                 low=declared.low,
                 high=declared.high,
             )
-    values = {input_id: sizes.get(input_id) for input_id in SHAPE} | _traits(reading.model)
-    fixed = frozenset(SHAPE) - set(sizes)
+    values = {input_id: sizes.get(input_id) for input_id in SHAPE} | _BESIDE | _traits(reading.model)
+    there = {"towers": reading.model.beside, "mtp": reading.left_out}
+    fixed = frozenset(SHAPE) - set(sizes) - {id for id, parts in there.items() if parts}
     notices = (*reading.warnings, *reading.notes)
-    return Base(id, values, fixed, reading.used, group, year, source, source, notices=notices)
+    found = Base(id, values, fixed, reading.used, group, year, source, source, notices=notices)
+    return replace(found, family=reading.model_type)
+
+
+def _beside(reading: Reading, towers: str, mtp: bool) -> tuple[Part, ...]:
+    """What is beside the language model, as asked."""
+    ahead = reading.left_out if mtp else ()
+    if towers == "left_out":
+        return ahead
+    return (*(training(part, towers == "trained") for part in reading.model.beside), *ahead)
 
 
 def _traits(model: Model) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from llmcalc.words import ENGLISH, LANGUAGES
 LINK_VERSION = 3
 READ_VERSIONS = ("2", "3")  # links of version 2 keep their meaning: see `Link.on_page`
 MOST_TOLD = 200  # characters of what a reader or a link gave, where it is told back
+TOWERS_ARE = ("frozen", "trained", "left_out")  # what becomes of towers beside a language model
 PURPOSES = ("training", "inference")  # what has to fit into a device's memory
 ACCOUNTS = ("corrected", "article")  # whose formulas the memory of a step is computed with
 COUNTED_ON = ("each", "one")  # of several devices: what each holds, or what the step holds on one
@@ -275,6 +276,8 @@ _ALL: tuple[Input, ...] = (
     Integer(id="top_k", group="architecture", low=1, high=10_000, default=None),
     Integer(id="d_expert", group="architecture", low=1, high=1_000_000, default=None),
     Integer(id="n_decoder_layers", group="architecture", low=1, high=1_000, default=None),
+    Choice(id="towers", group="architecture", options=TOWERS_ARE, default=TOWERS_ARE[0]),
+    Switch(id="mtp", group="architecture", default=False),
     # how it is run
     Choice(id="precision", group="run", options=tuple(PRECISIONS), default="amp_bf16"),
     Choice(id="optimizer", group="run", options=tuple(OPTIMIZERS), default="adamw_foreach"),

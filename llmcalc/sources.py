@@ -43,6 +43,12 @@ def _arxiv(authors: str, year: int, title: str, number: str) -> Work:
 
 
 VASWANI_2017 = _arxiv("Vaswani et al.", 2017, "Attention Is All You Need", "1706.03762")
+DOSOVITSKIY_2020 = _arxiv(
+    "Dosovitskiy et al.",
+    2020,
+    "An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale",
+    "2010.11929",
+)
 BA_2016 = _arxiv("Ba, Kiros, Hinton", 2016, "Layer Normalization", "1607.06450")
 ZHANG_2019 = _arxiv("Zhang, Sennrich", 2019, "Root Mean Square Layer Normalization", "1910.07467")
 SHAZEER_2018 = _arxiv("Shazeer, Stern", 2018, "Adafactor: Adaptive Learning Rates with Sublinear Memory", "1804.04235")

@@ -255,17 +255,24 @@ def test_the_class_decides_about_head_and_pooler():
 
 
 def test_a_class_with_another_head_is_counted_with_a_language_model_head_and_a_warning():
-    reading = read_config({"model_type": "llama", "architectures": ["LlamaForSequenceClassification"]})
+    reading = read_config({"model_type": "llama", "architectures": ["LlamaForImageGeneration"]})
     assert [warning.id for warning in reading.warnings] == ["other_head"]
 
 
-def test_the_language_model_of_a_multimodal_one_is_counted_and_the_rest_is_said_to_be_left_out():
+def test_the_language_model_of_a_multimodal_one_is_counted_and_its_towers_beside_it():
     text = {"hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 34, "vocab_size": 262208}
     reading = read_config({"model_type": "gemma3", "text_config": text, "vision_config": {"hidden_size": 1152}})
     assert reading.model_type == "gemma3_text"
-    assert reading.model.parameters().value == 3_880_263_168
-    assert "language_part" in [note.id for note in reading.notes]
+    assert reading.model.language.parameters().value == 3_880_263_168
+    assert "towers" in [note.id for note in reading.notes]
     assert from_config(reading.used) == reading.model
+
+
+def test_what_is_beside_a_language_model_and_not_modelled_is_said_to_be_left_out():
+    text = {"model_type": "llama", "num_hidden_layers": 2}
+    reading = read_config({"model_type": "no_such_model", "text_config": text, "vision_config": {"hidden_size": 1152}})
+    assert "language_part" in [note.id for note in reading.notes]
+    assert reading.model == from_config(text)
 
 
 def test_a_dimension_of_the_language_model_inside_a_multimodal_one_can_be_overridden():

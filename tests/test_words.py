@@ -6,6 +6,7 @@ import functools
 import re
 import string
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from llmcalc.article import article_parameters
 from llmcalc.bases import base
 from llmcalc.configuration import Configuration
 from llmcalc.errata import ERRATA, EXAMPLE_STEPS, LAYER_TERMS, complete_parameters
+from llmcalc.huggingface import read_config
+from llmcalc.huggingface.towers import TOWERS, towers_of
 from llmcalc.inference import cache_per_token
 from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED
 from llmcalc.lessons.facts import training_state
@@ -59,6 +62,10 @@ def units() -> set[str]:
     return ({f.unit for found in formulas().values() for f in found} | {s.unit for s in SYMBOLS.values()}) - {""}
 
 
+AHEAD = {"model_type": "deepseek_v3", "num_nextn_predict_layers": 1}
+HEADS = ("LlamaForSequenceClassification", "RobertaForTokenClassification", "ModernBertForSequenceClassification")
+
+
 @functools.cache
 def shown_quantities():
     """Ids of all quantities that a page can open: those of every model, in both accounts, and of every formula."""
@@ -88,6 +95,17 @@ def shown_quantities():
         roots = [rank.peak, rank.weights, rank.gradients, rank.optimizer_state, rank.communication, rank.traffic]
         ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}
     ids |= {q.id for root in quantities_of_techniques(mixture, lora) for _, q in root.walk() if not q.is_given}
+    towers = [
+        part
+        for name in set(TOWERS) - {"aya_vision"}
+        for part in towers_of({"model_type": name}, {"d_model": 64, "d_ff": 64})[0]
+    ]
+    ahead = read_config(AHEAD)
+    beside = [replace(ahead.model, beside=parts) for parts in (*([tower] for tower in towers), ahead.left_out)]
+    heads = [read_config({"model_type": name.split("For")[0].lower(), "architectures": [name]}) for name in HEADS]
+    roots = [root for model in beside for root in (model.parameters(), *model.components().values())]
+    roots += [reading.model.parameters() for reading in heads]
+    ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}
     errata = [figure.right() for figure in FIGURES]
     ids |= {q.id for root in (*errata, complete_parameters(tied_head=False)) for _, q in root.walk() if not q.is_given}
     return ids | {q.id for q in errata} | {"rounding"}

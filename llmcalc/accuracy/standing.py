@@ -155,6 +155,8 @@ def standing_of(
     if layout is not None:
         asked |= {f.name: getattr(layout, f.name) for f in fields(layout)}
     is_read = is_known(family) and is_simulated(training_step(model, run))
+    if model.beside and is_known(family):
+        return Standing(ESTIMATE, "beside", family)
     return _of_step(family if is_known(family) else "", settings_of(asked, model), is_read, every)
 
 

@@ -59,6 +59,7 @@ class Work:
             kinds = {(block, place): blocks[block] + adapters[place] for block in blocks for place in set(self.order)}
             layers = [kinds[layer] for layer in zip(counted.layers(), self.order, strict=True)]
             self.front, self.back = _of_parts(counted.front, run), _of_parts(counted.back, run)
+        self.front += _of_parts(counted.beside, run)
         self.alike: list[Alike] = []
         for i, (place, of_layer) in enumerate(zip(self.order, layers, strict=True)):
             if self.alike and self.alike[-1][:2] == (place, of_layer):

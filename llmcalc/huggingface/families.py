@@ -58,9 +58,12 @@ def _read_defaults() -> Mapping[str, Any]:
     return json.loads(resources.files("llmcalc.huggingface").joinpath("defaults.json").read_text("utf-8"))["families"]
 
 
-def keys_of(model_type: str, config: Mapping[str, Any]) -> Keys:
-    """``config`` with its family's names, what the config class fills in, and the other names that it accepts."""
-    family = FAMILIES[model_type]
+def keys_of(model_type: str, config: Mapping[str, Any], given: Family | None = None) -> Keys:
+    """``config`` with its family's names, what the config class fills in, and the other names that it accepts.
+
+    ``given`` is the family as one of its classes has it, where that is another.
+    """
+    family = given or FAMILIES[model_type]
     row = _read_defaults().get(family.defaults_of or model_type, {})
     aliases = {key: tuple(names) for key, names in row.get("aliases", {}).items()}
     filled_in = {**row.get("defaults", {}), **family.defaults}

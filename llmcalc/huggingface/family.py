@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llmcalc.huggingface.keys import Keys
@@ -67,6 +67,15 @@ BART_NAMES: Names = {
     "vocab_size": "vocab_size",
     "n_positions": "max_position_embeddings",
 }
+
+# A decoder alone of a family of two stacks has one set of layers, whose sizes are those of the decoder
+_DECODER_ALONE = {"n_decoder_layers": "n_layers", "n_decoder_heads": "n_heads", "d_decoder_ff": "d_ff"}
+
+
+def decoder_alone(family: Family) -> Family:
+    """The family as its class for a decoder alone has it."""
+    renamed = {_DECODER_ALONE[name]: key for name, key in family.names.items() if name in _DECODER_ALONE}
+    return replace(family, names={**{n: k for n, k in family.names.items() if n not in _DECODER_ALONE}, **renamed})
 
 
 def expert_names(

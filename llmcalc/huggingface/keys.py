@@ -10,6 +10,7 @@ from typing import Any
 from llmcalc.errors import InputError
 
 LARGEST_SIZE = 10**9
+LISTED_LAYERS = ("block_configs",)  # keys under which a config says of each layer what it is made of
 MOST_LAYERS = 10_000
 
 
@@ -52,7 +53,7 @@ class Keys:
         given = [name for name in (key, *self.aliases.get(key, ())) if name in self.config]
         if not given:
             if key not in self.defaults:
-                raise self._missing(key)
+                raise self.missing(key)
             return self.defaults[key]
         values = [self.config[name] for name in given]
         if any(type(v) is not type(values[0]) or v != values[0] for v in values[1:]):
@@ -129,7 +130,7 @@ class Keys:
         value = None if key is None else self.optional(key)
         if value is None:
             if default is None:
-                raise self._missing(key or name)
+                raise self.missing(key or name)
             value = default
         if key is not None:
             self.dimensions[name] = value
@@ -163,9 +164,20 @@ class Keys:
             message = f"{key!r} = {shown(value)} is not modelled"
             raise InputError(key, message, choices, code="key_not_modelled", key=key, found=shown(value))
 
-    def _missing(self, key: str) -> InputError:
+    def missing(self, key: str) -> InputError:
+        """That the config has no such key, or only says null for it."""
+        if any(name in self.config for name in (key, *self.aliases.get(key, ()))):
+            return is_null(key, self.config)
         message = f"the config of this {self.model_type} model has no {key!r}"
         return InputError(key, message, code="key_missing", key=key, model_type=self.model_type)
+
+
+def is_null(key: str, config: Mapping[str, Any]) -> InputError:
+    """That a key which must say something says null: where its layers differ one by one, that is why."""
+    if any(config.get(other) is not None for other in LISTED_LAYERS):
+        message = f"{key!r} is null: this model's layers differ one by one, and are listed in the config"
+        return InputError(key, message, code="key_null_in_lists", key=key)
+    return InputError(key, f"{key!r} is null, and it must be a number", code="key_null", key=key)
 
 
 def whole(key: str, value: Any, lowest: int = 1) -> int:

@@ -16,6 +16,7 @@ from llmcalc.transformer.model import Model
 from llmcalc.transformer.norm import LayerNorm, RMSNorm
 from llmcalc.transformer.part import Part
 
+NO_HEAD = ("base", "encoder", "headless")  # tasks of classes without a language-model head
 Layers = list[tuple[tuple[str, ...], tuple[Part, ...]]]
 
 
@@ -64,7 +65,7 @@ def build_t5(keys: Keys, recipe: T5Recipe, task: str) -> Model:
     if not recipe.bias_in_every_layer:
         front += [RelativeBias(buckets, n_heads, f"{stack}_relative_bias") for stack in stacks]
     back: list[Part] = [RMSNorm(d_model, f"{stack}_final_norm") for stack in stacks]
-    if task not in ("base", "encoder") and not _tied(keys):
+    if task not in NO_HEAD and not _tied(keys):
         back.append(Head(vocab_size, d_model))
     return assemble(tuple(front), layers, tuple(back))
 
@@ -139,28 +140,29 @@ class BartRecipe:
 
 
 def build_bart(keys: Keys, recipe: BartRecipe, task: str) -> Model:
-    """A BART-like model: one token table for both stacks and the head.
+    """A BART-like model: one token table for both stacks and the head; ``task`` "decoder" is its decoder alone.
 
     With ``tie_word_embeddings`` false the class has a table for each stack and a head beside the shared one.
 
     Raises InputError for keys that are missing, malformed or contradictory.
     """
     d_model, vocab_size = keys.dimension("d_model"), keys.dimension("vocab_size")
-    encoder, decoder = _bart_layer(keys, recipe, "encoder"), _bart_layer(keys, recipe, "decoder")
+    alone = task == "decoder"
+    encoder, decoder = _bart_layer(keys, recipe, "encoder"), _bart_layer(keys, recipe, "decoder", alone)
     layers: Layers = []
     for stack, count, make, every in (
-        ("encoder", keys.layers(), encoder, "encoder_sparse_step"),
-        ("decoder", 0 if task == "encoder" else keys.layers("n_decoder_layers"), decoder, "decoder_sparse_step"),
+        ("encoder", 0 if alone else keys.layers(), encoder, "encoder_sparse_step"),
+        ("decoder", _decoder_layers(keys, task), decoder, "decoder_sparse_step"),
     ):
         step = keys.size(every, 0) if recipe.experts else 0
         made = {sparse: make(sparse) for sparse in {False, step > 0}}
         for i in range(count):
             sparse = step > 0 and (i + 1) % step == 0
             layers.append(((stack, "sparse" if sparse else "dense"), made[sparse]))
-    stacks = ("encoder",) if task == "encoder" else ("encoder", "decoder")
+    stacks = {"encoder": ("encoder",), "decoder": ("decoder",)}.get(task, ("encoder", "decoder"))
     tied = keys.flag("tie_word_embeddings")
     front: list[Part] = [TokenEmbedding(vocab_size, d_model)]
-    if not tied:
+    if not tied and not alone:
         front += [TokenEmbedding(vocab_size, d_model, f"{stack}_embedding") for stack in stacks]
     if recipe.positions is not None:
         rows = keys.dimension("n_positions") + recipe.positions
@@ -172,18 +174,24 @@ def build_bart(keys: Keys, recipe: BartRecipe, task: str) -> Model:
     back: list[Part] = []
     if recipe.final_norm:
         back += [recipe.norm(d_model, f"{stack}_final_norm") for stack in stacks]
-    if task not in ("base", "encoder") and not tied:
+    if task not in NO_HEAD and not tied:
         back.append(Head(vocab_size, d_model))
     return assemble(tuple(front), layers, tuple(back))
 
 
-def _bart_layer(keys: Keys, recipe: BartRecipe, stack: str) -> Callable[[bool], tuple[Part, ...]]:
-    own = "" if stack == "encoder" else "decoder_"
+def _decoder_layers(keys: Keys, task: str) -> int:
+    if task == "encoder":
+        return 0
+    return keys.layers() if task == "decoder" else keys.layers("n_decoder_layers")
+
+
+def _bart_layer(keys: Keys, recipe: BartRecipe, stack: str, alone: bool = False) -> Callable[[bool], tuple[Part, ...]]:
+    own = "" if stack == "encoder" or alone else "decoder_"
     d_model, n_heads = keys.dimension("d_model"), keys.dimension(f"n_{own}heads")
     if d_model % n_heads:
         raise does_not_divide(keys.names[f"n_{own}heads"], n_heads, keys.names["d_model"], d_model)
     width = d_model // n_heads
-    feed_forward = FeedForward(d_model, keys.dimension("d_ff" if stack == "encoder" else "d_decoder_ff"), bias=True)
+    feed_forward = FeedForward(d_model, keys.dimension("d_decoder_ff" if own else "d_ff"), bias=True)
     sees = "all" if stack == "encoder" else "past"
     cross = Attention(d_model, n_heads, n_heads, width, True, True, sees="source", id="cross_attention")
 

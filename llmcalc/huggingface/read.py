@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llmcalc.errors import InputError
 from llmcalc.huggingface.families import FAMILIES, keys_of
-from llmcalc.huggingface.family import COMMON, Family
-from llmcalc.huggingface.keys import Keys, Notice, shown
+from llmcalc.huggingface.family import COMMON, Family, decoder_alone
+from llmcalc.huggingface.heads import HeadTask, task_of, with_head
+from llmcalc.huggingface.keys import Keys, Notice, is_null, shown
 from llmcalc.huggingface.layers import flat_patterns, refuse_other_layers
+from llmcalc.huggingface.prediction import prediction_layers
 from llmcalc.huggingface.stack import Recipe, build
+from llmcalc.huggingface.towers import PARTS_OF, TOWERS, default_text, default_tie, towers_of
 from llmcalc.transformer.model import Model
+from llmcalc.transformer.part import Part
 
 # Where a multimodal model keeps the config of its language model, and which family that is when it does not say.
 NESTED = ("text_config", "llm_config", "language_config")
@@ -51,6 +55,7 @@ SAME_AS: Mapping[str, str] = {
     "nllb": "m2m_100",
     "stablelm_epoch": "stablelm",
 }
+_SIZES = ("hidden_size", "d_model", "n_embd")  # one of these is in every config of a language model
 LLAMA_KEYS = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
 _LLAMA_DEFAULTS: Mapping[str, Any] = {"tie_word_embeddings": False}
 # Keys of an unknown model that show that it is not like LLaMA, however many of LLaMA's keys it has.
@@ -80,6 +85,7 @@ class Reading:
 
     ``used`` is the smallest config that reads the same, ``dimensions`` its sizes under our own names (those that
     `override` can set). ``notes`` say what is left out or assumed, ``warnings`` why the count may be wrong.
+    ``left_out`` are parts that published files hold and the model's class does not: layers that predict further tokens.
     """
 
     model: Model
@@ -89,39 +95,63 @@ class Reading:
     used: Mapping[str, Any]
     notes: tuple[Notice, ...] = ()
     warnings: tuple[Notice, ...] = ()
+    left_out: tuple[Part, ...] = ()
 
 
 def read_config(config: Mapping[str, Any]) -> Reading:
     """The model that a Hugging Face ``config.json`` describes, and what is worth saying about the reading.
 
     Counts follow the classes of transformers 5.23: parameters without buffers, each tied weight once. Without
-    ``architectures`` the class with a language-model head is assumed.
+    ``architectures`` the class with a language-model head is assumed. Towers for images and sound that are modelled are
+    beside the language model, and frozen.
 
     Raises InputError, naming the key, for a config that is malformed, incomplete or contradictory, and for a
     model_type that is unknown and not like LLaMA either.
     """
     path, text = language_part(config)
     model_type, family = _family(config, text)
-    task, notices = _task(config, text)
+    task, head, notices = _task(config, text, model_type, family)
     warnings = list(notices)
     if family is None:
         keys = _keys_like_llama(model_type, text)
         warnings.append(_like_llama(model_type))
         model = build(keys, Recipe(qkv_bias="attention_bias", output_bias="attention_bias", ffn_bias="mlp_bias"), task)
     else:
-        keys = keys_of(model_type, _with_outer_tie(config, text, path))
+        keys = keys_of(model_type, _with_outer_tie(config, text, path), family)
         model = family.build(keys, task)
+    if head is not None:
+        model = with_head(model, keys, head)
     notes = keys.notes
     if not (_architecture(text) or _architecture(config)):
         notes = [Notice("assumed_head", "no class is named: counted with a language-model head, no pooler"), *notes]
+    ahead = prediction_layers(model, keys)
+    if ahead:
+        notes = [_predicts_ahead(ahead), *notes]
     used = {**_identity(config, text), **keys.used}
-    if path or "vision_config" in config:
+    outer = _text_or_none(config, "model_type")
+    if outer in TOWERS:
+        towers, of_towers = towers_of(config, keys.dimensions)
+        model = replace(model, beside=towers)
+        used = _nested(config, path, used, of_towers)
+        number = sum(int(tower.parameters().value) for tower in towers)
+        text_of = f"of these, {number:,} parameters are of towers and projectors beside the language model"
+        notes = [Notice("towers", text_of, {"parameters": number}), *notes]
+    elif path or any(key in config for key in PARTS_OF):
         notes = [
             Notice("language_part", "only the language model is counted: vision and other parts are left out"),
             *notes,
         ]
         used["vision_config"] = {}  # so that it reads the same: with this note
-    return Reading(model, model_type, task, dict(keys.dimensions), used, tuple(notes), (*warnings, *keys.warnings))
+    return Reading(
+        model,
+        model_type,
+        head.kind if head else task,
+        dict(keys.dimensions),
+        used,
+        tuple(notes),
+        (*warnings, *keys.warnings),
+        ahead,
+    )
 
 
 def from_config(config: Mapping[str, Any]) -> Model:
@@ -163,7 +193,7 @@ def override(config: Mapping[str, Any], **dimensions: int) -> dict[str, Any]:
     path, text = language_part(config)
     model_type, family = _family(config, text)
     names = COMMON if family is None else family.names
-    aliases = {} if family is None else keys_of(model_type, text).aliases
+    aliases = {} if family is None else keys_of(model_type, text, family).aliases
     changed = dict(text)
     for name, value in dimensions.items():
         key = names.get(name)
@@ -193,6 +223,11 @@ def language_part(config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
             continue
         _check_mapping(key, inner)
         return key, inner
+    outer = config.get("model_type")
+    if isinstance(outer, str) and not any(key in config for key in _SIZES):
+        default = default_text(outer)  # the whole model's class has a language model of its own choice
+        if default is not None:
+            return "text_config", default
     return "", config
 
 
@@ -218,7 +253,15 @@ def _family(config: Mapping[str, Any], text: Mapping[str, Any]) -> tuple[str, Fa
         name = _family_of_class(config) or _without_name(text)
     name = SAME_AS.get(name, name)
     name = TEXT_OF.get(name, name) if name not in FAMILIES else name
-    return name, FAMILIES.get(name)
+    family = FAMILIES.get(name)
+    if family is not None and _is_decoder_alone(family, _architecture(text) or _architecture(config)):
+        family = decoder_alone(family)
+    return name, family
+
+
+def _is_decoder_alone(family: Family, architecture: str | None) -> bool:
+    """Whether a class of a family of two stacks is its decoder, as a language model of its own."""
+    return "n_decoder_heads" in family.names and bool(architecture and architecture.endswith("ForCausalLM"))
 
 
 def _family_of_class(config: Mapping[str, Any]) -> str | None:
@@ -262,16 +305,23 @@ def _architecture(config: Mapping[str, Any]) -> str | None:
     return value[0] if value else None
 
 
-def _task(config: Mapping[str, Any], text: Mapping[str, Any]) -> tuple[str, list[Notice]]:
-    """What the model's class is for; a class with a head of another kind is counted with a language-model head."""
+def _task(
+    config: Mapping[str, Any], text: Mapping[str, Any], model_type: str, family: Family | None
+) -> tuple[str, HeadTask | None, list[Notice]]:
+    """What the model's class is for, and its head where that is no language model's; a class with a head that is not
+    modelled is counted with a language-model head."""
     name = _architecture(text) or _architecture(config)
     if name is None:
-        return "language model", []
+        return "language model", None, []
+    if family is not None and (head := task_of(name, model_type)):
+        return head.body, head, []
+    if family is not None and "n_decoder_heads" not in family.names and _is_decoder_alone(FAMILIES[model_type], name):
+        return "decoder", None, []
     for ending, task in _TASKS:
         if name.endswith(ending):
-            return task, []
+            return task, None, []
     text_of = f"the head of {shown(name)} is not modelled: counted with a language-model head"
-    return "language model", [Notice("other_head", text_of, {"architecture": name})]
+    return "language model", None, [Notice("other_head", text_of, {"architecture": name})]
 
 
 def _like_llama(model_type: str) -> Notice:
@@ -285,6 +335,8 @@ def _keys_like_llama(model_type: str, text: Mapping[str, Any]) -> Keys:
     Raises InputError naming the first key that is missing, or one that LLaMA's layers cannot have.
     """
     for key in LLAMA_KEYS:
+        if key in text and text[key] is None:
+            raise is_null(key, text)
         if key not in text:
             message = f"the model_type {shown(model_type)} is unknown, and its config has no {key!r}"
             raise InputError(key, message, code="unknown_model_lacks", key=key, model_type=shown(model_type))
@@ -297,10 +349,33 @@ def _keys_like_llama(model_type: str, text: Mapping[str, Any]) -> Keys:
     return keys
 
 
+def _predicts_ahead(ahead: tuple[Part, ...]) -> Notice:
+    number = sum(int(part.parameters().value) for part in ahead)
+    text = f"layers that predict further tokens ({number:,} parameters) are not in the model's class: left out"
+    return Notice("mtp", text, {"parameters": number})
+
+
+def _nested(
+    config: Mapping[str, Any], path: str, used: Mapping[str, Any], of_towers: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What was read of a model with towers, in the shape in which its config has it."""
+    named = {key: config[key] for key in ("model_type", "architectures") if config.get(key) is not None}
+    whole = {**named, **of_towers}
+    if not path:
+        return {**used, **whole}
+    of_text = {key: value for key, value in used.items() if key != "architectures" or "architectures" not in config}
+    if "tie_word_embeddings" in config:
+        whole["tie_word_embeddings"] = config["tie_word_embeddings"]
+    return {**whole, path: of_text} if config.get(path) is not None else whole
+
+
 def _with_outer_tie(config: Mapping[str, Any], text: Mapping[str, Any], path: str) -> Mapping[str, Any]:
-    """Whether the head is tied is for a multimodal config to say; where it does not, for its language model."""
+    """Whether the head is tied is for a multimodal config to say; where it does not, for its language model, and where
+    that does not either, for the whole model's class."""
     if path and "tie_word_embeddings" in config:
         return {**text, "tie_word_embeddings": config["tie_word_embeddings"]}
+    if "tie_word_embeddings" not in text and (tied := default_tie(config.get("model_type"))) is not None:
+        return {**text, "tie_word_embeddings": tied}
     return text
 
 

@@ -113,7 +113,7 @@ class Step(Course):
         scratch = self.optimizer_temporary.value
         changes = [Change(sign, piece("optimizer_temporary", "optimizer", scratch, "fp8")) for sign in (1, -1)]
         gradients = []
-        if self.counted is not self.model and not self.run.gradients_stay:
+        if (self.counted is not self.model or self.counted.beside) and not self.run.gradients_stay:
             simulated = weights_of(self.model, self.run).trainable * self.run.numbers.gradient_bytes
             gradients = [Change(1, piece("gradients", "gradients", self.gradients.value - simulated, "fp8"))]
         return timeline(self.model, self.run, base, changes, gradients)

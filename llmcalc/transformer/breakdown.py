@@ -117,7 +117,7 @@ class Line:
 
 def invoice(model: Model) -> list[Line]:
     """Every part of the model. One that several kinds of layers have alike is one line, named by what they share."""
-    outside = [Line(part.id, part, None) for part in (*model.front, *model.back)]
+    outside = [Line(part.id, part, None) for part in (*model.front, *model.back, *model.beside)]
     standing: dict[Part, dict[str, int]] = {}
     for block, count in model.blocks:
         for part in block.parts:

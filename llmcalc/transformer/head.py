@@ -46,6 +46,12 @@ def pooler_bias(*, d_model):
     return d_model
 
 
+@formula(r"W_\text{cls}", "parameters", PRESS_2017.at("sec. 1"))
+def label_parameters(*, n_labels, d_model):
+    """Classifier without a bias: one weight vector for each label."""
+    return n_labels * d_model
+
+
 @formula(r"N_\text{cls}", "parameters", DEVLIN_2018.at("run_pretraining.py, get_next_sentence_output"))
 def classifier_parameters(*, n_labels, d_model):
     """Classifier: one weight vector and one bias for each label."""
@@ -135,15 +141,17 @@ class Pooler:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A score for each of n_labels (next sentence, replaced token), after a linear layer if ``dense``."""
+    """A score for each of n_labels (next sentence, replaced token, reward), after a linear layer if ``dense``."""
 
     d_model: int
     n_labels: int
     dense: bool = False
+    bias: bool = True
     id: str = "classifier"
     component: str = "head"
 
     def parameters(self) -> Quantity:
         parts = [classifier_dense_parameters(d_model=self.d_model)] if self.dense else []
-        parts.append(classifier_parameters(n_labels=self.n_labels, d_model=self.d_model))
+        scores = classifier_parameters if self.bias else label_parameters
+        parts.append(scores(n_labels=self.n_labels, d_model=self.d_model))
         return total(self.id, r"N_\text{cls}", *parts)

@@ -110,7 +110,8 @@ class Model:
     and of front and back together, have different ids, and blocks have different names. ``order`` names the block of
     every layer from first to last where kinds alternate; empty means that they run in the order of ``blocks``.
     ``code`` says how an implementation runs them, which decides what a training step keeps; None where
-    that is not known.
+    that is not known. ``beside`` is what a token of text does not go through: towers, projectors, layers that predict
+    further tokens.
     """
 
     front: tuple[Part, ...]
@@ -118,6 +119,7 @@ class Model:
     back: tuple[Part, ...]
     order: tuple[str, ...] = ()
     code: Code | None = None
+    beside: tuple[Part, ...] = ()
 
     def __repr__(self) -> str:
         blocks = " + ".join(f"{count} × {block.name}" for block, count in self.blocks)
@@ -153,7 +155,7 @@ class Model:
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
-        """Every part, those of a kind of layer once: front, layers, back."""
+        """Every part of the language model, those of a kind of layer once: front, layers, back."""
         return (*self.front, *(part for block, _ in self.blocks for part in block.parts), *self.back)
 
     @cached_property
@@ -183,12 +185,12 @@ class Model:
         return self._total("parameters", "N", lambda part: part.parameters(), Block.parameters)
 
     def parameters(self) -> Quantity:
-        """All parameters, as the model is built: front, layers, back. Buffers are not counted."""
+        """All parameters, as the model is built: front, layers, back, and what is beside. Buffers are not counted."""
         return self._parameters
 
     def trainable_parameters(self) -> Quantity:
         """The parameters that a gradient reaches: all, but in the few models whose code sets some itself."""
-        fixed = [q.named(part.id) for part in (*self.front, *self.back) for q in fixed_parameters(part)]
+        fixed = [q.named(part.id) for part in self._outside for q in fixed_parameters(part)]
         fixed += [
             repeated_parameters(count=count, parameters=q).named(f"{block.name}_{part.id}")
             for block, count in self.blocks
@@ -204,10 +206,10 @@ class Model:
 
     @cached_property
     def _active(self) -> Quantity:
-        return self._total("active_parameters", r"N_\text{active}", active_parameters, Block.active_parameters)
+        return self.language._total("active_parameters", r"N_\text{active}", active_parameters, Block.active_parameters)
 
     def active_parameters(self) -> Quantity:
-        """Parameters that one token goes through: all but the experts that the router did not choose.
+        """Parameters that one token of text goes through: all but experts not chosen, and what is beside.
 
         The convention counts embedding tables, head, router and shared experts whole. A dense model's are all active.
         """
@@ -220,12 +222,22 @@ class Model:
             stacked_parameters(count=count, block_parameters=of_block(block)).named(f"{block.name}s")
             for block, count in self.blocks
         ]
-        return total(id, symbol, *map(of_part, self.front), *stacks, *map(of_part, self.back))
+        return total(id, symbol, *map(of_part, self.front), *stacks, *map(of_part, (*self.back, *self.beside)))
+
+    @cached_property
+    def language(self) -> Model:
+        """The language model alone."""
+        return replace(self, beside=()) if self.beside else self
+
+    @property
+    def _outside(self) -> tuple[Part, ...]:
+        """The parts that are in no layer of the language model."""
+        return (*self.front, *self.back, *self.beside)
 
     @cached_property
     def _components(self) -> dict[str, Quantity]:
         found: dict[str, list[Quantity]] = {}
-        for part in (*self.front, *self.back):
+        for part in self._outside:
             found.setdefault(part.component, []).append(part.parameters())
         for block, count in self.blocks:
             for part in block.parts:
@@ -246,8 +258,11 @@ class Model:
         return total("embedding_tables", r"N_\text{emb}", *tables)
 
     def non_embedding_parameters(self) -> Quantity:
-        """Parameters without token and position embeddings and without an untied head (Kaplan et al.'s N)."""
-        return non_embedding_parameters(parameters=self._parameters, embedding_parameters=self.embedding_parameters())
+        """Parameters of the language model without token and position embeddings and without an untied head (Kaplan et
+        al.'s N)."""
+        return non_embedding_parameters(
+            parameters=self.language._parameters, embedding_parameters=self.embedding_parameters()
+        )
 
     def active_non_embedding_parameters(self) -> Quantity:
         """The same of the active parameters: N in "2N FLOPs a token" for a mixture of experts."""

@@ -113,6 +113,15 @@ class Fixed(Part, Protocol):
 
 
 @runtime_checkable
+class Freezable(Part, Protocol):
+    """A part beside the language model that trains with it, or is frozen."""
+
+    def training(self, trains: bool) -> Part:
+        """The same part, which trains or does not."""
+        ...
+
+
+@runtime_checkable
 class Multiplying(Part, Protocol):
     """A part with `Matrix`es: formats for linear layers quantise them, and pruning zeroes them."""
 
@@ -274,6 +283,11 @@ def mixtures(parts: Iterable[Part]) -> tuple[Sparse, ...]:
 def fixed_parameters(part: Part) -> tuple[Quantity, ...]:
     """Those of its parameters that do not train."""
     return part.fixed_parameters() if isinstance(part, Fixed) else ()
+
+
+def training(part: Part, trains: bool) -> Part:
+    """The same part, which trains or not where it can be frozen."""
+    return part.training(trains) if isinstance(part, Freezable) else part
 
 
 def matrices(part: Part) -> tuple[Matrix, ...]:

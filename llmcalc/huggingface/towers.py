@@ -1,0 +1,651 @@
+"""Towers of models that also take images or sound, and what projects them into the language model's width.
+
+One entry a model_type, read from the class of that name in Hugging Face transformers. What a config class fills in when
+a file omits a key, or a whole tower's config, is in ``towers.json``, written by ``tests/oracle/tower_defaults.py``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from llmcalc.errors import InputError
+from llmcalc.huggingface.keys import MOST_LAYERS, Keys, does_not_divide, shown, whole
+from llmcalc.transformer.attention import Attention
+from llmcalc.transformer.embedding import LearnedPositions
+from llmcalc.transformer.feedforward import FeedForward
+from llmcalc.transformer.model import Block
+from llmcalc.transformer.norm import LayerNorm, RMSNorm
+from llmcalc.transformer.part import Part
+from llmcalc.transformer.tower import AUDIO, PROJECTOR, VISION, Convolution, Linear, Tower, Vectors
+
+Norm = Callable[..., Part]
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What a reader of towers is given: the whole config's keys, those of each tower by the key that holds its config,
+    and the sizes of the language model under our own names."""
+
+    keys: Keys
+    towers: Mapping[str, Keys]
+    text: Mapping[str, int]
+
+    @property
+    def d_text(self) -> int:
+        """The width of the language model."""
+        return self.text["d_model"]
+
+    @property
+    def vision(self) -> Keys:
+        """Keys of the vision tower."""
+        return self.towers["vision_config"]
+
+    @property
+    def audio(self) -> Keys:
+        """Keys of the audio tower."""
+        return self.towers["audio_config"]
+
+
+Reader = Callable[[Whole], Sequence[Tower]]
+LAYER_NORM_NO_BIAS: Norm = lambda width, id: LayerNorm(width, id, bias=False)  # noqa: E731
+
+
+# Pieces
+
+
+def _tower(
+    front: Sequence[Part], layer: tuple[Part, ...], n_layers: int, back: Sequence[Part] = (), component: str = VISION
+) -> Tower:
+    return Tower(tuple(front), ((Block(layer), n_layers),), tuple(back), component, component)
+
+
+def _projector(*parts: Part) -> Tower:
+    numbered = [
+        replace(part, id=f"linear_{i}") if isinstance(part, Linear) else part for i, part in enumerate(parts, 1)
+    ]
+    return Tower(back=tuple(numbered), id=PROJECTOR, component=PROJECTOR)
+
+
+def _two(d_in: int, d_inner: int, d_out: int, bias: bool = True, second: bool | None = None) -> list[Part]:
+    """Two linear layers."""
+    return [Linear(d_in, d_inner, bias), Linear(d_inner, d_out, bias if second is None else second)]
+
+
+def _layers(keys: Keys, key: str = "num_hidden_layers") -> int:
+    number = keys.size(key)
+    if number > MOST_LAYERS:
+        message = f"{number:,} layers; more than {MOST_LAYERS:,} are not counted"
+        raise InputError(key, message, code="too_many_layers", number=number, most=MOST_LAYERS)
+    return number
+
+
+def _head(keys: Keys, d_model: int, n_heads: int, key: str) -> int:
+    if d_model % n_heads:
+        raise does_not_divide(key, n_heads, "hidden_size", d_model)
+    return d_model // n_heads
+
+
+def _layer(
+    keys: Keys,
+    *,
+    norm: Norm = LayerNorm,
+    heads: str = "num_attention_heads",
+    width: str = "hidden_size",
+    inner: int | None = None,
+    qkv_bias: bool = True,
+    output_bias: bool = True,
+    gated: bool = False,
+    ffn_bias: bool = True,
+    extra: Sequence[Part] = (),
+) -> tuple[Part, ...]:
+    """A layer of an encoder: norm, attention, norm, feed-forward network, and ``extra``."""
+    d_model, n_heads = keys.size(width), keys.size(heads)
+    n_kv_heads = keys.optional("num_key_value_heads") or n_heads
+    d_ff = keys.size("intermediate_size") if inner is None else inner
+    return (
+        norm(d_model, "attention_norm"),
+        Attention(
+            d_model, n_heads, n_kv_heads, _head(keys, d_model, n_heads, heads), qkv_bias, output_bias, sees="all"
+        ),
+        norm(d_model, "feed_forward_norm"),
+        FeedForward(d_model, d_ff, gated, ffn_bias),
+        *extra,
+    )
+
+
+def _side(keys: Keys, key: str) -> int:
+    """One side of a square that is one number or two alike."""
+    value = keys.value(key)
+    if isinstance(value, list | tuple):
+        if len(value) == 2 and value[0] == value[1]:
+            return whole(key, value[0])
+        raise InputError(key, f"{key!r} = {shown(value)} is not modelled", code="key_not_modelled", key=key,
+                         found=shown(value))  # fmt: skip
+    return keys.size(key)
+
+
+def _patches(keys: Keys) -> int:
+    return (_side(keys, "image_size") // _side(keys, "patch_size")) ** 2
+
+
+def _square(keys: Keys) -> int:
+    return _side(keys, "patch_size") ** 2
+
+
+def _feature_layers(keys: Keys, key: str = "vision_feature_layer") -> int:
+    """Of how many layers the outputs are joined."""
+    value = keys.value(key)
+    return max(1, len(value)) if isinstance(value, list | tuple) else 1
+
+
+def _pooling(d_model: int, d_ff: int) -> list[Part]:
+    """SigLIP's head: a learned query that attends to all patches."""
+    attention = Attention(d_model, 1, 1, d_model, True, True, sees="all", id="pooling_attention")
+    return [
+        Vectors(1, d_model, "pooling_query"),
+        attention,
+        LayerNorm(d_model, "pooling_norm"),
+        FeedForward(d_model, d_ff, bias=True, id="pooling_feed_forward"),
+    ]
+
+
+# Towers by the model_type of their own config
+
+
+def _clip(keys: Keys) -> Tower:
+    d = keys.size("hidden_size")
+    front: list[Part] = [
+        Vectors(1, d, "class_token"),
+        Convolution(keys.size("num_channels"), d, _square(keys), False),
+        LearnedPositions(_patches(keys) + 1, d),
+        LayerNorm(d, "embedding_norm"),
+    ]
+    return _tower(front, _layer(keys), _layers(keys), [LayerNorm(d, "final_norm")])
+
+
+def _siglip(keys: Keys) -> Tower:
+    d = keys.size("hidden_size")
+    front: list[Part] = [Convolution(keys.size("num_channels"), d, _square(keys)), LearnedPositions(_patches(keys), d)]
+    head = _pooling(d, keys.size("intermediate_size")) if keys.flag("vision_use_head") else []
+    return _tower(front, _layer(keys), _layers(keys), [LayerNorm(d, "final_norm"), *head])
+
+
+def _siglip2(keys: Keys) -> Tower:
+    d = keys.size("hidden_size")
+    front: list[Part] = [
+        Convolution(keys.size("num_channels"), d, _square(keys)),
+        LearnedPositions(keys.size("num_patches"), d),
+    ]
+    head = _pooling(d, keys.size("intermediate_size")) if keys.flag("vision_use_head") else []
+    return _tower(front, _layer(keys), _layers(keys), [LayerNorm(d, "final_norm"), *head])
+
+
+def _siglip_without_head(keys: Keys) -> Tower:
+    """As Idefics and its kin have it."""
+    d = keys.size("hidden_size")
+    front: list[Part] = [Convolution(keys.size("num_channels"), d, _square(keys)), LearnedPositions(_patches(keys), d)]
+    return _tower(front, _layer(keys), _layers(keys), [LayerNorm(d, "final_norm")])
+
+
+def _pixtral(keys: Keys) -> Tower:
+    d = keys.size("hidden_size")
+    front: list[Part] = [Convolution(keys.size("num_channels"), d, _square(keys), False), RMSNorm(d, "embedding_norm")]
+    layer = _layer(keys, norm=RMSNorm, qkv_bias=False, output_bias=False, gated=True, ffn_bias=False)
+    return _tower(front, layer, _layers(keys))
+
+
+def _internvit(keys: Keys) -> Tower:
+    keys.refuse_other_than("use_mask_token", (False,))
+    d = keys.size("hidden_size")
+    norm: Norm = RMSNorm if keys.text("norm_type") == "rms_norm" else LayerNorm
+    extra: list[Part] = [Vectors(2, d, "layer_scales")]
+    if keys.flag("use_qk_norm"):
+        extra += [RMSNorm(d, "query_norm", "qk_norm"), RMSNorm(d, "key_norm", "qk_norm")]
+    front: list[Part] = [Vectors(1, d, "class_token"), Convolution(keys.size("num_channels"), d, _square(keys))]
+    if keys.flag("use_absolute_position_embeddings"):
+        front.append(LearnedPositions(_patches(keys) + 1, d))
+    back = [] if keys.flag("use_mean_pooling") else [LayerNorm(d, "final_norm")]
+    layer = _layer(keys, norm=norm, qkv_bias=keys.flag("attention_bias"), extra=extra)
+    return _tower(front, layer, _layers(keys), back)
+
+
+def _moonvit(keys: Keys) -> Tower:
+    d = keys.size("hidden_size")
+    positions = LearnedPositions(keys.size("pos_emb_height") * keys.size("pos_emb_width"), d)
+    front: list[Part] = [Convolution(3, d, _square(keys)), positions]
+    return _tower(front, _layer(keys), _layers(keys), [LayerNorm(d, "final_norm")])
+
+
+def _named(keys: Keys, *names: str) -> str:
+    """The first of several names of one key that the config, or its class, knows."""
+    return next((name for name in names if keys.has(name)), names[0])
+
+
+def _whisper_encoder(keys: Keys) -> Tower:
+    """Whisper's, whose keys have no bias."""
+    width = _named(keys, "d_model", "hidden_size")
+    d = keys.size(width)
+    front: list[Part] = [
+        Convolution(keys.size("num_mel_bins"), d, 3, id="first_convolution", component=AUDIO),
+        Convolution(d, d, 3, id="second_convolution", component=AUDIO),
+        LearnedPositions(keys.size("max_source_positions"), d, trains=False),
+    ]
+    layer = _layer(
+        keys,
+        heads=_named(keys, "encoder_attention_heads", "num_attention_heads"),
+        width=width,
+        inner=keys.size(_named(keys, "encoder_ffn_dim", "intermediate_size")),
+        qkv_bias=False,
+        extra=[Vectors(2, d, "query_value_bias")],
+    )
+    return _tower(
+        front,
+        layer,
+        _layers(keys, _named(keys, "encoder_layers", "num_hidden_layers")),
+        [LayerNorm(d, "final_norm")],
+        AUDIO,
+    )
+
+
+def _glm_asr_encoder(keys: Keys) -> Tower:
+    """Whisper's with rotary positions."""
+    d = keys.size("hidden_size")
+    front: list[Part] = [
+        Convolution(keys.size("num_mel_bins"), d, 3, id="first_convolution", component=AUDIO),
+        Convolution(d, d, 3, id="second_convolution", component=AUDIO),
+    ]
+    layer = _layer(keys, qkv_bias=False, extra=[Vectors(2, d, "query_value_bias")])
+    return _tower(front, layer, _layers(keys), [LayerNorm(d, "final_norm")], AUDIO)
+
+
+BY_TYPE: Mapping[str, Callable[[Keys], Tower]] = {
+    "clip_vision_model": _clip,
+    "siglip_vision_model": _siglip,
+    "siglip2_vision_model": _siglip2,
+    "pixtral": _pixtral,
+    "internvl_vision": _internvit,
+    "kimi_k25_vision": _moonvit,
+    "moonvit": _moonvit,
+    "idefics2_vision": _siglip_without_head,
+    "idefics3_vision": _siglip_without_head,
+    "smolvlm_vision": _siglip_without_head,
+    "qwen2_audio_encoder": _whisper_encoder,
+    "voxtral_encoder": _whisper_encoder,
+    "audioflamingo3_encoder": _whisper_encoder,
+    "musicflamingo_encoder": _whisper_encoder,
+    "whisper": _whisper_encoder,
+    "glmasr_encoder": _glm_asr_encoder,
+}
+
+
+def _by_type(keys: Keys) -> Tower:
+    """The tower that a config of that model_type describes.
+
+    Raises InputError for one that is not modelled.
+    """
+    read = BY_TYPE.get(keys.model_type)
+    if read is None:
+        message = f"a tower of the model_type {shown(keys.model_type)} is not modelled"
+        raise InputError("model_type", message, tuple(BY_TYPE), code="tower_unknown", model_type=keys.model_type)
+    return read(keys)
+
+
+# Whole models, by their own model_type
+
+
+def _llava(w: Whole) -> Sequence[Tower]:
+    d_in = w.vision.size("hidden_size") * _feature_layers(w.keys)
+    bias = w.keys.flag("multimodal_projector_bias")
+    return _by_type(w.vision), _projector(*_two(d_in, w.d_text, w.d_text, bias))
+
+
+def _llava_next(w: Whole) -> Sequence[Tower]:
+    vision, projector = _llava(w)
+    return vision, replace(projector, front=(Vectors(1, w.d_text, "newline", PROJECTOR),))
+
+
+def _video_llava(w: Whole) -> Sequence[Tower]:
+    image, projector = _llava(w)
+    return image, replace(image, id="video_tower"), projector
+
+
+def _vipllava(w: Whole) -> Sequence[Tower]:
+    d_in = w.vision.size("hidden_size") * _feature_layers(
+        w.keys, _named(w.keys, "vision_feature_layers", "vision_feature_layer")
+    )
+    norm = LayerNorm(d_in, "projector_norm", component=PROJECTOR)
+    return _by_type(w.vision), _projector(norm, *_two(d_in, w.d_text, w.d_text))
+
+
+def _paligemma(w: Whole) -> Sequence[Tower]:
+    projection = w.vision.size("projection_dim")
+    return _by_type(w.vision), _projector(Linear(w.vision.size("hidden_size"), projection))
+
+
+def _gemma3(w: Whole) -> Sequence[Tower]:
+    d = w.vision.size("hidden_size")
+    return _by_type(w.vision), _projector(RMSNorm(d, "projector_norm", PROJECTOR), Linear(d, w.d_text, False))
+
+
+def _aya(w: Whole) -> Sequence[Tower]:
+    d_in = w.vision.size("hidden_size") * w.keys.size("downsample_factor") ** 2
+    inner = w.keys.optional("alignment_intermediate_size") or w.d_text
+    norm = LayerNorm(d_in, "projector_norm", component=PROJECTOR)
+    return _by_type(w.vision), _projector(norm, Linear(d_in, inner), Linear(inner // 2, w.d_text))
+
+
+def _cohere2(w: Whole) -> Sequence[Tower]:
+    d_in = w.vision.size("hidden_size") * w.keys.size("downsample_factor") ** 2
+    inner = w.keys.size("alignment_intermediate_size")
+    return _by_type(w.vision), _projector(Linear(d_in, inner), Linear(inner // 2, w.d_text))
+
+
+def _idefics2(w: Whole) -> Sequence[Tower]:
+    """A gated projection, then a resampler: learned queries that attend to the patches."""
+    resampler = w.towers["perceiver_config"]
+    d = resampler.size("hidden_size")
+    n_heads, n_kv_heads = resampler.size("resampler_n_heads"), resampler.size("num_key_value_heads")
+    layer = (
+        RMSNorm(d, "attention_norm"),
+        RMSNorm(d, "context_norm"),
+        Attention(d, n_heads, n_kv_heads, resampler.size("resampler_head_dim"), sees="all"),
+        RMSNorm(d, "feed_forward_norm"),
+        FeedForward(d, 4 * d, True),
+    )
+    d_in, inner = w.vision.size("hidden_size"), w.text["d_ff"]
+    front: tuple[Part, ...] = (
+        Linear(d_in, inner, False, "linear_1"),
+        Linear(d_in, inner, False, "linear_2"),
+        Linear(inner, w.d_text, False, "linear_3"),
+        Vectors(resampler.size("resampler_n_latents"), d, "resampler_queries", PROJECTOR),
+    )
+    depth = _layers(resampler, "resampler_depth")
+    norm = (RMSNorm(d, "final_norm"),)
+    return _by_type(w.vision), Tower(front, ((Block(layer), depth),), norm, PROJECTOR, PROJECTOR)
+
+
+def _idefics3(w: Whole) -> Sequence[Tower]:
+    d_in = w.vision.size("hidden_size") * w.keys.size("scale_factor") ** 2
+    return _by_type(w.vision), _projector(Linear(d_in, w.d_text, False))
+
+
+def _mistral3(w: Whole) -> Sequence[Tower]:
+    d, merge = w.vision.size("hidden_size"), w.keys.size("spatial_merge_size")
+    bias = w.keys.flag("multimodal_projector_bias")
+    return _by_type(w.vision), _projector(
+        RMSNorm(d, "projector_norm", PROJECTOR),
+        Linear(d * merge**2, d, False),
+        *_two(d * _feature_layers(w.keys), w.d_text, w.d_text, bias),
+    )
+
+
+def _internvl(w: Whole) -> Sequence[Tower]:
+    ratio = w.keys.value("downsample_ratio")
+    if not isinstance(ratio, int | float) or not 0 < ratio <= 1:
+        raise InputError("downsample_ratio", "'downsample_ratio' must be between 0 and 1", code="key_not_modelled",
+                         key="downsample_ratio", found=shown(ratio))  # fmt: skip
+    d_in = w.vision.size("hidden_size") * int(1 / ratio) ** 2
+    norm = LayerNorm(d_in, "projector_norm", component=PROJECTOR)
+    return _by_type(w.vision), _projector(norm, *_two(d_in, w.d_text, w.d_text))
+
+
+def _kimi(w: Whole) -> Sequence[Tower]:
+    merge = w.vision.list_of("merge_kernel_size", int) or [2, 2]
+    d = w.vision.size("hidden_size")
+    d_in = d * merge[0] * merge[1]
+    norm = LayerNorm(w.keys.optional("projection_hidden_size") or d, "projector_norm", component=PROJECTOR)
+    return _by_type(w.vision), _projector(norm, *_two(d_in, d_in, w.d_text))
+
+
+def _qwen2_vl(w: Whole) -> Sequence[Tower]:
+    v = w.vision
+    d = v.size("embed_dim")
+    ratio = v.value("mlp_ratio")
+    inner = int(d * ratio) if isinstance(ratio, int | float) and 0 < ratio < 1000 else d
+    patch = Convolution(_channels(v), d, _square(v) * v.size("temporal_patch_size"), False)
+    layer = _layer(v, heads="num_heads", width="embed_dim", inner=inner)
+    wide = d * v.size("spatial_merge_size") ** 2
+    merger = _projector(LayerNorm(d, "projector_norm", component=PROJECTOR), *_two(wide, wide, v.size("hidden_size")))
+    return _tower([patch], layer, _layers(v, "depth")), merger
+
+
+def _channels(keys: Keys) -> int:
+    return keys.size("in_channels")
+
+
+def _qwen2_5_vision(v: Keys) -> Sequence[Tower]:
+    d = v.size("hidden_size")
+    patch = Convolution(_channels(v), d, _square(v) * v.size("temporal_patch_size"), False)
+    layer = _layer(v, norm=RMSNorm, heads="num_heads", gated=True)
+    wide = d * v.size("spatial_merge_size") ** 2
+    merger = _projector(RMSNorm(d, "projector_norm", PROJECTOR), *_two(wide, wide, v.size("out_hidden_size")))
+    return _tower([patch], layer, _layers(v, "depth")), merger
+
+
+def _qwen2_5_vl(w: Whole) -> Sequence[Tower]:
+    return _qwen2_5_vision(w.vision)
+
+
+def _qwen3_vision(v: Keys, deep: bool = True) -> Sequence[Tower]:
+    d = v.size("hidden_size")
+    front: list[Part] = [
+        Convolution(_channels(v), d, _square(v) * v.size("temporal_patch_size")),
+        LearnedPositions(v.size("num_position_embeddings"), d),
+    ]
+    wide, d_out = d * v.size("spatial_merge_size") ** 2, v.size("out_hidden_size")
+    merger = _projector(LayerNorm(d, "projector_norm", component=PROJECTOR), *_two(wide, wide, d_out))
+    tower = _tower(front, _layer(v, heads="num_heads"), _layers(v, "depth"))
+    n_deep = len(v.list_of("deepstack_visual_indexes", int) or ()) if deep else 0
+    if not n_deep:
+        return tower, merger
+    one = (
+        LayerNorm(wide, "projector_norm", component=PROJECTOR),
+        Linear(wide, wide, True, "linear_2"),
+        Linear(wide, d_out, True, "linear_3"),
+    )
+    return tower, replace(merger, blocks=((Block(one, "merger_block"), n_deep),))
+
+
+def _qwen3_vl(w: Whole) -> Sequence[Tower]:
+    return _qwen3_vision(w.vision)
+
+
+def _qwen3_5(w: Whole) -> Sequence[Tower]:
+    return _qwen3_vision(w.vision, deep=False)
+
+
+def _glm4v(w: Whole) -> Sequence[Tower]:
+    v = w.vision
+    d, merge, d_out = v.size("hidden_size"), v.size("spatial_merge_size"), v.size("out_hidden_size")
+    front: list[Part] = [
+        Convolution(_channels(v), d, _square(v) * v.size("temporal_patch_size")),
+        RMSNorm(d, "embedding_norm"),
+        LearnedPositions(_patches(v), d),
+    ]
+    layer = _layer(
+        v, norm=RMSNorm, heads="num_heads", inner=d_out, qkv_bias=v.flag("attention_bias"), output_bias=False,
+        gated=True, ffn_bias=False,
+    )  # fmt: skip
+    merger = Tower(
+        (Convolution(d, d_out, merge**2, id="downsampling", component=PROJECTOR),),
+        (),
+        (
+            Linear(d_out, d_out, False, "linear_1"),
+            LayerNorm(d_out, "projector_norm", component=PROJECTOR),
+            FeedForward(d_out, v.size("intermediate_size"), True, component=PROJECTOR),
+        ),
+        PROJECTOR,
+        PROJECTOR,
+    )
+    return _tower(front, layer, _layers(v, "depth"), [RMSNorm(d, "final_norm")]), merger
+
+
+def _llama4(w: Whole) -> Sequence[Tower]:
+    v = w.vision
+    d = v.size("hidden_size")
+    front: list[Part] = [
+        Convolution(v.size("num_channels"), d, _square(v), False),
+        Vectors(1, d, "class_token"),
+        LearnedPositions(_patches(v) + 1, d),
+        LayerNorm(d, "embedding_norm"),
+    ]
+    d_in, d_mid = v.size("intermediate_size"), v.size("projector_output_dim")
+    projector = _projector(
+        Linear(d_in, v.size("projector_input_dim"), False),
+        Linear(d_mid, d_mid, False),
+        Linear(v.size("vision_output_dim"), w.d_text, False),
+    )
+    return _tower(front, _layer(v), _layers(v), [LayerNorm(d, "final_norm")]), projector
+
+
+def _mllama(w: Whole) -> Sequence[Tower]:
+    """Two stacks of layers, the second gated, and tables for tiles and their aspect ratios."""
+    v = w.vision
+    d, tiles = v.size("hidden_size"), v.size("max_num_tiles")
+    ratios = v.optional("max_aspect_ratio_id") or len(v.value("supported_aspect_ratios"))
+    rows = (ratios + 1) * tiles
+    patches = _patches(v) + 1
+    front: list[Part] = [
+        Convolution(v.size("num_channels"), d, _square(v), False),
+        Vectors(1, d, "class_token"),
+        LearnedPositions(patches, d),
+        LearnedPositions((ratios + 1) * tiles * patches, d, "tile_positions"),
+        Vectors(2 * rows, d, "tile_vectors"),
+        Vectors(3, 1, "gates"),
+        LayerNorm(d, "embedding_norm"),
+    ]
+    layer = _layer(v, heads="attention_heads", qkv_bias=False, output_bias=False)
+    gated = (*layer, Vectors(2, 1, "gates"))
+    blocks = ((Block(layer), _layers(v)), (Block(gated, "global_block"), _layers(v, "num_global_layers")))
+    tower = Tower(tuple(front), blocks, (LayerNorm(d, "final_norm"),), VISION, VISION)
+    return tower, _projector(Linear(v.size("vision_output_dim"), w.d_text))
+
+
+def _audio_linear(w: Whole) -> Sequence[Tower]:
+    return _by_type(w.audio), _projector(Linear(w.audio.size(_named(w.audio, "d_model", "hidden_size")), w.d_text))
+
+
+def _voxtral(w: Whole) -> Sequence[Tower]:
+    return _by_type(w.audio), _projector(
+        *_two(w.audio.size(_named(w.audio, "encoder_ffn_dim", "intermediate_size")), w.d_text, w.d_text, False)
+    )
+
+
+def _audioflamingo(w: Whole) -> Sequence[Tower]:
+    bias = w.keys.flag("projector_bias")
+    d_in = w.audio.size(_named(w.audio, "d_model", "hidden_size"))
+    return _by_type(w.audio), _projector(*_two(d_in, w.d_text, w.d_text, bias))
+
+
+def _glm_asr(w: Whole) -> Sequence[Tower]:
+    return _by_type(w.audio), _projector(*_two(w.audio.size("intermediate_size"), 2 * w.d_text, w.d_text))
+
+
+def _lighton(w: Whole) -> Sequence[Tower]:
+    d, merge = w.vision.size("hidden_size"), w.keys.size("spatial_merge_size")
+    return _by_type(w.vision), _projector(
+        RMSNorm(d, "projector_norm", PROJECTOR),
+        Linear(d * merge**2, d, False),
+        *_two(d, w.d_text, w.d_text, False),
+    )
+
+
+def _deepseek_vl(w: Whole) -> Sequence[Tower]:
+    return _by_type(w.vision), _projector(*_two(w.vision.size("hidden_size"), w.d_text, w.d_text))
+
+
+TOWERS: Mapping[str, Reader] = {
+    "aya_vision": _aya,
+    "audioflamingo3": _audioflamingo,
+    "cohere2_vision": _cohere2,
+    "cosmos3_omni": _qwen3_vl,
+    "deepseek_vl": _deepseek_vl,
+    "exaone4_5": _qwen2_5_vl,
+    "gemma3": _gemma3,
+    "glm46v": _glm4v,
+    "glm4v": _glm4v,
+    "glm4v_moe": _glm4v,
+    "glmasr": _glm_asr,
+    "idefics2": _idefics2,
+    "idefics3": _idefics3,
+    "internvl": _internvl,
+    "kimi_k25": _kimi,
+    "lighton_ocr": _lighton,
+    "llama4": _llama4,
+    "llava": _llava,
+    "llava_next": _llava_next,
+    "llava_next_video": _llava_next,
+    "llava_onevision": _llava_next,
+    "mistral3": _mistral3,
+    "mllama": _mllama,
+    "musicflamingo": _audioflamingo,
+    "paligemma": _paligemma,
+    "qwen2_5_vl": _qwen2_5_vl,
+    "qwen2_audio": _audio_linear,
+    "qwen2_vl": _qwen2_vl,
+    "qwen3_5": _qwen3_5,
+    "qwen3_5_moe": _qwen3_5,
+    "qwen3_vl": _qwen3_vl,
+    "qwen3_vl_moe": _qwen3_vl,
+    "shieldgemma2": _gemma3,
+    "smolvlm": _idefics3,
+    "video_llava": _video_llava,
+    "vipllava": _vipllava,
+    "voxtral": _voxtral,
+}
+PARTS_OF = ("vision_config", "audio_config", "perceiver_config")  # keys of a config that hold one of a tower
+
+
+@cache
+def _read_defaults() -> Mapping[str, Any]:
+    return json.loads(resources.files("llmcalc.huggingface").joinpath("towers.json").read_text("utf-8"))
+
+
+def default_text(model_type: str) -> Mapping[str, Any] | None:
+    """The config of the language model that the class of that name takes where the file has none."""
+    row = _read_defaults()["models"].get(model_type)
+    return row["text_config"] if row else None
+
+
+def default_tie(model_type: Any) -> bool | None:
+    """Whether the head of the class of that name is tied where its file says nothing; None where it has no towers."""
+    row = _read_defaults()["models"].get(model_type) if isinstance(model_type, str) else None
+    return row["defaults"]["tie_word_embeddings"] if row else None
+
+
+def towers_of(config: Mapping[str, Any], text: Mapping[str, int]) -> tuple[tuple[Tower, ...], dict[str, Any]]:
+    """The towers of the model that ``config`` describes beside a language model of such sizes, and what was read of it.
+
+    Raises InputError for keys that are missing, malformed or contradictory.
+    """
+    model_type = config["model_type"]
+    row = _read_defaults()["models"][model_type]
+    keys = Keys(model_type, config, {}, row["defaults"], {})
+    towers = {key: _keys_of_tower(key, config.get(key), row[key]) for key in PARTS_OF if key in row}
+    found = tuple(TOWERS[model_type](Whole(keys, towers, text)))
+    used = dict(keys.used)
+    for key, of_tower in towers.items():
+        if config.get(key) is not None:
+            used[key] = {"model_type": of_tower.model_type, **of_tower.used}
+    return found, used
+
+
+def _keys_of_tower(key: str, given: Any, default: Mapping[str, Any]) -> Keys:
+    """A tower's keys: as its class fills them in, or as the whole model's class does where the file has none of it."""
+    kind = default["model_type"]
+    if given is None:
+        return Keys(kind, {}, {}, default, {})
+    if not isinstance(given, Mapping) or any(not isinstance(name, str) for name in given):
+        message = f"{key!r} must be a JSON object, not {shown(given)}"
+        raise InputError(key, message, code="key_not_object", key=key, found=shown(given))
+    named = given.get("model_type")
+    if isinstance(named, str) and named in BY_TYPE:
+        kind = named
+    row = _read_defaults()["classes"].get(kind, {"defaults": default, "aliases": {}})
+    aliases = {name: tuple(others) for name, others in row["aliases"].items()}
+    return Keys(kind, given, {}, row["defaults"], aliases)

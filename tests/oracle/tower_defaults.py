@@ -1,0 +1,76 @@
+"""Write llmcalc/huggingface/towers.json again: what the config classes of models with towers fill in, and of towers.
+
+Needs the development extra. Only keys that our readers name are kept.
+
+    python tests/oracle/tower_defaults.py
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import transformers
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from llmcalc.huggingface.towers import BY_TYPE, PARTS_OF, TOWERS
+
+FOLDER = Path(__file__).parents[2] / "llmcalc" / "huggingface"
+KNOWN = "\n".join(path.read_text() for path in sorted(FOLDER.glob("*.py")))
+SHARED = {field.name for field in dataclasses.fields(transformers.PreTrainedConfig)} - {"tie_word_embeddings"}
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """The values of a config that our readers know, its model_type first."""
+    found = {key: value for key, value in config.to_dict().items() if key not in SHARED and f'"{key}"' in KNOWN}
+    kept = {key: value for key, value in found.items() if not isinstance(value, dict)}
+    return {"model_type": config.model_type, **dict(sorted(kept.items()))}
+
+
+def of_class(config_class: Any) -> dict[str, Any]:
+    """What a config class fills in, and other names that it takes."""
+    defaults = {
+        field.name: field.default
+        for field in dataclasses.fields(config_class)
+        if field.default is not dataclasses.MISSING and field.name not in SHARED and f'"{field.name}"' in KNOWN
+    }
+    aliases: dict[str, list[str]] = {}
+    for alias, key in getattr(config_class, "attribute_map", {}).items():
+        for one, other in ((key, alias), (alias, key)):
+            if f'"{one}"' in KNOWN:
+                aliases.setdefault(one, []).append(other)
+    return {"defaults": dict(sorted(defaults.items())), "aliases": aliases}
+
+
+def main() -> None:
+    models, classes = {}, {}
+    for name in sorted(TOWERS):
+        config = CONFIG_MAPPING[name]()
+        own = {k: v for k, v in plain(config).items() if k != "model_type"}
+        row: dict[str, Any] = {"defaults": {**own, "tie_word_embeddings": getattr(config, "tie_word_embeddings", None)}}
+        for key in (*PARTS_OF, "text_config"):
+            inner = getattr(config, key, None)
+            if inner is not None:
+                row[key] = plain(inner)
+                if key == "text_config" and row["defaults"]["tie_word_embeddings"] is not None:
+                    row[key].pop("tie_word_embeddings", None)  # that is for the whole model to say
+                elif key != "text_config":
+                    classes[inner.model_type] = of_class(type(inner))
+        row.setdefault("text_config", None)
+        models[name] = row
+    for name in BY_TYPE:
+        if name not in classes and name in CONFIG_MAPPING:
+            classes[name] = of_class(CONFIG_MAPPING[name])
+    lines = [f"  {json.dumps(name)}: {json.dumps(row)}" for name, row in models.items()]
+    others = [f"  {json.dumps(name)}: {json.dumps(row)}" for name, row in sorted(classes.items())]
+    text = f'{{"written_by": "transformers {transformers.__version__}",\n "models": {{\n' + ",\n".join(lines)
+    text += '\n},\n "classes": {\n' + ",\n".join(others) + "\n}}\n"
+    json.loads(text)
+    (FOLDER / "towers.json").write_text(text)
+    print(f"{len(models)} models, {len(classes)} towers")
+
+
+if __name__ == "__main__":
+    main()
