@@ -41,6 +41,7 @@ class Base:
     ``note`` what is left out of it or printed otherwise (a key in words), ``library_id`` which row of the library it
     is, if any. ``called`` is what a pasted config.json says that its model is called, ``model_type`` of what kind it
     is; both are empty where they are no names. ``family`` is whose code its language model runs.
+    ``also`` are inputs that its file decides beside `SHAPE`: the format of its weights.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Base:
     called: str = ""
     model_type: str = ""
     family: str = ""
+    also: Mapping[str, Any] = field(default_factory=dict)
 
     @functools.cached_property
     def parameters(self) -> int:
@@ -161,7 +163,9 @@ def _of_reading(id: str, reading: Reading, group: str = "", year: int | None = N
     fixed = frozenset(SHAPE) - set(sizes) - {id for id, parts in there.items() if parts}
     notices = (*reading.warnings, *reading.notes)
     found = Base(id, values, fixed, reading.used, group, year, source, source, notices=notices)
-    return replace(found, family=reading.model_type)
+    stored = reading.quantization
+    also = {"weight_format": stored.format} if stored and stored.format in INPUTS["weight_format"].ends else {}
+    return replace(found, family=reading.model_type, also=also)
 
 
 def _beside(reading: Reading, towers: str, mtp: bool) -> tuple[Part, ...]:

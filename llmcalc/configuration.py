@@ -93,13 +93,14 @@ class Configuration:
                 raise InputError(id, f"there is no input {id!r}", code="unknown_key")
             if isinstance(INPUTS[id], Choice):
                 INPUTS[id].read(value)
-        whole = DEFAULTS | dict(self._as_it_is if missing & set(SHAPE) else {}) | dict(self.values)
+        whole = DEFAULTS | dict(self._as_it_is if missing else {}) | dict(self.values)
         object.__setattr__(self, "values", whole)
 
     @property
     def _as_it_is(self) -> Mapping[str, Any]:
         """The values of the model that was named, which a pasted config may be."""
-        return base(self.values.get("model", DEFAULTS["model"]), self.values.get("config", "")).values
+        start = base(self.values.get("model", DEFAULTS["model"]), self.values.get("config", ""))
+        return {**start.values, **start.also}
 
     # The facets
 

@@ -165,6 +165,9 @@ IEEE_754 = Work(
     "https://doi.org/10.1109/IEEESTD.2019.8766229",
 )
 GGUF = Work("ggml-org", 2025, "llama.cpp: GGUF quantization types", "https://github.com/ggml-org/llama.cpp")
+AUTO_GPTQ = Work("AutoGPTQ", 2024, "AutoGPTQ", "https://github.com/AutoGPTQ/AutoGPTQ")
+COMPRESSED = Work("vLLM project", 2026, "compressed-tensors", "https://github.com/vllm-project/compressed-tensors")
+FBGEMM = Work("PyTorch", 2025, "FBGEMM", "https://github.com/pytorch/FBGEMM")
 NANOGPT = Work("Karpathy", 2022, "nanoGPT", "https://github.com/karpathy/nanoGPT")
 PYTORCH = Work("PyTorch", 2026, "PyTorch 2.13", "https://pytorch.org/docs/")
 MEASURED = Work(

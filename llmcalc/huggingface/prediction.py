@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from llmcalc.huggingface.keys import MOST_LAYERS, Keys, whole
 from llmcalc.transformer.model import Block, Model
-from llmcalc.transformer.part import Part
+from llmcalc.transformer.part import Part, matrices
 from llmcalc.transformer.tower import PREDICTION, Linear, Tower
 
 # Keys of published configs that count such layers
@@ -22,18 +22,22 @@ COUNTED_BY = (
     "num_mtp_layers",
     "_num_mtp_layers",
 )
+# Their files hold the token table and the head once more for each such layer (embed_tokens, shared_head.head)
+_COPIES = frozenset({"deepseek_v3", "deepseek_v32", "glm4_moe", "glm_moe_dsa"})
 
 
 def prediction_layers(model: Model, keys: Keys) -> tuple[Part, ...]:
     """The layers that the config counts, each as DeepSeek-V3 has it: a norm of the token and one of the hidden state,
-    a projection of both to the model's width, a layer like the model's last, and a norm. Token table and head are the
-    model's own (arXiv 2412.19437, sec. 2.2). Nothing where there are none."""
+    a projection of both to the model's width, a layer like the model's last, and a norm (arXiv 2412.19437, sec. 2.2).
+    Token table and head are the model's own, of which some files hold copies. Nothing where there are none."""
     count = _count(keys)
     norm = next((part for part in model.back if part.id == "final_norm"), None)
     if not count or norm is None:
         return ()
     d_model = model.width
+    tables = tuple(part for part in (*model.front, *model.back) if matrices(part)) if keys.model_type in _COPIES else ()
     parts = (
+        *tables,
         replace(norm, id="token_norm"),  # type: ignore[type-var]
         replace(norm, id="hidden_norm"),  # type: ignore[type-var]
         Linear(2 * d_model, d_model, False, "prediction_projection", PREDICTION),

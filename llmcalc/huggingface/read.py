@@ -13,6 +13,7 @@ from llmcalc.huggingface.heads import HeadTask, task_of, with_head
 from llmcalc.huggingface.keys import Keys, Notice, is_null, shown
 from llmcalc.huggingface.layers import flat_patterns, refuse_other_layers
 from llmcalc.huggingface.prediction import prediction_layers
+from llmcalc.huggingface.quantized import Quantization, quantization_of
 from llmcalc.huggingface.stack import Recipe, build
 from llmcalc.huggingface.towers import PARTS_OF, TOWERS, default_text, default_tie, towers_of
 from llmcalc.transformer.model import Model
@@ -86,6 +87,7 @@ class Reading:
     ``used`` is the smallest config that reads the same, ``dimensions`` its sizes under our own names (those that
     `override` can set). ``notes`` say what is left out or assumed, ``warnings`` why the count may be wrong.
     ``left_out`` are parts that published files hold and the model's class does not: layers that predict further tokens.
+    ``quantization`` is how the file's weights are stored, where the config says so.
     """
 
     model: Model
@@ -96,6 +98,7 @@ class Reading:
     notes: tuple[Notice, ...] = ()
     warnings: tuple[Notice, ...] = ()
     left_out: tuple[Part, ...] = ()
+    quantization: Quantization | None = None
 
 
 def read_config(config: Mapping[str, Any]) -> Reading:
@@ -142,6 +145,11 @@ def read_config(config: Mapping[str, Any]) -> Reading:
             *notes,
         ]
         used["vision_config"] = {}  # so that it reads the same: with this note
+    quantization = quantization_of(config if "quantization_config" in config else text, model.n_layers)
+    if quantization is not None:
+        model = replace(model, unconverted=quantization.left)
+        used["quantization_config"] = quantization.used
+        notes = [quantization.notice, *notes]
     return Reading(
         model,
         model_type,
@@ -151,6 +159,7 @@ def read_config(config: Mapping[str, Any]) -> Reading:
         tuple(notes),
         (*warnings, *keys.warnings),
         ahead,
+        quantization,
     )
 
 

@@ -17,7 +17,7 @@ from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import DETTMERS_2023, GGUF, IEEE_754, TRANSFORMERS, Citation
 from llmcalc.stored.gguf import Place, embedding_format, head_format, matrix_format
 from llmcalc.transformer.model import Block, Model
-from llmcalc.transformer.part import HEAD_TABLE, Matrix, matrices, mixers, mixtures
+from llmcalc.transformer.part import HEAD_TABLE, Matrix, linear_beside, matrices, mixers, mixtures
 
 
 @formula(r"M_\text{quantised}", "bytes", DETTMERS_2023.at("sec. 3"))
@@ -113,6 +113,9 @@ def _pieces(model: Model, name: str) -> Iterator[tuple[str, int, int, NumberForm
         return
     in_file = format is None or format.stored == "gguf"
     counted = 0
+    if in_file and model.beside:  # towers have a file of their own, in 16 bits
+        counted = whole - int(model.language.parameters().value)
+        yield "rest", counted, 1, WEIGHT_FORMATS["bf16"]
     for piece in _in_file(model, name) if in_file else _linear(model, WEIGHT_FORMATS[name]):
         counted += piece[1]
         yield piece
@@ -120,10 +123,13 @@ def _pieces(model: Model, name: str) -> Iterator[tuple[str, int, int, NumberForm
 
 
 def _linear(model: Model, format: NumberFormat) -> Iterator[tuple[str, int, int, NumberFormat]]:
-    linear = [(count, m) for block, count in model.blocks for m in linear_matrices(block)]
-    only_experts = format.stored == "experts" and any(m.experts for _, m in linear)
-    for count, m in linear:
-        left = only_experts and not m.experts
+    linear = [
+        (count, part.component, m) for block, count in model.blocks for part in block.parts for m in matrices(part)
+    ]
+    linear += [found for part in model.beside for found in linear_beside(part)]
+    only_experts = format.stored == "experts" and any(m.experts for _, _, m in linear)
+    for count, component, m in linear:
+        left = (only_experts and not m.experts) or component in model.unconverted
         yield "layers", count * m.numbers, m.width, WEIGHT_FORMATS["bf16"] if left else format
     for table in _tables(model):
         yield table.role, table.numbers, table.width, WEIGHT_FORMATS["bf16"]

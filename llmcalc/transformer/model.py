@@ -111,7 +111,7 @@ class Model:
     every layer from first to last where kinds alternate; empty means that they run in the order of ``blocks``.
     ``code`` says how an implementation runs them, which decides what a training step keeps; None where
     that is not known. ``beside`` is what a token of text does not go through: towers, projectors, layers that predict
-    further tokens.
+    further tokens. ``unconverted`` are the components that a quantised file of it leaves in 16 bits.
     """
 
     front: tuple[Part, ...]
@@ -120,6 +120,7 @@ class Model:
     order: tuple[str, ...] = ()
     code: Code | None = None
     beside: tuple[Part, ...] = ()
+    unconverted: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         blocks = " + ".join(f"{count} × {block.name}" for block, count in self.blocks)

@@ -122,6 +122,15 @@ class Freezable(Part, Protocol):
 
 
 @runtime_checkable
+class Converted(Part, Protocol):
+    """A part beside the language model of which quantised files convert something."""
+
+    def converted(self) -> tuple[tuple[int, str, Matrix], ...]:
+        """Its matrices that they convert, each with how many layers have it and the component that it is of."""
+        ...
+
+
+@runtime_checkable
 class Multiplying(Part, Protocol):
     """A part with `Matrix`es: formats for linear layers quantise them, and pruning zeroes them."""
 
@@ -288,6 +297,12 @@ def fixed_parameters(part: Part) -> tuple[Quantity, ...]:
 def training(part: Part, trains: bool) -> Part:
     """The same part, which trains or not where it can be frozen."""
     return part.training(trains) if isinstance(part, Freezable) else part
+
+
+def linear_beside(part: Part) -> tuple[tuple[int, str, Matrix], ...]:
+    """Of a part beside the language model, the matrices that quantised files convert: how many alike, of which
+    component, and one of them."""
+    return part.converted() if isinstance(part, Converted) else ()
 
 
 def matrices(part: Part) -> tuple[Matrix, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import DOSOVITSKIY_2020, VASWANI_2017
 from llmcalc.transformer.model import Block, stacked_parameters
-from llmcalc.transformer.part import Matrix, Part, matrices
+from llmcalc.transformer.part import HEAD_TABLE, TOKEN_TABLE, Matrix, Part, matrices
 
 VISION, AUDIO, PROJECTOR, PREDICTION = BESIDE = ("vision_tower", "audio_tower", "projector", "mtp")
 
@@ -118,8 +118,14 @@ class Tower:
     def training(self, trains: bool) -> Tower:
         return replace(self, trains=trains)
 
-    def linear(self) -> tuple[tuple[int, Matrix], ...]:
-        """Its matrices, each with how many layers have it."""
-        outside = [(1, matrix) for part in (*self.front, *self.back) for matrix in matrices(part)]
-        inside = [(count, matrix) for block, count in self.blocks for part in block.parts for matrix in matrices(part)]
-        return (*outside, *inside)
+    def converted(self) -> tuple[tuple[int, str, Matrix], ...]:
+        """Those of the layers that predict ahead, which are like the model's: towers are published in 16 bits."""
+        if self.component != PREDICTION:
+            return ()
+        inside = ((count, part) for block, count in self.blocks for part in block.parts)
+        return tuple(
+            (count, part.component, matrix)
+            for count, part in inside
+            for matrix in matrices(part)
+            if matrix.role not in (TOKEN_TABLE, HEAD_TABLE)
+        )

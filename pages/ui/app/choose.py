@@ -104,12 +104,12 @@ def use_config(way: str, read: Callable[[], Mapping[str, Any]]) -> None:
     """
     try:
         short = compact(read())
-        values = base(PASTED, short).values
+        start = base(PASTED, short)
     except InputError as error:
         session().said_of_config = Said(way, problem=error)
         return
     session().said_of_config = Said(way, short)
-    set_inputs({"config": short, "model": PASTED, **values})
+    set_inputs({"config": short, "model": PASTED, **start.values, **start.also})
 
 
 def forget_said() -> None:
