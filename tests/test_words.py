@@ -63,7 +63,12 @@ def units() -> set[str]:
 
 
 AHEAD = {"model_type": "deepseek_v3", "num_nextn_predict_layers": 1}
-HEADS = ("LlamaForSequenceClassification", "RobertaForTokenClassification", "ModernBertForSequenceClassification")
+HEADS = (
+    "LlamaForSequenceClassification",
+    "RobertaForTokenClassification",
+    "ModernBertForSequenceClassification",
+    "BigBirdForQuestionAnswering",
+)
 
 
 @functools.cache
@@ -102,7 +107,15 @@ def shown_quantities():
     ]
     ahead = read_config(AHEAD)
     beside = [replace(ahead.model, beside=parts) for parts in (*([tower] for tower in towers), ahead.left_out)]
-    heads = [read_config({"model_type": name.split("For")[0].lower(), "architectures": [name]}) for name in HEADS]
+    heads = [
+        read_config(
+            {
+                "model_type": {"BigBird": "big_bird"}.get(name.split("For")[0], name.split("For")[0].lower()),
+                "architectures": [name],
+            }
+        )
+        for name in HEADS
+    ]
     roots = [root for model in beside for root in (model.parameters(), *model.components().values())]
     roots += [reading.model.parameters() for reading in heads]
     ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}

@@ -77,9 +77,7 @@ WEIGHT_FORMATS = {
         _gguf("Q5_0", 32, 22),
         NumberFormat("int4 g32", 4 + 32 / 32, GPT_FAST.at("quantize.py, int4 with scale and zero for groups of 32")),
         NumberFormat("int4 g32 zero", 4 + 16 / 32 + 4 / 32, AUTO_GPTQ.at("qlinear_cuda.py: scales, qzeros")),
-        NumberFormat(
-            "int4 g32 scale", 4 + 16 / 32, COMPRESSED.at("pack_quantized: a scale for groups of 32")
-        ),
+        NumberFormat("int4 g32 scale", 4 + 16 / 32, COMPRESSED.at("pack_quantized: a scale for groups of 32")),
         _gguf("Q4_1", 32, 20),
         _gguf("Q4_K", 256, 144, "Q5_0"),
         _gguf("Q4_0", 32, 18),

@@ -11,6 +11,7 @@ from typing import Any
 
 from llmcalc.errors import InputError
 from llmcalc.huggingface.keys import Keys, shown, whole
+from llmcalc.transformer.feedforward import FeedForward
 from llmcalc.transformer.head import Classifier, Pooler
 from llmcalc.transformer.model import Model
 from llmcalc.transformer.norm import LayerNorm
@@ -44,7 +45,7 @@ _POOLS_CHOICES = frozenset(
 _TRANSFORMED = frozenset({"modernbert", "modernbert-decoder"})
 _ENCODER_ALONE = frozenset({"t5", "mt5", "umt5"})  # of two stacks, their token classifiers have the encoder only
 _LABELS: Mapping[str, int] = {"bart": 3, "led": 3}  # where a config names none, and transformers does not take two
-_LABELS_OF_KIND = {"choice": 1, "next_sentence": 2, "reward": 1, "process_reward": 2, "double": 1}
+_LABELS_OF_KIND = {"answers": 2, "choice": 1, "next_sentence": 2, "reward": 1, "process_reward": 2, "double": 1}
 _MOST_LABELS = 1_000_000
 
 
@@ -69,19 +70,21 @@ def task_of(architecture: str, model_type: str) -> HeadTask | None:
 def with_head(model: Model, keys: Keys, head: HeadTask) -> Model:
     """The model with that head at its end."""
     parts = _head_parts(model.width, keys, head.kind)
-    return replace(model, back=(*model.back, *(part for part in parts if part.id not in {p.id for p in model.back})))
+    ids = {part.id for part in parts} | ({"pooler"} if head.kind == "answers" else set())
+    return replace(model, back=(*(part for part in model.back if part.id not in ids), *parts))
 
 
 def _head_parts(d_model: int, keys: Keys, kind: str) -> list[Part]:
     family = keys.model_type
-    n_labels = {"choice": 1, "next_sentence": 2, "reward": 1, "process_reward": 2, "double": 1}.get(kind) or _labels(
-        keys
-    )
+    n_labels = _LABELS_OF_KIND.get(kind) or _labels(keys)
     linear = Classifier(d_model, n_labels)
     if kind == "next_sentence":
         return [Pooler(d_model), linear]
     if kind in ("reward", "process_reward"):
         return [replace(linear, dense=True) if family.startswith("qwen2") else replace(linear, bias=False)]
+    if kind == "answers" and family == "big_bird":
+        network = FeedForward(d_model, keys.dimensions["d_ff"], bias=True, id="head_feed_forward", component="head")
+        return [network, LayerNorm(d_model, "head_norm", component="head"), linear]
     if kind in ("token", "answers", "double"):
         if family in _TRANSFORMED:
             return [*_transform(keys, d_model), linear]

@@ -1,0 +1,81 @@
+"""Every class of transformers' maps at its default config: as many parameters as the class, or a refusal.
+
+``classes.jsonl`` was counted on the classes by ``tests/oracle/classes.py``.
+"""
+
+from __future__ import annotations
+
+import pytest
+from golden_files import jsonl_rows
+
+from llmcalc.errors import InputError
+from llmcalc.huggingface import from_config, read_config
+
+ROWS = jsonl_rows("classes.jsonl")
+MAPS = sorted({row["map"] for row in ROWS})
+# Of each map, how many classes may still be refused; the rest are counted exactly
+REFUSED = {
+    "masked": 26,
+    "sequence to sequence": 17,
+    "image and text": 57,
+    "several kinds": 4,
+    "speech": 12,
+    "causal": 1,
+    "sequence classification": 1,
+    "without head": 1,
+}
+
+
+def counted(row):
+    """What we count, None where it is refused."""
+    try:
+        return from_config({"model_type": row["model_type"], "architectures": [row["class"]]}).parameters().value
+    except InputError:
+        return None
+
+
+@pytest.mark.parametrize("map", MAPS)
+def test_each_class_has_as_many_parameters_as_the_real_one_or_is_refused(map):
+    rows = [row for row in ROWS if row["map"] == map and "total" in row]
+    ours = {(row["model_type"], row["class"]): counted(row) for row in rows}
+    theirs = {(row["model_type"], row["class"]): row["total"] for row in rows}
+    assert {key: n - theirs[key] for key, n in ours.items() if n not in (None, theirs[key])} == {}
+    assert sum(n is None for n in ours.values()) <= REFUSED.get(map, 0)
+
+
+LLAMA_8B = {
+    **{"model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32},
+    **{"num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256, "tie_word_embeddings": False},
+}
+
+
+def test_a_classifier_has_a_vector_for_each_label_in_place_of_the_head():
+    def head(architecture, **changes):
+        model = from_config({**LLAMA_8B, "architectures": [architecture], **changes})
+        return model.components()["head"].value
+
+    assert head("LlamaForCausalLM") == 128256 * 4096
+    assert head("LlamaForSequenceClassification", num_labels=1) == 4096  # a reward
+    assert head("LlamaForSequenceClassification", id2label={"0": "bad", "1": "good", "2": "better"}) == 3 * 4096
+    assert head("LlamaForTokenClassification") == 2 * (4096 + 1)
+    assert head("LlamaForRewardModel") == 4096
+
+
+def test_a_decoder_alone_of_an_encoder_decoder_is_its_own_size():
+    # the class MBartForCausalLM of transformers 5.23 at its default config, beside the whole model
+    assert from_config({"model_type": "mbart", "architectures": ["MBartForCausalLM"]}).parameters().value == 254_086_144
+    reading = read_config({"model_type": "mbart", "architectures": ["MBartForConditionalGeneration"]})
+    assert reading.model.parameters().value == 406_295_552
+    alone = read_config({"model_type": "bart", "architectures": ["BartForCausalLM"], "decoder_layers": 3})
+    assert (alone.dimensions["n_layers"], alone.model.n_layers) == (3, 3)
+
+
+def test_a_key_that_is_null_is_said_to_be_null_and_not_missing():
+    nas = {**LLAMA_8B, "model_type": "some_nas", "intermediate_size": None, "block_configs": [{"n_heads_in_group": 8}]}
+    for config, words in (
+        (nas, "'intermediate_size' is null: this model's layers differ one by one"),
+        ({**LLAMA_8B, "hidden_size": None}, "'hidden_size' is null"),
+        ({**LLAMA_8B, "model_type": "no_such_model", "num_hidden_layers": None}, "'num_hidden_layers' is null"),
+    ):
+        with pytest.raises(InputError, match=words):
+            from_config(config)

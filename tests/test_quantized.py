@@ -1,0 +1,143 @@
+"""What a config says of how its file's weights are quantised, and how many bytes the file then has."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from golden_files import csv_rows
+
+from llmcalc.bases import base
+from llmcalc.configuration import Configuration
+from llmcalc.errors import InputError
+from llmcalc.huggingface import read_config
+from llmcalc.inputs import PASTED
+from llmcalc.stored.weights import stored_weights
+
+GPT_OSS = {
+    **{"model_type": "gpt_oss", "num_experts_per_tok": 4, "hidden_size": 2880, "intermediate_size": 2880},
+    **{"head_dim": 64, "num_attention_heads": 64, "num_key_value_heads": 8, "vocab_size": 201088},
+    "tie_word_embeddings": False,
+    "quantization_config": {
+        "quant_method": "mxfp4",
+        "modules_to_not_convert": [
+            *("model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens", "lm_head")
+        ],
+    },
+}
+SIZES = {
+    "gpt-oss 20B": {"num_hidden_layers": 24, "num_local_experts": 32},
+    "gpt-oss 120B": {"num_hidden_layers": 36, "num_local_experts": 128},
+}
+DEEPSEEK_R1 = {
+    **{"model_type": "deepseek_v3", "num_nextn_predict_layers": 1},
+    "quantization_config": {"quant_method": "fp8", "fmt": "e4m3", "weight_block_size": [128, 128]},
+}
+KIMI_K2_THINKING = {
+    **{"model_type": "kimi_k2", "n_routed_experts": 384, "num_attention_heads": 64, "first_k_dense_replace": 1},
+    **{"num_experts_per_tok": 8, "vocab_size": 163840},
+    "quantization_config": {
+        "quant_method": "compressed-tensors",
+        "format": "pack-quantized",
+        "config_groups": {
+            "group_0": {
+                "targets": ["Linear"],
+                "weights": {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 32, "symmetric": True},
+            }
+        },
+        "ignore": [
+            *("lm_head", "re:.*self_attn.*", "re:.*shared_experts.*"),
+            r"re:.*mlp\.(gate|up|gate_up|down)_proj.*",
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("row", csv_rows("published_checkpoints.csv"), ids=lambda row: row["model"])
+def test_a_published_file_of_gpt_oss_is_read_with_its_size_to_the_byte(row):
+    reading = read_config({**GPT_OSS, **SIZES[row["model"]]})
+    assert reading.quantization.format == row["format"]
+    assert stored_weights(reading.model, row["format"]).value == int(row["total_bytes"])
+
+
+def test_deepseek_r1_in_fp8_has_the_size_of_its_repository():
+    # the repository's files, with the layer that predicts one more token: 689 GB
+    # (huggingface.co/deepseek-ai/DeepSeek-R1)
+    reading = read_config(DEEPSEEK_R1)
+    whole = replace(reading.model, beside=reading.left_out)
+    assert stored_weights(whole, reading.quantization.format).value == pytest.approx(689e9, rel=0.001)
+
+
+def test_only_the_routed_experts_of_kimi_k2_thinking_are_quantised():
+    # the repository's files: 594 GB (huggingface.co/moonshotai/Kimi-K2-Thinking)
+    reading = read_config(KIMI_K2_THINKING)
+    assert reading.quantization.left == {"attention", "feed_forward", "shared_experts"}
+    assert stored_weights(reading.model, reading.quantization.format).value == pytest.approx(594e9, rel=0.001)
+
+
+LISTED = [f"model.layers.{i}.self_attn" for i in range(32)]
+
+
+@pytest.mark.parametrize(
+    ("quantization", "format", "left"),
+    [
+        ({"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True}, "int4 g128 zero", set()),
+        ({"quant_method": "gptq", "bits": 4, "group_size": 128, "sym": True}, "int4 g128 zero", set()),
+        ({"quant_method": "gptq", "bits": 8, "group_size": 128}, "int8 g128 zero", set()),
+        ({"quant_method": "gptq", "bits": 4, "group_size": 64}, "int4 g64 zero", set()),
+        ({"quant_method": "gptq", "bits": 5, "group_size": 128}, "", set()),
+        ({"quant_method": "fp8"}, "fp8", set()),
+        ({"quant_method": "fp8", "weight_block_size": [128, 128], "ignored_layers": LISTED}, "fp8 128×128",
+         {"attention"}),
+        ({"quant_method": "fp8", "ignored_layers": LISTED[:3]}, "fp8", set()),
+        ({"quant_method": "fbgemm_fp8", "modules_to_not_convert": ["lm_head"]}, "fp8 rows", set()),
+        ({"load_in_4bit": True, "bnb_4bit_use_double_quant": True}, "NF4", set()),
+        ({"quant_method": "bitsandbytes", "_load_in_4bit": True, "load_in_4bit": True}, "NF4 fp32 scales", set()),
+        ({"quant_method": "bitsandbytes", "load_in_8bit": True}, "int8", set()),
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": ["*self_attn*", "lm_head"]}, "NVFP4",
+         {"attention"}),
+        ({"quant_method": "modelopt", "quantization": {"quant_algo": "FP8", "exclude_modules": ["lm_head"]}}, "fp8",
+         set()),
+        ({"quant_method": "hqq", "quant_config": {"weight_quant_params": {"nbits": 4, "group_size": 64}}},
+         "int4 g64 zero", set()),
+        ({"quant_method": "no_such_method"}, "", set()),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_weight_format_is_read_and_so_is_what_was_not_converted(quantization, format, left):
+    reading = read_config({"model_type": "llama", "quantization_config": quantization})
+    assert (reading.quantization.format, set(reading.quantization.left)) == (format, left)
+    notes = [note.id for note in reading.notes]
+    assert ("quantized" if format else "quantized_unknown") in notes
+    again = read_config(reading.used)  # as it travels in a link
+    assert (again.model, again.quantization.format) == (reading.model, reading.quantization.format)
+
+
+@pytest.mark.parametrize(
+    ("weights", "format"),
+    [
+        ({"num_bits": 8, "type": "float", "strategy": "channel"}, "fp8 rows"),
+        ({"num_bits": 8, "type": "float", "strategy": "tensor"}, "fp8"),
+        ({"num_bits": 8, "type": "float", "strategy": "block", "block_structure": [128, 128]}, "fp8 128×128"),
+        ({"num_bits": 8, "type": "int", "strategy": "channel"}, "int8"),
+        ({"num_bits": 4, "type": "int", "strategy": "group", "group_size": 128, "symmetric": True}, "int4 g128"),
+        ({"num_bits": 4, "type": "int", "strategy": "group", "group_size": 128, "symmetric": False}, "int4 g128 zero"),
+        ({"num_bits": 4, "type": "float", "strategy": "tensor_group", "group_size": 16}, "NVFP4"),
+    ],
+    ids=str,
+)
+def test_a_scheme_of_compressed_tensors_is_read(weights, format):
+    scheme = {"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": weights}}}
+    assert read_config({"model_type": "llama", "quantization_config": scheme}).quantization.format == format
+
+
+def test_a_pasted_file_sets_the_format_of_inference():
+    text = '{"model_type": "llama", "quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128}}'
+    assert base(PASTED, text).also == {"weight_format": "int4 g128 zero"}
+    assert Configuration({"model": PASTED, "config": text}).values["weight_format"] == "int4 g128 zero"
+
+
+def test_a_quantization_that_is_no_object_is_refused_by_its_name():
+    with pytest.raises(InputError) as caught:
+        read_config({"model_type": "llama", "quantization_config": "awq"})
+    assert caught.value.input_id == "quantization_config"
