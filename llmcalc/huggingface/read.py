@@ -292,13 +292,20 @@ def _without_name(text: Mapping[str, Any]) -> str:
     if all(key in text for key in LLAMA_KEYS):
         return "(none)"
     if "peft_type" in text:
-        raise _of_an_adapter(text.get("base_model_name_or_path"))
+        raise _of_an_adapter(text)
     raise InputError("model_type", "the config has no 'model_type'", tuple(FAMILIES), code="no_model_type")
 
 
-def _of_an_adapter(base: Any) -> InputError:
-    """That this is PEFT's adapter_config.json, which tells nothing of the model's shape but whose adapter it is."""
+def _of_an_adapter(adapter: Mapping[str, Any]) -> InputError:
+    """That this is PEFT's adapter_config.json, which tells nothing of the model's shape but whose adapter it is, and
+    what is to be set for it under LoRA."""
+    base, rank, targets = (adapter.get(key) for key in ("base_model_name_or_path", "r", "target_modules"))
+    names = [targets] if isinstance(targets, str) else targets if isinstance(targets, list | tuple) else []
     about = "this is an adapter's file, and the shape is in the config.json of its base model"
+    if isinstance(base, str) and base.strip() and isinstance(rank, int) and names:
+        told = ", ".join(name for name in names if isinstance(name, str))
+        text = f"{about}, {shown(base)}; its rank {rank} and its targets ({told[:200]}) are set under LoRA"
+        return InputError("model_type", text, code="adapter_to_set", base=base, rank=str(rank), targets=told[:200])
     if not isinstance(base, str) or not base.strip():
         return InputError("model_type", about, code="adapter")
     return InputError("model_type", f"{about}, {shown(base)}", code="adapter_of", base=base)

@@ -31,7 +31,7 @@ def numbers(config: Configuration) -> list[Headline]:
 
 def is_sparse(config: Configuration) -> bool:
     """Whether a token goes through a part of the model only."""
-    return bool(config.model.active_parameters().value != config.model.parameters().value)
+    return bool(config.model.mixtures)
 
 
 def parameters(config: Configuration) -> Iterator[Block]:

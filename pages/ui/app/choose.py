@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from llmcalc.adapters import inputs_of_adapter, is_adapter
 from llmcalc.bases import Base, base, compact, named
 from llmcalc.errors import InputError
 from llmcalc.hub import fetch_config, repo_and_revision
@@ -103,7 +104,12 @@ def use_config(way: str, read: Callable[[], Mapping[str, Any]]) -> None:
     For a control's callback.
     """
     try:
-        short = compact(read())
+        given = read()
+        if is_adapter(given):
+            decided = inputs_of_adapter(given)
+            set_inputs({_SAID: Said(way), **base(decided["model"]).values, **decided})
+            return
+        short = compact(given)
         start = base(PASTED, short)
     except InputError as error:
         session().said_of_config = Said(way, problem=error)
