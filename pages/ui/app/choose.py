@@ -107,7 +107,8 @@ def use_config(way: str, read: Callable[[], Mapping[str, Any]]) -> None:
         given = read()
         if is_adapter(given):
             decided = inputs_of_adapter(given)
-            set_inputs({_SAID: Said(way), **base(decided["model"]).values, **decided})
+            session().said_of_config = Said(way)
+            set_inputs({**base(decided["model"]).values, **decided})
             return
         short = compact(given)
         start = base(PASTED, short)
