@@ -12,7 +12,7 @@ import numpy as np
 from llmcalc.accuracy import Standing
 from llmcalc.accuracy.counted_models import CountedModel
 from llmcalc.article import ArticleStep
-from llmcalc.bases import SHAPE, Base, base
+from llmcalc.bases import Base, base
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
 from llmcalc.devices.layout import Layout
 from llmcalc.devices.plans import Cluster, settings
@@ -105,89 +105,9 @@ class Configuration:
     # The facets
 
     @cached_property
-    def _counted(self) -> tuple[Model, Dimensions, tuple[InputError, ...]]:
-        """The model, the sizes of its activations, and what is wrong with what was asked."""
-        if self.base.config is None:
-            asked = Dimensions(**{f.name: self.values[f.name] for f in fields(Dimensions)})
-            sound = asked.mended()
-            return sound.model(), sound, asked.problems()
-        values = dict(self.values)
-        problems: list[InputError] = []
-        for _ in range(len(self.base.changed(self.values)) + 1):
-            try:
-                model = self.base.model(values)
-                return model, plain_sizes(model), tuple(problems)
-            except InputError as error:
-                place = self._place_of(error, values)
-                names = names_of_sizes(self.base.config)
-                problem = InputError(
-                    place, str(error), code="config_refuses", reason=error, name=self.base.id, names=names
-                )
-                problems.append(problem)
-                values[place] = self.base.values[place]
-        raise AssertionError("a base without changes is a sound model")
-
-    def _place_of(self, error: InputError, values: Mapping[str, Any]) -> str:
-        """The changed input to blame for a config's complaint: the one it names, else the first that was changed."""
-        changed = self.base.changed(values)
-        named = [id for id in changed if error.input_id == id or id in str(error)]
-        return next(iter([*named, *(id for id in MAY_BE_WRONG if id in changed), *changed]))
-
-    @property
-    def model(self) -> Model:
-        """The model that is counted: as asked, or the nearest sound one."""
-        return self._counted[0]
-
-    @property
-    def dimensions(self) -> Dimensions:
-        """The dimensions of the plain decoder, or for another model those that stand for its activations."""
-        return self._counted[1]
-
-    @property
-    def counted(self) -> CountedModel | None:
-        """The parameters that this very model's own class was counted to have; None where it was changed."""
-        return None if self.base.changed(self.values) else counted_models().get(self.base.library_id)
-
-    @property
-    def family(self) -> str:
-        """Whose code a training step runs: a model_type of transformers, or nanoGPT; empty for a mixture of both."""
-        if self.base.config is not None:
-            return GUESS if self.base.is_guess else self.base.family
-        return NANOGPT if self.dimensions.is_nanogpt else ""
-
-    @property
-    def standing(self) -> Standing:
-        """What stands behind the training step: measured, simulated or an estimate, decided from measured rows."""
-        if self.values["account"] == "article":
-            return ARTICLE
-        return self.standing_of(self.run) if self.values["counted_on"] == "one" else self.verdict_standing
-
-    @property
-    def verdict_standing(self) -> Standing:
-        """What stands behind the step on the device that needs most, of which the verdict is."""
-        return self.standing_of(self.run, self.layout)
-
-    def standing_of(self, run: TrainingRun, layout: Layout | None = None) -> Standing:
-        """The same of the step as it would be run, and laid out, so."""
-        return standing_of(self.model, self.family, run, layout)
-
-    def standing_of_plan(self, plan: Mapping[str, Any]) -> Standing:
-        """The same of one of the `plans`."""
-        return self.with_plan(plan).verdict_standing
-
-    @property
-    def count_standing(self) -> Standing:
-        """What stands behind the parameters."""
-        return standing_of_count(self.family, self.model.parameters().value, self.counted)
-
-    @property
-    def inference_standing(self) -> Standing:
-        """What stands behind the memory of inference."""
-        return self.inference_standing_in(self.values["weight_format"], self.values["cache_format"])
-
-    def inference_standing_in(self, weight_format: str, cache_format: str = "bf16") -> Standing:
-        """The same in other formats."""
-        return standing_of_inference(self.family, weight_format, cache_format)
+    def counting(self) -> Counting:
+        """The model and its sizes."""
+        return Counting(self.values)
 
     @cached_property
     def on_one(self) -> Training:

@@ -88,7 +88,7 @@ class Counting:
     def family(self) -> str:
         """Whose code a training step runs: a model_type of transformers, or nanoGPT; empty for a mixture of both."""
         if self.base.config is not None:
-            return GUESS if self.base.is_guess else str(self.base.config["model_type"])
+            return GUESS if self.base.is_guess else self.base.family
         return NANOGPT if self.dimensions.is_nanogpt else ""
 
     @property
