@@ -18,6 +18,7 @@ from llmcalc.bases import base
 from llmcalc.configuration import Configuration
 from llmcalc.errata import ERRATA, EXAMPLE_STEPS, LAYER_TERMS, complete_parameters
 from llmcalc.huggingface import read_config
+from llmcalc.huggingface.encoders import ENCODERS
 from llmcalc.huggingface.towers import TOWERS, towers_of
 from llmcalc.inference import cache_per_token
 from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED
@@ -62,12 +63,18 @@ def units() -> set[str]:
     return ({f.unit for found in formulas().values() for f in found} | {s.unit for s in SYMBOLS.values()}) - {""}
 
 
+DETAILS = (
+    {"model_type": "deberta", "relative_attention": True, "pos_att_type": ["c2p", "p2c"]},
+    {"model_type": "xmod", "languages": ["en", "id"]},
+    {"model_type": "speech_to_text", "conv_kernel_sizes": [5, 5, 5]},
+)
 AHEAD = {"model_type": "deepseek_v3", "num_nextn_predict_layers": 1}
 HEADS = (
     "LlamaForSequenceClassification",
     "RobertaForTokenClassification",
     "ModernBertForSequenceClassification",
     "BigBirdForQuestionAnswering",
+    "XLMForMultipleChoice",
 )
 
 
@@ -116,6 +123,9 @@ def shown_quantities():
         )
         for name in HEADS
     ]
+    read = [read_config({"model_type": name}) for name in (*ENCODERS, "led", "pegasus_x", "whisper", "speech_to_text")]
+    read += [read_config({**c, "type_vocab_size": 1}) for c in DETAILS]
+    beside += [reading.model for reading in read]
     roots = [root for model in beside for root in (model.parameters(), *model.components().values())]
     roots += [reading.model.parameters() for reading in heads]
     ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}

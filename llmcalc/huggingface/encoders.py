@@ -17,8 +17,12 @@ from llmcalc.huggingface.stack import (
     MaskedHead,
     Recipe,
 )
+from llmcalc.transformer.embedding import LearnedPositions, TypeEmbedding
+from llmcalc.transformer.feedforward import FeedForward
 from llmcalc.transformer.head import Classifier
 from llmcalc.transformer.norm import LayerNorm
+from llmcalc.transformer.part import Part
+from llmcalc.transformer.tower import Linear, Vectors
 
 BERT = Recipe(
     norm=LayerNorm,
@@ -88,7 +92,159 @@ def _deberta(keys: Keys) -> Recipe:
     return replace(recipe, position_keys="c2p" in kinds, position_queries="p2c" in kinds)
 
 
+def _deberta_v1(keys: Keys) -> Recipe:
+    """Queries and values have a bias, keys none; positions' keys have none either."""
+    keys.refuse_other_than("talking_head", (False,))
+    recipe = replace(
+        BERT,
+        positions=0 if keys.flag("position_biased_input") else None,
+        qkv_bias=False,
+        pooler=False,
+        pretraining=None,
+        cross=False,
+    )
+    relative, kinds = keys.flag("relative_attention"), keys.words("pos_att_type")
+    farthest = keys.size("max_relative_positions", -1)
+
+    def also(keys: Keys) -> tuple[Part, ...]:
+        d = keys.dimension("d_model")
+        parts: list[Part] = [Vectors(2, d, "query_value_bias", "attention")]
+        if relative and "c2p" in kinds:
+            parts.append(Linear(d, d, False, "position_keys", "attention"))
+        if relative and "p2c" in kinds:
+            parts.append(Linear(d, d, True, "position_queries", "attention"))
+        return tuple(parts)
+
+    if relative:
+        recipe = replace(recipe, relative_embedding=farthest if farthest > 0 else keys.dimension("n_positions"))
+    return replace(recipe, layer_also=also)
+
+
+def _roformer_positions(keys: Keys) -> tuple[Part, ...]:
+    """A table of sinusoids as wide as a head, which does not train."""
+    width = keys.dimension("d_model") // keys.dimension("n_heads")
+    return (LearnedPositions(keys.dimension("n_positions"), width, trains=False),)
+
+
+def _layout_positions(keys: Keys) -> tuple[Part, ...]:
+    """Where a word stands on the page, and how wide and high it is."""
+    return (LearnedPositions(4 * keys.size("max_2d_position_embeddings"), keys.dimension("d_model"), "page_positions"),)
+
+
+def _sounds_and_shapes(keys: Keys) -> tuple[Part, ...]:
+    """RoCBERT: how a character sounds and looks, mapped to the width together with its vector."""
+    d = keys.dimension("d_model")
+    parts: list[Part] = []
+    joined = d
+    if keys.flag("enable_pronunciation"):
+        width = keys.size("pronunciation_embed_dim")
+        parts.append(TypeEmbedding(keys.size("pronunciation_vocab_size"), width, "pronunciation_embedding"))
+        joined += width
+    if keys.flag("enable_shape"):
+        width = keys.size("shape_embed_dim")
+        parts.append(TypeEmbedding(keys.size("shape_vocab_size"), width, "shape_embedding"))
+        joined += width
+    if keys.flag("concat_input") and joined > d:
+        parts.append(Linear(joined, d, True, "input_projection", "embedding"))
+    return tuple(parts)
+
+
+def _tapas_types(keys: Keys) -> tuple[Part, ...]:
+    rows = sum(keys.list_of("type_vocab_sizes", int) or [])
+    return (TypeEmbedding(rows, keys.dimension("d_model")),) if rows else ()
+
+
+def _nystrom_convolution(keys: Keys) -> tuple[Part, ...]:
+    size = keys.optional("conv_kernel_size")
+    return (Vectors(keys.dimension("n_heads"), size, "convolution", "attention"),) if size else ()
+
+
+def _yoso_convolution(keys: Keys) -> tuple[Part, ...]:
+    size = keys.optional("conv_window")
+    return (Vectors(keys.dimension("n_heads"), size, "convolution", "attention"),) if size else ()
+
+
+def _down_bias(keys: Keys) -> tuple[Part, ...]:
+    """Only the last of a network's layers has a bias."""
+    return (Vectors(1, keys.dimension("d_model"), "down_bias", "feed_forward"),)
+
+
+def _language_adapters(keys: Keys) -> tuple[Part, ...]:
+    """X-MOD: a narrow network for each language."""
+    keys.refuse_other_than("adapter_layer_norm", (False,))
+    d, number = keys.dimension("d_model"), len(keys.list_of("languages", str) or [])
+    if not number:
+        return ()
+    inner = d // keys.size("adapter_reduction_factor")
+    network = FeedForward(d, number * inner, bias=True, id="language_adapters")
+    return (network, Vectors(number - 1, d, "adapter_bias", "feed_forward")) if number > 1 else (network,)
+
+
+def _xmod(keys: Keys) -> Recipe:
+    keys.refuse_other_than("pre_norm", (False,))
+    return replace(ROBERTA, layer_also=_language_adapters)
+
+
+def _xlm(keys: Keys) -> Recipe:
+    n_langs = keys.optional("n_langs") or 1
+    recipe = Recipe(
+        norm=LayerNorm, layout=POST, embedding_norm=True, final_norm=False, positions=0, qkv_bias=True,
+        output_bias=True, gated=False, ffn_bias=True, d_ff=4, head_bias=True, causal=False,
+    )  # fmt: skip
+    keys.refuse_other_than("asm", (False,))
+    if n_langs > 1 and keys.flag("use_lang_emb"):
+        return replace(recipe, types="n_langs")
+    return recipe
+
+
+_XLM_NAMES = {
+    "d_model": "emb_dim",
+    "n_layers": "n_layers",
+    "n_heads": "n_heads",
+    "vocab_size": "vocab_size",
+    "n_positions": "max_position_embeddings",
+}
+
 ENCODERS: Mapping[str, Family] = {
+    "flaubert": stack(_xlm, _XLM_NAMES),
+    "xlm": stack(_xlm, _XLM_NAMES),
+    "deberta": stack(_deberta_v1, SAME_KV),
+    "gte": stack(
+        replace(
+            ROBERTA,
+            positions=None,
+            pooler=False,
+            gated=True,
+            ffn_bias=False,
+            layer_also=_down_bias,
+            cross=False,
+            head=MaskedHead(second_bias=False),
+        ),
+        SAME_KV,
+    ),
+    "jina_embeddings_v3": stack(
+        replace(ROBERTA, positions=None, cross=False, head=MaskedHead(second_bias=False)), SAME_KV
+    ),
+    "layoutlm": stack(replace(ROBERTA, front_also=_layout_positions, pooler_always=True, cross=False), SAME_KV),
+    "mra": stack(replace(ROBERTA, positions=2, cross=False, pooler=False), SAME_KV),
+    "nystromformer": stack(
+        replace(ROBERTA, positions=2, layer_also=_nystrom_convolution, cross=False, pooler=False), SAME_KV
+    ),
+    "roc_bert": stack(replace(ROBERTA, front_also=_sounds_and_shapes), SAME_KV),
+    "roformer": stack(
+        replace(
+            ROBERTA,
+            positions=None,
+            front_also=_roformer_positions,
+            embedding_width="embedding_size",
+            head=MaskedHead(width="embedding_size"),
+            pooler=False,
+        ),
+        SAME_KV,
+    ),
+    "tapas": stack(replace(ROBERTA, types=None, front_also=_tapas_types), SAME_KV),
+    "xmod": stack(_xmod, SAME_KV),
+    "yoso": stack(replace(ROBERTA, positions=2, layer_also=_yoso_convolution, cross=False, pooler=False), SAME_KV),
     "bert": stack(BERT, SAME_KV),
     "roberta": stack(ROBERTA, SAME_KV),
     "xlm-roberta": stack(ROBERTA, SAME_KV),

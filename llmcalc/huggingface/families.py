@@ -17,7 +17,15 @@ from llmcalc.huggingface.encoders import ENCODERS
 from llmcalc.huggingface.family import BART_NAMES, T5_NAMES, Family, bart, t5
 from llmcalc.huggingface.keys import Keys
 from llmcalc.huggingface.mixtures import MIXTURES
-from llmcalc.huggingface.pairs import BartRecipe, T5Recipe, build_vanilla
+from llmcalc.huggingface.pairs import (
+    BartRecipe,
+    T5Recipe,
+    build_vanilla,
+    global_norm,
+    global_tokens,
+    speech_to_text_front,
+    whisper_front,
+)
 
 _ENCODER_DECODERS: Mapping[str, Family] = {
     "t5": t5(T5Recipe()),
@@ -37,6 +45,34 @@ _ENCODER_DECODERS: Mapping[str, Family] = {
     ),
     "blenderbot": bart(BartRecipe(positions=0, embedding_norm=False)),
     "blenderbot-small": bart(BartRecipe(positions=0, final_norm=False)),
+    "led": bart(
+        BartRecipe(
+            positions=0, final_norm=False, global_projections=True, encoder_positions="max_encoder_position_embeddings"
+        ),
+        {**BART_NAMES, "n_positions": "max_decoder_position_embeddings"},
+    ),
+    "bigbird_pegasus": bart(BartRecipe(positions=0, final_norm=False, attention_bias="use_bias", tied_alone=False)),
+    "pegasus_x": bart(
+        BartRecipe(
+            positions=None,
+            embedding_norm=False,
+            attention_bias=False,
+            front_also=global_tokens,
+            encoder_also=global_norm,
+        )
+    ),
+    "whisper": bart(
+        BartRecipe(
+            positions=0,
+            embedding_norm=False,
+            key_bias=False,
+            encoder_positions="max_source_positions",
+            encoder_positions_train=False,
+            front_also=whisper_front,
+        ),
+        {**BART_NAMES, "n_positions": "max_target_positions"},
+    ),
+    "speech_to_text": bart(BartRecipe(positions=None, embedding_norm=False, front_also=speech_to_text_front)),
     "vanilla_transformer": Family(
         build_vanilla,
         {

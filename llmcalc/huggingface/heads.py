@@ -22,6 +22,7 @@ TASKS: tuple[tuple[str, str], ...] = (
     ("ForSequenceClassification", "sequence"),
     ("ForTokenClassification", "token"),
     ("ForQuestionAnswering", "answers"),
+    ("ForQuestionAnsweringSimple", "answers"),
     ("ForMultipleChoice", "choice"),
     ("ForNextSentencePrediction", "next_sentence"),
     ("ForProcessRewardModel", "process_reward"),
@@ -42,6 +43,7 @@ _POOLS_CHOICES = frozenset(
     {"camembert", "xlm-roberta", "data2vec-text", "ibert", "longformer", "mpnet", "roberta", "xlm-roberta-xl",
      "roberta-prelayernorm"}
 )  # fmt: skip
+_SUMMARISED = frozenset({"xlm", "flaubert"})  # XLM's: one linear layer on the first token, with a bias
 _TRANSFORMED = frozenset({"modernbert", "modernbert-decoder"})
 _ENCODER_ALONE = frozenset({"t5", "mt5", "umt5"})  # of two stacks, their token classifiers have the encoder only
 _LABELS: Mapping[str, int] = {"bart": 3, "led": 3}  # where a config names none, and transformers does not take two
@@ -60,7 +62,7 @@ class HeadTask:
 def task_of(architecture: str, model_type: str) -> HeadTask | None:
     """The head of the class of that name; None where it is none of these."""
     kind = next((kind for ending, kind in TASKS if architecture.endswith(ending)), None)
-    if kind is None:
+    if kind is None or (model_type in _SUMMARISED and architecture.endswith("ForQuestionAnswering")):
         return None
     if kind == "double":
         return HeadTask(kind, "language model")
@@ -92,8 +94,14 @@ def _head_parts(d_model: int, keys: Keys, kind: str) -> list[Part]:
     if family in _TRANSFORMED:
         return [*_transform(keys, d_model), replace(linear, bias=family == "modernbert")]
     if kind == "choice":
+        if family == "roformer":
+            return [linear]
+        if family in _SUMMARISED:  # a score for each label, and one of these
+            return [Classifier(d_model, _labels(keys)), Classifier(_labels(keys), 1, id="choice")]
         pools = family in _POOLED or family in _POOLS_CHOICES
         return [Pooler(d_model), linear] if pools else [replace(linear, dense=True)]
+    if family in _SUMMARISED:
+        return [linear]
     pooler = [Pooler(d_model)] if family in _POOLED else []
     if family in _DENSE:
         return [*pooler, replace(linear, dense=True)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from llmcalc.huggingface.keys import Keys, does_not_divide
+from llmcalc.errors import InputError
+from llmcalc.huggingface.keys import Keys, does_not_divide, shown
 from llmcalc.huggingface.stack import Norm, assemble, head_width
 from llmcalc.transformer.attention import Attention
 from llmcalc.transformer.embedding import LearnedPositions, RelativeBias, TokenEmbedding
@@ -15,6 +16,7 @@ from llmcalc.transformer.head import Head
 from llmcalc.transformer.model import Model
 from llmcalc.transformer.norm import LayerNorm, RMSNorm
 from llmcalc.transformer.part import Part
+from llmcalc.transformer.tower import Convolution, Vectors
 
 NO_HEAD = ("base", "encoder", "headless")  # tasks of classes without a language-model head
 Layers = list[tuple[tuple[str, ...], tuple[Part, ...]]]
@@ -128,6 +130,11 @@ class BartRecipe:
     ``positions``: rows of each stack's table beyond n_positions, None where positions are a buffer. ``sinusoids``: they
     are parameters, and do not train. ``final_norm``: one norm after each stack. ``experts``: every so many layers have
     experts (NLLB-MoE).
+
+    ``attention_bias`` is always, never, or the key that says; without ``key_bias`` keys have none of their own.
+    ``global_projections``: the encoder has a second set of them (LED). ``tied_alone``: the head of the decoder alone is
+    tied too. ``encoder_positions`` is the key of the encoder's rows where they are not the decoder's. ``front_also``
+    and ``encoder_also`` are parts that only one family has, before the encoder and in each of its layers.
     """
 
     positions: int | None = 2
@@ -137,6 +144,14 @@ class BartRecipe:
     final_norm: bool = True
     experts: bool = False
     norm: Norm = LayerNorm
+    attention_bias: bool | str = True
+    key_bias: bool = True
+    global_projections: bool = False
+    tied_alone: bool = True
+    encoder_positions: str | None = None
+    encoder_positions_train: bool = True
+    front_also: Callable[[Keys], tuple[Part, ...]] | None = None
+    encoder_also: Callable[[Keys], tuple[Part, ...]] | None = None
 
 
 def build_bart(keys: Keys, recipe: BartRecipe, task: str) -> Model:
@@ -165,16 +180,19 @@ def build_bart(keys: Keys, recipe: BartRecipe, task: str) -> Model:
     if not tied and not alone:
         front += [TokenEmbedding(vocab_size, d_model, f"{stack}_embedding") for stack in stacks]
     if recipe.positions is not None:
-        rows = keys.dimension("n_positions") + recipe.positions
-        front += [
-            LearnedPositions(rows, d_model, f"{stack}_positions", trains=not recipe.sinusoids) for stack in stacks
-        ]
+        rows = dict.fromkeys(("encoder", "decoder"), keys.dimension("n_positions") + recipe.positions)
+        trains = {"encoder": recipe.encoder_positions_train and not recipe.sinusoids, "decoder": not recipe.sinusoids}
+        if recipe.encoder_positions and not alone:
+            rows["encoder"] = keys.size(recipe.encoder_positions) + recipe.positions
+        front += [LearnedPositions(rows[s], d_model, f"{s}_positions", trains=trains[s]) for s in stacks]
+    if recipe.front_also and not alone:
+        front += recipe.front_also(keys)
     if recipe.embedding_norm:
         front += [recipe.norm(d_model, f"{stack}_embedding_norm") for stack in stacks]
     back: list[Part] = []
     if recipe.final_norm:
         back += [recipe.norm(d_model, f"{stack}_final_norm") for stack in stacks]
-    if task not in NO_HEAD and not tied:
+    if task not in NO_HEAD and not (tied and (recipe.tied_alone or not alone)):
         back.append(Head(vocab_size, d_model))
     return assemble(tuple(front), layers, tuple(back))
 
@@ -193,18 +211,60 @@ def _bart_layer(keys: Keys, recipe: BartRecipe, stack: str, alone: bool = False)
     width = d_model // n_heads
     feed_forward = FeedForward(d_model, keys.dimension("d_decoder_ff" if own else "d_ff"), bias=True)
     sees = "all" if stack == "encoder" else "past"
-    cross = Attention(d_model, n_heads, n_heads, width, True, True, sees="source", id="cross_attention")
+    bias = keys.flag(recipe.attention_bias)
+    biases = bias and recipe.key_bias, bias
+    cross = Attention(d_model, n_heads, n_heads, width, *biases, sees="source", id="cross_attention")
+    far = recipe.global_projections and stack == "encoder"
+    also: list[Part] = list(recipe.encoder_also(keys)) if recipe.encoder_also and stack == "encoder" else []
+    if bias and not recipe.key_bias:  # queries and values only, of each attention
+        also.append(Vectors(2 if stack == "encoder" else 4, d_model, "query_value_bias", "attention"))
 
     def make(sparse: bool) -> tuple[Part, ...]:
         return (
-            Attention(d_model, n_heads, n_heads, width, True, True, sees=sees),
+            Attention(d_model, n_heads, n_heads, width, *biases, sees=sees, global_projections=far),
             recipe.norm(d_model, "attention_norm"),
             *((cross, recipe.norm(d_model, "cross_attention_norm")) if stack == "decoder" else ()),
             *(_nllb_experts(keys, feed_forward) if sparse else (feed_forward,)),
             recipe.norm(d_model, "feed_forward_norm"),
+            *also,
         )
 
     return make
+
+
+def whisper_front(keys: Keys) -> tuple[Part, ...]:
+    """Whisper: two convolutions over the spectrum."""
+    d_model = keys.dimension("d_model")
+    return (
+        Convolution(keys.size("num_mel_bins"), d_model, 3, id="first_convolution", component="embedding"),
+        Convolution(d_model, d_model, 3, id="second_convolution", component="embedding"),
+    )
+
+
+def speech_to_text_front(keys: Keys) -> tuple[Part, ...]:
+    """Speech2Text: convolutions, each of which halves its channels by a gate."""
+    d_model, channels = keys.dimension("d_model"), keys.size("conv_channels")
+    kernels = keys.list_of("conv_kernel_sizes", int) or []
+    if len(kernels) > 3:
+        raise InputError("conv_kernel_sizes", "more than three convolutions are not modelled", code="key_not_modelled",
+                         key="conv_kernel_sizes", found=shown(kernels))  # fmt: skip
+    ins = [keys.size("input_feat_per_channel") * keys.size("input_channels"), *(channels // 2 for _ in kernels[1:])]
+    outs = [*(channels for _ in kernels[1:]), 2 * d_model]
+    names = ("first_convolution", "second_convolution", "third_convolution")
+    return tuple(
+        Convolution(c_in, c_out, kernel, id=name, component="embedding")
+        for c_in, c_out, kernel, name in zip(ins, outs, kernels, names[: len(kernels)], strict=True)
+    )
+
+
+def global_tokens(keys: Keys) -> tuple[Part, ...]:
+    """PEGASUS-X: learned tokens that see everything."""
+    return (Vectors(keys.size("num_global_tokens"), keys.dimension("d_model"), "global_tokens", "embedding"),)
+
+
+def global_norm(keys: Keys) -> tuple[Part, ...]:
+    """A norm of them in each layer."""
+    return (LayerNorm(keys.dimension("d_model"), "global_norm"),)
 
 
 def _nllb_experts(keys: Keys, expert: FeedForward) -> tuple[Part, ...]:

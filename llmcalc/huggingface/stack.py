@@ -110,6 +110,8 @@ class Recipe:
 
     At the end: ``head`` is BERT's with a transform, None a plain one; ``pooler`` comes with the class without a head
     (``pooler_always``: with every class), ``pretraining`` with the class for pre-training.
+
+    ``front_also`` and ``layer_also`` are parts that only one family has, in front and in each layer.
     """
 
     norm: Norm | None = RMSNorm
@@ -154,6 +156,8 @@ class Recipe:
     pooler: bool = False
     pooler_always: bool = False
     pretraining: Callable[[int], Classifier] | None = None
+    front_also: Callable[[Keys], tuple[Part, ...]] | None = None
+    layer_also: Callable[[Keys], tuple[Part, ...]] | None = None
     causal: bool = True
     code: Code | None = None
 
@@ -232,7 +236,7 @@ def _front(keys: Keys, recipe: Recipe) -> tuple[Part, ...]:
         parts.append(RelativeEmbedding(recipe.relative_embedding, d_model))
     if recipe.relative_norm:
         parts.append(LayerNorm(d_model, "relative_norm"))
-    return tuple(parts)
+    return (*parts, *(recipe.front_also(keys) if recipe.front_also else ()))
 
 
 def _n_layers(keys: Keys, recipe: Recipe) -> int:
@@ -255,13 +259,15 @@ def _layer_maker(keys: Keys, recipe: Recipe) -> Callable[[bool, int | None, bool
     qk_norms = _qk_norms(keys, recipe, attention)
     mixture = _mixture(keys, recipe.experts, feed_forward) if recipe.experts and _n_experts(keys) else ()
 
+    also = recipe.layer_also(keys) if recipe.layer_also else ()
+
     def make(first: bool, window: int | None, sparse: bool) -> tuple[Part, ...]:
         changing = {
             "attention": (*qk_norms, replace(attention, window=window)),
             "feed_forward": mixture if sparse else (feed_forward,),
         }
         layout = [name for name in recipe.layout if not (first and name == "attention_norm")]
-        return tuple(part for name in layout for part in (pieces | changing)[name])
+        return (*(part for name in layout for part in (pieces | changing)[name]), *also)
 
     return make
 
