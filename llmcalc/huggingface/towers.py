@@ -216,9 +216,67 @@ def _internvit(keys: Keys) -> Tower:
 
 def _moonvit(keys: Keys) -> Tower:
     d = keys.size("hidden_size")
-    positions = LearnedPositions(keys.size("pos_emb_height") * keys.size("pos_emb_width"), d)
+    high = keys.size(_named(keys, "pos_emb_height", "init_pos_emb_height"))
+    wide = keys.size(_named(keys, "pos_emb_width", "init_pos_emb_width"))
+    positions = LearnedPositions(high * wide, d)
     front: list[Part] = [Convolution(3, d, _square(keys)), positions]
     return _tower(front, _layer(keys), _layers(keys), [LayerNorm(d, "final_norm")])
+
+
+def _without_positions(keys: Keys) -> Tower:
+    """SigLIP with rotary positions (VideoLLaMA 3)."""
+    d = keys.size("hidden_size")
+    patch = Convolution(keys.size("num_channels"), d, _square(keys))
+    return _tower([patch], _layer(keys), _layers(keys), [LayerNorm(d, "final_norm")])
+
+
+def _ovis(keys: Keys) -> Tower:
+    """Patches become probabilities over a vocabulary of their own."""
+    d = keys.size("hidden_size")
+    front: list[Part] = [
+        Convolution(keys.size("num_channels"), d, _square(keys)),
+        LearnedPositions(_patches(keys), d),
+        RMSNorm(d, "embedding_norm"),
+    ]
+    bias = keys.flag("qkv_bias")
+    layer = _layer(keys, norm=RMSNorm, qkv_bias=bias, output_bias=bias, gated=True, ffn_bias=keys.flag("mlp_bias"))
+    words = keys.size("vocab_size") - keys.size("num_visual_indicator_tokens", 0)
+    head = Linear(d * keys.size("hidden_stride") ** 2, words, False, "linear_1")
+    return _tower(front, layer, _layers(keys), [RMSNorm(d, "final_norm"), head, LayerNorm(words, "head_norm")])
+
+
+def _qwen2_omni_encoder(keys: Keys) -> Tower:
+    """Whisper's without a table of positions, with two vectors for the ends of a sound and a projection."""
+    whisper, d, d_out = _whisper_encoder(keys), keys.size("d_model"), keys.size("output_dim")
+    front = tuple(part for part in whisper.front if not isinstance(part, LearnedPositions))
+    ends = Vectors(2, d_out, "ends_of_sound", AUDIO)
+    return replace(whisper, front=(*front, ends), back=(*whisper.back, Linear(d, d_out, True, "linear_1", AUDIO)))
+
+
+def _conformer(keys: Keys) -> Tower:
+    """Granite Speech: two half networks around attention and a convolution; classes in the middle and at the end."""
+    d, n_heads, width = keys.size("hidden_dim"), keys.size("num_heads"), keys.size("dim_head")
+    inner = d * keys.size("conv_expansion_factor")
+    d_ff, kernel = d * keys.size("feedforward_mult"), keys.size("conv_kernel_size")
+    layer = (
+        LayerNorm(d, "feed_forward_norm"),
+        FeedForward(d, d_ff, bias=True),
+        LayerNorm(d, "attention_norm"),
+        Attention(d, n_heads, n_heads, width, False, True, sees="all"),
+        Vectors(2 * keys.size("max_pos_emb") + 1, width, "relative_bias", AUDIO),
+        LayerNorm(d, "convolution_norm"),
+        Linear(d, 2 * inner, True, "linear_1", AUDIO),
+        Vectors(inner, kernel, "convolution", AUDIO),
+        LayerNorm(inner, "inner_norm"),
+        Linear(inner, d, True, "linear_2", AUDIO),
+        LayerNorm(d, "second_feed_forward_norm"),
+        FeedForward(d, d_ff, bias=True, id="second_feed_forward"),
+        LayerNorm(d, "final_norm"),
+    )
+    d_out = keys.size("output_dim")
+    front = [Linear(keys.size("input_dim"), d, True, "linear_1", AUDIO)]
+    back = [Linear(d, d_out, True, "linear_2", AUDIO), Linear(d_out, d, True, "linear_3", AUDIO)]
+    return _tower(front, layer, _layers(keys, "num_layers"), back, AUDIO)
 
 
 def _named(keys: Keys, *names: str) -> str:
@@ -280,6 +338,13 @@ BY_TYPE: Mapping[str, Callable[[Keys], Tower]] = {
     "musicflamingo_encoder": _whisper_encoder,
     "whisper": _whisper_encoder,
     "glmasr_encoder": _glm_asr_encoder,
+    "granite_speech_encoder": _conformer,
+    "granite_speech_plus_encoder": _conformer,
+    "ovis2_vision": _ovis,
+    "paddleocr_vl_vision": _siglip_without_head,
+    "qianfan_ocr_vision": _internvit,
+    "qwen2_5_omni_audio_encoder": _qwen2_omni_encoder,
+    "video_llama_3_vision": _without_positions,
 }
 
 
@@ -559,7 +624,109 @@ def _deepseek_vl(w: Whole) -> Sequence[Tower]:
     return _by_type(w.vision), _projector(*_two(w.vision.size("hidden_size"), w.d_text, w.d_text))
 
 
+def _hyperclovax(w: Whole) -> Sequence[Tower]:
+    tower, merger = _qwen2_5_vision(w.vision)
+    linear = Linear(w.vision.size("out_hidden_size"), w.d_text, True, "linear_4")
+    return tower, replace(merger, back=(*merger.back, linear))
+
+
+def _paddle(w: Whole) -> Sequence[Tower]:
+    d = w.vision.size("hidden_size")
+    wide = d * w.vision.size("spatial_merge_size") ** 2
+    norm = LayerNorm(d, "projector_norm", component=PROJECTOR)
+    return _by_type(w.vision), _projector(norm, *_two(wide, wide, w.d_text))
+
+
+def _qwen2_omni(w: Whole) -> Sequence[Tower]:
+    return (_by_type(w.audio), *_qwen2_5_vision(w.vision))
+
+
+def _ovis2(w: Whole) -> Sequence[Tower]:
+    table = Vectors(w.vision.size("vocab_size"), w.keys.size("hidden_size"), "visual_embedding", PROJECTOR)
+    return _by_type(w.vision), _projector(table)
+
+
+def _lfm2(w: Whole) -> Sequence[Tower]:
+    d_in, inner = (
+        w.vision.size("hidden_size") * w.keys.size("downsample_factor") ** 2,
+        w.keys.size("projector_hidden_size"),
+    )
+    bias = w.keys.flag("projector_bias")
+    norm = [LayerNorm(d_in, "projector_norm", component=PROJECTOR)] if w.keys.flag("projector_use_layernorm") else []
+    return _by_type(w.vision), _projector(*norm, *_two(d_in, inner, w.d_text, bias))
+
+
+def _granite_speech(w: Whole) -> Sequence[Tower]:
+    """Learned queries that attend to each other and to the sound (BLIP-2's Q-Former)."""
+    encoder, former = w.towers["encoder_config"], w.towers["projector_config"]
+    d, n_heads = former.size("hidden_size"), former.size("num_attention_heads")
+    d_ff, d_sound = former.size("intermediate_size"), former.size("encoder_hidden_size")
+    width = _head(former, d, n_heads, "num_attention_heads")
+    every = former.size("cross_attention_frequency")
+    plain = (
+        Attention(d, n_heads, n_heads, width, True, True, sees="all"),
+        LayerNorm(d, "attention_norm"),
+        FeedForward(d, d_ff, bias=True),
+        LayerNorm(d, "feed_forward_norm"),
+    )
+    crossing = (
+        *plain,
+        Linear(d, d, True, "linear_1"),
+        Linear(d_sound, d, True, "linear_2"),
+        Linear(d_sound, d, True, "linear_3"),
+        Linear(d, d, True, "linear_4"),
+        LayerNorm(d, "cross_attention_norm"),
+    )
+    n_layers = _layers(former)
+    crossed = -(-n_layers // every)
+    blocks = ((Block(crossing, "merger_block"), crossed), (Block(plain), n_layers - crossed))
+    front: tuple[Part, ...] = (
+        Vectors(w.keys.size("window_size") // w.keys.size("downsample_rate"), d, "resampler_queries", PROJECTOR),
+        LayerNorm(d, "embedding_norm"),
+    )
+    linear = (Linear(d, w.d_text, True, "linear_1"),)
+    kept = tuple((block, count) for block, count in blocks if count)
+    return _by_type(encoder), Tower(front, kept, linear, PROJECTOR, PROJECTOR)
+
+
+def _glm_ocr(w: Whole) -> Sequence[Tower]:
+    v = w.vision
+    d, merge, d_out = v.size("hidden_size"), v.size("spatial_merge_size"), v.size("out_hidden_size")
+    bias = v.flag("attention_bias")
+    patch = Convolution(_channels(v), d, _square(v) * v.size("temporal_patch_size"))
+    also = [RMSNorm(d // v.size("num_heads"), f"{of}_norm", "qk_norm") for of in ("query", "key")]
+    layer = _layer(
+        v, norm=RMSNorm, heads="num_heads", qkv_bias=bias, output_bias=bias, gated=True, ffn_bias=bias, extra=also
+    )
+    merger = Tower(
+        (Convolution(d, d_out, merge**2, id="downsampling", component=PROJECTOR),),
+        (),
+        (
+            Linear(d_out, d_out, False, "linear_1"),
+            LayerNorm(d_out, "projector_norm", component=PROJECTOR),
+            FeedForward(d_out, d_out * v.size("in_channels"), True, component=PROJECTOR),
+        ),
+        PROJECTOR,
+        PROJECTOR,
+    )
+    return _tower([patch], layer, _layers(v, "depth"), [RMSNorm(d, "final_norm")]), merger
+
+
+# Published with code of their own: whose config class fills in what their files omit
+_STANDS_IN = {"kimi_vl": "kimi_k25"}
 TOWERS: Mapping[str, Reader] = {
+    "kimi_vl": _kimi,
+    "glm_ocr": _glm_ocr,
+    "granite_speech": _granite_speech,
+    "granite_speech_plus": _granite_speech,
+    "hyperclovax_vision_v2": _hyperclovax,
+    "lfm2_vl": _lfm2,
+    "ovis2": _ovis2,
+    "paddleocr_vl": _paddle,
+    "qianfan_ocr": _internvl,
+    "qwen2_5_omni_thinker": _qwen2_omni,
+    "video_llama_3": _deepseek_vl,
+    "glmga": _glm4v,
     "aya_vision": _aya,
     "audioflamingo3": _audioflamingo,
     "cohere2_vision": _cohere2,
@@ -598,7 +765,8 @@ TOWERS: Mapping[str, Reader] = {
     "vipllava": _vipllava,
     "voxtral": _voxtral,
 }
-PARTS_OF = ("vision_config", "audio_config", "perceiver_config")  # keys of a config that hold one of a tower
+# Keys of a config that hold one of a tower
+PARTS_OF = ("vision_config", "audio_config", "perceiver_config", "encoder_config", "projector_config")
 
 
 @cache
@@ -624,7 +792,7 @@ def towers_of(config: Mapping[str, Any], text: Mapping[str, int]) -> tuple[tuple
     Raises InputError for keys that are missing, malformed or contradictory.
     """
     model_type = config["model_type"]
-    row = _read_defaults()["models"][model_type]
+    row = _read_defaults()["models"][_STANDS_IN.get(model_type, model_type)]
     keys = Keys(model_type, config, {}, row["defaults"], {})
     towers = {key: _keys_of_tower(key, config.get(key), row[key]) for key in PARTS_OF if key in row}
     found = tuple(TOWERS[model_type](Whole(keys, towers, text)))

@@ -46,7 +46,7 @@ def of_class(config_class: Any) -> dict[str, Any]:
 
 def main() -> None:
     models, classes = {}, {}
-    for name in sorted(TOWERS):
+    for name in sorted(set(TOWERS) & set(CONFIG_MAPPING)):
         config = CONFIG_MAPPING[name]()
         own = {k: v for k, v in plain(config).items() if k != "model_type"}
         row: dict[str, Any] = {"defaults": {**own, "tie_word_embeddings": getattr(config, "tie_word_embeddings", None)}}
