@@ -18,6 +18,7 @@ from llmcalc.huggingface.stack import Recipe, build
 from llmcalc.huggingface.towers import PARTS_OF, TOWERS, default_text, default_tie, towers_of
 from llmcalc.transformer.model import Model
 from llmcalc.transformer.part import Part
+from llmcalc.transformer.tower import Tower
 
 # Where a multimodal model keeps the config of its language model, and which family that is when it does not say.
 NESTED = ("text_config", "llm_config", "language_config")
@@ -157,8 +158,9 @@ def read_config(config: Mapping[str, Any]) -> Reading:
         notes = [_predicts_ahead(ahead), *notes]
     used = {**_identity(config, text), **keys.used}
     outer = _text_or_none(config, "model_type")
-    if outer in TOWERS:
-        towers, of_towers = towers_of(config, keys.dimensions)
+    beside = _towers(config, outer, keys)
+    if beside is not None:
+        towers, of_towers = beside
         model = replace(model, beside=towers)
         used = _nested(config, path, used, of_towers)
         number = sum(int(tower.parameters().value) for tower in towers)
@@ -388,6 +390,20 @@ def _keys_like_llama(model_type: str, text: Mapping[str, Any]) -> Keys:
     keys = Keys(model_type, text, COMMON, _LLAMA_DEFAULTS, {})
     refuse_other_layers(keys, keys.layers())
     return keys
+
+
+def _towers(
+    config: Mapping[str, Any], outer: str | None, keys: Keys
+) -> tuple[tuple[Tower, ...], dict[str, Any]] | None:
+    """The towers beside the language model, and what was read of them; None where there are none that are known."""
+    if outer not in TOWERS:
+        return None
+    try:
+        return towers_of(config, keys.dimensions)
+    except InputError as error:
+        if error.code != "tower_unknown":
+            raise
+        return None
 
 
 def _predicts_ahead(ahead: tuple[Part, ...]) -> Notice:

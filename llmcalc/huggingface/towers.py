@@ -349,15 +349,8 @@ BY_TYPE: Mapping[str, Callable[[Keys], Tower]] = {
 
 
 def _by_type(keys: Keys) -> Tower:
-    """The tower that a config of that model_type describes.
-
-    Raises InputError for one that is not modelled.
-    """
-    read = BY_TYPE.get(keys.model_type)
-    if read is None:
-        message = f"a tower of the model_type {shown(keys.model_type)} is not modelled"
-        raise InputError("model_type", message, tuple(BY_TYPE), code="tower_unknown", model_type=keys.model_type)
-    return read(keys)
+    """The tower that a config of that model_type describes."""
+    return BY_TYPE[keys.model_type](keys)
 
 
 # Whole models, by their own model_type
@@ -388,8 +381,7 @@ def _vipllava(w: Whole) -> Sequence[Tower]:
 
 
 def _paligemma(w: Whole) -> Sequence[Tower]:
-    projection = w.vision.size("projection_dim")
-    return _by_type(w.vision), _projector(Linear(w.vision.size("hidden_size"), projection))
+    return _by_type(w.vision), _projector(Linear(w.vision.size("hidden_size"), w.keys.size("projection_dim")))
 
 
 def _gemma3(w: Whole) -> Sequence[Tower]:
@@ -794,7 +786,7 @@ def towers_of(config: Mapping[str, Any], text: Mapping[str, int]) -> tuple[tuple
     model_type = config["model_type"]
     row = _read_defaults()["models"][_STANDS_IN.get(model_type, model_type)]
     keys = Keys(model_type, config, {}, row["defaults"], {})
-    towers = {key: _keys_of_tower(key, config.get(key), row[key]) for key in PARTS_OF if key in row}
+    towers = {key: _keys_of_tower(model_type, key, config.get(key), row[key]) for key in PARTS_OF if key in row}
     found = tuple(TOWERS[model_type](Whole(keys, towers, text)))
     used = dict(keys.used)
     for key, of_tower in towers.items():
@@ -803,8 +795,12 @@ def towers_of(config: Mapping[str, Any], text: Mapping[str, int]) -> tuple[tuple
     return found, used
 
 
-def _keys_of_tower(key: str, given: Any, default: Mapping[str, Any]) -> Keys:
-    """A tower's keys: as its class fills them in, or as the whole model's class does where the file has none of it."""
+def _keys_of_tower(model_type: str, key: str, given: Any, default: Mapping[str, Any]) -> Keys:
+    """A tower's keys: as its class fills them in, or as the whole model's class does where the file has none of it.
+
+    Raises InputError with the code tower_unknown where the model takes any tower, and the file names one that is not
+    known: one that bears the model's own name is its own.
+    """
     kind = default["model_type"]
     if given is None:
         return Keys(kind, {}, {}, default, {})
@@ -812,8 +808,17 @@ def _keys_of_tower(key: str, given: Any, default: Mapping[str, Any]) -> Keys:
         message = f"{key!r} must be a JSON object, not {shown(given)}"
         raise InputError(key, message, code="key_not_object", key=key, found=shown(given))
     named = given.get("model_type")
-    if isinstance(named, str) and named in BY_TYPE:
+    if isinstance(named, str) and kind in BY_TYPE and not _is_own(named, model_type, kind):
         kind = named
+        if kind not in BY_TYPE:
+            message = f"a tower of the model_type {shown(kind)} is not modelled"
+            raise InputError(key, message, tuple(BY_TYPE), code="tower_unknown", model_type=kind)
     row = _read_defaults()["classes"].get(kind, {"defaults": default, "aliases": {}})
     aliases = {name: tuple(others) for name, others in row["aliases"].items()}
     return Keys(kind, given, {}, row["defaults"], aliases)
+
+
+def _is_own(named: str, model_type: str, kind: str) -> bool:
+    """Whether what a file calls a tower is another name of the model's own: idefics2 for its tower."""
+    stem, *own = (name.removesuffix("_vision").removesuffix("_encoder") for name in (named, model_type, kind))
+    return named not in BY_TYPE and stem in own
