@@ -6,7 +6,7 @@ from typing import Any
 
 from llmcalc.catalog.formats import CACHE_FORMATS
 from llmcalc.quantity import Quantity, formula, total
-from llmcalc.sources import ARTICLE, SHAZEER_2019
+from llmcalc.sources import ARTICLE, GU_2023, SHAZEER_2019, TRANSFORMERS
 from llmcalc.stored.weights import stored_weights
 from llmcalc.transformer.model import Model
 
@@ -23,12 +23,26 @@ def kv_cache_memory(*, batch_size, cache_elements, bytes_per_element):
     return batch_size * cache_elements * bytes_per_element
 
 
+@formula(r"M_\text{state}", "bytes", GU_2023.at("sec. 3.4; mamba_ssm: allocate_inference_cache"))
+def state_memory(*, batch_size, state_elements, bytes_per_element):
+    """The states of every sequence in the batch, in the format of the activations."""
+    return batch_size * state_elements * bytes_per_element
+
+
+@formula(r"M_\text{state, fp32}", "bytes", TRANSFORMERS.at("modeling_qwen3_next.py, torch_chunk_gated_delta_rule"))
+def state_memory_fp32(*, batch_size, state_elements):
+    """States that the code keeps in fp32: four bytes for each number."""
+    return 4 * batch_size * state_elements
+
+
 def inference_memory(
     model: Model, *, batch_size: Any, seq_len: Any, weight_format: str = "bf16", cache_format: str = "bf16"
 ) -> Quantity:
-    """Weights as they are stored, and a full KV cache while tokens are decoded; formats are those of the catalogue,
-    which also says what of a model each of them quantises. Transient activations are not counted, nor what layers with
-    a window hold between the prompt and the first new token: that is `prompt_memory`.
+    """Weights as they are stored, a full KV cache while tokens are decoded, and states where layers keep any.
+
+    Formats are those of the catalogue, which also says what of a model each of them quantises. Transient activations
+    are not counted, nor what layers with a window hold between the prompt and the first new token: that is
+    `prompt_memory`.
 
     ``batch_size`` and ``seq_len`` may be arrays: then the result is a sweep.
     """
@@ -49,7 +63,22 @@ def _weights_and(elements: Quantity, model: Model, batch_size: Any, weight_forma
     width = CACHE_FORMATS[cache_format].bits / 8
     cache = kv_cache_memory(batch_size=batch_size, cache_elements=elements, bytes_per_element=width)
     weights = stored_weights(model, weight_format)
-    return total("inference", r"M_\text{inference}", weights.named("weights"), cache.named("kv_cache"))
+    parts = [weights.named("weights"), cache.named("kv_cache")]
+    if model.keeps_states:
+        parts.append(states_memory(model, batch_size=batch_size, cache_format=cache_format))
+    return total("inference", r"M_\text{inference}", *parts)
+
+
+def states_memory(model: Model, *, batch_size: Any, cache_format: str = "bf16") -> Quantity:
+    """What the layers keep of every sequence however long it is: 16 bits a number, or 32 where the code, or a cache in
+    fp32, says so. No state is kept in fewer."""
+    width = 4 if cache_format == "fp32" else 2
+    parts = []
+    if (plain := model.state_elements(fp32=False)).value:
+        parts.append(state_memory(batch_size=batch_size, state_elements=plain, bytes_per_element=width))
+    if (wide := model.state_elements(fp32=True)).value:
+        parts.append(state_memory_fp32(batch_size=batch_size, state_elements=wide))
+    return total("states", r"M_\text{states}", *parts)
 
 
 def cache_per_token(model: Model, *, cache_format: str = "bf16") -> Quantity:

@@ -390,6 +390,14 @@ WITHOUT_DEFAULTS = {
     "deepseek_v2": "num_experts_per_tok",
     "RefinedWeb": "n_layer",
     "RefinedWebModel": "n_layer",
+    "lfm2_moe": "layer_types",
+    "baichuan": "hidden_size",
+    "chatglm": "hidden_size",
+    "deepseek": "hidden_size",
+    "internlm": "hidden_size",
+    "internlm2": "hidden_size",
+    "nemotron-nas": "hidden_size",
+    "qwen": "hidden_size",
 }
 
 

@@ -6,6 +6,7 @@ import functools
 import re
 import string
 import tomllib
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,10 +18,12 @@ from llmcalc.article import article_parameters
 from llmcalc.bases import base
 from llmcalc.configuration import Configuration
 from llmcalc.errata import ERRATA, EXAMPLE_STEPS, LAYER_TERMS, complete_parameters
-from llmcalc.huggingface import read_config
+from llmcalc.errors import InputError
+from llmcalc.huggingface import from_config, read_config
 from llmcalc.huggingface.encoders import ENCODERS
+from llmcalc.huggingface.families import FAMILIES
 from llmcalc.huggingface.towers import TOWERS, towers_of
-from llmcalc.inference import cache_per_token
+from llmcalc.inference import cache_per_token, inference_memory
 from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED
 from llmcalc.lessons.facts import training_state
 from llmcalc.rates.flops import forward_flops
@@ -94,6 +97,12 @@ def shown_quantities():
         for memory in (config.step, config.article):
             roots += [memory.peak, memory.saved_activations, memory.steady_state, *memory.moments.values()]
         ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}
+    for model in models_of_families():
+        roots = [model.parameters(), model.active_parameters(), model.kv_elements_per_token(), model.state_elements()]
+        roots += [model.kv_cache_elements(seq_len=1000), *model.components().values()]
+        roots += [flops] if (flops := forward_flops(model, seq_len=1024)) else []
+        roots += [inference_memory(model, batch_size=2, seq_len=100)]
+        ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}
     for changes in WAYS_TO_RUN:
         step = Configuration(models[0] | changes).step
         roots = [step.saved_activations, step.logits, step.weight_casts, *step.moments.values()]
@@ -132,6 +141,49 @@ def shown_quantities():
     errata = [figure.right() for figure in FIGURES]
     ids |= {q.id for root in (*errata, complete_parameters(tied_head=False)) for _, q in root.walk() if not q.is_given}
     return ids | {q.id for q in errata} | {"rounding"}
+
+
+# Settings that add a part which a family's defaults lack
+MORE_PARTS = (
+    {"model_type": "zamba2", "use_shared_attention_adapter": True, "add_bias_linear": True},
+    {
+        "model_type": "gemma4_text",
+        "enable_moe_block": True,
+        "num_experts": 4,
+        "top_k_experts": 2,
+        "moe_intermediate_size": 8,
+    },
+    {"model_type": "nemotron_h", "moe_latent_size": 64, "use_bias": True},
+    {"model_type": "qwen3_next", "attention_bias": True},
+    {"model_type": "deepseek_v4", "compress_ratios": [0, 4, 128] * 15},
+    {
+        "model_type": "minimax_m3_vl_text",
+        "sparse_attention_config": {"sparse_attention_freq": [0, 1] * 30},
+    },
+    {
+        "model_type": "nemotron-nas",
+        "hidden_size": 64,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "vocab_size": 100,
+        "block_configs": [
+            {"attention": {"n_heads_in_group": 2}, "ffn": {"ffn_mult": 2.5}},
+            {"attention": {"no_op": True}, "ffn": {"ffn_mult": 1.5}},
+            {"attention": {"replace_with_linear": True}, "ffn": {"replace_with_linear": True}},
+            {"attention": {"n_heads_in_group": 4}, "ffn": {"ffn_mult": 2.5}},
+        ],
+    },
+)
+
+
+@functools.cache
+def models_of_families():
+    """A model of every family whose class has defaults, and of those with more parts."""
+    found = []
+    for config in ({"model_type": model_type} for model_type in FAMILIES):
+        with suppress(InputError):
+            found.append(from_config(config))
+    return (*found, *map(from_config, MORE_PARTS))
 
 
 def quantities_of_techniques(mixture, lora):

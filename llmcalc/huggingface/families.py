@@ -15,6 +15,7 @@ from typing import Any
 from llmcalc.huggingface.decoders import DECODERS
 from llmcalc.huggingface.encoders import ENCODERS
 from llmcalc.huggingface.family import BART_NAMES, T5_NAMES, Family, bart, stack, t5
+from llmcalc.huggingface.hybrids import HYBRIDS
 from llmcalc.huggingface.keys import Keys
 from llmcalc.huggingface.mixtures import MIXTURES
 from llmcalc.huggingface.pairs import (
@@ -26,7 +27,9 @@ from llmcalc.huggingface.pairs import (
     speech_to_text_front,
     whisper_front,
 )
+from llmcalc.huggingface.sparse import SPARSE
 from llmcalc.huggingface.stack import SANDWICH, Recipe
+from llmcalc.huggingface.variants import VARIANTS
 
 _ENCODER_DECODERS: Mapping[str, Family] = {
     "t5": t5(T5Recipe()),
@@ -89,7 +92,16 @@ _ENCODER_DECODERS: Mapping[str, Family] = {
 }
 # Language models that are only published beside a tower
 _BESIDE_TOWERS: Mapping[str, Family] = {"glm_ocr_text": stack(Recipe(layout=SANDWICH))}
-FAMILIES: Mapping[str, Family] = {**DECODERS, **MIXTURES, **ENCODERS, **_ENCODER_DECODERS, **_BESIDE_TOWERS}
+FAMILIES: Mapping[str, Family] = {
+    **DECODERS,
+    **MIXTURES,
+    **HYBRIDS,
+    **SPARSE,
+    **VARIANTS,
+    **ENCODERS,
+    **_ENCODER_DECODERS,
+    **_BESIDE_TOWERS,
+}
 
 
 @cache

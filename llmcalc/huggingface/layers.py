@@ -152,6 +152,42 @@ def listed_sparse(dense_first: str | int) -> SparseRule:
     return rule
 
 
+def listed_or_all_sparse(keys: Keys, n_layers: int) -> tuple[bool, ...]:
+    """``mlp_layer_types`` or ``moe_layer_freq`` say of each layer whether it has experts; without them all have."""
+    if keys.has("moe_layer_freq") and not keys.given("mlp_layer_types"):
+        listed = keys.list_of("moe_layer_freq", int, n_layers)
+        if listed is not None:
+            return tuple(bool(entry) for entry in listed)
+    return listed_sparse(0)(keys, n_layers)
+
+
+def flint_windows(keys: Keys, n_layers: int) -> Windows:
+    """The first two layers, every fourth and the last see everything, unless ``layer_types`` says otherwise."""
+    return _windows(keys, [i >= 2 and i % 4 != 1 and i != n_layers - 1 for i in range(n_layers)], "sliding_window")
+
+
+def flint_sparse(keys: Keys, n_layers: int) -> tuple[bool, ...]:
+    """As Qwen's, but that the first two layers are dense where ``mlp_only_layers`` says nothing."""
+    dense = keys.list_of("mlp_only_layers", int)
+    step = keys.size("decoder_sparse_step")
+    dense = [0, 1] if dense is None else dense
+    return tuple(i not in dense and (i + 1) % step == 0 for i in range(n_layers))
+
+
+def kimi_sparse(keys: Keys, n_layers: int) -> tuple[bool, ...]:
+    """``mlp_layer_types``, or all layers but the first ``first_k_dense_replace``: one, where nothing says otherwise."""
+    return listed_sparse("first_k_dense_replace" if keys.has("first_k_dense_replace") else 1)(keys, n_layers)
+
+
+def axk1_sparse(keys: Keys, n_layers: int) -> tuple[bool, ...]:
+    """``mlp_layer_types``, or as DeepSeek's: the first layer is dense where nothing says otherwise."""
+    if keys.given("mlp_layer_types"):
+        return listed_sparse(1)(keys, n_layers)
+    dense = keys.optional("first_k_dense_replace", 0) if keys.has("first_k_dense_replace") else 1
+    every = (keys.optional("moe_layer_freq") if keys.has("moe_layer_freq") else None) or 1
+    return tuple(i >= (1 if dense is None else dense) and i % every == 0 for i in range(n_layers))
+
+
 def _period(keys: Keys, period: int | str) -> int:
     if isinstance(period, int):
         return period

@@ -167,16 +167,16 @@ def build(keys: Keys, recipe: Recipe, task: str) -> Model:
 
     Raises InputError for keys that are missing, malformed or contradictory.
     """
-    front = _front(keys, recipe)
+    front = front_of(keys, recipe)
     n_layers = _n_layers(keys, recipe)
     windows = recipe.windows(keys, n_layers) if recipe.windows else (None,) * n_layers
-    sparse = recipe.experts.sparse(keys, n_layers) if recipe.experts and _n_experts(keys) else (False,) * n_layers
+    sparse = recipe.experts.sparse(keys, n_layers) if recipe.experts and n_experts_of(keys) else (False,) * n_layers
     layer = _layer_maker(keys, recipe)
     kinds = [
         (i == 0 and not recipe.first_attention_norm, w, s) for i, (w, s) in enumerate(zip(windows, sparse, strict=True))
     ]
     blocks = {kind: layer(*kind) for kind in dict.fromkeys(kinds)}
-    model = assemble(front, [(_adjectives(kind), blocks[kind]) for kind in kinds], _back(keys, recipe, task))
+    model = assemble(front, [(_adjectives(kind), blocks[kind]) for kind in kinds], back_of(keys, recipe, task))
     return replace(model, code=_code(keys, recipe, model))
 
 
@@ -196,7 +196,7 @@ def assemble(
     """A model from its layers in order, each with adjectives (local, sparse …); those that all share are not named."""
     telling = [len({adjectives[i] for adjectives, _ in layers}) > 1 for i in range(len(layers[0][0]))]
     names = [
-        "_".join([a for a, tells in zip(adjectives, telling, strict=True) if tells] + ["block"])
+        "_".join([a for a, tells in zip(adjectives, telling, strict=True) if tells and a] + ["block"])
         for adjectives, _ in layers
     ]
     counts: dict[str, int] = {}
@@ -213,7 +213,8 @@ def _adjectives(kind: tuple[bool, int | None, bool]) -> tuple[str, ...]:
     return ("first" if first else "later", "global" if window is None else "local", "sparse" if sparse else "dense")
 
 
-def _front(keys: Keys, recipe: Recipe) -> tuple[Part, ...]:
+def front_of(keys: Keys, recipe: Recipe) -> tuple[Part, ...]:
+    """Everything in front of the layers: embeddings, positions, and what belongs to them."""
     d_model = keys.dimension("d_model")
     width = (recipe.embedding_width and keys.optional(recipe.embedding_width)) or d_model
     parts: list[Part] = [TokenEmbedding(keys.dimension("vocab_size"), width)]
@@ -250,14 +251,14 @@ def _n_layers(keys: Keys, recipe: Recipe) -> int:
 
 def _layer_maker(keys: Keys, recipe: Recipe) -> Callable[[bool, int | None, bool], tuple[Part, ...]]:
     """A function that makes the parts of one layer: the first or a later one, its window, dense or sparse."""
-    attention = _latent_attention(keys) if recipe.latent else _attention(keys, recipe)
-    feed_forward = _feed_forward(keys, recipe)
+    attention = latent_attention_of(keys) if recipe.latent else attention_of(keys, recipe)
+    feed_forward = feed_forward_of(keys, recipe)
     pieces: dict[str, tuple[Part, ...]] = {
         name: _norm(recipe, name, attention, feed_forward) for name in recipe.layout if name.endswith("norm")
     }
     pieces["cross_attention"] = _cross_attention(keys, recipe)
-    qk_norms = _qk_norms(keys, recipe, attention)
-    mixture = _mixture(keys, recipe.experts, feed_forward) if recipe.experts and _n_experts(keys) else ()
+    qk_norms = qk_norms_of(keys, recipe, attention)
+    mixture = mixture_of(keys, recipe.experts, feed_forward) if recipe.experts and n_experts_of(keys) else ()
 
     also = recipe.layer_also(keys) if recipe.layer_also else ()
 
@@ -299,7 +300,8 @@ def head_width(keys: Keys, d_model: int, n_heads: int) -> int:
     return keys.dimension("d_head", d_model // n_heads)
 
 
-def _attention(keys: Keys, recipe: Recipe) -> Attention:
+def attention_of(keys: Keys, recipe: Recipe) -> Attention:
+    """Attention as the keys and the recipe say."""
     d_model, n_heads = keys.dimension("d_model"), keys.dimension("n_heads")
     n_kv_heads = keys.dimension("n_kv_heads", n_heads) if recipe.grouped else n_heads
     if keys.flag(recipe.multi_query):
@@ -323,7 +325,8 @@ def _attention(keys: Keys, recipe: Recipe) -> Attention:
     )
 
 
-def _latent_attention(keys: Keys) -> LatentAttention:
+def latent_attention_of(keys: Keys) -> LatentAttention:
+    """Latent attention as the keys say."""
     d_model, n_heads = keys.dimension("d_model"), keys.dimension("n_heads")
     value = keys.optional("v_head_dim") or d_model // n_heads
     return LatentAttention(
@@ -348,7 +351,8 @@ def _at_least_one(key: str, value: int) -> int:
     return value
 
 
-def _qk_norms(keys: Keys, recipe: Recipe, attention: Attention | LatentAttention) -> list[Part]:
+def qk_norms_of(keys: Keys, recipe: Recipe, attention: Attention | LatentAttention) -> list[Part]:
+    """The norms of queries and keys that belong to an attention, if any."""
     if isinstance(attention, LatentAttention):
         rank = attention.q_lora_rank
         queries = [RMSNorm(rank, "query_norm", "qk_norm")] if rank else []
@@ -381,18 +385,20 @@ def _cross_attention(keys: Keys, recipe: Recipe) -> tuple[Part, ...]:
     return recipe.norm(d_model, "cross_attention_norm"), cross
 
 
-def _feed_forward(keys: Keys, recipe: Recipe) -> FeedForward:
+def feed_forward_of(keys: Keys, recipe: Recipe) -> FeedForward:
+    """The feed-forward network as the keys and the recipe say."""
     d_model = keys.dimension("d_model")
     d_ff = keys.dimension("d_ff", recipe.d_ff and recipe.d_ff * d_model)
     return FeedForward(d_model, d_ff, recipe.gated, keys.flag(recipe.ffn_bias), recipe.learned_activation)
 
 
-def _n_experts(keys: Keys) -> int:
+def n_experts_of(keys: Keys) -> int:
+    """How many experts the keys say, 0 where they say nothing."""
     key = keys.names["n_experts"]
     return (keys.optional(key, 0) or 0) if keys.has(key) else 0
 
 
-def _mixture(keys: Keys, mixture: Mixture, dense: FeedForward) -> tuple[Part, ...]:
+def mixture_of(keys: Keys, mixture: Mixture, dense: FeedForward) -> tuple[Part, ...]:
     """Router, experts, and shared experts where there are any."""
     n_experts, top_k = keys.dimension("n_experts"), keys.dimension("top_k")
     if top_k > n_experts:
@@ -422,7 +428,7 @@ def _note_buffers(keys: Keys, mixture: Mixture, n_experts: int) -> None:
     )
 
 
-def _back(keys: Keys, recipe: Recipe, task: str) -> tuple[Part, ...]:
+def back_of(keys: Keys, recipe: Recipe, task: str) -> tuple[Part, ...]:
     """Final norm, then what the task needs: a head, a pooler, a classifier, or nothing."""
     d_model, vocab_size = keys.dimension("d_model"), keys.dimension("vocab_size")
     embedding = (recipe.embedding_width and keys.optional(recipe.embedding_width)) or d_model

@@ -57,10 +57,12 @@ def forward_flops(model: Model, *, seq_len: Any) -> Quantity | None:
     table = model.token_table
     if table is None or any(part.sees != "past" for _, _, part in attention):
         return None
-    products = weight_flops(parameters=model.active_non_embedding_parameters())
+    products = [weight_flops(parameters=model.active_non_embedding_parameters())]
+    if again := model.reused_parameters():
+        products.append(weight_flops(parameters=again).named("flops_of_shared_weights"))
     logits = logits_flops(vocab_size=table.rows, d_model=table.width)
     seen = [
         repeated_flops(count=count, flops=part.mixing_flops(seq_len=seq_len)).named(id) for count, id, part in attention
     ]
     scores = [total("all_attention_flops", r"C_\text{attn}", *seen)] if seen else []
-    return total("forward_flops", r"C_\text{forward}", products, logits, *scores)
+    return total("forward_flops", r"C_\text{forward}", *products, logits, *scores)

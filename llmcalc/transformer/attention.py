@@ -6,9 +6,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from llmcalc.quantity import Quantity, formula, total
-from llmcalc.sources import AGARWAL_2025, AINSLIE_2023, BELTAGY_2020, HE_2020, QIU_2025, RADFORD_2019, VASWANI_2017
-from llmcalc.transformer.cache import cache_elements, key_value_elements
-from llmcalc.transformer.flops import score_flops, seen_tokens
+from llmcalc.sources import (
+    AGARWAL_2025,
+    AINSLIE_2023,
+    BELTAGY_2020,
+    GLORIOSO_2024,
+    HE_2020,
+    QIU_2025,
+    RADFORD_2019,
+    VASWANI_2017,
+)
+from llmcalc.transformer.cache import borrowed_elements, cache_elements, key_value_elements, unlike_key_value_elements
+from llmcalc.transformer.flops import score_flops, seen_tokens, unlike_score_flops
 from llmcalc.transformer.part import Heads, Matrix, Width, fewer
 
 
@@ -34,6 +43,30 @@ def value_parameters(*, d_model, n_kv_heads, d_head):
 def output_parameters(*, n_heads, d_head, d_model):
     """Output projection: the concatenated heads back to d_model."""
     return n_heads * d_head * d_model
+
+
+@formula("W_Q", "parameters", GLORIOSO_2024.at("sec. 2, the shared block reads the stream and the embeddings"))
+def wide_query_parameters(*, d_in, n_heads, d_head):
+    """Query projection of attention whose input is wider than the stream."""
+    return d_in * n_heads * d_head
+
+
+@formula("W_K", "parameters", GLORIOSO_2024.at("sec. 2, the shared block reads the stream and the embeddings"))
+def wide_key_parameters(*, d_in, n_kv_heads, d_head):
+    """Key projection of attention whose input is wider than the stream."""
+    return d_in * n_kv_heads * d_head
+
+
+@formula("W_V", "parameters", GLORIOSO_2024.at("sec. 2, the shared block reads the stream and the embeddings"))
+def wide_value_parameters(*, d_in, n_kv_heads, d_value):
+    """Value projection where its input, or its heads, are of a width of their own."""
+    return d_in * n_kv_heads * d_value
+
+
+@formula("W_O", "parameters", VASWANI_2017.at("sec. 3.2.2, d_v"))
+def value_output_parameters(*, n_heads, d_value, d_model):
+    """Output projection of heads whose values have a width of their own."""
+    return n_heads * d_value * d_model
 
 
 @formula("b_Q", "parameters", RADFORD_2019.at("src/model.py, conv1d"))
@@ -98,6 +131,11 @@ class Attention:
     "all" or "source" (cross-attention). ``window`` is how many tokens it sees, None for all: a window changes no
     parameter, but bounds the cache, unless the code ``caches_all`` tokens and hides those beyond it by a mask. Norms of
     queries and keys are parts of their own in the block.
+
+    ``d_value`` is the width of a head's values where it differs, ``d_in`` that of the input. ``key_is_value``: one
+    projection gives keys and values. ``borrows``: keys and values are those of an earlier layer, which keeps them.
+    ``selected`` is how many tokens an indexer leaves a token to see: all are kept all the same. Without
+    ``common_queries`` experts beside it have the projections of queries and output (JetMoE).
     """
 
     d_model: int
@@ -114,6 +152,12 @@ class Attention:
     sees: str = "past"
     window: int | None = None
     caches_all: bool = False
+    d_value: int | None = None
+    d_in: int | None = None
+    key_is_value: bool = False
+    borrows: bool = False
+    selected: int | None = None
+    common_queries: bool = True
     id: str = "attention"
     component: str = "attention"
 
@@ -121,11 +165,11 @@ class Attention:
         d, h, kv, w = self.d_model, self.n_heads, self.n_kv_heads, self.d_head
         parts = [matrix.parameters for matrix in self._projections()]
         if self.qkv_bias:
-            parts += [
-                query_bias(n_heads=h, d_head=w),
-                key_bias(n_kv_heads=kv, d_head=w),
-                value_bias(n_kv_heads=kv, d_head=w),
-            ]
+            parts.append(query_bias(n_heads=h, d_head=w))
+        if self.qkv_bias and not self.borrows:
+            parts.append(key_bias(n_kv_heads=kv, d_head=w))
+        if self.qkv_bias and not self.borrows and not self.key_is_value:
+            parts.append(value_bias(n_kv_heads=kv, d_head=self.d_value or w))
         if self.output_bias:
             parts.append(output_bias(d_model=d))
         if self.sinks:
@@ -150,12 +194,30 @@ class Attention:
 
     def _projections(self) -> tuple[Matrix, ...]:
         d, h, kv, w = self.d_model, self.n_heads, self.n_kv_heads, self.d_head
-        return (
-            Matrix("query", d, query_parameters(d_model=d, n_heads=h, d_head=w)),
-            Matrix("key", d, key_parameters(d_model=d, n_kv_heads=kv, d_head=w)),
-            Matrix("value", d, value_parameters(d_model=d, n_kv_heads=kv, d_head=w)),
-            Matrix("output", h * w, output_parameters(n_heads=h, d_head=w, d_model=d)),
-        )
+        d_in, v = self.d_in or d, self.d_value or w
+        if d_in == d:
+            query, key = (
+                query_parameters(d_model=d, n_heads=h, d_head=w),
+                key_parameters(d_model=d, n_kv_heads=kv, d_head=w),
+            )
+        else:
+            query = wide_query_parameters(d_in=d_in, n_heads=h, d_head=w)
+            key = wide_key_parameters(d_in=d_in, n_kv_heads=kv, d_head=w)
+        if (d_in, v) == (d, w):
+            value = value_parameters(d_model=d, n_kv_heads=kv, d_head=w)
+        else:
+            value = wide_value_parameters(d_in=d_in, n_kv_heads=kv, d_value=v)
+        if v == w:
+            output = output_parameters(n_heads=h, d_head=w, d_model=d)
+        else:
+            output = value_output_parameters(n_heads=h, d_value=v, d_model=d)
+        found = [Matrix("query", d_in, query)]
+        if not self.borrows:
+            found.append(Matrix("key", d_in, key))
+        if not self.borrows and not self.key_is_value:
+            found.append(Matrix("value", d_in, value))
+        found.append(Matrix("output", h * v, output))
+        return tuple(found if self.common_queries else found[1:-1])
 
     def _gate(self) -> tuple[Matrix, ...]:
         if not self.gate:
@@ -169,6 +231,11 @@ class Attention:
         return None if self.caches_all else self.window
 
     def kv_elements_per_token(self) -> Quantity:
+        if self.borrows:
+            return borrowed_elements(n_kv_heads=self.n_kv_heads, d_head=self.d_head)
+        if self.d_value is not None:
+            widths = {"d_head": self.d_head, "d_value": self.d_value}
+            return unlike_key_value_elements(n_kv_heads=self.n_kv_heads, **widths)
         return key_value_elements(n_kv_heads=self.n_kv_heads, d_head=self.d_head)
 
     def kv_cache_elements(self, *, seq_len: Any) -> Quantity:
@@ -199,5 +266,8 @@ class Attention:
         return replace(self, window=None)
 
     def mixing_flops(self, *, seq_len: Any) -> Quantity:
-        seen = seen_tokens(seq_len=seq_len, window=self.window)
+        seen = seen_tokens(seq_len=seq_len, window=self.selected or self.window)
+        if self.d_value is not None:
+            widths = {"d_head": self.d_head, "d_value": self.d_value}
+            return unlike_score_flops(seen_tokens=seen, n_heads=self.n_heads, **widths)
         return score_flops(seen_tokens=seen, n_heads=self.n_heads, d_head=self.d_head)

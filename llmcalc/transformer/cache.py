@@ -16,6 +16,18 @@ def key_value_elements(*, n_kv_heads, d_head):
     return 2 * n_kv_heads * d_head
 
 
+@formula(r"E_\text{token}", "elements", SHAZEER_2019.at("sec. 2.4.1, keys and values of unlike widths"))
+def unlike_key_value_elements(*, n_kv_heads, d_head, d_value):
+    """One key of d_head and one value of d_value for each key/value head, for one token in one layer."""
+    return n_kv_heads * (d_head + d_value)
+
+
+@formula(r"E_\text{token}", "elements", TRANSFORMERS.at("modeling_gemma3n.py, Gemma3nTextAttention, kv_sharing_mode"))
+def borrowed_elements(*, n_kv_heads, d_head):
+    """Nothing of its own: the layer reads the keys and values that an earlier one keeps."""
+    return 0 * n_kv_heads * d_head
+
+
 @formula(r"E_\text{token}", "elements", DEEPSEEK_V2.at("sec. 2.1.3, table 1"))
 def latent_elements(*, kv_lora_rank, d_rope):
     """Latent attention keeps the compressed vector and the one rotary key that all heads share."""

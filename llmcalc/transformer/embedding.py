@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llmcalc.quantity import Quantity, formula, total
-from llmcalc.sources import DEVLIN_2018, HE_2020, LAN_2019, RADFORD_2019, RAFFEL_2019, VASWANI_2017
+from llmcalc.sources import DEVLIN_2018, HE_2020, LAN_2019, RADFORD_2019, RAFFEL_2019, TRANSFORMERS, VASWANI_2017
 from llmcalc.transformer.part import TOKEN_TABLE, Matrix, Width
 
 
@@ -19,6 +19,12 @@ def token_embedding_parameters(*, vocab_size, d_model):
 def position_embedding_parameters(*, n_positions, d_model):
     """Learned positions: one vector of d_model for each position that the model can see."""
     return n_positions * d_model
+
+
+@formula(r"W_\text{ple}", "parameters", TRANSFORMERS.at("modeling_gemma3n.py, embed_tokens_per_layer"))
+def per_layer_embedding_parameters(*, vocab_size, n_layers, d_per_layer):
+    """Per-layer embedding: for each entry of the vocabulary one vector of d_per_layer for each layer."""
+    return vocab_size * n_layers * d_per_layer
 
 
 @formula(r"N_\text{type}", "parameters", DEVLIN_2018.at("sec. 3, Input/Output Representations"))
@@ -139,6 +145,21 @@ class TypeEmbedding:
 
     def parameters(self) -> Quantity:
         return total(self.id, r"N_\text{type}", type_embedding_parameters(n_types=self.n_types, d_model=self.d_model))
+
+
+@dataclass(frozen=True)
+class PerLayerEmbedding:
+    """A second table of token vectors: one of d_per_layer for each layer (Gemma 3n and 4). It is only looked up."""
+
+    vocab_size: int
+    n_layers: int
+    d_per_layer: int
+    id: str = "per_layer_embedding"
+    component: str = "embedding"
+
+    def parameters(self) -> Quantity:
+        widths = {"n_layers": self.n_layers, "d_per_layer": self.d_per_layer}
+        return total(self.id, r"N_\text{emb}", per_layer_embedding_parameters(vocab_size=self.vocab_size, **widths))
 
 
 @dataclass(frozen=True)

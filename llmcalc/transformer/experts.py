@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from llmcalc.quantity import Quantity, formula, total
-from llmcalc.sources import DEEPSEEK_V3, QWEN_MOE, SHAZEER_2017
+from llmcalc.sources import DEEPSEEK_V3, LONGCAT_2025, QWEN_MOE, SHAZEER_2017, TRANSFORMERS
 from llmcalc.transformer.feedforward import FeedForward
 from llmcalc.transformer.part import Matrix, Width
 
@@ -112,6 +112,39 @@ class Experts:
     def pruned(self, share: float) -> Experts:
         """All experts stay, each narrower."""
         return replace(self, expert=self.expert.pruned(share))
+
+
+@formula(r"N_\text{zero}", "parameters", TRANSFORMERS.at("modeling_longcat_flash.py, LongcatFlashExperts.gate_up_proj"))
+def zero_expert_parameters(*, n_experts, d_model, d_ff):
+    """Experts that pass a token on as it is: transformers allocates input weights for them, which nothing reads."""
+    return n_experts * 2 * d_model * d_ff
+
+
+@formula("0", "parameters", LONGCAT_2025.at("sec. 2.1, zero-computation experts"))
+def zero_work(*, parameters):
+    """None of them: such an expert computes nothing."""
+    return 0 * parameters
+
+
+@dataclass(frozen=True)
+class ZeroExperts:
+    """Experts that compute nothing: a token that is sent to one goes on as it is (LongCat)."""
+
+    n_experts: int
+    d_model: int
+    d_ff: int
+    id: str = "zero_experts"
+    component: str = "experts"
+    top_k: int = 0
+
+    def parameters(self) -> Quantity:
+        return total(self.id, r"N_\text{zero}", self._weights())
+
+    def active_parameters(self) -> Quantity:
+        return total(self.id, r"N_\text{zero}", zero_work(parameters=self._weights()))
+
+    def _weights(self) -> Quantity:
+        return zero_expert_parameters(n_experts=self.n_experts, d_model=self.d_model, d_ff=self.d_ff)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,12 @@ def latent_score_flops(*, seen_tokens, n_heads, d_nope, d_rope, d_value):
     return 2 * seen_tokens * n_heads * (d_nope + d_rope + d_value)
 
 
+@formula(r"C_\text{attn}", "FLOP", KAPLAN_2020.at("sec. 2.1, table 1, attention: mask"))
+def unlike_score_flops(*, seen_tokens, n_heads, d_head, d_value):
+    """The same where keys and values differ in width."""
+    return 2 * seen_tokens * n_heads * (d_head + d_value)
+
+
 def seen_tokens(*, seq_len: Any, window: int | None) -> Quantity:
     """Tokens that a token sees, on average over a sequence of ``seq_len``."""
     if window is None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from llmcalc.quantity import Quantity, formula, total
-from llmcalc.sources import DEEPSEEK_V2
+from llmcalc.sources import DEEPSEEK_V2, TRANSFORMERS
 from llmcalc.transformer.attention import Attention
 from llmcalc.transformer.cache import cache_elements, latent_elements
 from llmcalc.transformer.flops import latent_score_flops, seen_tokens
@@ -29,6 +29,12 @@ def query_down_parameters(*, d_model, q_lora_rank):
 def query_up_parameters(*, q_lora_rank, n_heads, d_nope, d_rope):
     """Up-projection of that vector to the queries of all heads."""
     return q_lora_rank * n_heads * (d_nope + d_rope)
+
+
+@formula(r"W_{UQ}", "parameters", TRANSFORMERS.at("modeling_axk2.py, AXK2Attention.q_gate_proj"))
+def gated_query_up_parameters(*, q_lora_rank, n_heads, d_nope, d_rope, d_value):
+    """The same, from two vectors of q_lora_rank to the queries and a gate of the values."""
+    return 2 * q_lora_rank * n_heads * (d_nope + d_rope + d_value)
 
 
 @formula(r"W_{DKV}", "parameters", DEEPSEEK_V2.at("sec. 2.1.2, eq. 9; 2.1.3, eq. 15"))
@@ -73,6 +79,8 @@ class LatentAttention:
 
     ``q_lora_rank`` None means that queries are projected directly. Each head's queries and keys have d_nope + d_rope
     channels, its values d_value. The norms of both latent vectors are parts of their own in the block.
+    ``selected`` is how many tokens an indexer leaves a token to see: all are kept all the same. ``joint_gate``:
+    queries come out of one product with a gate of the values, from two narrow vectors.
     """
 
     d_model: int
@@ -85,6 +93,8 @@ class LatentAttention:
     bias: bool = False
     sees: str = "past"
     window: int | None = None
+    selected: int | None = None
+    joint_gate: bool = False
     id: str = "attention"
     component: str = "attention"
 
@@ -118,8 +128,12 @@ class LatentAttention:
         per_head = {"n_heads": self.n_heads, "d_nope": self.d_nope, "d_rope": self.d_rope}
         if rank is None:
             return (Matrix("query", d, latent_query_parameters(d_model=d, **per_head)),)
+        down = Matrix("query_down", d, query_down_parameters(d_model=d, q_lora_rank=rank))
+        if self.joint_gate:
+            up = gated_query_up_parameters(q_lora_rank=rank, d_value=self.d_value, **per_head)
+            return down, Matrix("query_up", 2 * rank, up)
         return (
-            Matrix("query_down", d, query_down_parameters(d_model=d, q_lora_rank=rank)),
+            down,
             Matrix("query_up", rank, query_up_parameters(q_lora_rank=rank, **per_head)),
         )
 
@@ -159,6 +173,6 @@ class LatentAttention:
         return replace(self, window=None)
 
     def mixing_flops(self, *, seq_len: Any) -> Quantity:
-        seen = seen_tokens(seq_len=seq_len, window=self.window)
+        seen = seen_tokens(seq_len=seq_len, window=self.selected or self.window)
         widths = {"d_nope": self.d_nope, "d_rope": self.d_rope, "d_value": self.d_value}
         return latent_score_flops(seen_tokens=seen, n_heads=self.n_heads, **widths)

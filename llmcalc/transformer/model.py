@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from llmcalc.quantity import Quantity, formula, total
-from llmcalc.sources import FEDUS_2021, KAPLAN_2020, PYTORCH, SHAZEER_2019, VASWANI_2017
+from llmcalc.sources import FEDUS_2021, GU_2023, KAPLAN_2020, PYTORCH, SHAZEER_2019, VASWANI_2017
 from llmcalc.transformer.cache import prompt_elements
 from llmcalc.transformer.code import Code
 from llmcalc.transformer.part import (
@@ -25,6 +25,8 @@ from llmcalc.transformer.part import (
     mixtures,
     norms,
     pruned,
+    reused_parameters,
+    states,
 )
 from llmcalc.units import exact
 
@@ -47,6 +49,12 @@ def repeated_parameters(*, count, parameters):
 def repeated_elements(*, count, cache_elements):
     """The cache of all layers alike: so many times that of one."""
     return count * cache_elements
+
+
+@formula(r"n \cdot E_\text{state}", "elements", GU_2023.at("sec. 3.4"))
+def repeated_state(*, count, state_elements):
+    """The states of all layers alike: so many times those of one."""
+    return count * state_elements
 
 
 @formula("N_{-\\text{emb}}", "parameters", KAPLAN_2020.at("sec. 2.1, table 1"))
@@ -296,6 +304,35 @@ class Model:
 
         return self._cached("prompt_cache_elements", held, ("past", "source"))
 
+    def state_elements(self, *, fp32: bool | None = None) -> Quantity:
+        """Numbers that all layers keep of one sequence however long it is: recurrent states and windows of
+        convolutions. ``fp32``: only those that the code keeps in fp32, or only the others."""
+        kept = [
+            repeated_state(count=count, state_elements=state.elements).named(f"{block.name}_{part.id}_{state.kind}")
+            for block, count in self.blocks
+            for part in block.parts
+            for state in states(part)
+            if fp32 is None or state.fp32 is fp32
+        ]
+        if not kept:
+            return Quantity("state_elements", 0, "elements", r"E_\text{state}", meaning="No layer keeps a state.")
+        return total("state_elements", r"E_\text{state}", *kept)
+
+    @property
+    def keeps_states(self) -> bool:
+        """Whether any layer keeps a state."""
+        return any(states(part) for part in self.parts)
+
+    def reused_parameters(self) -> Quantity | None:
+        """Weights that a token goes through once more, in layers that run those of others; None where none are."""
+        again = [
+            repeated_parameters(count=count, parameters=q).named(f"{block.name}_{part.id}")
+            for block, count in self.blocks
+            for part in block.parts
+            for q in reused_parameters(part)
+        ]
+        return total("reused_parameters", r"N_\text{again}", *again) if again else None
+
     def _cached(self, id: str, of_part: Callable[[Caching], Quantity], seen: tuple[str, ...]) -> Quantity:
         parts = [
             repeated_elements(count=count, cache_elements=of_part(part)).named(f"{block.name}_{part.id}_cache")
@@ -304,5 +341,5 @@ class Model:
             if part.sees in seen
         ]
         if not parts:
-            return Quantity(id, 0, "elements", r"E_\text{kv}", meaning="An encoder caches nothing.")
+            return Quantity(id, 0, "elements", r"E_\text{kv}", meaning="Nothing is kept for each token.")
         return total(id, r"E_\text{kv}", *parts)

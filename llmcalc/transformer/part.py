@@ -215,6 +215,34 @@ class Caching(Part, Protocol):
         ...
 
 
+class State(NamedTuple):
+    """``elements`` that one layer keeps of a sequence however long it is; in ``fp32`` where the code says so, else in
+    the format of its activations. ``kind`` is "memory" (a recurrent state), or "inputs" (the last ones, of a
+    convolution)."""
+
+    elements: Quantity
+    fp32: bool
+    kind: str = "memory"
+
+
+@runtime_checkable
+class Recurrent(Part, Protocol):
+    """A part that keeps a state: what it knows of all tokens that it has seen, in a size that does not grow."""
+
+    def states(self) -> tuple[State, ...]:
+        """What it keeps of one sequence."""
+        ...
+
+
+@runtime_checkable
+class Reusing(Part, Protocol):
+    """A part that runs weights which stand in another layer, and are counted there."""
+
+    def reused_parameters(self) -> Quantity:
+        """The weights that one token goes through once more."""
+        ...
+
+
 @runtime_checkable
 class Mixing(Part, Protocol):
     """A part in which tokens meet, attention of any kind: work of its own, over and above that of its weights.
@@ -323,6 +351,16 @@ def without_window(part: Part) -> Part:
     if not isinstance(part, Regrouped) or part.sees != "past":
         return part
     return part.without_window()
+
+
+def states(part: Part) -> tuple[State, ...]:
+    """What it keeps of a sequence however long it is."""
+    return part.states() if isinstance(part, Recurrent) else ()
+
+
+def reused_parameters(part: Part) -> tuple[Quantity, ...]:
+    """Weights of other layers that it runs."""
+    return (part.reused_parameters(),) if isinstance(part, Reusing) else ()
 
 
 def widths(part: Part) -> tuple[Width, ...]:

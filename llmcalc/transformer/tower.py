@@ -7,23 +7,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from llmcalc.quantity import Quantity, formula, total
-from llmcalc.sources import DOSOVITSKIY_2020, VASWANI_2017
+from llmcalc.sources import DOSOVITSKIY_2020
+from llmcalc.transformer.linear import linear_bias, linear_parameters
 from llmcalc.transformer.model import Block, stacked_parameters
 from llmcalc.transformer.part import HEAD_TABLE, TOKEN_TABLE, Matrix, Part, matrices
 
 VISION, AUDIO, PROJECTOR, PREDICTION = BESIDE = ("vision_tower", "audio_tower", "projector", "mtp")
-
-
-@formula("W", "parameters", VASWANI_2017.at("sec. 3.3"))
-def linear_parameters(*, d_in, d_out):
-    """Linear layer from one width to another."""
-    return d_in * d_out
-
-
-@formula("b", "parameters", VASWANI_2017.at("sec. 3.3"))
-def linear_bias(*, width):
-    """Bias of a linear layer or a convolution: one for each channel that it writes."""
-    return width
 
 
 @formula(r"W_\text{conv}", "parameters", DOSOVITSKIY_2020.at("sec. 3.1, patch embedding"))
@@ -51,7 +40,7 @@ class Linear:
     def parameters(self) -> Quantity:
         parts = [matrix.parameters for matrix in self.matrices()]
         if self.bias:
-            parts.append(linear_bias(width=self.d_out))
+            parts.append(linear_bias(d_out=self.d_out))
         return total(self.id, "N", *parts)
 
     def matrices(self) -> tuple[Matrix, ...]:
@@ -72,7 +61,7 @@ class Convolution:
     def parameters(self) -> Quantity:
         parts = [convolution_parameters(channels=self.channels, kernel=self.kernel, width=self.width)]
         if self.bias:
-            parts.append(linear_bias(width=self.width))
+            parts.append(linear_bias(d_out=self.width))
         return total(self.id, "N", *parts)
 
 

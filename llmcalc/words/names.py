@@ -30,6 +30,9 @@ def name(quantity_id: str) -> str:
         return w(f"components.{quantity_id.removeprefix('activations_')}")
     if quantity_id.endswith("_cache"):
         return w("kinds.cache", part=name(quantity_id.removesuffix("_cache")))
+    for kept in ("memory", "inputs"):  # of a layer with a state
+        if quantity_id.endswith(f"_{kept}"):
+            return w(f"kinds.{kept}", part=name(quantity_id.removesuffix(f"_{kept}")))
     of_kind, rest = _kind_and_rest(quantity_id)
     if rest in ("block", "blocks"):
         return w(f"kinds.the_{rest}", kind=of_kind)
@@ -48,8 +51,8 @@ def kind(block_name: str) -> str:
 
 def _kind_and_rest(quantity_id: str) -> tuple[str, str]:
     kinds, rest = [], quantity_id
-    while (first := rest.split("_")[0]) not in ("block", "blocks") and f"kinds.{first}" in words():
-        kinds.append(w(f"kinds.{first}"))
+    while (first := rest.split("_")[0]) not in ("block", "blocks") and (first.isdigit() or f"kinds.{first}" in words()):
+        kinds.append(first if first.isdigit() else w(f"kinds.{first}"))
         rest = rest.removeprefix(f"{first}_")
     return " ".join(kinds), rest
 

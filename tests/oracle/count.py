@@ -26,13 +26,36 @@ COMPONENTS = (
     ("pooler", r"pooler"),
     ("shared_experts", r"shared_expert|shared_mlp"),
     ("experts", r"\.experts\."),
-    ("qk_norm", r"attn\.(q_norm|k_norm|q_a_layernorm|kv_a_layernorm)|(q|k)_layernorm|(query|key)_layernorm"),
+    (
+        "qk_norm",
+        r"attn\.(\d\.)?(q_norm|k_norm|q_a_layernorm|kv_a_layernorm|q_a_norm|kv_norm|k_rope_only_layernorm)"
+        r"|(q|k)_layernorm|(query|key)_layernorm|qk_norm\.",
+    ),
     ("router", r"\.router\.|\.gate\.|expert_bias"),
-    ("norm", r"(^|\.)[^.]*[nN]orm[^.]*\.(weight|bias)$|(^|\.)ln(_\w+)?\.(weight|bias)$"),
+    ("norm", r"(^|\.)[^.]*[nN]orm[^.]*\.(\d\.)?(weight|bias)$|(^|\.)(pre_)?ln\w*\.(weight|bias)$"),
+    ("connections", r"_residual$|_residual\.|altup|laurel|hc_head"),
+    ("per_layer_inputs", r"per_layer_(input_gate|projection|model_projection)\."),
+    ("attention", r"layers\.\d+\.linear\.|cross_attn_(attn|mlp)_gate"),
+    ("experts", r"latent_proj|_expert_(proj|norm)"),
     ("positions", r"wpe|embed_positions|position_embeddings|positions_embed|relative_attention_bias|rel_embeddings"),
     ("attention", r"attn|[aA]ttention"),
-    ("embedding", r"embed|wte|word_emb|shared|project_in|project_out|transformer\.w\."),
-    ("feed_forward", r"mlp|ffn|feed_forward|fc1|fc2|intermediate|output|Dense|lin"),
+    (
+        "embedding",
+        r"embed|wte|word_emb|(^|\.)shared\.|z_L_init|input_hidden_states|project_in|project_out|transformer\.w\.",
+    ),
+    ("feed_forward", r"mlp|ffn|feed_forward|fc1|fc2|intermediate|output|Dense|lin|_proj\.|\.proj_"),
+)
+# What stands in a module of such a class, whatever it is called there
+CLASSES = (
+    ("recurrent", r"Mixer$|MambaLayer|DeltaNet|DeltaAttention|LightningAttention|RecurrentBlock|xLSTMLayer"),
+    ("recurrent", r"ShortConv|SConv|RwkvSelfAttention"),
+    ("feed_forward", r"RwkvFeedForward"),
+    ("attention", r"RecurrentGemma\w*Attention|NemotronHAttention|JetMoeMoA"),
+    ("experts", r"JetMoeMoE|JetMoeParallelExperts"),
+    ("router", r"JetMoeTopKGating"),
+    ("indexer", r"Indexer|Compressor"),
+    ("norm", r"GatedRMSNorm$"),
+    ("connections", r"HyperConnection|HyperHead|ResidualGate|ResidualScal"),
 )
 # Kimi K2 is published with code of its own, which is DeepSeek-V3's
 STANDS_IN = {"kimi_k2": "deepseek_v3"}
@@ -83,12 +106,18 @@ def count(config: Mapping[str, Any], task: str = "language model") -> dict[str, 
     Each tied weight once, buffers not at all. A token goes through num_experts_per_tok experts of each sparse layer.
     """
     model = build(config, task)
+    within = {
+        f"{name}.": found
+        for name, module in model.named_modules()
+        for found, pattern in CLASSES
+        if re.search(pattern, type(module).__name__) and name
+    }
     names: dict[nn.Parameter, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         names.setdefault(parameter, []).append(name)
     components: dict[str, int] = {}
     for parameter, all_names in names.items():
-        found = [component(name) for name in all_names]
+        found = [_within(name, within) or component(name) for name in all_names]
         one = "embedding" if "embedding" in found else found[0]  # a tied head is counted with the embedding
         components[one] = components.get(one, 0) + parameter.numel()
     return {
@@ -97,6 +126,12 @@ def count(config: Mapping[str, Any], task: str = "language model") -> dict[str, 
         "components": components,
         "active": sum(p.numel() for p in model.parameters()) - _idle(model),
     }
+
+
+def _within(name: str, within: Mapping[str, str]) -> str:
+    """The component of the innermost module of `CLASSES` that the parameter stands in."""
+    places = [place for place in within if name.startswith(place)]
+    return within[max(places, key=len)] if places else ""
 
 
 def _idle(model: nn.Module) -> int:

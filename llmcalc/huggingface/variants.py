@@ -1,0 +1,873 @@
+"""Decoders of which some layers, or small parts of a layer, are unlike LLaMA's. One entry a model_type, read from its
+model class; those that are published with code of their own, from that code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from llmcalc.errors import InputError
+from llmcalc.huggingface import layers
+from llmcalc.huggingface.decoders import GEMMA, LLAMA
+from llmcalc.huggingface.family import COMMON, SAME_KV, Family, expert_names, stack
+from llmcalc.huggingface.hybrids import kimi_delta, mtp
+from llmcalc.huggingface.keys import Keys, shown, whole
+from llmcalc.huggingface.layers import periodic
+from llmcalc.huggingface.plan import Kit, Layer, Parts, planned
+from llmcalc.huggingface.sparse import hyper_connections, indexer, joining_streams, per_layer
+from llmcalc.huggingface.stack import (
+    LAYER_NORM_NO_BIAS,
+    SANDWICH,
+    Mixture,
+    QKNorm,
+    Recipe,
+)
+from llmcalc.transformer.attention import Attention
+from llmcalc.transformer.embedding import PerLayerEmbedding
+from llmcalc.transformer.experts import Experts, Router, ZeroExperts
+from llmcalc.transformer.feedforward import FeedForward
+from llmcalc.transformer.norm import LayerNorm, RMSNorm
+from llmcalc.transformer.part import Part
+from llmcalc.transformer.piece import Again, AttentionAgain, Numbers, Projection
+from llmcalc.transformer.state_convolution import Convolution
+
+FULL, SLIDING = "full_attention", "sliding_attention"
+_NO_D_HEAD = {name: key for name, key in COMMON.items() if name != "d_head"}
+
+
+def _head_gate(kit: Kit, n_heads: int | None = None) -> Part:
+    return Projection(kit.d_model, n_heads or kit.keys.dimension("n_heads"), "head_gate", "attention")
+
+
+def _sparse_words(sparse: bool) -> str:
+    return "sparse" if sparse else "dense"
+
+
+# Gemma 3n and 4: layers that read the keys and values of others, per-layer inputs
+
+
+def _shares(kinds: list[str], shared: int) -> list[bool]:
+    """Which layers borrow keys and values: the last so many, of the last layer before them of their kind."""
+    first = len(kinds) - shared
+    if shared and not set(kinds[first:]) <= set(kinds[: max(0, first)]):
+        message = "no layer before those that share keys and values keeps any of their kind"
+        raise InputError(
+            "num_kv_shared_layers", message, code="key_not_modelled", key="num_kv_shared_layers", found=shown(shared)
+        )
+    return [shared > 0 and i >= first for i in range(len(kinds))]
+
+
+def _gemma_attention(kit: Kit, width: int, **changes: Any) -> Parts:
+    attention = kit.plain(d_head=width, **changes)
+    norms = (RMSNorm(width, "query_norm", "qk_norm"), RMSNorm(width, "key_norm", "qk_norm"))
+    return (*(norms[:1] if attention.borrows else norms), attention)
+
+
+def _per_layer_inputs(kit: Kit) -> Parts:
+    """What a layer makes of the vector that its own embedding has for the token."""
+    d, width = kit.d_model, kit.keys.size("hidden_size_per_layer_input", 0)
+    if not width:
+        return ()
+    return (
+        Projection(d, width, "per_layer_gate", "per_layer_inputs"),
+        Projection(width, d, "per_layer_projection", "per_layer_inputs"),
+        RMSNorm(d, "per_layer_norm"),
+    )
+
+
+def _per_layer_front(kit: Kit) -> Parts:
+    keys = kit.keys
+    width = keys.size("hidden_size_per_layer_input", 0) if keys.has("hidden_size_per_layer_input") else 0
+    if not width:
+        return ()
+    total = kit.n_layers * width
+    return (
+        PerLayerEmbedding(keys.size("vocab_size_per_layer_input"), kit.n_layers, width),
+        Projection(kit.d_model, total, "per_layer_model_projection", "per_layer_inputs"),
+        RMSNorm(width, "per_layer_projection_norm"),
+    )
+
+
+def _gemma3n(kit: Kit) -> Sequence[Layer]:
+    keys, d = kit.keys, kit.d_model
+    kinds = kit.kinds(lambda i: SLIDING if (i + 1) % 5 else FULL, (FULL, SLIDING))
+    value = keys.value("intermediate_size")
+    widths = value if isinstance(value, list | tuple) else [value] * kit.n_layers
+    if len(widths) != kit.n_layers:
+        key = "intermediate_size"
+        message = f"{key!r} has {len(widths)} entries for {kit.n_layers} layers"
+        raise InputError(key, message, code="key_length", key=key, number=len(widths), layers=kit.n_layers)
+    n, rank = keys.size("altup_num_inputs"), keys.size("laurel_rank")
+    beside: Parts = (
+        Numbers(d, "altup_scale", "connections"),
+        Projection(n, n, "altup_correction", "connections"),
+        Projection(n, n**2, "altup_prediction", "connections"),
+        Projection(d, n, "altup_router", "connections"),
+        RMSNorm(d, "altup_router_norm"),
+        Projection(d, rank, "laurel_down", "connections"),
+        Projection(rank, d, "laurel_up", "connections"),
+        RMSNorm(d, "laurel_norm"),
+        *_per_layer_inputs(kit),
+    )
+    window, d_head = keys.optional("sliding_window"), kit.d_head()
+    borrowed = _shares(kinds, keys.size("num_kv_shared_layers", 0))
+    found = []
+    for kind, borrows, width in zip(kinds, borrowed, widths, strict=True):
+        attention = _gemma_attention(kit, d_head, window=window if kind == SLIDING else None, borrows=borrows)
+        network = (FeedForward(d, whole("intermediate_size", width), True),)
+        told = ("local" if kind == SLIDING else "global", "borrowing" if borrows else "keeping")
+        found.append((told, (*kit.sandwich(attention, network), *beside)))
+    return found
+
+
+def _gemma3n_after(kit: Kit) -> Parts:
+    n, d = kit.keys.size("altup_num_inputs"), kit.d_model
+    if n < 2:
+        return ()
+    return tuple(Projection(d, (n - 1) * d, f"altup_{way}", "connections") for way in ("in", "out"))
+
+
+def _gemma4(kit: Kit) -> Sequence[Layer]:
+    keys = kit.keys
+    kinds = kit.kinds(lambda i: SLIDING if (i + 1) % 6 else FULL, (FULL, SLIDING))
+    kinds[-1] = FULL
+    same = keys.flag("attention_k_eq_v")
+    own = {"head_dim": (keys.optional("global_head_dim") if keys.has("global_head_dim") else None) or 512}
+    n_global = keys.optional("num_global_key_value_heads") if keys.has("num_global_key_value_heads") else None
+    if same and n_global:
+        own["num_key_value_heads"] = n_global
+    mine = per_layer(kit, [kind == FULL for kind in kinds], own)
+    borrowed = _shares(kinds, keys.size("num_kv_shared_layers", 0))
+    window = keys.optional("sliding_window")
+    if keys.has("use_bidirectional_attention") and keys.value("use_bidirectional_attention") == "all":
+        window = None if window is None else window // 2 + 1
+    beside = _per_layer_inputs(kit) if keys.has("hidden_size_per_layer_input") else ()
+    found = []
+    for kind, borrows, row in zip(kinds, borrowed, mine, strict=True):
+        changes: dict[str, Any] = {"window": window if kind == SLIDING else None, "borrows": borrows}
+        changes["key_is_value"] = same and kind == FULL
+        if "num_key_value_heads" in row:
+            changes["n_kv_heads"] = row["num_key_value_heads"]
+        attention = _gemma_attention(kit, row.get("head_dim", kit.d_head()), **changes)
+        wide = 2 if borrows and keys.flag("use_double_wide_mlp") else 1
+        network: Parts = (kit.dense(d_ff=wide * kit.dense().d_ff),)
+        if keys.has("enable_moe_block") and keys.flag("enable_moe_block"):
+            network = (*network, *_gemma4_mixture(kit))
+        told = ("local" if kind == SLIDING else "global", "borrowing" if borrows else "keeping")
+        found.append((told, (*kit.sandwich(attention, network), *beside)))
+    return found
+
+
+def _gemma4_mixture(kit: Kit) -> Parts:
+    d, n_experts = kit.d_model, kit.keys.dimension("n_experts")
+    expert = FeedForward(d, kit.keys.dimension("d_expert"), True, id="expert")
+    return (
+        Router(d, n_experts),
+        Numbers(d + n_experts, "router_scale", "router"),
+        Experts(n_experts, kit.keys.dimension("top_k"), expert),
+        RMSNorm(d, "dense_post_norm"),
+        RMSNorm(d, "experts_norm"),
+        RMSNorm(d, "experts_post_norm"),
+    )
+
+
+# Mixtures
+
+
+def _longcat(kit: Kit) -> Sequence[Layer]:
+    """Two attentions and two networks in a layer, and a mixture beside them, some of whose experts do nothing."""
+    keys, d = kit.keys, kit.d_model
+    n_experts, zero = keys.dimension("n_experts"), keys.size("zero_expert_num", 0)
+    width = keys.dimension("d_expert")
+    expert = FeedForward(d, width, True, id="expert")
+    router = Router(d, n_experts + zero, keys.has("router_bias") and keys.flag("router_bias"))
+    mixture: list[Part] = [router, Experts(n_experts, keys.dimension("top_k"), expert)]
+    if zero:
+        mixture.append(ZeroExperts(zero, d, width))
+        text = f"{zero} experts do nothing; transformers allocates input weights for them, which published files lack"
+        keys.note("zero_experts", text, number=zero)
+
+    def half(number: str) -> Parts:
+        latent = replace(kit.latent(), id=f"{number}_attention")
+        ranks = {"query": latent.q_lora_rank, "key": latent.kv_lora_rank}
+        norms = tuple(RMSNorm(rank, f"{number}_{of}_norm", "qk_norm") for of, rank in ranks.items() if rank)
+        dense = replace(kit.dense(), id=f"{number}_feed_forward")
+        before, between = (kit.norm(f"{number}_{of}_norm") for of in ("attention", "feed_forward"))
+        return (*before, *norms, latent, *between, dense)
+
+    layer = (*half("first"), *mixture, *half("second"))
+    return [(("sparse",), layer)] * kit.n_layers
+
+
+def _mimo_flash(kit: Kit) -> Sequence[Layer]:
+    keys, n = kit.keys, kit.n_layers
+    pattern = keys.list_of("hybrid_layer_pattern", int, n) if keys.has("hybrid_layer_pattern") else None
+    default = (
+        (lambda i: SLIDING if pattern[i] else FULL)
+        if pattern
+        else (lambda i: FULL if i == 0 or (i + 1) % 6 == 0 else SLIDING)
+    )
+    kinds = kit.kinds(default, (FULL, SLIDING))
+    if keys.given("sliding_window_size"):
+        window: int | None = keys.size("sliding_window_size") + 1
+    else:
+        window = keys.optional("sliding_window")
+    value = keys.size("v_head_dim")
+    mtp(keys)
+    plain = kit.plain(d_value=value)
+    own = keys.optional("swa_num_key_value_heads") if keys.has("swa_num_key_value_heads") else None
+    mixers = {
+        FULL: plain,
+        SLIDING: replace(plain, n_kv_heads=own or 2 * plain.n_kv_heads, sinks=True, window=window),
+    }
+    freq = keys.list_of("moe_layer_freq", int, n) if keys.has("moe_layer_freq") else None
+    sparse = tuple(bool(entry) for entry in freq) if freq and not keys.given("mlp_layer_types") else kit.sparse()
+    return [
+        (
+            ("local" if kind == SLIDING else "global", _sparse_words(is_sparse)),
+            kit.pre((mixers[kind],), kit.network(is_sparse)),
+        )
+        for kind, is_sparse in zip(kinds, sparse, strict=True)
+    ]
+
+
+def _step3p5(kit: Kit) -> Sequence[Layer]:
+    keys, n = kit.keys, kit.n_layers
+    extra = (keys.optional("num_nextn_predict_layers", 0) if keys.has("num_nextn_predict_layers") else 0) or 0
+
+    def cut(key: str) -> list[str] | None:
+        listed = keys.list_of(key, str) if keys.has(key) else None
+        return listed[:n] if listed and len(listed) == n + extra else listed
+
+    kinds = cut("layer_types") or [FULL] * n
+    if len(kinds) != n or any(kind not in (FULL, SLIDING) for kind in kinds):
+        message = f"'layer_types' must name {n} layers, each full_attention or sliding_attention"
+        raise InputError("layer_types", message, code="attention_types", layers=n)
+    listed = cut("mlp_layer_types")
+    if listed is None:
+        named = keys.value("moe_layers_enum") if keys.has("moe_layers_enum") else None
+        parts = named.split(",") if isinstance(named, str) else named
+        try:
+            sparse = {int(i) for i in parts if str(i).strip()} if parts is not None else set(range(3, n))
+        except (TypeError, ValueError):
+            message = "'moe_layers_enum' must hold numbers of layers"
+            raise InputError("moe_layers_enum", message, code="key_holds_no_numbers", key="moe_layers_enum") from None
+        listed = ["sparse" if i in sparse else "dense" for i in range(n)]
+    other = kit.nested("attention_other_setting") if keys.has("attention_other_setting") else {}
+    n_heads = keys.dimension("n_heads")
+    local = (keys.optional("num_sliding_attention_heads") if keys.has("num_sliding_attention_heads") else None) or (
+        whole("num_attention_heads", other["num_attention_heads"]) if "num_attention_heads" in other else n_heads
+    )
+    mtp(keys)
+    found = []
+    for kind, of in zip(kinds, listed, strict=True):
+        heads = local if kind == SLIDING else n_heads
+        window = keys.optional("sliding_window") if kind == SLIDING else None
+        mixer = (*kit.attention(n_heads=heads, window=window), _head_gate(kit, heads))
+        told = ("local" if kind == SLIDING else "global", _sparse_words(of == "sparse"))
+        found.append((told, kit.pre(mixer, kit.network(of == "sparse"))))
+    return found
+
+
+def _laguna(kit: Kit) -> Sequence[Layer]:
+    keys, n = kit.keys, kit.n_layers
+    kinds = kit.kinds(lambda i: FULL, (FULL, SLIDING))
+    heads = keys.list_of("num_attention_heads_per_layer", int, n) or [keys.dimension("n_heads")] * n
+    gating = keys.value("gating")
+    per_head = gating is True or gating == "per-head"
+    found = []
+    for kind, n_heads, sparse in zip(kinds, heads, kit.sparse(), strict=True):
+        window = keys.optional("sliding_window") if kind == SLIDING else None
+        mixer = kit.attention(n_heads=n_heads, window=window, gate=not per_head)
+        told = ("local" if kind == SLIDING else "global", _sparse_words(sparse))
+        gate = (_head_gate(kit, n_heads),) if per_head else ()
+        found.append((told, kit.pre((*mixer, *gate), kit.network(sparse))))
+    return found
+
+
+def _beam(kit: Kit) -> Sequence[Layer]:
+    n = kit.n_layers
+    kinds = kit.kinds(lambda i: SLIDING if (i + 1) % 6 and i != n - 1 else FULL, (FULL, SLIDING))
+    bias = Numbers(kit.keys.dimension("n_heads"), "attention_gate_bias", "attention")
+    window = kit.keys.optional("sliding_window")
+    return [
+        (
+            ("local" if kind == SLIDING else "global", _sparse_words(sparse)),
+            kit.sandwich((*kit.attention(window=window if kind == SLIDING else None), bias), kit.network(sparse)),
+        )
+        for kind, sparse in zip(kinds, kit.sparse(), strict=True)
+    ]
+
+
+def _cohere2_moe(kit: Kit) -> Sequence[Layer]:
+    keys = kit.keys
+    dense = (keys.optional("first_k_dense_replace", 0) if keys.has("first_k_dense_replace") else 0) or 0
+    prefix = keys.optional("prefix_dense_sliding_window_pattern") or 1
+    period = keys.optional("sliding_window_pattern") or 4
+
+    def default(i: int) -> str:
+        every, at = (prefix, i) if i < dense else (period, i - dense)
+        return SLIDING if (at + 1) % every else FULL
+
+    kinds = kit.kinds(default, (FULL, SLIDING))
+    width = keys.optional("prefix_dense_intermediate_size") or keys.dimension("d_ff")
+    networks = {True: kit.network(True), False: (kit.dense(d_ff=width),)}
+    window = keys.optional("sliding_window")
+    listed = keys.list_of("mlp_layer_types", str, kit.n_layers)
+    sparse = [kind == "sparse" for kind in listed] if listed else [i >= dense for i in range(kit.n_layers)]
+    return [
+        (
+            ("local" if kind == SLIDING else "global", _sparse_words(is_sparse)),
+            (
+                *kit.norm("attention_norm"),
+                *kit.attention(window=window if kind == SLIDING else None),
+                *networks[is_sparse],
+            ),
+        )
+        for kind, is_sparse in zip(kinds, sparse, strict=True)
+    ]
+
+
+def _axk1(kit: Kit) -> Sequence[Layer]:
+    dense, sparse = kit.network(False), (*kit.network(True), *kit.norm("feed_forward_post_norm"))
+    return [
+        ((_sparse_words(is_sparse),), kit.pre(kit.attention(), sparse if is_sparse else dense))
+        for is_sparse in kit.sparse()
+    ]
+
+
+def _dbrx_sizes(kit: Kit) -> dict[str, int]:
+    attention, network = kit.nested("attn_config"), kit.nested("ffn_config")
+    defaults = {"ffn_hidden_size": 3584, "moe_num_experts": 4, "moe_top_k": 1}
+    found = {key: whole(key, network.get(key, value)) for key, value in defaults.items()}
+    return {**found, "kv_n_heads": whole("kv_n_heads", attention.get("kv_n_heads", 1))}
+
+
+def _dbrx(kit: Kit) -> Sequence[Layer]:
+    sizes = _dbrx_sizes(kit)
+    n_experts, top_k = sizes["moe_num_experts"], sizes["moe_top_k"]
+    if top_k > n_experts:
+        message = f"'moe_top_k' = {top_k} experts of 'moe_num_experts' = {n_experts}"
+        raise InputError(
+            "moe_top_k",
+            message,
+            code="too_few_experts",
+            key="moe_top_k",
+            top_k=top_k,
+            whole_key="moe_num_experts",
+            n_experts=n_experts,
+        )
+    expert = FeedForward(kit.d_model, sizes["ffn_hidden_size"], True, id="expert")
+    network = (Router(kit.d_model, n_experts), Experts(n_experts, top_k, expert))
+    attention = kit.plain(n_kv_heads=sizes["kv_n_heads"])
+    return [(("sparse",), kit.pre((attention,), network))] * kit.n_layers
+
+
+def _jetmoe(kit: Kit) -> Sequence[Layer]:
+    """Experts of attention, each with query and output projections of its own; keys and values are common."""
+    keys, d = kit.keys, kit.d_model
+    n_experts, top_k = keys.dimension("n_experts"), keys.dimension("top_k")
+    kv, width = keys.dimension("n_kv_heads"), keys.size("kv_channels")
+    expert = FeedForward(d, kv * width, id="attention_expert")
+    attention = Attention(d, kv * top_k, kv, width, common_queries=False)
+    mixer = (
+        Router(d, n_experts, id="attention_router"),
+        Experts(n_experts, top_k, expert, id="attention_experts"),
+        attention,
+        Numbers(d, "attention_experts_bias", "attention"),
+    )
+    network = (*kit.network(True), Numbers(d, "experts_bias", "experts"))
+    return [(("sparse",), kit.pre(mixer, network))] * kit.n_layers
+
+
+def _doge(kit: Kit) -> Sequence[Layer]:
+    keys, d = kit.keys, kit.d_model
+    if keys.flag("is_moe"):
+        raise InputError(
+            "is_moe", "'is_moe' = true is not modelled", (False,), code="key_not_modelled", key="is_moe", found="true"
+        )
+    kv, width = keys.dimension("n_kv_heads", keys.dimension("n_heads")), kit.d_head()
+    mask = (
+        Numbers(kv, "dynamic_mask_decay", "attention"),
+        Projection(kv * width, kv, "dynamic_mask", "attention", keys.flag("attention_bias")),
+    )
+    scales = (Numbers(d, "attention_residual", "connections"), Numbers(d, "feed_forward_residual", "connections"))
+    layer = (*kit.pre((*kit.attention(), *mask), kit.network()), *scales)
+    return [(("dense",), layer)] * kit.n_layers
+
+
+def _diffllama(kit: Kit) -> Sequence[Layer]:
+    lambdas = Numbers(4 * kit.d_head(), "difference_weights", "attention")
+    return [(("dense",), kit.pre((*kit.attention(), lambdas), kit.network()))] * kit.n_layers
+
+
+def _hrm(kit: Kit) -> Sequence[Layer]:
+    """Two stacks that run in turn: the lower one more often, the higher one once a cycle."""
+    keys = kit.keys
+    high, low = keys.size("H_cycles"), keys.size("L_cycles")
+    own = keys.optional("num_layers_per_stack") or kit.n_layers
+    layer = (*kit.attention(), *kit.network())
+    again: Parts = tuple(AttentionAgain(p) if isinstance(p, Attention) else Again(p) for p in layer)
+    found: list[Layer] = [(("first",), layer)] * (2 * own)
+    return found + [(("later",), again)] * (own * high * (low + 1) - 2 * own)
+
+
+def _mllama(kit: Kit) -> Sequence[Layer]:
+    keys = kit.keys
+    listed = keys.list_of("cross_attention_layers", int)
+    crossed = listed if listed is not None else [3, 8, 13, 18, 23, 28, 33, 38]
+    own = kit.pre(kit.attention(), kit.network())
+    width = kit.d_head()
+    other: Parts = (
+        *(RMSNorm(width, f"{of}_norm", "qk_norm") for of in ("query", "key")),
+        kit.plain(sees="source", id="cross_attention"),
+        Numbers(2, "cross_attention_gates", "attention"),
+    )
+    cross = kit.pre(other, kit.network())
+    return [((("cross",), cross) if i in crossed else (("global",), own)) for i in range(kit.n_layers)]
+
+
+def _mllama_front(kit: Kit) -> Parts:
+    return (Numbers(8 * kit.d_model, "image_token_rows", "embedding"),)
+
+
+def _neox_japanese(kit: Kit) -> Sequence[Layer]:
+    d = kit.d_model
+    layer = kit.pre(kit.attention(), (FeedForward(d, d * kit.keys.size("intermediate_multiple_size")),))
+    last = (*layer, Numbers(d, "output_bias", "attention"))
+    n = kit.n_layers
+    return [(("last",), last) if i == n - 1 else (("earlier",), layer) for i in range(n)]
+
+
+def _inkling(kit: Kit) -> Sequence[Layer]:
+    keys, d, n = kit.keys, kit.d_model, kit.n_layers
+    local = keys.list_of("local_layer_ids", int)
+    is_local = (lambda i: i in local) if local is not None else (lambda i: (i + 1) % 6 != 0)
+    kinds = kit.kinds(lambda i: "hybrid_sliding" if is_local(i) else "hybrid", ("hybrid", "hybrid_sliding"))
+    dense = (keys.optional("dense_mlp_idx", 0) if keys.has("dense_mlp_idx") else 0) or 0
+    listed = keys.list_of("mlp_layer_types", str, n)
+    sparse = [of == "sparse" for of in listed] if listed is not None else [i >= dense for i in range(n)]
+    kernel, rel = keys.size("conv_kernel_size"), keys.size("d_rel")
+    d_expert, d_ff = keys.size("moe_intermediate_size"), keys.dimension("d_ff")
+    if keys.given("dense_intermediate_size"):
+        d_expert, d_ff = d_ff, keys.size("dense_intermediate_size")
+    n_experts, shared = keys.dimension("n_experts"), keys.size("n_shared_experts", 0)
+    scored = n_experts + (shared if keys.flag("shared_expert_sink") else 0)
+    mixture: list[Part] = [
+        Router(d, scored),
+        Numbers(1, "router_scale", "router"),
+        Experts(n_experts, keys.dimension("top_k"), FeedForward(d, d_expert, True, id="expert")),
+    ]
+    if shared:
+        mixture.append(FeedForward(d, shared * d_expert, True, id="shared_experts", component="shared_experts"))
+    networks: dict[bool, Parts] = {
+        True: tuple(mixture),
+        False: (FeedForward(d, d_ff, True), Numbers(1, "feed_forward_scale", "feed_forward")),
+    }
+    found = []
+    for kind, is_sparse in zip(kinds, sparse, strict=True):
+        slides = kind == "hybrid_sliding"
+        names = ("num_attention_heads", "num_key_value_heads", "head_dim")
+        if slides:
+            names = ("swa_num_attention_heads", "swa_num_key_value_heads", "swa_head_dim")
+        heads, kv, width = (keys.size(key) for key in names)
+        window = keys.optional("sliding_window_size") if slides else None
+        extent = keys.size("rel_extent")
+        mixer: Parts = (
+            *(RMSNorm(width, f"{of}_norm", "qk_norm") for of in ("query", "key")),
+            Attention(d, heads, kv, width, window=window),
+            Projection(d, heads * rel, "relative_projection", "attention"),
+            Numbers(rel * (min(extent, window) if window else extent), "relative_logits", "attention"),
+            Convolution(kv * width, kernel, "key_convolution"),
+            Convolution(kv * width, kernel, "value_convolution"),
+        )
+        layer = (
+            *(*kit.norm("attention_norm"), *mixer, Convolution(d, kernel, "attention_convolution")),
+            *(*kit.norm("feed_forward_norm"), *networks[is_sparse], Convolution(d, kernel, "feed_forward_convolution")),
+        )
+        found.append((("local" if slides else "global", _sparse_words(is_sparse)), layer))
+    return found
+
+
+def _zaya(kit: Kit) -> Sequence[Layer]:
+    keys, d = kit.keys, kit.d_model
+    kinds = kit.kinds(lambda i: "hybrid", ("hybrid", "hybrid_sliding"))
+    heads, kv, width = keys.dimension("n_heads"), keys.dimension("n_kv_heads"), kit.d_head()
+    inner, first, second = (heads + kv) * width, keys.size("cca_time0"), keys.size("cca_time1")
+    rank, n_experts = keys.size("router_hidden_size"), keys.dimension("n_experts")
+    bias = keys.flag("attention_bias")
+    found = []
+    for i, kind in enumerate(kinds):
+        window = keys.optional("sliding_window") if kind == "hybrid_sliding" else None
+        mixer: Parts = (
+            Attention(d, heads, kv, width, qkv_bias=bias, output_bias=bias, window=window),
+            Convolution(inner, first, "query_key_convolution", "attention", bias=True),
+            Numbers(inner * width * second + inner, "grouped_convolution", "attention"),
+            Numbers(kv, "key_temperature", "qk_norm"),
+        )
+        router: list[Part] = [
+            Projection(d, rank, "router_down", "router", True),
+            RMSNorm(rank, "router_norm", "router"),
+        ]
+        router.append(Projection(rank, 2 * rank, "router_hidden", "router", True))
+        router.append(Projection(rank, n_experts + 1, "router_out", "router"))
+        if i:
+            router.append(Numbers(rank, "router_state_scale", "router"))
+        expert = FeedForward(d, keys.dimension("d_expert"), True, id="expert")
+        scales = (
+            Numbers(4 * d, "attention_residual", "connections"),
+            Numbers(4 * d, "feed_forward_residual", "connections"),
+        )
+        network = (*router, Experts(n_experts, keys.dimension("top_k"), expert))
+        found.append((("first" if i == 0 else "later", "sparse"), (*kit.pre(mixer, network), *scales)))
+    return found
+
+
+def _glm5_next(kit: Kit) -> Sequence[Layer]:
+    keys, nested = kit.keys, kit.nested("linear_attn_config")
+    names = {
+        "linear_head_dim": "head_dim",
+        "linear_num_heads": "num_heads",
+        "linear_conv_kernel_dim": "short_conv_kernel_size",
+    }
+    width, n_heads, kernel = (
+        whole(own, nested[own]) if own in nested else keys.size(key) for key, own in names.items()
+    )
+    linear, indexed = "linear_attention", "indexed_attention"
+    kinds = kit.kinds(lambda i: indexed if i % 4 == 3 else linear, (linear, indexed, FULL))
+    pool, d_index = keys.size("index_kpool"), keys.size("index_head_dim")
+    pooled: Parts = ()
+    if pool > 1:
+        pooled = (
+            Numbers(pool * d_index, "index_pool_positions", "indexer"),
+            Projection(kit.d_model, d_index, "index_pool_gate", "indexer"),
+        )
+    mixers: dict[str, Parts] = {
+        linear: (kimi_delta(kit, width, n_heads, kernel, narrow=True),),
+        indexed: (*kit.attention(selected=keys.size("index_topk")), indexer(kit), *pooled),
+    }
+    mixers[FULL] = mixers[indexed]
+    n = keys.size("hc_mult")
+    streams = hyper_connections(kit, (2 + n) * n, 3)
+    networks = {sparse: kit.network(sparse) for sparse in set(kit.sparse())}
+    return [
+        (
+            ("recurrent" if kind == linear else "indexed", _sparse_words(sparse)),
+            (*kit.pre(mixers[kind], networks[sparse]), *streams),
+        )
+        for kind, sparse in zip(kinds, kit.sparse(), strict=True)
+    ]
+
+
+def _muse_spark(kit: Kit) -> Sequence[Layer]:
+    keys, d, n = kit.keys, kit.d_model, kit.n_layers
+    kinds = kit.kinds(lambda i: FULL if (n - 1 - i) % 4 == 0 else SLIDING, (FULL, SLIDING))
+    inner, n_experts = keys.size("moe_hidden_size"), keys.dimension("n_experts")
+    mixture: Parts = (
+        Router(d, n_experts),
+        Projection(d, inner, "latent_down", "experts"),
+        RMSNorm(inner, "latent_norm"),
+        Experts(n_experts, keys.dimension("top_k"), FeedForward(inner, keys.dimension("d_expert"), True, id="expert")),
+        RMSNorm(inner, "experts_post_norm"),
+        Projection(inner, d, "latent_up", "experts"),
+    )
+    window = keys.optional("sliding_window")
+    gates = (Numbers(d, "attention_residual", "connections"), Numbers(d, "feed_forward_residual", "connections"))
+    found = []
+    for kind, sparse in zip(kinds, kit.sparse(), strict=True):
+        network = mixture if sparse else kit.network()
+        mixer = kit.attention(window=window if kind == SLIDING else None)
+        parts = (
+            *(*kit.norm("attention_norm"), *mixer, *kit.norm("feed_forward_norm"), *network),
+            *(*kit.norm("feed_forward_post_norm"), *gates),
+        )
+        found.append((("local" if kind == SLIDING else "global", _sparse_words(sparse)), parts))
+    return found
+
+
+# Published with code of their own
+
+
+def _chatglm(keys: Keys) -> Recipe:
+    grouped = keys.flag("multi_query_attention")
+    return Recipe(
+        norm=RMSNorm if keys.flag("rmsnorm") else LayerNorm,
+        grouped=grouped,
+        qkv_bias="add_qkv_bias",
+        output_bias="add_bias_linear",
+        ffn_bias="add_bias_linear",
+        final_norm=keys.flag("post_layer_norm"),
+        tied=False,
+    )
+
+
+def _block_configs(kit: Kit) -> Sequence[Layer]:
+    """Nemotron-NAS: ``block_configs`` says of each layer what its attention and its network are."""
+    keys, d, n = kit.keys, kit.d_model, kit.n_layers
+    rows = keys.value("block_configs") if keys.has("block_configs") else None
+    if not isinstance(rows, list) or len(rows) != n or any(not isinstance(row, dict) for row in rows):
+        message = f"this model's layers differ: 'block_configs' must say of each of {n} what it is made of"
+        raise InputError("block_configs", message, code="block_configs", layers=n)
+    n_heads, found = keys.dimension("n_heads"), []
+    for row in rows:
+        attention, network = (row.get(of) if isinstance(row.get(of), dict) else {} for of in ("attention", "ffn"))
+        parts: list[Part] = []
+        kinds = []
+        if attention.get("no_op"):
+            kinds.append("without")
+        elif attention.get("replace_with_linear"):
+            parts += [*kit.norm("attention_norm"), Projection(d, d, "linear_in_place", "attention")]
+            kinds.append("linear")
+        else:
+            sharing = whole("n_heads_in_group", attention.get("n_heads_in_group"))
+            kv = max(1, n_heads // sharing)
+            parts += [*kit.norm("attention_norm"), *kit.attention(n_kv_heads=kv)]
+            kinds.append("global")
+        if network.get("no_op"):
+            pass
+        elif network.get("replace_with_linear"):
+            parts += [*kit.norm("feed_forward_norm"), Projection(d, d, "network_in_place", "feed_forward")]
+        else:
+            width = network.get("intermediate_size")
+            if width is None:
+                width = _multiple(network.get("ffn_mult"), d)
+            parts += [
+                *kit.norm("feed_forward_norm"),
+                FeedForward(d, whole("intermediate_size", width), True, keys.flag("mlp_bias")),
+            ]
+        if parts:  # a layer of neither lets its input through
+            found.append((tuple(kinds or ("without",)), tuple(parts)))
+    return found
+
+
+def _multiple(factor: Any, d_model: int) -> int:
+    """The width of a network of DeciLM's: two thirds of so many times d_model, filled up to a multiple of 256."""
+    if not isinstance(factor, int | float) or isinstance(factor, bool) or not 0 < factor < 10**6:
+        raise InputError(
+            "ffn_mult",
+            f"'ffn_mult' must be a number, not {shown(factor)}",
+            code="key_not_whole",
+            key="ffn_mult",
+            found=shown(factor),
+        )
+    return 256 * -(-int(2 * factor * d_model / 3) // 256)
+
+
+def _qwen1(kit: Kit) -> Sequence[Layer]:
+    network = (kit.dense(d_ff=max(1, kit.keys.dimension("d_ff") // 2)),)
+    return [(("dense",), kit.pre(kit.attention(), network))] * kit.n_layers
+
+
+def _internlm(keys: Keys) -> Recipe:
+    bias = "bias" if keys.has("bias") else "attention_bias"
+    return Recipe(qkv_bias=bias, output_bias=bias)
+
+
+_DEEPSEEK1 = Recipe(
+    qkv_bias="attention_bias",
+    output_bias="attention_bias",
+    experts=Mixture(sparse=layers.after_dense("first_k_dense_replace"), shared="n_shared_experts"),
+)
+_NO_KV = {name: key for name, key in COMMON.items() if name not in ("n_kv_heads", "d_head")}
+_DBRX_NAMES = {"d_model": "d_model", "n_layers": "n_layers", "n_heads": "n_heads", "vocab_size": "vocab_size"}
+
+VARIANTS: Mapping[str, Family] = {
+    "gemma3n_text": planned(
+        GEMMA, _gemma3n, {k: v for k, v in COMMON.items() if k != "d_ff"}, before=_per_layer_front, after=_gemma3n_after
+    ),
+    "gemma4_text": planned(
+        GEMMA,
+        _gemma4,
+        expert_names("num_experts", "top_k_experts"),
+        before=_per_layer_front,
+    ),
+    "gemma4_unified_text": planned(GEMMA, _gemma4),
+    "longcat_flash": planned(
+        Recipe(latent=True),
+        _longcat,
+        {
+            **{name: key for name, key in COMMON.items() if name != "d_head"},
+            "n_layers": "num_layers",
+            "d_ff": "ffn_hidden_size",
+            "n_experts": "n_routed_experts",
+            "top_k": "moe_topk",
+            "d_expert": "expert_ffn_hidden_size",
+        },
+    ),
+    "mimo_v2_flash": planned(
+        Recipe(qkv_bias="attention_bias", experts=Mixture(sparse=layers.listed_sparse(1), buffers=True)),
+        _mimo_flash,
+        expert_names("n_routed_experts"),
+    ),
+    "step3p5": planned(
+        Recipe(
+            qkv_bias="attention_bias",
+            output_bias="attention_bias",
+            ffn_bias="mlp_bias",
+            qk_norm=QKNorm(),
+            experts=Mixture(shared_width="share_expert_dim", buffers=True),
+        ),
+        _step3p5,
+        expert_names("n_routed_experts"),
+    ),
+    "laguna": planned(
+        replace(
+            GEMMA,
+            qk_norm=QKNorm(),
+            experts=Mixture(
+                sparse=layers.listed_sparse(1), selection=True, shared_width="shared_expert_intermediate_size"
+            ),
+        ),
+        _laguna,
+        expert_names("num_experts"),
+    ),
+    "beam": planned(
+        replace(GEMMA, gate=True, qk_norm=QKNorm(), experts=Mixture(sparse=layers.listed_sparse(3), buffers=True)),
+        _beam,
+        expert_names("num_experts"),
+    ),
+    "cohere2_moe": planned(
+        replace(GEMMA, norm=LAYER_NORM_NO_BIAS, experts=Mixture(shared="num_shared_experts")),
+        _cohere2_moe,
+        expert_names("num_experts", d_expert=None),
+    ),
+    "axk1": planned(
+        Recipe(latent=True, experts=Mixture(sparse=layers.axk1_sparse, shared="n_shared_experts", buffers=True)),
+        _axk1,
+        expert_names("n_routed_experts"),
+    ),
+    "flint": stack(
+        replace(
+            GEMMA,
+            sinks=True,
+            qk_norm=QKNorm(),
+            windows=layers.flint_windows,
+            experts=Mixture(sparse=layers.flint_sparse, shared_width="shared_expert_intermediate_size", buffers=True),
+        ),
+        expert_names("num_experts"),
+    ),
+    "kolibri1": stack(
+        Recipe(
+            layout=SANDWICH,
+            qk_norm=QKNorm(),
+            windows=periodic(5),
+            experts=Mixture(shared_width="shared_expert_intermediate_size"),
+        ),
+        {**expert_names("num_experts"), "d_ff": "moe_intermediate_size"},
+    ),
+    "mellum": stack(
+        replace(GEMMA, qk_norm=QKNorm(), windows=periodic(0), experts=Mixture(sparse=layers.listed_sparse(0))),
+        expert_names("num_experts"),
+    ),
+    "granitemoe_swa": stack(
+        replace(
+            GEMMA,
+            sinks=True,
+            windows=periodic(4, first_global=True),
+            experts=Mixture(shared_width="shared_intermediate_size"),
+        ),
+        expert_names("num_local_experts", d_expert=None),
+    ),
+    "aria_text": stack(
+        replace(LLAMA, code=None, experts=Mixture(shared="moe_num_shared_experts")),
+        expert_names("moe_num_experts", "moe_topk", d_expert=None),
+    ),
+    "dbrx": planned(Recipe(norm=LAYER_NORM_NO_BIAS, d_ff=4), _dbrx, _DBRX_NAMES),
+    "jetmoe": planned(
+        Recipe(experts=Mixture()),
+        _jetmoe,
+        {
+            **{k: v for k, v in COMMON.items() if k not in ("n_heads", "d_head")},
+            "n_experts": "num_local_experts",
+            "top_k": "num_experts_per_tok",
+        },
+    ),
+    "doge": planned(replace(LLAMA, code=None, qk_norm=QKNorm()), _doge, _NO_D_HEAD),
+    "diffllama": planned(Recipe(qkv_bias="attention_bias", output_bias="attention_bias"), _diffllama),
+    "hrm_text": planned(
+        replace(LLAMA, code=None, norm=None, gate=True),
+        _hrm,
+        {k: v for k, v in COMMON.items() if k != "n_kv_heads"},
+        before=lambda kit: (Numbers(kit.d_model, "initial_state", "embedding"),),
+    ),
+    "mllama_text_model": planned(Recipe(), _mllama, _NO_D_HEAD, before=_mllama_front),
+    "gpt_neox_japanese": planned(
+        Recipe(norm=LayerNorm, gated=False, d_ff=4),
+        _neox_japanese,
+        {k: v for k, v in SAME_KV.items() if k != "d_ff"},
+    ),
+    "inkling_text": planned(
+        Recipe(embedding_norm=True),
+        _inkling,
+        expert_names("n_routed_experts"),
+    ),
+    "zaya": planned(
+        Recipe(head_bias="lm_head_bias"),
+        _zaya,
+        {k: v for k, v in expert_names("num_experts").items() if k != "d_ff"},
+        before=lambda kit: (Numbers(2 * kit.d_model, "input_scale", "embedding"),),
+    ),
+    "glm5_next_text": planned(
+        Recipe(latent=True, experts=Mixture(sparse=layers.listed_sparse(3), shared="n_shared_experts", buffers=True)),
+        _glm5_next,
+        expert_names("n_routed_experts"),
+        after=joining_streams,
+    ),
+    "muse_spark_text": planned(
+        replace(GEMMA, gate=True, experts=Mixture(sparse=layers.listed_sparse(0))),
+        _muse_spark,
+        expert_names("num_local_experts"),
+    ),
+    # published with code of their own
+    "chatglm": replace(
+        stack(
+            _chatglm,
+            {
+                "d_model": "hidden_size",
+                "n_layers": "num_layers",
+                "n_heads": "num_attention_heads",
+                "n_kv_heads": "multi_query_group_num",
+                "d_head": "kv_channels",
+                "d_ff": "ffn_hidden_size",
+                "vocab_size": "padded_vocab_size",
+            },
+        ),
+        defaults={
+            "multi_query_attention": False,
+            "multi_query_group_num": None,
+            "kv_channels": None,
+            "rmsnorm": True,
+            "add_qkv_bias": False,
+            "add_bias_linear": False,
+            "post_layer_norm": True,
+            "tie_word_embeddings": False,
+        },
+    ),
+    "qwen": planned(
+        replace(Recipe(qkv_bias=True), tied=False), _qwen1, _NO_KV, defaults={"tie_word_embeddings": False}
+    ),
+    "baichuan": replace(stack(Recipe(), _NO_KV), defaults={"tie_word_embeddings": False}),
+    "internlm": replace(stack(_internlm, _NO_KV), defaults={"bias": True, "tie_word_embeddings": False}),
+    "internlm2": replace(
+        stack(_internlm, _NO_D_HEAD),
+        defaults={"bias": False, "tie_word_embeddings": False, "num_key_value_heads": None},
+    ),
+    "deepseek": replace(
+        stack(_DEEPSEEK1, {k: v for k, v in expert_names("n_routed_experts").items() if k != "d_head"}),
+        defaults={
+            "attention_bias": False,
+            "first_k_dense_replace": 0,
+            "moe_layer_freq": 1,
+            "n_shared_experts": None,
+            "num_key_value_heads": None,
+            "tie_word_embeddings": False,
+        },
+    ),
+    "nemotron-nas": planned(
+        replace(LLAMA, code=None),
+        _block_configs,
+        {k: v for k, v in COMMON.items() if k not in ("n_kv_heads", "d_ff", "d_head")},
+        defaults={"attention_bias": False, "mlp_bias": False, "tie_word_embeddings": False},
+    ),
+}
