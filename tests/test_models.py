@@ -390,7 +390,6 @@ WITHOUT_DEFAULTS = {
     "deepseek_v2": "num_experts_per_tok",
     "RefinedWeb": "n_layer",
     "RefinedWebModel": "n_layer",
-    "lfm2_moe": "layer_types",
     "baichuan": "hidden_size",
     "chatglm": "hidden_size",
     "deepseek": "hidden_size",

@@ -14,7 +14,7 @@ from typing import Any
 
 from llmcalc.huggingface.decoders import DECODERS
 from llmcalc.huggingface.encoders import ENCODERS
-from llmcalc.huggingface.family import BART_NAMES, T5_NAMES, Family, bart, stack, t5
+from llmcalc.huggingface.family import BART_NAMES, T5_NAMES, Family, bart, t5
 from llmcalc.huggingface.hybrids import HYBRIDS
 from llmcalc.huggingface.keys import Keys
 from llmcalc.huggingface.mixtures import MIXTURES
@@ -28,7 +28,6 @@ from llmcalc.huggingface.pairs import (
     whisper_front,
 )
 from llmcalc.huggingface.sparse import SPARSE
-from llmcalc.huggingface.stack import SANDWICH, Recipe
 from llmcalc.huggingface.variants import VARIANTS
 
 _ENCODER_DECODERS: Mapping[str, Family] = {
@@ -90,8 +89,6 @@ _ENCODER_DECODERS: Mapping[str, Family] = {
         defaults={"bias": True, "tie_word_embeddings": True},
     ),
 }
-# Language models that are only published beside a tower
-_BESIDE_TOWERS: Mapping[str, Family] = {"glm_ocr_text": stack(Recipe(layout=SANDWICH))}
 FAMILIES: Mapping[str, Family] = {
     **DECODERS,
     **MIXTURES,
@@ -100,7 +97,6 @@ FAMILIES: Mapping[str, Family] = {
     **VARIANTS,
     **ENCODERS,
     **_ENCODER_DECODERS,
-    **_BESIDE_TOWERS,
 }
 
 

@@ -22,7 +22,7 @@ from llmcalc.transformer.feedforward import FeedForward
 from llmcalc.transformer.lightning import Lightning
 from llmcalc.transformer.mamba import Mamba
 from llmcalc.transformer.mamba2 import Mamba2
-from llmcalc.transformer.norm import LayerNorm
+from llmcalc.transformer.norm import LayerNorm, RMSNorm
 from llmcalc.transformer.part import Part
 from llmcalc.transformer.piece import Again, AttentionAgain, Numbers, Projection
 from llmcalc.transformer.rg_lru import RecurrentBlock
@@ -274,7 +274,6 @@ def _nemotron_kinds(keys: Keys) -> list[str]:
     if unknown := [kind for kind in listed if kind not in (*_PATTERN.values(),)]:
         message = f"layers of kind {shown(unknown[0])} are not modelled"
         raise InputError("layers_block_type", message, code="layer_types", found=shown(unknown[0]))
-    keys.dimensions["n_layers"] = len(listed)
     return listed
 
 
@@ -428,15 +427,10 @@ def _lfm2(kit: Kit) -> Sequence[Layer]:
 
 def _lfm2_moe(kit: Kit) -> Sequence[Layer]:
     keys = kit.keys
-    kinds = kit.kinds(lambda i: FULL, ("conv", FULL))
+    kinds = kit.kinds(lambda i: "conv" if (i + 1) % 4 else FULL, ("conv", FULL))
     if not keys.given("layer_types"):
-        raise InputError(
-            "layer_types",
-            "the config of this lfm2_moe model has no 'layer_types'",
-            code="key_missing",
-            key="layer_types",
-            model_type="lfm2_moe",
-        )
+        text = "the config does not say which layers are attention: every fourth is assumed to be"
+        keys.warn("assumed_layers", text)
     mixers: dict[str, Parts] = {
         FULL: kit.attention(),
         "conv": (ShortConvolution(kit.d_model, keys.size("conv_L_cache"), keys.flag("conv_bias")),),
@@ -531,7 +525,7 @@ def _number(keys: Keys, key: str) -> float:
 def _xlstm(kit: Kit) -> Sequence[Layer]:
     keys, d = kit.keys, kit.d_model
     n_heads, bias = keys.dimension("n_heads"), keys.flag("use_bias")
-    keys_wide, values_wide = (_up_to(d * _number(keys, key), 64) for key in ("qk_dim_factor", "v_dim_factor"))
+    keys_wide, values_wide = (int(d * _number(keys, key)) for key in ("qk_dim_factor", "v_dim_factor"))
     d_ff = _up_to(d * _number(keys, "ffn_proj_factor"), keys.size("ffn_round_up_to_multiple_of"))
     mixer = MatrixLSTM(d, n_heads, keys_wide, values_wide, bias)
     layer = kit.pre((mixer,), (FeedForward(d, d_ff, True, bias),))
@@ -548,6 +542,7 @@ _QWEN = Recipe(
 _QWEN_ALL = replace(_QWEN, experts=replace(_QWEN.experts, sparse=layers.all_sparse))  # type: ignore[type-var]
 _KIMI = Recipe(
     latent=True,
+    tied=False,
     experts=Mixture(sparse=layers.kimi_sparse, shared="n_shared_experts", buffers=True),
 )
 _GRANITE = replace(GEMMA, experts=Mixture(shared_width="shared_intermediate_size"))
@@ -578,7 +573,7 @@ HYBRIDS: Mapping[str, Family] = {
     "falcon_mamba": planned(_PLAIN, _pure_mamba, _MAMBA_NAMES),
     "mamba2": planned(_PLAIN, _pure_mamba2, {**_MAMBA_NAMES, "n_heads": "num_heads"}),
     "nemotron_h": planned(
-        replace(_PLAIN, gated=False, ffn_bias="mlp_bias"),
+        replace(_PLAIN, tied=False, gated=False, ffn_bias="mlp_bias"),
         _nemotron_h,
         {**{k: v for k, v in expert_names("n_routed_experts").items() if k != "n_layers"}},
     ),
@@ -605,5 +600,9 @@ HYBRIDS: Mapping[str, Family] = {
         _rwkv,
         {**_MAMBA_NAMES, "d_ff": "intermediate_size"},
     ),
-    "xlstm": planned(_PLAIN, _xlstm, {**_MAMBA_NAMES, "n_heads": "num_heads"}),
+    "xlstm": planned(
+        lambda keys: Recipe(norm=LayerNorm if keys.flag("use_bias") else RMSNorm),
+        _xlstm,
+        {**_MAMBA_NAMES, "n_heads": "num_heads"},
+    ),
 }

@@ -149,8 +149,9 @@ class Keys:
         return value
 
     def note(self, id: str, text: str, **details: Any) -> None:
-        """Remember something worth saying."""
-        self.notes.append(Notice(id, text, details))
+        """Remember something worth saying, once."""
+        if Notice(id, text, details) not in self.notes:
+            self.notes.append(Notice(id, text, details))
 
     def warn(self, id: str, text: str, **details: Any) -> None:
         """Remember something that makes the count less than certain."""

@@ -25,10 +25,12 @@ def everywhere(keys: Keys, n_layers: int) -> Windows:
 def periodic(period: int | str, *, first_global: bool = False, window: str = "sliding_window") -> WindowRule:
     """One global layer in so many (a number, or the key that holds it), the last or the first of each group.
 
-    ``layer_types`` overrides it.
+    ``layer_types`` overrides it. The key may hold letters instead: L for a local layer, G for a global one.
     """
 
     def rule(keys: Keys, n_layers: int) -> Windows:
+        if isinstance(period, str) and keys.has(period) and isinstance(letters := keys.value(period), str):
+            return _windows(keys, _by_letters(period, letters, n_layers), window)
         every = _period(keys, period)
         at = 0 if first_global else every - 1
         bounded = [every > 0 and i % every != at for i in range(n_layers)]
@@ -161,6 +163,19 @@ def listed_or_all_sparse(keys: Keys, n_layers: int) -> tuple[bool, ...]:
     return listed_sparse(0)(keys, n_layers)
 
 
+def last_global(keys: Keys, n_layers: int) -> Windows:
+    """The last layer sees everything, and every fourth before it, unless ``layer_types`` says otherwise."""
+    return _windows(keys, [(n_layers - 1 - i) % 4 != 0 for i in range(n_layers)], "sliding_window")
+
+
+def as_said(keys: Keys, n_layers: int) -> Windows:
+    """``layer_types``; without it all layers see ``sliding_window`` tokens, unless ``use_sliding_window`` says not."""
+    unused = keys.has("use_sliding_window") and keys.value("use_sliding_window") is False
+    if not keys.given("layer_types") and (not keys.given("sliding_window") or unused):
+        return (None,) * n_layers
+    return _windows(keys, [True] * n_layers, "sliding_window")
+
+
 def flint_windows(keys: Keys, n_layers: int) -> Windows:
     """The first two layers, every fourth and the last see everything, unless ``layer_types`` says otherwise."""
     return _windows(keys, [i >= 2 and i % 4 != 1 and i != n_layers - 1 for i in range(n_layers)], "sliding_window")
@@ -186,6 +201,13 @@ def axk1_sparse(keys: Keys, n_layers: int) -> tuple[bool, ...]:
     dense = keys.optional("first_k_dense_replace", 0) if keys.has("first_k_dense_replace") else 1
     every = (keys.optional("moe_layer_freq") if keys.has("moe_layer_freq") else None) or 1
     return tuple(i >= (1 if dense is None else dense) and i % every == 0 for i in range(n_layers))
+
+
+def _by_letters(key: str, letters: str, n_layers: int) -> list[bool]:
+    if not letters or any(letter not in "LG" for letter in letters):
+        message = f"{key!r} = {shown(letters)} is not modelled"
+        raise InputError(key, message, ("LLLG",), code="key_not_modelled", key=key, found=shown(letters))
+    return [letters[i % len(letters)] == "L" for i in range(n_layers)]
 
 
 def _period(keys: Keys, period: int | str) -> int:

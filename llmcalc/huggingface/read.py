@@ -11,7 +11,7 @@ from llmcalc.huggingface.families import FAMILIES, keys_of
 from llmcalc.huggingface.family import COMMON, Family, decoder_alone
 from llmcalc.huggingface.heads import HeadTask, task_of, with_head
 from llmcalc.huggingface.keys import Keys, Notice, is_null, shown
-from llmcalc.huggingface.layers import flat_patterns, refuse_other_layers
+from llmcalc.huggingface.layers import as_said, flat_patterns, refuse_other_layers
 from llmcalc.huggingface.prediction import prediction_layers
 from llmcalc.huggingface.quantized import Quantization, quantization_of
 from llmcalc.huggingface.stack import Recipe, build
@@ -24,71 +24,80 @@ from llmcalc.transformer.tower import Tower
 NESTED = ("text_config", "llm_config", "language_config")
 TEXT_OF: Mapping[str, str] = {
     "aria": "aria_text",
+    "audioflamingo3": "qwen2",
     "aya_vision": "cohere2",
     "cohere2_vision": "cohere2",
+    "cosmos3_edge": "cosmos3_edge_text",
+    "cosmos3_omni": "qwen3_vl_text",
+    "deepseek_ocr2": "unlimited_ocr_text",
+    "deepseek_vl": "llama",
     "dots3_note": "dots3_note_text",
+    "exaone4_5": "exaone4",
     "gemma3": "gemma3_text",
     "gemma3n": "gemma3n_text",
     "gemma4": "gemma4_text",
     "gemma4_unified": "gemma4_unified_text",
+    "glm46v": "glm4v_text",
     "glm4v": "glm4v_text",
     "glm4v_moe": "glm4v_moe_text",
+    "glm5_next": "glm5_next_text",
     "glm_ocr": "glm_ocr_text",
-    "hyperclovax_vision_v2": "hyperclovax",
-    "lighton_ocr": "qwen3",
-    "ovis2": "qwen2",
-    "paddleocr_vl": "ernie4_5",
-    "qianfan_ocr": "qwen3",
-    "qwen2_5_omni_thinker": "qwen2",
-    "qwen2_audio": "qwen2",
-    "video_llama_3": "qwen2",
-    "voxtral": "llama",
+    "glmasr": "llama",
+    "glmga": "glm4v_text",
+    "granite_docling": "granite_docling_text",
     "granite_speech": "granite",
     "granite_speech_plus": "granite",
-    "glm46v": "glm4v_text",
-    "glmga": "glm4v_text",
-    "llava_next_video": "llama",
-    "video_llava": "llama",
-    "deepseek_vl": "llama",
-    "shieldgemma2": "gemma3_text",
-    "cosmos3_omni": "qwen3_vl_text",
-    "audioflamingo3": "qwen2",
-    "musicflamingo": "qwen2",
-    "exaone4_5": "exaone4",
-    "glmasr": "llama",
-    "glm5_next": "glm5_next_text",
+    "hunyuan_vl": "hunyuan_vl_text",
+    "hyperclovax_vision_v2": "hyperclovax",
     "idefics2": "mistral",
     "idefics3": "llama",
     "inkling_mm_model": "inkling_text",
     "internvl": "qwen2",
     "kimi_k25": "deepseek_v3",
     "kimi_vl": "deepseek_v3",
+    "lighton_ocr": "qwen3",
     "llama4": "llama4_text",
     "llava": "llama",
     "llava_next": "llama",
+    "llava_next_video": "llama",
     "llava_onevision": "qwen2",
     "minimax_m3_vl": "minimax_m3_vl_text",
     "mistral3": "mistral",
+    "mistral_large4": "mistral_large4_text",
     "mllama": "mllama_text_model",
+    "molmo2": "molmo2_text",
+    "muse_glimmer": "muse_glimmer_text",
     "muse_spark": "muse_spark_text",
+    "musicflamingo": "qwen2",
+    "ovis2": "qwen2",
+    "paddleocr_vl": "paddleocr_vl_text",
     "paligemma": "gemma",
+    "qianfan_ocr": "qwen3",
+    "qwen2_5_omni_thinker": "qwen2",
     "qwen2_5_vl": "qwen2_5_vl_text",
+    "qwen2_audio": "qwen2",
     "qwen2_vl": "qwen2_vl_text",
     "qwen3_5": "qwen3_5_text",
     "qwen3_5_moe": "qwen3_5_moe_text",
     "qwen3_vl": "qwen3_vl_text",
     "qwen3_vl_moe": "qwen3_vl_moe_text",
+    "shieldgemma2": "gemma3_text",
     "smolvlm": "llama",
     "step3p7": "step3p5",
+    "unlimited_ocr": "unlimited_ocr_text",
+    "video_llama_3": "qwen2",
+    "video_llava": "llama",
     "vipllava": "llama",
+    "voxtral": "llama",
+    "voxtral_realtime": "voxtral_realtime_text",
 }
 # Other names of families that we know.
 SAME_AS: Mapping[str, str] = {
     "byt5": "t5",
     "code_llama": "llama",
+    "deepseek_ocr2_text": "unlimited_ocr_text",
     "deepseek_v2_text": "deepseek_v2",
-    "paddleocr_vl_text": "ernie4_5",
-    "qwen2_5_omni_text": "qwen2",
+    "exaone4_5_text": "exaone4",
     "gpt-sw3": "gpt2",
     "mistral_text": "mistral",
     "myt5": "t5",
@@ -97,7 +106,14 @@ SAME_AS: Mapping[str, str] = {
 }
 _SIZES = ("hidden_size", "d_model", "n_embd")  # one of these is in every config of a language model
 LLAMA_KEYS = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
+LIKE_LLAMA = Recipe(qkv_bias="attention_bias", output_bias="attention_bias", ffn_bias="mlp_bias", windows=as_said)
 _LLAMA_DEFAULTS: Mapping[str, Any] = {"tie_word_embeddings": False}
+# Lists that have one entry a layer
+LISTS_BY_LAYER = (
+    *("layer_types", "layers_block_type", "attention_layers", "attn_type_list", "hybrid_layer_pattern"),
+    *("mlp_layer_types", "moe_layer_freq", "no_rope_layers", "indexer_types", "index_topk_pattern", "compress_ratios"),
+    *("num_attention_heads_per_layer", "block_configs", "intermediate_size"),
+)
 # Keys of an unknown model that show that it is not like LLaMA, however many of LLaMA's keys it has.
 _NOT_LLAMA = (
     *("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"),  # a mixture of experts
@@ -157,7 +173,7 @@ def read_config(config: Mapping[str, Any]) -> Reading:
     if family is None:
         keys = _keys_like_llama(model_type, text)
         warnings.append(_like_llama(model_type))
-        model = build(keys, Recipe(qkv_bias="attention_bias", output_bias="attention_bias", ffn_bias="mlp_bias"), task)
+        model = build(keys, LIKE_LLAMA, task)
     else:
         keys = keys_of(model_type, _with_outer_tie(config, text, path), family)
         model = family.build(keys, task)
@@ -462,7 +478,7 @@ def _resize_lists(config: dict[str, Any], n_layers: Any) -> None:
     """Lists of one entry a layer, made as long as there are layers now."""
     if not isinstance(n_layers, int) or not 0 < n_layers <= 10_000:
         return
-    for key in ("layer_types", "attention_layers", "mlp_layer_types", "no_rope_layers"):
+    for key in LISTS_BY_LAYER:
         entries = config.get(key)
         if isinstance(entries, list | tuple) and entries:
             config[key] = [entries[i % len(entries)] for i in range(n_layers)]

@@ -271,8 +271,8 @@ _FIRST = replace(_DSA, experts=Mixture(sparse=layers.listed_sparse(1), shared="n
 _ROUTED = expert_names("n_routed_experts")
 
 SPARSE: Mapping[str, Family] = {
-    "deepseek_v32": planned(replace(_DSA, ffn_bias="mlp_bias"), _deepseek_v32, _ROUTED),
-    "glm_moe_dsa": planned(replace(_DSA, ffn_bias="mlp_bias"), _deepseek_v32, _ROUTED),
+    "deepseek_v32": planned(_DSA, _deepseek_v32, _ROUTED),
+    "glm_moe_dsa": planned(_DSA, _deepseek_v32, _ROUTED),
     "hy_v4": planned(_FIRST, _deepseek_v32, _ROUTED, after=joining_streams),
     "axk2": planned(_FIRST, _axk2, _ROUTED),
     "dots3_note_text": planned(
@@ -295,7 +295,7 @@ SPARSE: Mapping[str, Family] = {
         expert_names("num_local_experts", d_expert=None),
     ),
     "deepseek_v4": planned(
-        Recipe(ffn_bias="mlp_bias", experts=Mixture(shared="n_shared_experts", buffers=True)),
+        Recipe(ffn_bias="mlp_bias", experts=Mixture(shared_width="moe_intermediate_size", buffers=True)),
         _deepseek_v4,
         {**{k: v for k, v in _ROUTED.items() if k != "n_kv_heads"}, "d_ff": "moe_intermediate_size"},
         after=joining_streams,

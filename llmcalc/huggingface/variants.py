@@ -3,19 +3,20 @@ model class; those that are published with code of their own, from that code."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from llmcalc.errors import InputError
 from llmcalc.huggingface import layers
-from llmcalc.huggingface.decoders import GEMMA, LLAMA
+from llmcalc.huggingface.decoders import DECODERS, GEMMA, LLAMA
 from llmcalc.huggingface.family import COMMON, SAME_KV, Family, expert_names, stack
 from llmcalc.huggingface.hybrids import kimi_delta, mtp
 from llmcalc.huggingface.keys import Keys, shown, whole
 from llmcalc.huggingface.layers import periodic
 from llmcalc.huggingface.plan import Kit, Layer, Parts, planned
-from llmcalc.huggingface.sparse import hyper_connections, indexer, joining_streams, per_layer
+from llmcalc.huggingface.sparse import hyper_connections, indexer, per_layer
 from llmcalc.huggingface.stack import (
     LAYER_NORM_NO_BIAS,
     SANDWICH,
@@ -339,9 +340,10 @@ def _axk1(kit: Kit) -> Sequence[Layer]:
 
 def _dbrx_sizes(kit: Kit) -> dict[str, int]:
     attention, network = kit.nested("attn_config"), kit.nested("ffn_config")
-    defaults = {"ffn_hidden_size": 3584, "moe_num_experts": 4, "moe_top_k": 1}
+    # the class cannot be built from its own defaults: these are DBRX's, as published
+    defaults = {"ffn_hidden_size": 10_752, "moe_num_experts": 16, "moe_top_k": 4}
     found = {key: whole(key, network.get(key, value)) for key, value in defaults.items()}
-    return {**found, "kv_n_heads": whole("kv_n_heads", attention.get("kv_n_heads", 1))}
+    return {**found, "kv_n_heads": whole("kv_n_heads", attention.get("kv_n_heads", 8))}
 
 
 def _dbrx(kit: Kit) -> Sequence[Layer]:
@@ -383,18 +385,21 @@ def _jetmoe(kit: Kit) -> Sequence[Layer]:
 
 def _doge(kit: Kit) -> Sequence[Layer]:
     keys, d = kit.keys, kit.d_model
-    if keys.flag("is_moe"):
-        raise InputError(
-            "is_moe", "'is_moe' = true is not modelled", (False,), code="key_not_modelled", key="is_moe", found="true"
-        )
     kv, width = keys.dimension("n_kv_heads", keys.dimension("n_heads")), kit.d_head()
     mask = (
         Numbers(kv, "dynamic_mask_decay", "attention"),
         Projection(kv * width, kv, "dynamic_mask", "attention", keys.flag("attention_bias")),
     )
     scales = (Numbers(d, "attention_residual", "connections"), Numbers(d, "feed_forward_residual", "connections"))
-    layer = (*kit.pre((*kit.attention(), *mask), kit.network()), *scales)
-    return [(("dense",), layer)] * kit.n_layers
+    network: Parts = kit.network()
+    if sparse := keys.flag("is_moe"):
+        n_experts = keys.size("num_experts")
+        one = FeedForward(d, 1, id="expert")
+        router = Projection(d, 2 * math.isqrt(n_experts), "router_out", "router")
+        network = (*network, router, Experts(n_experts, keys.size("num_experts_per_tok"), one))
+    attention = kit.attention(window=keys.optional("sliding_window"))
+    layer = (*kit.pre((*attention, *mask), network), *scales)
+    return [((_sparse_words(sparse),), layer)] * kit.n_layers
 
 
 def _diffllama(kit: Kit) -> Sequence[Layer]:
@@ -408,6 +413,8 @@ def _hrm(kit: Kit) -> Sequence[Layer]:
     high, low = keys.size("H_cycles"), keys.size("L_cycles")
     own = keys.optional("num_layers_per_stack") or kit.n_layers
     layer = (*kit.attention(), *kit.network())
+    if keys.flag("attention_bias"):
+        layer = (*layer, Numbers(keys.dimension("n_heads") * kit.d_head(), "attention_gate_bias", "attention"))
     again: Parts = tuple(AttentionAgain(p) if isinstance(p, Attention) else Again(p) for p in layer)
     found: list[Layer] = [(("first",), layer)] * (2 * own)
     return found + [(("later",), again)] * (own * high * (low + 1) - 2 * own)
@@ -453,7 +460,7 @@ def _inkling(kit: Kit) -> Sequence[Layer]:
     if keys.given("dense_intermediate_size"):
         d_expert, d_ff = d_ff, keys.size("dense_intermediate_size")
     n_experts, shared = keys.dimension("n_experts"), keys.size("n_shared_experts", 0)
-    scored = n_experts + (shared if keys.flag("shared_expert_sink") else 0)
+    scored = n_experts + shared
     mixture: list[Part] = [
         Router(d, scored),
         Numbers(1, "router_scale", "router"),
@@ -478,7 +485,7 @@ def _inkling(kit: Kit) -> Sequence[Layer]:
             *(RMSNorm(width, f"{of}_norm", "qk_norm") for of in ("query", "key")),
             Attention(d, heads, kv, width, window=window),
             Projection(d, heads * rel, "relative_projection", "attention"),
-            Numbers(rel * (min(extent, window) if window else extent), "relative_logits", "attention"),
+            Numbers(rel * (window or extent), "relative_logits", "attention"),
             Convolution(kv * width, kernel, "key_convolution"),
             Convolution(kv * width, kernel, "value_convolution"),
         )
@@ -672,7 +679,98 @@ _DEEPSEEK1 = Recipe(
 _NO_KV = {name: key for name, key in COMMON.items() if name not in ("n_kv_heads", "d_head")}
 _DBRX_NAMES = {"d_model": "d_model", "n_layers": "n_layers", "n_heads": "n_heads", "vocab_size": "vocab_size"}
 
+# Language models of models that see and hear, where they have a name of their own
+
+
+def _voxtral(kit: Kit) -> Sequence[Layer]:
+    """Mistral's layers, with a norm that the audio's delay moves."""
+    d = kit.d_model
+    moved = (Projection(d, 32, "adaptive_norm_down", "norm"), Projection(32, d, "adaptive_norm_up", "norm"))
+    mixer = kit.attention(window=kit.keys.optional("sliding_window"))
+    return [(("dense",), (*kit.pre(mixer, kit.network()), *moved))] * kit.n_layers
+
+
+def _mistral_large4(kit: Kit) -> Sequence[Layer]:
+    """DeepSeek-V3.2's layers; those without rotary positions have wider keys, and no rotary one."""
+    keys, d, n = kit.keys, kit.d_model, kit.n_layers
+    listed = keys.list_of("no_rope_layers", int, n) or [int((i + 1) % 4 != 0) for i in range(n)]
+    attention = kit.latent(selected=keys.size("index_topk"), q_lora_rank=None)
+    n_index = keys.size("index_n_heads")
+    beside: Parts = (
+        indexer(kit, d),
+        LayerNorm(d, "index_input_norm", component="indexer"),
+        Numbers(2 * n_index, "index_softmax_scales", "indexer"),
+        Numbers(2 * attention.n_heads, "softmax_scales", "attention"),
+    )
+    mixers: dict[bool, Parts] = {
+        True: (*kit.with_norms(attention), *beside),
+        False: (*kit.with_norms(replace(attention, d_nope=attention.d_nope + attention.d_rope, d_rope=0)), *beside),
+    }
+    networks = {sparse: kit.network(sparse) for sparse in set(kit.sparse())}
+    return [
+        (("local" if has_rope else "global", _sparse_words(sparse)), kit.pre(mixers[bool(has_rope)], networks[sparse]))
+        for has_rope, sparse in zip(listed, kit.sparse(), strict=True)
+    ]
+
+
+def _molmo2_front(kit: Kit) -> Parts:
+    return (Numbers(kit.keys.size("additional_vocab_size", 0) * kit.d_model, "image_token_rows", "embedding"),)
+
+
+_GLIMMER = replace(GEMMA, code=None, layout=SANDWICH, gate=True, windows=layers.last_global)
+_LANGUAGE_PARTS: Mapping[str, Family] = {
+    "cosmos3_edge_text": stack(replace(LLAMA, code=None, gated=False)),
+    "glm_ocr_text": stack(Recipe(layout=SANDWICH)),
+    "granite_docling_text": stack(replace(LLAMA, code=None)),
+    "hunyuan_vl_text": DECODERS["hunyuan_v1_dense"],
+    "mistral4": stack(
+        Recipe(
+            latent=True,
+            experts=Mixture(
+                sparse=layers.after_dense("first_k_dense_replace"), shared="n_shared_experts", buffers=True
+            ),
+        ),
+        expert_names("n_routed_experts"),
+    ),
+    "mistral_large4_text": planned(
+        Recipe(latent=True, experts=Mixture(sparse=layers.listed_sparse(1), shared="n_shared_experts", buffers=True)),
+        _mistral_large4,
+        expert_names("n_routed_experts"),
+    ),
+    "molmo2_text": planned(
+        Recipe(qkv_bias="attention_bias", qk_norm=QKNorm()),
+        lambda kit: [(("dense",), kit.pre(kit.attention(), kit.network()))] * kit.n_layers,
+        before=_molmo2_front,
+    ),
+    "muse_glimmer_text": stack(_GLIMMER),
+    "paddleocr_vl_text": stack(
+        replace(GEMMA, code=None, qkv_bias="use_bias", output_bias="use_bias", ffn_bias="use_bias")
+    ),
+    "qwen2_5_omni_text": DECODERS["qwen2"],
+    "qwen3_omni_moe_text": stack(
+        Recipe(
+            qkv_bias="attention_bias",
+            output_bias="attention_bias",
+            qk_norm=QKNorm(),
+            windows=layers.everywhere,
+            experts=Mixture(sparse=layers.qwen_sparse),
+        ),
+        expert_names("num_experts"),
+    ),
+    "unlimited_ocr_text": stack(
+        replace(
+            GEMMA,
+            code=None,
+            windows=layers.everywhere,
+            experts=Mixture(sparse=layers.kimi_sparse, shared="n_shared_experts"),
+        ),
+        expert_names("n_routed_experts"),
+    ),
+    "voxtral_realtime_text": planned(Recipe(), _voxtral),
+}
+
 VARIANTS: Mapping[str, Family] = {
+    **_LANGUAGE_PARTS,
     "gemma3n_text": planned(
         GEMMA, _gemma3n, {k: v for k, v in COMMON.items() if k != "d_ff"}, before=_per_layer_front, after=_gemma3n_after
     ),
@@ -740,6 +838,7 @@ VARIANTS: Mapping[str, Family] = {
     "flint": stack(
         replace(
             GEMMA,
+            code=None,
             sinks=True,
             qk_norm=QKNorm(),
             windows=layers.flint_windows,
@@ -757,12 +856,15 @@ VARIANTS: Mapping[str, Family] = {
         {**expert_names("num_experts"), "d_ff": "moe_intermediate_size"},
     ),
     "mellum": stack(
-        replace(GEMMA, qk_norm=QKNorm(), windows=periodic(0), experts=Mixture(sparse=layers.listed_sparse(0))),
+        replace(
+            GEMMA, code=None, qk_norm=QKNorm(), windows=periodic(0), experts=Mixture(sparse=layers.listed_sparse(0))
+        ),
         expert_names("num_experts"),
     ),
     "granitemoe_swa": stack(
         replace(
             GEMMA,
+            code=None,
             sinks=True,
             windows=periodic(4, first_global=True),
             experts=Mixture(shared_width="shared_intermediate_size"),
@@ -798,7 +900,7 @@ VARIANTS: Mapping[str, Family] = {
         {k: v for k, v in SAME_KV.items() if k != "d_ff"},
     ),
     "inkling_text": planned(
-        Recipe(embedding_norm=True),
+        Recipe(embedding_norm=True, tied=False),
         _inkling,
         expert_names("n_routed_experts"),
     ),
@@ -812,7 +914,6 @@ VARIANTS: Mapping[str, Family] = {
         Recipe(latent=True, experts=Mixture(sparse=layers.listed_sparse(3), shared="n_shared_experts", buffers=True)),
         _glm5_next,
         expert_names("n_routed_experts"),
-        after=joining_streams,
     ),
     "muse_spark_text": planned(
         replace(GEMMA, gate=True, experts=Mixture(sparse=layers.listed_sparse(0))),

@@ -64,7 +64,7 @@ class Lightning:
         return (Width("n_heads", self.n_heads),)
 
     def states(self) -> tuple[State, ...]:
-        return states(convolution=None, recurrent=self._state())
+        return states(convolution=None, recurrent=self._state(), fp32=False)
 
     def _state(self) -> Quantity:
         return lightning_state(n_heads=self.n_heads, d_head=self.d_head)

@@ -8,7 +8,7 @@ from typing import Any
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import BECK_2024
 from llmcalc.transformer.linear import linear_bias
-from llmcalc.transformer.norm import rms_norm_scale
+from llmcalc.transformer.norm import norm_bias, rms_norm_scale
 from llmcalc.transformer.part import Heads, Matrix, State, Width
 from llmcalc.transformer.state import OUTER_PRODUCT, recurrent_flops, states
 
@@ -51,7 +51,7 @@ def memory_state(*, n_heads, d_key, d_value):
 
 @dataclass(frozen=True)
 class MatrixLSTM:
-    """mLSTM: n_heads heads share d_key channels of keys and d_value of values; ``bias`` is that of the projections."""
+    """mLSTM: n_heads heads share d_key channels of keys and d_value of values. All may have a ``bias``."""
 
     d_model: int
     n_heads: int
@@ -68,7 +68,7 @@ class MatrixLSTM:
         parts += [memory_gate_bias(n_heads=self.n_heads), rms_norm_scale(width=self.d_value)]
         if self.bias:
             parts.append(linear_bias(d_out=2 * (self.d_key + self.d_value)).named("in_bias"))
-            parts.append(linear_bias(d_out=self.d_model).named("out_bias"))
+            parts += [linear_bias(d_out=self.d_model).named("out_bias"), norm_bias(width=self.d_value)]
         return total(self.id, r"N_\text{rec}", *parts)
 
     def matrices(self) -> tuple[Matrix, ...]:

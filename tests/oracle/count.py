@@ -20,7 +20,7 @@ transformers.logging.set_verbosity_error()
 COMPONENTS = (
     (
         "head",
-        r"^(lm_head|output_projection|cls\.predictions|cls\.seq|generator_|discriminator_|predictions|sop_classifier|vocab_|head\.)",
+        r"^(lm_head|embed_out|output_projection|cls\.predictions|cls\.seq|generator_|discriminator_|predictions|sop_classifier|vocab_|head\.)",
     ),
     ("head", r"^decoder\.(bias|weight)$"),
     ("pooler", r"pooler"),
@@ -31,7 +31,8 @@ COMPONENTS = (
         r"attn\.(\d\.)?(q_norm|k_norm|q_a_layernorm|kv_a_layernorm|q_a_norm|kv_norm|k_rope_only_layernorm)"
         r"|(q|k)_layernorm|(query|key)_layernorm|qk_norm\.",
     ),
-    ("router", r"\.router\.|\.gate\.|expert_bias"),
+    ("experts", r"(down|up)_embed\."),
+    ("router", r"router_gate|\.router\.|\.gate\.|expert_bias"),
     ("norm", r"(^|\.)[^.]*[nN]orm[^.]*\.(\d\.)?(weight|bias)$|(^|\.)(pre_)?ln\w*\.(weight|bias)$"),
     ("connections", r"_residual$|_residual\.|altup|laurel|hc_head"),
     ("per_layer_inputs", r"per_layer_(input_gate|projection|model_projection)\."),
@@ -137,7 +138,7 @@ def _within(name: str, within: Mapping[str, str]) -> str:
 def _idle(model: nn.Module) -> int:
     """Parameters of the experts that a token does not go through."""
     config = getattr(model, "config", None)
-    names = ("num_experts_per_tok", "moe_k", "moe_topk")
+    names = ("num_experts_per_tok", "moe_k", "moe_topk", "top_k_experts")
     top_k = next(
         (k for name in names if (k := getattr(config, name, None))),
         {"nllb-moe": 2}.get(getattr(config, "model_type", ""), 1),

@@ -21,6 +21,8 @@ from llmcalc.huggingface.families import FAMILIES
 COMMON_TO_ALL = {field.name for field in dataclasses.fields(transformers.PreTrainedConfig)}
 # Names that a class still takes in its __post_init__
 OLD_NAMES = {"bloom": {"hidden_size": ["n_embed"]}, "falcon": {"hidden_size": ["n_embed"]}}
+# Classes that round d_head down, though no auto class builds them
+ROUND_HEADS = {"qwen3_omni_moe_text"}
 FOLDER = Path(__file__).parents[2] / "llmcalc" / "huggingface"
 
 
@@ -38,7 +40,7 @@ def row(model_type: str, known: str) -> dict[str, dict]:
             if f'"{one}"' in known:
                 aliases.setdefault(one, []).append(other)
     found = {"defaults": dict(sorted(defaults.items())), "aliases": aliases}
-    return {**found, "rounds_heads": True} if rounds_heads(model_type) else found
+    return {**found, "rounds_heads": True} if model_type in ROUND_HEADS or rounds_heads(model_type) else found
 
 
 def rounds_heads(model_type: str) -> bool:

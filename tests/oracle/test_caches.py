@@ -42,6 +42,12 @@ def test_a_layer_caches_as_many_tokens_as_in_transformers(name):
     keys = {key: value for key, value in config.to_dict().items() if key != "layer_types" or value}
     layers = read_config({**keys, "model_type": name}).model.layers()
     caches = [part for block in layers for part in block.caches() if part.sees == "past"]
+    caches = [part for part in caches if part.component == "attention" and part.kv_elements_per_token().value]
     if caches:
-        real = [layer.sliding_window if layer.is_sliding else None for layer in DynamicCache(config=config).layers]
+        try:
+            kept = DynamicCache(config=config).layers
+        except KeyError as error:  # a kind of layer that only its own modeling file registers
+            pytest.skip(str(error))
+        kept = [layer for layer in kept if hasattr(layer, "is_sliding")]
+        real = [layer.sliding_window if layer.is_sliding else None for layer in kept]
         assert [part.cache_window for part in caches] == real
