@@ -64,8 +64,8 @@ def test_calculation_imports_only_the_standard_library_numpy_and_pandas(path):
 FLOORS = (
     *("errors", "sources", "symbols", "units", "tex", "quantity", "words"),
     *("transformer", "huggingface", "hub", "catalog", "stored", "inference", "rates", "step", "devices"),
-    *("article", "scaling", "fit", "accuracy", "techniques", "inputs", "bases", "comparison", "link", "facets"),
-    *("configuration", "sweeps", "errata", "lessons", "reference", "notebook", "export"),
+    *("article", "scaling", "fit", "accuracy", "techniques", "inputs", "bases", "adapters", "comparison", "link"),
+    *("facets", "configuration", "sweeps", "errata", "lessons", "reference", "notebook", "export"),
 )
 # How a value shows itself at a prompt is asked of it, and answered far above; what a formula counts is said in English
 # by the formula itself. Imported only then

@@ -37,7 +37,9 @@ def parameter_map(title: str, whole: Piece, label: str, names: Mapping[str, str]
     pieces = list(whole.walk())
     ids = ["/".join(path) for path, _ in pieces]
     labels = [label, *(names[p.id] if len(path) == 2 else name(p.id) for path, p in pieces[1:])]
-    colours = [paler(COLOURS[path[1]], _PALER_BY_DEPTH[len(path) - 1]) for path, _ in pieces[1:]]
+    colours = [
+        paler(COLOURS[path[1]], _PALER_BY_DEPTH[min(len(path), len(_PALER_BY_DEPTH)) - 1]) for path, _ in pieces[1:]
+    ]
     return {
         "data": [{
             "type": "treemap", "branchvalues": "total", "sort": True,
