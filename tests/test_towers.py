@@ -67,6 +67,9 @@ def test_a_tower_is_there_frozen_trained_or_left_out():
     assert peaks["trained"] - peaks["left_out"] == pytest.approx(20 * tower, rel=1e-6)
     each = {choice: config.on_each.peak.value for choice, config in by_choice.items()}
     assert each == peaks
+    for choice in TOWERS_ARE:  # and laid out over devices, where what is held adds up to what is allocated
+        rank = configuration(QWEN, towers=choice, data_parallel=2, zero_stage=3, tensor_parallel=2).rank
+        assert sum(part.value for part in rank.moments["optimizer_step"].parts) == rank.moments["optimizer_step"].value
     inference = {choice: config.inference.value for choice, config in by_choice.items()}
     assert inference["frozen"] - inference["left_out"] == 2 * tower
 

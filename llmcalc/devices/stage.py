@@ -398,7 +398,8 @@ class Stage:
         if np.any(table := self._table_gradient):
             gone.append(Change(1, piece("gradients", "gradients", table, "fp8")))
         steps = [Change(1, scratch), Change(-1, scratch)]
-        if self.work.counted is not self.work.model and not self.run.gradients_stay:
+        counted = self.work.counted
+        if (counted is not self.work.model or counted.beside) and not self.run.gradients_stay:
             simulated = replace(self, work=self.work.simulated).gradients.value
             more = piece("gradients", "gradients", self.gradients.value - simulated, "fp8")
             gone.append(Change(1, more))

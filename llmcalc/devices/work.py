@@ -92,8 +92,8 @@ class Work:
 
     @cached_property
     def simulated(self) -> Work:
-        """The same with the weights that are simulated."""
-        return Work(self.model, self.run, self.model)
+        """The same with the weights that are simulated: those of the language model."""
+        return Work(self.model.language, self.run, self.model.language)
 
     @property
     def tied(self) -> bool:
