@@ -127,7 +127,6 @@ def _bailing_hybrid(kit: Kit) -> Sequence[Layer]:
     keys = kit.keys
     kinds = kit.kinds(_every("layer_group_size", 6)(kit), (LINEAR, FULL))
     n_heads, kernel = keys.dimension("n_heads"), keys.size("short_conv_kernel_size")
-    mtp(keys, "num_nextn_predict_layers")
     net = kimi_delta(
         kit,
         keys.size("linear_head_dim" if keys.given("linear_head_dim") else "head_dim"),
@@ -136,12 +135,6 @@ def _bailing_hybrid(kit: Kit) -> Sequence[Layer]:
         narrow=False,
     )
     return _latent_sparse(kit, kinds, kit.sparse(), net)
-
-
-def mtp(keys: Keys, key: str = "num_nextn_predict_layers") -> None:
-    """Say that layers which predict further tokens are left out, where a config has any."""
-    if number := (keys.optional(key, 0) if keys.has(key) else None):
-        keys.note("mtp_left_out", f"{number} multi-token-prediction layers are not counted", layers=number)
 
 
 # Mamba
@@ -286,7 +279,6 @@ def _nemotron_h(kit: Kit) -> Sequence[Layer]:
     inner = n_heads * keys.size("mamba_head_dim")
     conv_bias = keys.flag("mamba_conv_bias") if keys.given("mamba_conv_bias") else keys.flag("use_conv_bias")
     mamba = Mamba2(d, inner, n_heads, keys.size("ssm_state_size"), groups, kernel, keys.flag("use_bias"), conv_bias)
-    mtp(keys)
     parts: dict[str, Callable[[], Parts]] = {
         LINEAR: lambda: (mamba,),
         FULL: lambda: kit.attention(),

@@ -21,6 +21,7 @@ from llmcalc.huggingface.stack import (
     latent_attention_of,
     mixture_of,
     n_experts_of,
+    note_mtp,
     qk_norms_of,
 )
 from llmcalc.transformer.attention import Attention
@@ -164,6 +165,7 @@ def planned(
     """A family of one stack of layers that differ one by one; ``before`` and ``after`` stand around the layers."""
 
     def read(keys: Keys, task: str) -> Model:
+        note_mtp(keys)
         kit = Kit(keys, recipe if isinstance(recipe, Recipe) else recipe(keys))
         front, layers = front_of(keys, kit.recipe), plan(kit)
         return layered((*front, *before(kit)), layers, (*after(kit), *back_of(keys, kit.recipe, task)))

@@ -12,7 +12,6 @@ from typing import Any
 from llmcalc.errors import InputError
 from llmcalc.huggingface import layers
 from llmcalc.huggingface.family import Family, expert_names
-from llmcalc.huggingface.hybrids import mtp
 from llmcalc.huggingface.keys import shown, whole
 from llmcalc.huggingface.plan import Kit, Layer, Parts, planned
 from llmcalc.huggingface.stack import Mixture, QKNorm, Recipe
@@ -57,7 +56,6 @@ def _deepseek_v32(kit: Kit) -> Sequence[Layer]:
     keys = kit.keys
     if keys.given("layer_types"):
         kit.kinds(lambda i: INDEXED, (INDEXED,))
-    mtp(keys)
     kinds = _indexer_types(kit)
     attention = kit.attention(selected=keys.size("index_topk"))
     own: Parts = (indexer(kit),)
@@ -234,7 +232,6 @@ def _deepseek_v4(kit: Kit) -> Sequence[Layer]:
             rates[kind] = keys.size(key)
     rank, width = keys.size("q_lora_rank"), kit.d_head()
     n_heads, d_index = keys.size("index_n_heads"), keys.size("index_head_dim")
-    mtp(keys)
     plain = GroupedOutputAttention(
         *(d, keys.dimension("n_heads"), width, rank, keys.size("o_groups"), keys.size("o_lora_rank")),
         window=keys.optional("sliding_window"),

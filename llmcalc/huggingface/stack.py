@@ -176,8 +176,19 @@ def build(keys: Keys, recipe: Recipe, task: str) -> Model:
         (i == 0 and not recipe.first_attention_norm, w, s) for i, (w, s) in enumerate(zip(windows, sparse, strict=True))
     ]
     blocks = {kind: layer(*kind) for kind in dict.fromkeys(kinds)}
+    note_mtp(keys)
     model = assemble(front, [(_adjectives(kind), blocks[kind]) for kind in kinds], back_of(keys, recipe, task))
     return replace(model, code=_code(keys, recipe, model))
+
+
+def note_mtp(keys: Keys) -> None:
+    """Say that layers which predict further tokens are left out, where a config has any."""
+    names = ("num_nextn_predict_layers", "num_mtp_layers", "_num_mtp_layers", "mtp_num_hidden_layers")
+    for key in (name for name in names if keys.given(name)):
+        number = keys.optional(key, 0)
+        if number:
+            text = f"{number} multi-token-prediction layers are not counted"
+            keys.note("mtp_left_out", text, layers=number)
 
 
 def _code(keys: Keys, recipe: Recipe, model: Model) -> Code | None:

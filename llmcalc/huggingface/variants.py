@@ -12,7 +12,7 @@ from llmcalc.errors import InputError
 from llmcalc.huggingface import layers
 from llmcalc.huggingface.decoders import DECODERS, GEMMA, LLAMA
 from llmcalc.huggingface.family import COMMON, SAME_KV, Family, expert_names, stack
-from llmcalc.huggingface.hybrids import kimi_delta, mtp
+from llmcalc.huggingface.hybrids import kimi_delta
 from llmcalc.huggingface.keys import Keys, shown, whole
 from llmcalc.huggingface.layers import periodic
 from llmcalc.huggingface.plan import Kit, Layer, Parts, planned
@@ -215,7 +215,6 @@ def _mimo_flash(kit: Kit) -> Sequence[Layer]:
     else:
         window = keys.optional("sliding_window")
     value = keys.size("v_head_dim")
-    mtp(keys)
     plain = kit.plain(d_value=value)
     own = keys.optional("swa_num_key_value_heads") if keys.has("swa_num_key_value_heads") else None
     mixers = {
@@ -260,7 +259,6 @@ def _step3p5(kit: Kit) -> Sequence[Layer]:
     local = (keys.optional("num_sliding_attention_heads") if keys.has("num_sliding_attention_heads") else None) or (
         whole("num_attention_heads", other["num_attention_heads"]) if "num_attention_heads" in other else n_heads
     )
-    mtp(keys)
     found = []
     for kind, of in zip(kinds, listed, strict=True):
         heads = local if kind == SLIDING else n_heads

@@ -51,7 +51,7 @@ def memory_state(*, n_heads, d_key, d_value):
 
 @dataclass(frozen=True)
 class MatrixLSTM:
-    """mLSTM: n_heads heads share d_key channels of keys and d_value of values. All may have a ``bias``."""
+    """mLSTM: n_heads heads share d_key channels of keys and d_value of values; ``bias``: projections and norm too."""
 
     d_model: int
     n_heads: int
