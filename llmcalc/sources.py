@@ -187,6 +187,7 @@ COMPRESSED = Work("vLLM project", 2026, "compressed-tensors", "https://github.co
 FBGEMM = Work("PyTorch", 2025, "FBGEMM", "https://github.com/pytorch/FBGEMM")
 NANOGPT = Work("Karpathy", 2022, "nanoGPT", "https://github.com/karpathy/nanoGPT")
 PYTORCH = Work("PyTorch", 2026, "PyTorch 2.13", "https://pytorch.org/docs/")
+PEFT = Work("Hugging Face", 2026, "PEFT 0.21", "https://github.com/huggingface/peft")
 MEASURED = Work(
     "llmcalc",
     2026,

@@ -87,13 +87,15 @@ class Beside:
 @dataclass(frozen=True)
 class Optimizer:
     """``states`` stay from step to step. While it steps it makes those ``of_all`` weights at once (PyTorch's foreach),
-    and those ``of_each`` weight after the other: then the weight with the most counts."""
+    and those ``of_each`` weight after the other: then the weight with the most counts. ``decays``: weight
+    decay is added to a copy of the gradients, not taken off the weights."""
 
     id: str
     source: Citation
     states: tuple[Beside, ...] = ()
     of_all: tuple[Beside, ...] = ()
     of_each: tuple[Beside, ...] = ()
+    decays: bool = False
 
     @property
     def n_states(self) -> int:
@@ -123,16 +125,16 @@ OPTIMIZERS = {
         Optimizer("adamw_for_loop", LOSHCHILOV_2019.at("algorithm 2"), (_TWO,), of_each=(_TWO,)),
         Optimizer("adamw_fused", PYTORCH.at("torch.optim.AdamW, fused=True"), (_TWO,)),
         Optimizer("adamw_8bit", DETTMERS_2022.at("sec. 2"), (_BLOCKWISE,)),
-        Optimizer("sgd", PYTORCH.at("torch.optim.SGD")),
-        Optimizer("sgd_momentum", PYTORCH.at("torch.optim.SGD, momentum"), (_ONE,)),
+        Optimizer("sgd", PYTORCH.at("torch.optim.SGD, foreach"), decays=True),
+        Optimizer("sgd_momentum", PYTORCH.at("torch.optim.SGD, momentum"), (_ONE,), decays=True),
         Optimizer(
             "adafactor", TRANSFORMERS.at("optimization.py, Adafactor"), (*_factored("fp32"), _RMS), of_each=_IN_FP32
         ),
         Optimizer("adafactor_torch", PYTORCH.at("torch.optim.Adafactor"), _factored(), of_each=(_ONE,)),
         Optimizer("lion", CHEN_2023.at("algorithm 2"), (_ONE,), of_each=(_ONE,)),
         Optimizer("muon", JORDAN_2024.at("algorithm 2"), (_ONE, _SECOND), of_each=(_THREE, _GRAMS)),
-        Optimizer("rmsprop", PYTORCH.at("torch.optim.RMSprop, foreach"), (_ONE,), of_all=(_ONE,)),
-        Optimizer("adamax", PYTORCH.at("torch.optim.Adamax, foreach"), (_TWO,), of_all=(_ONE,)),
+        Optimizer("rmsprop", PYTORCH.at("torch.optim.RMSprop, foreach"), (_ONE,), of_all=(_ONE,), decays=True),
+        Optimizer("adamax", PYTORCH.at("torch.optim.Adamax, foreach"), (_TWO,), of_all=(_ONE,), decays=True),
         Optimizer("adamw_amsgrad", PYTORCH.at("torch.optim.AdamW, amsgrad, foreach"), (_THREE,), of_all=(_ONE,)),
     )
 }

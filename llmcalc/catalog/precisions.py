@@ -53,6 +53,7 @@ PRECISIONS = {
         Precision("amp_bf16", "fp32", "bf16", "fp32", "fp32", None, PYTORCH.at("torch.autocast")),
         Precision("amp_fp16", "fp32", "fp16", "fp32", "fp32", None, MICIKEVICIUS_2018.at("sec. 3")),
         Precision("bf16", "bf16", None, "bf16", "bf16", None, PYTORCH.at("torch.bfloat16 throughout")),
+        Precision("bf16_amp", "bf16", "bf16", "bf16", "bf16", None, PYTORCH.at("torch.autocast")),
         Precision(
             "amp_fp8",
             "fp32",

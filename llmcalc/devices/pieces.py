@@ -141,7 +141,7 @@ class Pieces:
             and e.place.layer == "back"
             and isinstance(e.born.layer, int)
             and e.born.phase == "forward"
-            and e.kind.category != "weight_casts"
+            and not e.kind.outlives_its_layer
         ]
         over = {"forward": forward, "backward": self.work.handed_back}
         return {phase: Segment([Change(1, self.shards.of(kind)) for kind in kinds]) for phase, kinds in over.items()}
@@ -182,9 +182,8 @@ class Pieces:
 
 
 def _is_cast_of_layer(event: Event) -> bool:
-    """A layer's copy of a weight that autocast's cache lets go behind the layers."""
-    cast = event.kind.category == "weight_casts"
-    return cast and isinstance(event.place.layer, str) and isinstance(event.born.layer, int)
+    """A layer's copy of a weight, or its keys and values, that a cache lets go behind the layers."""
+    return event.kind.outlives_its_layer and isinstance(event.place.layer, str) and isinstance(event.born.layer, int)
 
 
 def _told_apart(run: TrainingRun, layout: Layout) -> tuple[TrainingRun, Layout, np.ndarray | None]:

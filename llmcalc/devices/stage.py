@@ -11,7 +11,7 @@ import numpy as np
 
 from llmcalc.catalog.formats import WEIGHT_FORMATS
 from llmcalc.catalog.optimizers import Beside
-from llmcalc.catalog.precisions import BYTES
+from llmcalc.catalog.precisions import BYTES, Precision
 from llmcalc.devices import formulas as f
 from llmcalc.devices.layout import Layout, chosen
 from llmcalc.devices.pieces import Pieces, Place, Summary
@@ -21,7 +21,7 @@ from llmcalc.quantity import Formula, Quantity, total
 from llmcalc.rates import messages as sent
 from llmcalc.step.buffers import buffers_memory
 from llmcalc.step.optimizer import bytes_beside, factors, whole_bytes
-from llmcalc.step.run import TrainingRun
+from llmcalc.step.run import BASE_FORMATS, TrainingRun
 from llmcalc.step.state import input_memory
 from llmcalc.step.tape import Kind
 from llmcalc.step.timeline import Change, Segment, Stretch, Timeline, larger, piece
@@ -104,12 +104,13 @@ class Stage:
         tied, alone = self.work.front[:1] if self.work.tied else (), 1 - self.is_first
         return [(self.work.front, self.is_first), (self.work.back, self.is_last), (tied, self.is_last * alone)]
 
-    def _number(self, *, experts: bool, trains: bool | None = None, matrix: bool | None = None) -> Size:
-        """Numbers in its weights that are, or are not, of experts, train, and are matrices; None: either."""
+    def _number(self, *, experts: bool, trains: bool | None = None, role: str = "", others: bool = False) -> Size:
+        """Numbers in its weights that are, or are not, of experts and train (None: either), and have this role, or none
+        but it (``others``)."""
 
         def meant(w: Weight) -> bool:
             fits = trains in (None, w.trains) and is_of_experts(w.kind) == experts
-            return fits and (matrix is None or (w.kind.role == "matrix") == matrix)
+            return fits and (not role or (w.kind.role == role) != others)
 
         n: Size = 0
         for weights, count in self._held:
@@ -125,29 +126,47 @@ class Stage:
     @cached_property
     def weights(self) -> Quantity:
         """Its weights as the forward pass finds them; frozen ones in the format of their base."""
-        each = self.run.numbers.weight_bytes
         terms = [
             term
             for experts in (False, True)
-            for term in self._weights(each, experts=experts, shards=self.layout.sharing(3, experts=experts))
+            for term in self._weights(experts=experts, shards=self.layout.sharing(3, experts=experts))
         ]
         return _summed("weights", r"M_\text{weights}", terms)
 
-    def _weights(self, each: float, *, experts: bool, shards: Size) -> list[Quantity]:
-        """Its weights that are, or are not, of experts, in ``each`` bytes a number but for frozen ones in the format of
-        their base, so many ranks sharing them out."""
-        base = each if self.run.lora_base == "same" else WEIGHT_FORMATS[self.run.lora_base].bits / 8
-        kinds: list[tuple[str, bool | None, bool | None, float]] = [("", None, None, each)]
-        if self.run.lora_rank:
-            kinds = [("frozen_", False, True, base), ("other_", False, False, each), ("", True, None, each)]
+    def _weights(self, *, experts: bool, shards: Size, cast: float | None = None) -> list[Quantity]:
+        """Its weights that are, or are not, of experts, in their own formats, or all but quantised ones ``cast`` to so
+        many bytes, so many ranks sharing them out."""
+        run = self.run
+        base, frozen = BASE_FORMATS[run.lora_base], cast or BYTES[run.frozen]
+        packed = WEIGHT_FORMATS[base].bits / 8 if base else frozen
+        kinds: list[tuple[str, bool | None, str, bool, float]] = [
+            ("", None, "", False, cast or run.numbers.weight_bytes)
+        ]
+        if run.lora_rank:
+            kinds = [
+                ("frozen_", False, "matrix", False, packed),
+                ("other_", False, "matrix", True, frozen),
+                ("", True, "module", True, cast or run.trained.weight_bytes),
+                ("module_", True, "module", False, cast or run.saved.weight_bytes),
+            ]
         terms = []
-        for name, trains, matrix, bytes_each in kinds:
-            n = self._number(experts=experts, trains=trains, matrix=matrix)
+        for name, trains, role, others, bytes_each in kinds:
+            n = self._number(experts=experts, trains=trains, role=role, others=others)
             if np.any(n):
                 sizes = {"rank_parameters": n, "weight_bytes": bytes_each}
                 term = _among(shards, f.rank_weights, f.shared_weights, **sizes)
                 terms.append(term.named(f"{'expert_' if experts else ''}{name}weights"))
         return terms
+
+    def _of_trained(self, of: Callable[[Precision], float], *, experts: bool) -> Size:
+        """What each number that trains takes: of adapters and whole modules beside them the average."""
+        run = self.run
+        if not run.lora_rank:
+            return of(run.numbers)
+        n, modules = self.parameters[experts], self._number(experts=experts, trains=True, role="module")
+        if not np.any(modules):
+            return of(run.trained)
+        return (of(run.trained) * (n - modules) + of(run.saved) * modules) / larger(n, 1)
 
     @cached_property
     def model_buffers(self) -> Quantity | None:
@@ -157,8 +176,13 @@ class Stage:
     @cached_property
     def gradients(self) -> Quantity:
         """Its gradients once the backward pass is through."""
-        each = self.run.numbers.gradient_bytes
-        return self._shared("gradients", f.rank_gradients, f.shared_gradients, 2, gradient_bytes=lambda _: each)
+        return self._shared(
+            "gradients",
+            f.rank_gradients,
+            f.shared_gradients,
+            2,
+            gradient_bytes=lambda experts: self._of_trained(lambda numbers: numbers.gradient_bytes, experts=experts),
+        )
 
     @cached_property
     def optimizer_state(self) -> Quantity:
@@ -171,8 +195,8 @@ class Stage:
     def _state_bytes(self, experts: bool) -> Size:
         """Bytes that the optimizer keeps for each number that trains, of tensors smaller than their weight on average:
         of experts, or of all else."""
-        states, numbers = self.run.updates.states, self.run.numbers
-        whole = whole_bytes(states, numbers) + numbers.master_bytes
+        states = self.run.updates.states
+        whole = self._of_trained(lambda n: whole_bytes(states, n) + n.master_bytes, experts=experts)
         small = self._made(factors(states), experts=experts)
         return whole + small / larger(self.parameters[experts], 1) if np.any(small) else whole
 
@@ -185,7 +209,7 @@ class Stage:
         return size
 
     def _beside(self, tensors: tuple[Beside, ...]) -> Callable[[Kind], Size]:
-        return lambda kind: bytes_beside(kind, tensors, self.run.numbers)
+        return lambda kind: bytes_beside(kind, tensors, self.run.formats_of(kind.role))
 
     def _shared(
         self, id: str, alone: Formula, shared: Formula, from_stage: int, **each: Callable[[bool], Size]
@@ -211,8 +235,9 @@ class Stage:
                     shards = self.layout.sharing(1, experts=is_of_experts(w.kind))
                     made = larger(made, self.pieces.of_weights([w], size) / shards * (count > 0))
         else:
-            whole, small = whole_bytes(optimizer.of_all, self.run.numbers), factors(optimizer.of_all)
+            small = factors(self.run.made_of_all)
             for experts, n in self.parameters.items():
+                whole = self._of_trained(lambda n: whole_bytes(self.run.made_of_all, n), experts=experts)
                 of_all = n * whole + self._made(small, experts=experts)
                 made = made + of_all / self.layout.sharing(1, experts=experts)
         return self._on_device(made)
@@ -275,7 +300,7 @@ class Stage:
             (
                 self.layout.sharing(2) > 1,
                 f.reduce_buffer(
-                    block_parameters=self._largest_layer(trains=True), gradient_bytes=run.numbers.gradient_bytes
+                    block_parameters=self._largest_layer(trains=True), gradient_bytes=run.trained.gradient_bytes
                 ),
             ),
         ]
@@ -521,11 +546,12 @@ class Stage:
         layout, run = self.layout, self.run
         parts = []
         for experts, n in self.parameters.items():
-            gathered = self._weights(self.messages["products"], experts=experts, shards=1)
+            gathered = self._weights(experts=experts, shards=1, cast=self.messages["products"])
             if not gathered:
                 continue
             replicas = layout.sharing(0, experts=experts)
-            sizes = {"rank_parameters": n, "gradient_bytes": run.numbers.gradient_bytes, "replicas": replicas}
+            each = self._of_trained(lambda numbers: numbers.gradient_bytes, experts=experts)
+            sizes = {"rank_parameters": n, "gradient_bytes": each, "replicas": replicas}
             part = sent.gradient_messages(**sizes)
             if np.any(layout.zero_stage >= 3):
                 whole = _summed("gathered_bytes", SYMBOLS["gathered_bytes"].tex, gathered)

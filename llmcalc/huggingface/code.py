@@ -176,17 +176,25 @@ DEEPSEEK2_CODE = replace(
     router_normalised=False,
     router_scaled=True,
 )
-QWEN_MOE_CODE = replace(LLAMA_CODE, router_cast=True)
+QWEN_MOE_CODE = replace(LLAMA_CODE, shared_first=True, router_cast=True)
 
 FLEX_OLMO_CODE = replace(OLMO2_CODE, router_cast=True)
 GRANITE_MOE_CODE = replace(GRANITE_CODE, joined_gate=True, router="chosen_softmax", router_normalised=False)
 GLM4_MOE_CODE = replace(DEEPSEEK3_CODE, rotary_fraction=0.5)
 EXAONE_MOE_CODE = replace(DEEPSEEK3_CODE, rotary_local=True)
-ERNIE_MOE_CODE = replace(ERNIE_CODE, router_fp32=True, router_outside_autocast=True)
-HUNYUAN_MOE_CODE = replace(HUNYUAN_CODE, router_fp32=True)  # its router is kept in fp32
+ERNIE_MOE_CODE = replace(
+    ERNIE_CODE, shared_first=True, router_fp32=True, router_outside_autocast=True, router_cast=True
+)
+HUNYUAN_MOE_CODE = replace(HUNYUAN_CODE, shared_first=True, router_fp32=True)  # its router is kept in fp32
 MINIMAX2_CODE = replace(LLAMA_CODE, rotary_fraction=1.0, router="sigmoid")
 AFMOE_CODE = replace(
-    OLMO2_CODE, norm_after="", rotary_tables_fp32=False, rotary_local=True, router="sigmoid", router_scaled=True
+    OLMO2_CODE,
+    norm_after="",
+    rotary_tables_fp32=False,
+    rotary_local=True,
+    shared_first=True,
+    router="sigmoid",
+    router_scaled=True,
 )
 PHI_MOE_CODE = replace(LLAMA_CODE, norm="layer_norm", router_normalised=False)
 GPT_OSS_CODE = replace(

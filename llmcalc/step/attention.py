@@ -7,6 +7,7 @@ from contextlib import nullcontext
 
 from llmcalc.step import operations as op
 from llmcalc.step.linear import Linear
+from llmcalc.step.masks import FLASH_STEP, FLASH_WIDEST_HEAD, added_mask, padded, sdpa_kernel
 from llmcalc.step.norms import NormLayer, weights_of
 from llmcalc.step.registry import Attended, Beside, runs
 from llmcalc.step.rotary import Rotary
@@ -14,9 +15,6 @@ from llmcalc.step.setting import Setting
 from llmcalc.step.tape import Dim, Dims, Tensor
 from llmcalc.transformer.attention import Attention
 from llmcalc.transformer.part import Norm
-
-FLASH_WIDEST_HEAD = 256
-_SIXTEEN_BIT = ("bf16", "fp16")
 
 
 class Kernels:
@@ -44,15 +42,17 @@ class Kernels:
             key, value = self._repeated(key), self._repeated(value)
             grouped = False
         dtype = s.tape.autocast or query.dtype
-        flash = dtype in _SIXTEEN_BIT and mask is None and self.head.value <= FLASH_WIDEST_HEAD
-        flash = flash and self.value_head.value == self.head.value
-        if grouped and not (flash and code.sdpa_grouped):
+        widths = {"head": self.head.value, "value_head": self.value_head.value}
+        kernel = sdpa_kernel(dtype=dtype, **widths, masked=mask is not None, grouped=grouped)
+        if kernel == "math" or (grouped and not code.sdpa_grouped):
             return self._math(query, key, value), None
         rows, out = (s.batch, self.heads, s.tokens), self._out()
-        if mask is not None:  # a bool mask becomes numbers to add, which the kernel keeps
-            added = s.constant(mask.dims, dtype, "attention_mask") if mask.dtype != dtype else mask
-            return op.fused_attention(query, key, value, out, rows, flash, [added]), None
-        return op.fused_attention(query, key, value, out, rows, flash), None
+        if kernel == "flash" and self.head.value % FLASH_STEP:
+            query, key, value = padded(s, query), padded(s, key), padded(s, value)
+            wide = op.fused_attention(query, key, value, (*out[:-1], query.dims[-1]), rows, True)
+            return op.take(wide, *out), None
+        kept = [] if mask is None else [added_mask(s, mask, dtype)]
+        return op.fused_attention(query, key, value, out, rows, kernel == "flash", kept), None
 
     def _repeated(self, x: Tensor, copies: bool = False) -> Tensor:
         if self.kv_heads is self.heads:
@@ -117,7 +117,8 @@ class Kernels:
     def _masked(self, weights: Tensor, mask: Tensor | None) -> Tensor:
         s, code = self.s, self.s.code
         if code.mask == "own":
-            return op.masked(weights, s.constant((s.tokens, s.keys), "bool", "attention_mask"))
+            weights = op.masked(weights, s.constant((s.tokens, s.keys), "bool", "attention_mask"))
+            return weights if mask is None else op.masked(weights, mask)
         if mask is None:
             return weights
         weights = op.masked(weights, mask) if code.mask == "filled" else op.add(weights, mask, "scores")
@@ -196,6 +197,7 @@ class SelfAttention(Kernels):
                 query, key = self._normed(query, key)
         if code.scaled == "queries":
             query = op.scale(query)
+        key, value = s.cached(key, value)
         out, weights = self._recomputed(query, key, value, mask)
         del query, key, value
         out = op.contiguous(out, False, "attention_output")

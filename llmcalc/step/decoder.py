@@ -9,6 +9,7 @@ import numpy as np
 
 from llmcalc.errors import InputError
 from llmcalc.step import operations as op
+from llmcalc.step.adapters import asking_for_a_gradient
 from llmcalc.step.linear import Linear
 from llmcalc.step.norms import NormLayer
 from llmcalc.step.registry import Beside, Mixer, running
@@ -154,6 +155,8 @@ class Decoder:
     def _embed(self, ids: Tensor) -> Tensor:
         s = self.s
         x = op.lookup(self.table, ids, s.rows(self.embedded))
+        if s.run.input_require_grads:
+            x = asking_for_a_gradient(x)
         if s.code.embedding_scaled:
             x = op.scale(x)
         if self.inward is not None:
@@ -177,7 +180,7 @@ class Decoder:
         s = self.s
         if window is None or not s.code.local_mask:
             return "global"
-        return "local" if self.unfused or _all(s.run.seq_len >= window) else "global"
+        return "local" if self.unfused or s.run.padding or _all(s.run.seq_len >= window) else "global"
 
     @property
     def unfused(self) -> bool:
@@ -185,9 +188,10 @@ class Decoder:
         return self.s.run.attention == "eager" or not self.s.code.sdpa
 
     def _masks(self, x: Tensor) -> dict[str, Tensor]:
-        """The masks of global and of local layers, where they need one."""
+        """The masks of global and of local layers, where they need one: a fused kernel knows which token follows which,
+        but neither a window nor which tokens are padding."""
         s, code = self.s, self.s.code
-        if code.mask == "own":
+        if code.mask == "own" and not s.run.padding:
             return {}
         numbers = code.position_bias == "mask" or (self.unfused and code.mask == "added")
         dims = (s.batch, *([self._heads()] if code.position_bias == "mask" else []), s.tokens, s.keys)
@@ -196,7 +200,7 @@ class Decoder:
             return {
                 which: s.constant(dims, x.dtype if numbers else "bool", "attention_mask")
                 for which in wanted
-                if self.unfused or which == "local" or code.sdpa_mask
+                if self.unfused or which == "local" or code.sdpa_mask or s.run.padding
             }
 
     def _heads(self) -> Dim:

@@ -21,7 +21,7 @@ class TokenRouter:
 
     def __init__(self, part: Router, s: Setting, beside: Beside) -> None:
         self.s, self.choices = s, s.dim("n_experts", part.n_experts)
-        self.linear = Linear(s, (s.dim("d_model", part.d_model),), (self.choices,), part.bias, "router")
+        self.linear = Linear(s, (s.dim("d_model", part.d_model),), (self.choices,), part.bias, "router", module=False)
         self.selection = s.weight(self.choices, name="selection_bias", trains=False) if part.selection else None
 
     def logits(self, x: Tensor) -> Tensor:
@@ -84,16 +84,24 @@ class Mixture:
             self.shared_gate: Linear | None = running(gate, s) if gate else None
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Each token's experts, and the shared ones."""
-        out = EXPERTS[self.s.code.experts](self, x)
-        if self.shared is None:
+        """Each token's experts, and the shared ones: before them or after, as the code does."""
+        code, everywhere = self.s.code, self.s.code.experts == "everywhere"
+        common = self._shared(x) if code.shared_first else None
+        out = EXPERTS[code.experts](self, x)
+        common = self._shared(x) if not code.shared_first else common
+        if everywhere:
+            out = op.total(out, self.choices)
+        if common is None:
             return out
-        with self.s.tape.serving("shared_experts"):
-            common = self.shared(x)
-            if self.shared_gate is not None:
+        if self.shared_gate is not None:
+            with self.s.tape.serving("shared_experts"):
                 one = self.s.dim("width", 1)
                 common = op.multiply(op.sigmoid(self.shared_gate(x, self.s.rows(one))), common)
-        return op.add(out, common)
+        return op.biased(common, out) if everywhere else op.add(out, common)
+
+    def _shared(self, x: Tensor) -> Tensor | None:
+        with self.s.tape.serving("shared_experts"):
+            return None if self.shared is None else self.shared(x)
 
 
 def grouped(mixture: Mixture, x: Tensor) -> Tensor:
@@ -126,7 +134,7 @@ def grouped(mixture: Mixture, x: Tensor) -> Tensor:
 
 
 def everywhere(mixture: Mixture, x: Tensor) -> Tensor:
-    """Every expert on every token, those not chosen on zeros (Llama 4)."""
+    """Every expert on every token, those not chosen on zeros (Llama 4): what each makes, not yet added up."""
     s, tape = mixture.s, mixture.s.tape
     copies = s.rows(mixture.choices)
     with tape.serving("router"):
@@ -141,7 +149,7 @@ def everywhere(mixture: Mixture, x: Tensor) -> Tensor:
     hidden = _activated(mixture, hidden, (*copies, mixture.width))
     out = op.linear(hidden, mixture.second, (*copies, mixture.model), None, "expert_product")
     del hidden
-    return op.total(out, mixture.choices)
+    return out
 
 
 def _activated(mixture: Mixture, hidden: Tensor, wide: Dims) -> Tensor:

@@ -20,15 +20,14 @@ class Network:
     def __init__(self, part: FeedForward, s: Setting, beside: Beside) -> None:
         self.s, self.part, self.inner_norm = s, part, beside.norms.get("feed_forward_inner_norm")
         model, self.width = s.dim("d_model", part.d_model), s.dim("d_ff", part.d_ff)
-        adapted = s.run.lora_targets == "all"
         if part.gated and s.code.joined_gate:
             self.both = s.dim("d_ff_pair", 2 * part.d_ff)
-            self.joined = Linear(s, (model,), (self.both,), part.bias, "gate_up", adapted)
+            self.joined = Linear(s, (model,), (self.both,), part.bias, "gate_up")
         else:
-            self.up = Linear(s, (model,), (self.width,), part.bias, "up", adapted)
+            self.up = Linear(s, (model,), (self.width,), part.bias, "up")
             if part.gated:
-                self.gate = Linear(s, (model,), (self.width,), part.bias, "gate", adapted)
-        self.down = Linear(s, (self.width,), (model,), part.bias, "down", adapted)
+                self.gate = Linear(s, (model,), (self.width,), part.bias, "gate")
+        self.down = Linear(s, (self.width,), (model,), part.bias, "down")
         self.activation = activation(s.code.activation)
         if part.learned_activation:
             width = s.dim("width", part.learned_activation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from llmcalc.step import operations as op
 from llmcalc.step.decoder import Decoder
@@ -27,6 +28,20 @@ def plain(decoder: Decoder, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
     logits = decoder.logits(hidden)
     labels = s.constant((), "int64", "labels")
     return op.cross_entropy(logits, labels), logits
+
+
+def shifted(decoder: Decoder, hidden: Tensor, role: str) -> tuple[Tensor, Tensor | None]:
+    """Logits, of all tokens but the last a copy, in fp32 or as they are, and cross-entropy on that: own loops."""
+    s = decoder.s
+    logits = decoder.logits(hidden)
+    rows = (s.batch, Dim("seq_len", s.run.seq_len - 1))
+    seen = op.take(logits, *rows, decoder.vocabulary)
+    if role == "float" and logits.dtype != "fp32":
+        wide = s.tape.cast(seen, "fp32", "logits")
+    else:
+        wide = op.copied(seen, "logits")
+    del seen
+    return op.cross_entropy(wide, s.constant(rows, "int64", "labels")), logits
 
 
 def chunked(decoder: Decoder, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -74,4 +89,11 @@ def fused(decoder: Decoder, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
     return tape.operation(loss, operands, [], rule), None
 
 
-LOSSES: dict[str, Loss] = {"hf": hugging_face, "plain": plain, "chunked": chunked, "fused": fused}
+LOSSES: dict[str, Loss] = {
+    "hf": hugging_face,
+    "plain": plain,
+    "shift_float": partial(shifted, role="float"),
+    "shift_contig": partial(shifted, role="contiguous"),
+    "chunked": chunked,
+    "fused": fused,
+}

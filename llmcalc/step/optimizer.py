@@ -56,23 +56,27 @@ def factors(tensors: Iterable[Beside]) -> tuple[Beside, ...]:
     return tuple(t for t in tensors if t.shape != WHOLE)
 
 
-def optimizer_state(run: TrainingRun, weights: Callable[[], Weights], trainable: Quantity) -> Quantity:
-    """What stays from step to step where ``trainable`` numbers train. ``weights`` gives them one by one, which takes a
-    run of the code, for optimizers that keep something of another size than theirs."""
-    numbers, states = run.numbers, run.updates.states
+def optimizer_state(
+    run: TrainingRun, weights: Callable[[], Weights], trainable: Quantity, numbers: Precision
+) -> Quantity:
+    """What stays from step to step where ``trainable`` numbers train in these formats. ``weights`` gives them one by
+    one, which takes a run of the code, for optimizers that keep something of another size than theirs."""
+    states = run.updates.states
     number, each = _whole(states, numbers)
     whole = optimizer_memory(parameters=trainable, n_states=number, state_bytes=each, master_bytes=numbers.master_bytes)
     return _with_factors("optimizer_state", whole, states, lambda: weights().training, numbers)
 
 
-def optimizer_temporary(run: TrainingRun, weights: Callable[[], Weights], trainable: Quantity) -> Quantity:
+def optimizer_temporary(
+    run: TrainingRun, weights: Callable[[], Weights], trainable: Quantity, numbers: Precision
+) -> Quantity:
     """What is made while the optimizer steps: for all weights at once, or where it goes weight by weight, for that one
     for which it makes most."""
-    id, numbers, optimizer = "optimizer_temporary", run.numbers, run.updates
+    id, optimizer, made = "optimizer_temporary", run.updates, run.made_of_all
     if not (optimizer.of_each and trainable.value):
-        number, each = _whole(optimizer.of_all, numbers)
+        number, each = _whole(made, numbers)
         of_all = optimizer_temporary_memory(parameters=trainable, temporary_states=number, state_bytes=each)
-        return _with_factors(id, of_all, optimizer.of_all, lambda: weights().training, numbers)
+        return _with_factors(id, of_all, made, lambda: weights().training, numbers)
     number, each = _whole(optimizer.of_each, numbers)
     most = max(weights().training, key=lambda held: bytes_beside(held[0].kind, optimizer.of_each, numbers))[0]
     of_each = largest_temporary_memory(

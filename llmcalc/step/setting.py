@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from llmcalc.step import operations as op
+from llmcalc.step.adapters import is_targeted, saved
 from llmcalc.step.names import NAMES, Name
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.tape import Dim, Dims, Kind, Parameter, Storage, Tape, Tensor
@@ -23,6 +25,7 @@ class Setting:
     keys: Dim = field(init=False)
     keys_and_sink: Dim = field(init=False)
     weights: list[Parameter] = field(default_factory=list)
+    cache: list[Tensor] = field(default_factory=list)  # keys and values of all layers
     _dims: dict[tuple[str, int], Dim] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -44,31 +47,41 @@ class Setting:
         """The sides of a tensor with so many numbers for each token."""
         return (self.batch, self.tokens, *channels)
 
-    def weight(self, *dims: Dim, name: str, role: str = "weight", trains: bool = True, reads: int = 0) -> Parameter:
+    def weight(
+        self, *dims: Dim, name: str, role: str = "weight", trains: bool = True, reads: int = 0, module: str = ""
+    ) -> Parameter:
         """A weight of this name. Its own memory is counted as the model's parameters, not here. A product reads so many
-        of its sides (``reads``) and writes the others."""
-        trains = trains and not self.run.lora_rank
-        component = self.tape.component
-        kind = Kind("weights", component, role, tuple(dims), self.weight_dtype, NAMES[name].within(component), reads)
-        self.weights.append(Parameter(_Uncounted(self.tape, kind), tuple(dims), self.weight_dtype, trains))
+        of its sides (``reads``) and writes the others. Where the run trains a copy of its ``module``, that copy."""
+        component, run = self.tape.component, self.run
+        called = NAMES[name].within(component)
+        dtype = run.frozen if run.lora_rank and not (role == "matrix" and run.quantizes) else self.weight_dtype
+        kind = Kind("weights", component, role, tuple(dims), dtype, called, reads)
+        self._made(kind, trains and not run.lora_rank)
+        if run.lora_rank and module in saved(run.modules_to_save):
+            self._made(Kind("adapters", component, "module", tuple(dims), run.saved.weights, called, reads), True)
         return self.weights[-1]
 
     def adapter(self, *dims: Dim, name: Name, reads: int = 1) -> Parameter:
-        """A weight of a LoRA adapter: in fp32 where the run trains in fp32 or under autocast, else in its format."""
-        kind = Kind("adapters", self.tape.component, "weight", tuple(dims), self.weight_dtype, name, reads)
-        self.weights.append(Parameter(_Uncounted(self.tape, kind), tuple(dims), self.weight_dtype, True))
+        """A weight of a LoRA adapter, in the format that adapters are kept in."""
+        kind = Kind("adapters", self.tape.component, "weight", tuple(dims), self.run.trained.weights, name, reads)
+        return self._made(kind, True)
+
+    def _made(self, kind: Kind, trains: bool) -> Parameter:
+        self.weights.append(Parameter(_Uncounted(self.tape, kind), kind.dims, kind.dtype, trains))
         return self.weights[-1]
 
-    def dequantized(self, weight: Parameter) -> Tensor:
-        """The weight as the product takes it: itself, or a 16-bit copy made for this product alone."""
-        if not self.is_quantized:
-            return weight
-        return self.tape.new(weight.dims, "bf16", "dequantized", weight=weight.weight)
+    def adapts(self, module: str) -> bool:
+        """Whether the run puts an adapter beside the linear layer of this name."""
+        return self.run.lora_rank > 0 and is_targeted(module, self.tape.component, self.run.lora_targets)
 
-    @property
-    def is_quantized(self) -> bool:
-        """Whether the weights of linear layers are quantised, and LoRA's adapters train beside them."""
-        return self.run.lora_base != "same" and self.run.lora_rank > 0
+    def cached(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values as the cache of a model in training holds them, joined with the none of before, which are of
+        the keys' format. Under full recomputation transformers leaves the cache out."""
+        if not self.run.use_cache or self.run.recompute == "full":
+            return key, value
+        joined = op.joined_with_nothing(key, key.dtype), op.joined_with_nothing(value, key.dtype)
+        self.cache += joined
+        return joined
 
     def constant(self, dims: Iterable[Dim], dtype: str, role: str) -> Tensor:
         """A tensor without a gradient: ids, a mask, cosines."""

@@ -42,8 +42,11 @@ def trace(model: Model, run: TrainingRun, layers: Sequence[Block]) -> Trace:
     if logits is not None:
         logits.storage.becomes("held_logits")
     tape.leave_autocast()
+    if not run.keep_logits:
+        s.cache.clear()
     tape.backward(loss)
     tape.place = Place("backward", "front")  # where it is left, whether or not the front has a part in it
+    s.cache.clear()
     del loss, logits
     events = list(tape.events)
     return Trace(events, [(weight.storage.born.layer, weight) for weight in s.weights])
@@ -54,4 +57,6 @@ def _forward(decoder: Decoder, ids: Tensor) -> tuple[Tensor, Tensor | None]:
     hidden = decoder.hidden(ids)
     with s.tape.at("loss", "back"), s.tape.serving("head"):
         loss, logits = LOSSES[s.run.loss](decoder, hidden)
+        if logits is not None and s.run.fp32_outputs:
+            logits = s.tape.cast(logits, "fp32", "logits")
     return loss, logits if s.run.keep_logits else None

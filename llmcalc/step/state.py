@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmcalc.quantity import formula
-from llmcalc.sources import DETTMERS_2023, HU_2021, PYTORCH, RAJBHANDARI_2020
+from llmcalc.sources import DETTMERS_2023, HU_2021, PEFT, PYTORCH, RAJBHANDARI_2020
 
 
 @formula(r"M_\text{weights}", "bytes", RAJBHANDARI_2020.at("sec. 3.1"))
@@ -22,6 +22,12 @@ def frozen_weights_memory(*, parameters, bits_per_weight):
 def adapter_parameters(*, lora_rank, adapted_widths):
     """Two thin matrices of rank r beside each adapted product: d_in × r and r × d_out."""
     return lora_rank * adapted_widths
+
+
+@formula(r"N_\text{modules}", "parameters", PEFT.at("LoraConfig.modules_to_save"))
+def module_parameters(*, parameters):
+    """Modules that train whole beside the adapters, as copies: what they were stays."""
+    return parameters
 
 
 @formula(r"M_\text{gradients}", "bytes", RAJBHANDARI_2020.at("sec. 3.1"))

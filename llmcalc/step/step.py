@@ -16,17 +16,19 @@ from typing import Any
 import numpy as np
 
 from llmcalc.catalog.formats import WEIGHT_FORMATS
+from llmcalc.catalog.precisions import BYTES, Precision
 from llmcalc.errors import InputError
 from llmcalc.quantity import Quantity, total
 from llmcalc.step.buffers import MODEL_BUFFERS, buffers_memory
 from llmcalc.step.course import Course, nothing
 from llmcalc.step.optimizer import optimizer_state, optimizer_temporary
-from llmcalc.step.run import TrainingRun
+from llmcalc.step.run import BASE_FORMATS, TrainingRun
 from llmcalc.step.state import (
     adapter_parameters,
     frozen_weights_memory,
     gradients_memory,
     input_memory,
+    module_parameters,
     weights_memory,
 )
 from llmcalc.step.timeline import Change, Timeline, piece, timeline
@@ -55,12 +57,28 @@ class Step(Course):
         return weights_of(self.model, self.run, self.counted)
 
     @cached_property
-    def trainable(self) -> Quantity:
-        """Parameters that train: all that can, or those of LoRA's adapters."""
-        if not self.run.lora_rank:
-            return self.counted.trainable_parameters()
+    def _adapters(self) -> Quantity:
         rank = self.run.lora_rank
-        return adapter_parameters(lora_rank=rank, adapted_widths=self._weights.trainable // rank)
+        return adapter_parameters(lora_rank=rank, adapted_widths=self._weights.adapters.trainable // rank)
+
+    @cached_property
+    def _trained(self) -> tuple[tuple[Quantity, Callable[[], Weights], Precision], ...]:
+        """What trains, the weights that are meant (which takes a run of the code), and the formats that they are in:
+        all of a model; or adapters, and whole modules beside them."""
+        run = self.run
+        if not run.lora_rank:
+            return ((self.counted.trainable_parameters(), lambda: self._weights, run.numbers),)
+        weights = self._weights
+        adapters, modules = (self._adapters, lambda: weights.adapters, run.trained), weights.modules
+        if not modules.each:
+            return (adapters,)
+        return (adapters, (module_parameters(parameters=modules.trainable), lambda: modules, run.saved))
+
+    @cached_property
+    def trainable(self) -> Quantity:
+        """Parameters that train: all that can, or those of LoRA's adapters and of modules trained beside them."""
+        terms = [n for n, _, _ in self._trained]
+        return terms[0] if len(terms) == 1 else total("trainable", r"N_\text{trainable}", *terms)
 
     @cached_property
     def weights(self) -> Quantity:
@@ -68,32 +86,44 @@ class Step(Course):
         run, bytes_each = self.run, self.run.numbers.weight_bytes
         if not run.lora_rank:
             return weights_memory(parameters=self.counted.parameters(), weight_bytes=bytes_each).named("weights")
-        bits = 8 * bytes_each if run.lora_base == "same" else WEIGHT_FORMATS[run.lora_base].bits
+        frozen = BYTES[run.frozen]
+        base = BASE_FORMATS[run.lora_base]
+        bits = 8 * frozen if base is None else WEIGHT_FORMATS[base].bits
         quantised = self._weights.adapted
         rest = self.counted.parameters().value - quantised
+        beside = [
+            weights_memory(parameters=n, weight_bytes=numbers.weight_bytes).named(id, rf"M_\text{{{id}}}")
+            for (n, _, numbers), id in zip(self._trained, ("adapters", "modules"), strict=False)
+        ]
         return total(
             "weights",
             r"M_\text{weights}",
             frozen_weights_memory(parameters=quantised, bits_per_weight=bits).named("frozen_weights"),
-            weights_memory(parameters=rest, weight_bytes=bytes_each).named("other_weights", r"M_\text{other weights}"),
-            weights_memory(parameters=self.trainable, weight_bytes=bytes_each).named("adapters", r"M_\text{adapters}"),
+            weights_memory(parameters=rest, weight_bytes=frozen).named("other_weights", r"M_\text{other weights}"),
+            *beside,
         )
 
     @cached_property
     def gradients(self) -> Quantity:
         """Gradients once the backward pass is through."""
-        q = gradients_memory(parameters=self.trainable, gradient_bytes=self.run.numbers.gradient_bytes)
-        return q.named("gradients")
+        terms = [
+            gradients_memory(parameters=n, gradient_bytes=numbers.gradient_bytes) for n, _, numbers in self._trained
+        ]
+        return _summed("gradients", r"M_\text{gradients}", terms)
 
     @cached_property
     def optimizer_state(self) -> Quantity:
         """What the optimizer keeps from step to step."""
-        return optimizer_state(self.run, lambda: self._weights, self.trainable)
+        terms = [optimizer_state(self.run, weights, n, numbers) for n, weights, numbers in self._trained]
+        return _summed("optimizer_state", r"M_\text{optimizer}", terms)
 
     @cached_property
     def optimizer_temporary(self) -> Quantity:
         """What the optimizer allocates while it steps."""
-        return optimizer_temporary(self.run, lambda: self._weights, self.trainable)
+        terms = [optimizer_temporary(self.run, weights, n, numbers) for n, weights, numbers in self._trained]
+        if self.run.updates.of_each:
+            return max(terms, key=lambda q: q.value)
+        return _summed("optimizer_temporary", r"M_\text{temporary}", terms)
 
     @cached_property
     def inputs(self) -> Quantity:
@@ -115,8 +145,17 @@ class Step(Course):
         gradients = []
         if (self.counted is not self.model or self.counted.beside) and not self.run.gradients_stay:
             simulated = weights_of(self.model, self.run).trainable * self.run.numbers.gradient_bytes
+            simulated = self.gradients.value if self.run.lora_rank else simulated
             gradients = [Change(1, piece("gradients", "gradients", self.gradients.value - simulated, "fp8"))]
         return timeline(self.model, self.run, base, changes, gradients)
+
+
+def _summed(id: str, symbol: str, terms: list[Quantity]) -> Quantity:
+    """The one term by this name, or the sum of those of adapters and of whole modules."""
+    if len(terms) == 1:
+        return terms[0].named(id)
+    names = ("adapters", "modules")
+    return total(id, symbol, *(term.named(f"{id}_{name}") for term, name in zip(terms, names, strict=True)))
 
 
 def training_step(model: Model, run: TrainingRun, *, counted: Model | None = None) -> Step:

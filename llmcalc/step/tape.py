@@ -66,6 +66,11 @@ class Kind:
         return f"{self.weight.id}_{self.role}" if self.weight else self.role
 
     @property
+    def outlives_its_layer(self) -> bool:
+        """Whether it goes when the forward pass of all layers is through: autocast's copies, the keys of a cache."""
+        return self.category == "weight_casts" or self.role == "cached"
+
+    @property
     def elements(self) -> Size:
         """How many numbers it holds."""
         return prod(dim.value for dim in self.dims)
@@ -151,12 +156,14 @@ class Tensor:
 
 
 class Parameter(Tensor):
-    """A weight. ``grad`` is its gradient once the backward pass has made it; ``uses`` counts where it enters."""
+    """A weight. ``grad`` is its gradient once the backward pass has made it, as memory of the category ``becomes``;
+    ``uses`` counts where it enters."""
 
-    __slots__ = ("grad", "trains", "uses")
+    __slots__ = ("becomes", "grad", "trains", "uses")
 
-    def __init__(self, storage: Storage, dims: Dims, dtype: str, trains: bool) -> None:
+    def __init__(self, storage: Storage, dims: Dims, dtype: str, trains: bool, becomes: str = "gradients") -> None:
         super().__init__(storage, dims, dtype)
+        self.becomes = becomes
         self.grad: Tensor | None = None
         self.uses = 0
         self.trains = trains
@@ -416,7 +423,7 @@ class Tape:
         summed = self._add(present, gradient)
         del present, gradient
         if weight.grad is None:
-            summed.storage.becomes("gradients", weight.weight)
+            summed.storage.becomes(weight.becomes, weight.weight)
         if count + 1 < weight.uses:
             arrived[id(weight)] = summed, count + 1
             return

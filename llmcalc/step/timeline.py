@@ -175,8 +175,7 @@ def _composed(traced: Trace, order: tuple[Block, ...], stands_for: list[list[int
             inside.setdefault((phase, place.layer), []).append(Change(sign, kind))
         else:
             # what leaves autocast's cache leaves it for all layers; else it is the last layer's output
-            cached = kind.category == "weight_casts"
-            times = len(stands_for[born.layer]) if cached and isinstance(born.layer, int) else 1
+            times = len(stands_for[born.layer]) if kind.outlives_its_layer and isinstance(born.layer, int) else 1
             outside.setdefault((phase, place.layer), []).append(Change(sign * times, kind))
     segments = {key: Segment(changes) for key, changes in inside.items()}
     layers = range(len(order))

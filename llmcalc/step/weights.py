@@ -49,6 +49,16 @@ class Weights:
         return self._numbers((w, times) for w, times in self.each if w.is_adapted)
 
     @property
+    def adapters(self) -> Weights:
+        """LoRA's adapters."""
+        return Weights(tuple((w, n) for w, n in self.training if w.kind.role != "module"))
+
+    @property
+    def modules(self) -> Weights:
+        """Whole modules that train beside the adapters, as copies."""
+        return Weights(tuple((w, n) for w, n in self.training if w.kind.role == "module"))
+
+    @property
     def training(self) -> tuple[tuple[Weight, int], ...]:
         """Those that train."""
         return tuple((w, times) for w, times in self.each if w.trains)

@@ -17,6 +17,12 @@ def contiguous(x: Tensor, heads_first: bool, role: str = "copy") -> Tensor:
     return x.tape.operation(out, [x], [], lambda tape, grads: [given(grads)])
 
 
+def copied(x: Tensor, role: str = "copy") -> Tensor:
+    """``contiguous()`` of a part of a tensor: a copy, whose gradient goes back as it is."""
+    out = x.tape.new(x.dims, x.dtype, role)
+    return x.tape.operation(out, [x], [], lambda tape, grads: [given(grads)])
+
+
 def copy(x: Tensor, dims: Dims | None = None) -> Tensor:
     """A copy of a view, laid out by tokens; ``dims`` are those that it is spread out to."""
     before, spread = x.dims, dims is not None and frozenset(dims) != frozenset(x.dims)
@@ -71,6 +77,13 @@ def join(pieces: Sequence[Tensor], dims: Dims, role: str = "joined", heads_first
         return [g.detach().view(*shape) for shape in shapes]
 
     return out.tape.operation(out, list(pieces), [], rule)
+
+
+def joined_with_nothing(x: Tensor, dtype: str) -> Tensor:
+    """``torch.cat`` of an empty tensor in ``dtype`` and ``x``: a copy laid out by heads, in the wider format."""
+    out = x.tape.new(x.dims, wider(x.dtype, dtype), "cached")
+    out.heads_first, before = True, x.dims
+    return x.tape.operation(out, [x], [], lambda tape, grads: [given(grads).detach().view(*before)])
 
 
 def filled(pieces: Sequence[Tensor], dims: Dims, dtype: str) -> Tensor:

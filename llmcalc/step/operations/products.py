@@ -16,13 +16,11 @@ def linear(
     bias: Tensor | None = None,
     role: str = "linear",
     narrow: str | None = None,
-    unpacked: bool = False,
 ) -> Tensor:
     """``x @ weight``: keeps both. Under autocast both are cast: the weight once a forward pass, the input every time.
 
     The weight is kept as (out, in), so that its gradient is a view of the product's. ``narrow`` is a format that both
-    are cast to instead of autocast's, and kept in (fp8). A weight that was ``unpacked`` for this product from a
-    quantised one is not kept: the way back unpacks it again (bitsandbytes).
+    are cast to instead of autocast's, and kept in (fp8).
     """
     tape = x.tape
     if tape.autocast:
@@ -33,12 +31,10 @@ def linear(
     of_x, of_weight = gradient_of(x), gradient_of(weight)
     biased = bias is not None and needs_gradient(bias)
     bias_dims, bias_name = (bias.dims, bias.weight) if bias is not None else ((), None)
-    saved = [kept for kept, needed in ((x, of_weight[0]), (weight, of_x[0] and not unpacked)) if needed]
-    _, weight_dims, weight_dtype, weight_name = of_weight
+    saved = [kept for kept, needed in ((x, of_weight[0]), (weight, of_x[0])) if needed]
 
     def rule(tape: Tape, grads: Grads) -> Grads:
         g = given(grads)
-        _again = tape.new(weight_dims, weight_dtype, "dequantized", weight=weight_name) if unpacked else None
         results: Grads = []
         for wanted, dims, dtype, name in (of_x, of_weight):
             made = tape.new(dims, dtype, "gradient", weight=name) if wanted else None
@@ -65,13 +61,14 @@ def batched_product(a: Tensor, b: Tensor, dims: Dims, role: str) -> Tensor:
     a, b = (x if _is_alone(x) else contiguous(x, True) for x in (a, b))
     out = tape.new(dims, wider(a.dtype, b.dtype), role)
     out.heads_first = True
-    shapes = a.dims, b.dims
+    wanted = [(x.dims, needs_gradient(x)) for x in (a, b)]
+    saved = [kept for kept, (_, needed) in zip((b, a), wanted, strict=True) if needed]
 
     def rule(tape: Tape, grads: Grads) -> Grads:
         g = given(grads)
-        return [tape.new(shape, g.dtype, "gradient") for shape in shapes]
+        return [tape.new(shape, g.dtype, "gradient") if needed else None for shape, needed in wanted]
 
-    return tape.operation(out, [a, b], [a, b], rule)
+    return tape.operation(out, [a, b], saved[::-1], rule)
 
 
 def grouped_product(x: Tensor, weight: Tensor, dims: Dims, ends: Tensor) -> Tensor:
@@ -86,4 +83,5 @@ def grouped_product(x: Tensor, weight: Tensor, dims: Dims, ends: Tensor) -> Tens
             for wanted, shape, dtype, name in (of_x, of_weight)
         ]
 
-    return x.tape.operation(out, [x, weight], [x, weight, ends], rule)
+    saved = [kept for kept, needed in ((x, of_weight[0]), (weight, of_x[0])) if needed]
+    return x.tape.operation(out, [x, weight], [*saved, ends], rule)
