@@ -40,14 +40,15 @@ def recomputed_share(model: Model, run: TrainingRun) -> float:
     return float(sum(q.value for q in work.values()) / sum(q.value for q in without.values()) - 1)
 
 
-def _passes(id: str, run: TrainingRun) -> int:
+def _passes(id: str, run: TrainingRun) -> float:
     """How many times a step goes through the operations of the forward pass: forward, backward for what went in and for
     the weights, and where the backward pass runs them again."""
     frozen = run.lora_rank > 0 and id in (WEIGHTS, LOGITS)
+    layers = {"full": 1, "selective_ops": 1 / 2}.get(run.recompute, 0)  # of its products every second
     again = {
-        WEIGHTS: run.recompute == "full",
-        ADAPTERS: run.recompute == "full",
+        WEIGHTS: layers,
+        ADAPTERS: layers,
         ATTENTION: run.recompute in ("full", "selective"),
         LOGITS: run.loss == "chunked",
     }[id]
-    return (2 if frozen else 3) + int(again)
+    return (2 if frozen else 3) + again

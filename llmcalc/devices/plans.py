@@ -21,7 +21,7 @@ from llmcalc.errors import InputError
 from llmcalc.quantity import given_quantity
 from llmcalc.rates.times import bubble
 from llmcalc.step.overhead import Overhead
-from llmcalc.step.run import RECOMPUTATIONS, TrainingRun
+from llmcalc.step.run import TrainingRun
 from llmcalc.transformer.model import Model
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Table = dict[str, np.ndarray]
 
 INTERLEAVES = (1, 2, 4)
+TRIED = ("none", "selective", "full")  # kinds of recomputation
 SMALLEST_CONTEXT = 1024  # context parallelism leaves a rank so many tokens at least
 LARGEST_MICRO_BATCH = 64
 _ROWS_AT_ONCE = 16384  # arrays of so many numbers stay in the processor's cache
@@ -74,11 +75,11 @@ def plans(
     import pandas as pd
 
     grid = _grid(model, run, cluster)
-    n_rows = len(grid["data_parallel"]) * len(RECOMPUTATIONS)
+    n_rows = len(grid["data_parallel"]) * len(TRIED)
     if not n_rows:
         raise InputError("n_devices", "no layout of so many devices divides this model and this batch", code="no_plan")
     done, tables = 0, []
-    for recompute in RECOMPUTATIONS:
+    for recompute in TRIED:
         for micro_batch, micro_batches, rows in _by_events(grid):
             sample = replace(run, recompute=recompute, batch_size=micro_batch, gradient_accumulation=micro_batches)
             work = Work(model, sample, counted or model)

@@ -176,6 +176,8 @@ class Stage:
     @cached_property
     def gradients(self) -> Quantity:
         """Its gradients once the backward pass is through."""
+        if self.run.steps_in_backward:
+            return _summed("gradients", r"M_\text{gradients}", [])
         return self._shared(
             "gradients",
             f.rank_gradients,
@@ -225,8 +227,10 @@ class Stage:
 
     @cached_property
     def optimizer_temporary(self) -> Size:
-        """Bytes that the optimizer allocates while it steps."""
+        """Bytes that the optimizer allocates while it steps, once the backward pass is through."""
         optimizer = self.run.updates
+        if self.run.steps_in_backward:
+            return 0
         made: Size = 0
         if optimizer.of_each:
             size = self._beside(optimizer.of_each)
@@ -423,8 +427,8 @@ class Stage:
         if np.any(table := self._table_gradient):
             gone.append(Change(1, piece("gradients", "gradients", table, "fp8")))
         steps = [Change(1, scratch), Change(-1, scratch)]
-        counted = self.work.counted
-        if (counted is not self.work.model or counted.beside) and not self.run.gradients_stay:
+        counted, given_back = self.work.counted, self.run.gradients_stay or self.run.steps_in_backward
+        if (counted is not self.work.model or counted.beside) and not given_back:
             simulated = replace(self, work=self.work.simulated).gradients.value
             more = piece("gradients", "gradients", self.gradients.value - simulated, "fp8")
             gone.append(Change(1, more))
@@ -436,7 +440,13 @@ class Stage:
         head's, which is not there."""
         work, run = self.work, self.run
         work = work if work.counted is work.model else work.simulated
-        if not work.tied or run.gradients_stay or not work.front[0].trains or work.makes_table_gradient:
+        if (
+            not work.tied
+            or run.gradients_stay
+            or run.steps_in_backward
+            or not work.front[0].trains
+            or work.makes_table_gradient
+        ):
             return 0
         each = run.numbers.gradient_bytes / self.layout.sharing(2, experts=False)
         return (self.is_first - self.is_whole) * self.pieces.elements(work.front[:1]) * each
@@ -518,7 +528,7 @@ class Stage:
             sent.tensor_messages(
                 **n,
                 tensor_parallel=layout.tensor_parallel,
-                all_reduces=6 if run.recompute == "full" else 4,
+                all_reduces=6 if run.recompute in ("full", "selective_ops") else 4,
                 hidden_bytes=hidden * m["products"],
             ),
             sent.pipeline_messages(

@@ -171,7 +171,7 @@ class Course(ABC):
         """What a checkpointed layer is called with again: masks and angles are held, but not kept by autograd."""
         kept = self.model.code is not None and self.model.code.mask_kept
         arguments = ("rotary",) if kept else ("rotary", "attention_mask")
-        return self.run.recompute == "full" and kind.role in arguments
+        return self.run.recompute in ("full", "selective_ops") and kind.role in arguments
 
     @cached_property
     def weight_casts(self) -> Quantity:
@@ -251,7 +251,8 @@ class Course(ABC):
             parts.append(gradients)
         parts += [] if self.offloads_optimizer else [self.optimizer_state]
         parts += [self.inputs] if of_category(alive, "inputs") else []
-        for category in ("weight_casts", "held_logits"):
+        scratch = () if id == "optimizer_step" else ("optimizer_temporary",)
+        for category in ("weight_casts", "held_logits", *scratch):
             if found := of_category(alive, category):
                 parts.append(found)
         parts += by_component(alive, "activations", "activation_gradients")

@@ -139,8 +139,9 @@ class Decoder:
         for i, layer in enumerate(self.layers):
             with s.tape.at("forward", i):
                 mask = masks.get(self._mask_of(layer.window))
-                if s.run.recompute == "full":
-                    x = s.tape.checkpoint(lambda x, layer=layer, mask=mask: layer(x, rotary, mask), x)
+                if s.run.recompute in ("full", "selective_ops"):
+                    keeps = s.run.recompute == "selective_ops"
+                    x = s.tape.checkpoint(lambda x, layer=layer, mask=mask: layer(x, rotary, mask), x, keeps=keeps)
                 else:
                     x = layer(x, rotary, mask)
         if self.final_norm is not None:

@@ -158,6 +158,11 @@ class TrainingRun:
         return self.lora_rank > 0 and self.lora_base != "same"
 
     @property
+    def steps_in_backward(self) -> bool:
+        """Whether each weight is updated as its gradient arrives: not where gradients of before are waiting."""
+        return self.optimizer_in_backward and not self.gradients_stay
+
+    @property
     def updates(self) -> Optimizer:
         """The optimizer's row of the catalogue."""
         return OPTIMIZERS[self.optimizer]

@@ -77,11 +77,19 @@ class Setting:
     def cached(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values as the cache of a model in training holds them, joined with the none of before, which are of
         the keys' format. Under full recomputation transformers leaves the cache out."""
-        if not self.run.use_cache or self.run.recompute == "full":
+        if not self.run.use_cache or self.run.recompute in ("full", "selective_ops"):
             return key, value
         joined = op.joined_with_nothing(key, key.dtype), op.joined_with_nothing(value, key.dtype)
         self.cache += joined
         return joined
+
+    def step_of(self, weight: Parameter) -> list[Kind]:
+        """What the optimizer makes while it updates one weight as its gradient arrives."""
+        kind, run = weight.storage.kind, self.run
+        numbers, made = run.formats_of(kind.role), (*run.made_of_all, *run.updates.of_each)
+        size = sum(t.numbers(kind.sides) * t.bytes_each(numbers) for t in made if t.is_made(numbers))
+        dims = (Dim("parameters", size),)
+        return [self.tape.kind("optimizer_temporary", "optimizer", "optimizer_temporary", dims, "fp8", None)]
 
     def constant(self, dims: Iterable[Dim], dtype: str, role: str) -> Tensor:
         """A tensor without a gradient: ids, a mask, cosines."""

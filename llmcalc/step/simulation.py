@@ -30,7 +30,10 @@ def trace(model: Model, run: TrainingRun, layers: Sequence[Block]) -> Trace:
     if model.code is None:
         raise InputError("model", "how this family's code runs its layers is not known", code="no_code")
     tape = Tape(run.numbers.autocast)
+    tape.offloads = run.activation_offload
     s = Setting(tape, run, model.code)
+    if run.steps_in_backward:
+        tape.step = s.step_of
     decoder = Decoder(s, model, layers)
     if run.gradients_stay:
         decoder.hold_gradients()

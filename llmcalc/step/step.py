@@ -106,6 +106,8 @@ class Step(Course):
     @cached_property
     def gradients(self) -> Quantity:
         """Gradients once the backward pass is through."""
+        if self.run.steps_in_backward:
+            return nothing("gradients", r"M_\text{gradients}")
         terms = [
             gradients_memory(parameters=n, gradient_bytes=numbers.gradient_bytes) for n, _, numbers in self._trained
         ]
@@ -119,7 +121,9 @@ class Step(Course):
 
     @cached_property
     def optimizer_temporary(self) -> Quantity:
-        """What the optimizer allocates while it steps."""
+        """What the optimizer allocates while it steps, once the backward pass is through."""
+        if self.run.steps_in_backward:
+            return nothing("optimizer_temporary", r"M_\text{temporary}")
         terms = [optimizer_temporary(self.run, weights, n, numbers) for n, weights, numbers in self._trained]
         if self.run.updates.of_each:
             return max(terms, key=lambda q: q.value)
@@ -143,7 +147,8 @@ class Step(Course):
         scratch = self.optimizer_temporary.value
         changes = [Change(sign, piece("optimizer_temporary", "optimizer", scratch, "fp8")) for sign in (1, -1)]
         gradients = []
-        if (self.counted is not self.model or self.counted.beside) and not self.run.gradients_stay:
+        given_back = self.run.gradients_stay or self.run.steps_in_backward
+        if (self.counted is not self.model or self.counted.beside) and not given_back:
             simulated = weights_of(self.model, self.run).trainable * self.run.numbers.gradient_bytes
             simulated = self.gradients.value if self.run.lora_rank else simulated
             gradients = [Change(1, piece("gradients", "gradients", self.gradients.value - simulated, "fp8"))]

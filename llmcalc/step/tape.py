@@ -179,7 +179,7 @@ class Node:
     ``inputs`` are the sides, the format and the weight of what went in: a gradient is brought to them.
     """
 
-    __slots__ = ("component", "edges", "frame", "inputs", "place", "rule", "saved", "sequence")
+    __slots__ = ("away", "component", "edges", "frame", "inputs", "place", "rule", "saved", "sequence")
 
     saved: list[Storage] | int  # the number of them, where they are to be computed again
 
@@ -187,6 +187,9 @@ class Node:
         self.edges: list[tuple[Node | Parameter | None, int]] = [_edge(t) for t in edges]
         self.inputs = [(t.dims, t.dtype, t.weight) for t in edges]
         self.saved, self.rule = (saved if tape.frame is None else len(saved)), rule
+        self.away: list[Kind] = []  # what it keeps in the host's memory
+        if tape.offloads and tape.frame is None:
+            self.away, self.saved = [storage.kind for storage in saved], []
         self.sequence = tape.next_sequence()
         self.place, self.component = tape.place, tape.component
         self.frame = tape.frame
@@ -205,10 +208,15 @@ def _edge(tensor: Tensor) -> tuple[Node | Parameter | None, int]:
 
 @dataclass
 class Frame:
-    """A checkpointed stretch of the forward pass: its nodes keep nothing, and ``run`` computes them again."""
+    """A checkpointed stretch of the forward pass: its nodes keep nothing, and ``run`` computes them again. Where it
+    ``keeps`` some results all the same, these are ``kept`` and taken, in order, when it runs again; ``products`` counts
+    those that came by."""
 
     run: Callable[[], None]
+    keeps: bool = False
     nodes: list[Node] = field(default_factory=list)
+    kept: list[Tensor] = field(default_factory=list)
+    products: int = 0
 
 
 class _Recomputed(Exception):  # noqa: N818
@@ -226,6 +234,9 @@ class Tape:
         self.casts: dict[int, Tensor] = {}
         self.records = True
         self.frame: Frame | None = None
+        self.offloads = False
+        self.step: Callable[[Parameter], list[Kind]] | None = None  # what a weight's optimizer step makes, if at once
+        self._again: Frame | None = None  # the stretch that is computed again
         self._kinds: dict[tuple[Any, ...], Kind] = {}
         self._sequence = 0
         self._wanted = 0
@@ -325,21 +336,51 @@ class Tape:
 
     # Recomputation
 
-    def checkpoint(self, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-        """Run ``function`` and keep only its inputs; the backward pass runs it again."""
-        kept = [(x.detach().laid_out_as(x), needs_gradient(x)) for x in inputs]
+    def result(self, dims: Dims, dtype: str, role: str, *, product: bool = False) -> Tensor:
+        """A new tensor that a checkpointed stretch may keep: attention's, or of every second ``product`` (torchtitan's
+        selective recomputation, `_apply_op_sac`)."""
+        frame = self.frame or self._again
+        if frame is None or not frame.keeps:
+            return self.new(dims, dtype, role)
+        frame.products += product
+        if product and frame.products % 2 == 0:
+            return self.new(dims, dtype, role)
+        if self._again is frame:
+            return frame.kept.pop(0)
+        out = self.new(dims, dtype, role)
+        frame.kept.append(out.detach().laid_out_as(out))
+        return out
+
+    def checkpoint(self, function: Callable[..., Tensor], *inputs: Tensor, keeps: bool = False) -> Tensor:
+        """Run ``function`` and keep only its inputs, and what it ``keeps``; the backward pass runs it again."""
+        kept = [(self._put_away(x), needs_gradient(x)) for x in inputs]
 
         def again() -> None:
-            function(*[_source(x) if needed else x for x, needed in kept])
+            function(*[_source(x()) if needed else x() for x, needed in kept])
 
-        before, self.frame = self.frame, Frame(again)
+        before, self.frame = self.frame, Frame(again, keeps)
         out = function(*inputs)
         self.frame = before
         return out
 
+    def _put_away(self, x: Tensor) -> Callable[[], Tensor]:
+        """How to get ``x`` without its history again: it stays, or is brought back from the host's memory."""
+        if not self.offloads:
+            stays = x.detach().laid_out_as(x)
+            return lambda: stays
+        kind, dims, dtype, heads_first = x.storage.kind, x.dims, x.dtype, x.heads_first
+
+        def back() -> Tensor:
+            found = Tensor(Storage(self, kind), dims, dtype)
+            found.heads_first = heads_first
+            return found
+
+        return back
+
     def _recompute(self, frame: Frame) -> None:
         """Compute again what the nodes of ``frame`` would have kept, and give it to them."""
         before = self.records, self.place
+        self._again, frame.products = frame, 0
         wanted = [node.saved for node in frame.nodes if isinstance(node.saved, int)]
         self.records, self._found, self._wanted = True, [], sum(wanted)
         self.place = Place("recompute", self.place.layer)
@@ -348,7 +389,7 @@ class Tape:
         except _Recomputed as stop:
             stop.__traceback__ = None
         finally:
-            found, self._found = self._found, None
+            found, self._found, self._again = self._found, None, None
             self.records, self.place = before
             self.leave_autocast()
         assert found is not None
@@ -400,6 +441,7 @@ class Tape:
 
         What was computed again is freed by the rule that takes it, what was kept all the while only in the end.
         """
+        back = [Storage(self, self.kind("activations", *_traits(kind))) for kind in node.away]
         produced = list(node.rule(self, grads))
         if node.frame is not None:
             node.saved = []
@@ -409,6 +451,7 @@ class Tape:
                 produced[i] = self._fit(gradient, dims, dtype, weight)
             del gradient
         node.saved = []
+        del back
         return produced
 
     def _fit(self, gradient: Tensor, dims: Dims, dtype: str, weight: Name | None) -> Tensor:
@@ -428,7 +471,9 @@ class Tape:
             arrived[id(weight)] = summed, count + 1
             return
         weight.uses = 0
-        if weight.grad is None:
+        if self.step and weight.becomes == "gradients":
+            _made = [Storage(self, kind) for kind in self.step(weight)]
+        elif weight.grad is None:
             weight.grad = summed
 
     def _add(self, present: Tensor | None, gradient: Tensor) -> Tensor:
@@ -438,6 +483,10 @@ class Tape:
         if sys.getrefcount(present.storage) <= 2 and not present.has_base:
             return present
         return self.new(present.dims, present.dtype, "gradient", weight=present.weight)
+
+
+def _traits(kind: Kind) -> tuple[Any, ...]:
+    return kind.component, kind.role, kind.dims, kind.dtype, kind.weight
 
 
 def given(grads: Grads) -> Tensor:

@@ -24,10 +24,10 @@ def fused_attention(
     tape = query.tape
     if tape.autocast:
         query, key, value = (tape.cast(t, tape.autocast, "attention_input") for t in (query, key, value))
-    out = tape.new(out_dims, query.dtype, "attention_output")
+    out = tape.result(out_dims, query.dtype, "attention_output")
     out.heads_first = query.heads_first and flash
-    rows = tape.new(statistics, "fp32", "log_sum_exp")
-    state = [tape.new((), "int64", "random_state") for _ in range(2)]
+    rows = tape.result(statistics, "fp32", "log_sum_exp")
+    state = [tape.result((), "int64", "random_state") for _ in range(2)]
     shapes = query.dims, key.dims, value.dims
 
     def rule(tape: Tape, grads: Grads) -> Grads:
