@@ -19,7 +19,15 @@ from llmcalc.catalog.precisions import PRECISIONS
 from llmcalc.catalog.presets import PRESETS
 from llmcalc.devices.layout import TAKES_DEVICES, Layout, is_switch, least
 from llmcalc.errors import InputError
-from llmcalc.step.run import ATTENTIONS, LORA_BASES, LORA_TARGETS, LOSSES, RECOMPUTATIONS
+from llmcalc.step.run import (
+    ATTENTIONS,
+    LORA_BASES,
+    LORA_PRECISIONS,
+    LORA_TARGETS,
+    LOSSES,
+    RECOMPUTATIONS,
+    SAVED_MODULES,
+)
 from llmcalc.techniques.pruning import PRUNINGS
 from llmcalc.transformer.dimensions import POSITIONS
 from llmcalc.transformer.norm import NORMS
@@ -288,11 +296,22 @@ _ALL: tuple[Input, ...] = (
     Real(id="dropout", group="run", low=0.0, high=0.5, default=0.0, step=0.05),
     Integer(id="gradient_accumulation", group="run", low=1, high=65_536, default=1),
     Switch(id="set_to_none", group="run", default=True),
+    Switch(id="padding", group="run", default=False),
+    Switch(id="use_cache", group="run", default=False),
+    Switch(id="fp32_outputs", group="run", default=False),
+    Switch(id="activation_offload", group="run", default=False),
+    Switch(id="optimizer_in_backward", group="run", default=False),
+    Real(id="weight_decay", group="run", low=0.0, high=1.0, default=0.0, step=0.01),
     Choice(id="account", group="run", options=ACCOUNTS, default="corrected"),
     # what is trained
     Integer(id="lora_rank", group="fine_tuning", low=0, high=4_096, default=0),
     Choice(id="lora_targets", group="fine_tuning", options=LORA_TARGETS, default="attention"),
     Choice(id="lora_base", group="fine_tuning", options=LORA_BASES, default="same"),
+    Choice(id="lora_precision", group="fine_tuning", options=LORA_PRECISIONS, default="fp32"),
+    Real(id="lora_dropout", group="fine_tuning", low=0.0, high=0.5, default=0.0, step=0.05),
+    Switch(id="kbit_prepared", group="fine_tuning", default=False),
+    Switch(id="input_require_grads", group="fine_tuning", default=False),
+    Choice(id="modules_to_save", group="fine_tuning", options=SAVED_MODULES, default="none"),
     # the device, and what inference keeps on it
     Choice(id="accelerator", group="hardware", options=tuple(ACCELERATORS), default="H100 SXM", former=FORMER_NAMES),
     Choice(id="weight_format", group="hardware", options=STORED_FORMATS, default="bf16"),

@@ -543,7 +543,8 @@ def test_experts_are_told_apart_from_what_every_rank_has():
 
 
 def test_lora_freezes_what_it_does_not_train_in_the_format_of_its_base():
-    run = TrainingRun(batch_size=1, seq_len=64, precision="bf16", lora_rank=8, lora_base="NF4")
+    as_weights = {"precision": "bf16", "lora_precision": "same"}
+    run = TrainingRun(batch_size=1, seq_len=64, lora_rank=8, lora_base="NF4-double", **as_weights)
     found = rank(Layout(data_parallel=2), run)
     adapters = 12 * 8 * (768 + 768) * 4  # query, key, value and the projection back of the plain decoder
     held = {q.id: q.value for q in found.weights.parts}

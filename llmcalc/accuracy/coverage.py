@@ -14,6 +14,12 @@ from llmcalc.catalog.precisions import PRECISIONS
 from llmcalc.devices.layout import ZERO_STAGES, Layout
 from llmcalc.step.run import ATTENTIONS, LORA_BASES, LORA_TARGETS, LOSSES, RECOMPUTATIONS
 
+# On or off, and off by default
+_ON = (
+    *("keep_logits", "padding", "use_cache", "fp32_outputs", "activation_offload", "optimizer_in_backward"),
+    *("kbit_prepared", "input_require_grads"),
+)
+
 
 @dataclass(frozen=True)
 class Coverage:
@@ -51,7 +57,8 @@ def can_be_asked() -> Iterator[Setting]:
     }
     for name, options in choices.items():
         yield from ((name, option) for option in options if option != PLAIN[name])
-    yield from ((name, True) for name in (*sorted(SWITCHES), "keep_logits"))
+    yield from ((name, True) for name in (*sorted(SWITCHES), *_ON))
+    yield ("lora_precision", "same")
     yield ("set_to_none", False)
     yield from (("lora", f"{targets}/{base}") for targets in LORA_TARGETS for base in LORA_BASES)
     yield from (("zero_stage", stage) for stage in ZERO_STAGES[1:])

@@ -25,7 +25,7 @@ from llmcalc.accuracy.inference import MeasuredInference, error_of, measured_inf
 from llmcalc.accuracy.rows import NANOGPT, MeasuredStep, every_step
 from llmcalc.devices.layout import Layout
 from llmcalc.huggingface.families import FAMILIES
-from llmcalc.step.run import TrainingRun
+from llmcalc.step.run import OF_LORA, TrainingRun
 from llmcalc.step.step import is_simulated, training_step
 from llmcalc.transformer.model import Model
 
@@ -37,9 +37,11 @@ Setting = tuple[str, Any]
 Settings = frozenset[Setting]
 
 COMMON = frozenset({"optimizer", "loss", "keep_logits", "set_to_none", "gradient_accumulation"})
+COMMON |= {"fp32_outputs", "weight_decay", "optimizer_in_backward"}
 _SIZES = frozenset({"batch_size", "seq_len", "loss_chunks", "lora_rank"})
-SWITCHES = frozenset({"dropout", "gradient_accumulation"})  # on or off, however much
-_OF_LORA = frozenset({"lora_targets", "lora_base"})
+SWITCHES = frozenset(
+    {"dropout", "gradient_accumulation", "lora_dropout", "weight_decay", "modules_to_save"}
+)  # on or off, however much
 PLAIN: Mapping[str, Any] = {f.name: f.default for f in (*fields(TrainingRun), *fields(Layout))}
 _OF_LAYOUT = frozenset(f.name for f in fields(Layout)) - {"zero_stage"}  # on or off, however many devices
 
@@ -50,12 +52,20 @@ def settings_of(asked: Mapping[str, Any], model: Model) -> Settings:
     if model.code is not None and not model.code.sdpa:
         given["attention"] = "eager"
     adapts = bool(given.get("lora_rank"))
-    found: set[Setting] = {("lora", f"{given['lora_targets']}/{given['lora_base']}")} if adapts else set()
+    told = {"lora_targets", "lora_base"} if adapts else set(OF_LORA)
+    found: set[Setting] = {("lora", f"{called(given['lora_targets'])}/{given['lora_base']}")} if adapts else set()
     for name, value in given.items():
-        if name in _SIZES or name in _OF_LORA or value == PLAIN.get(name, False):
+        if name in _SIZES or name in told or value == PLAIN.get(name, False):
             continue
         found.add((name, True if name in SWITCHES or name in _OF_LAYOUT else value))
     return frozenset(found)
+
+
+def called(targets: str | Sequence[str]) -> str:
+    """What adapters stand beside, in a word where there is one for it."""
+    words = {"all-linear": "all", "q_proj k_proj v_proj o_proj": "attention", "q_proj v_proj": "query_value"}
+    names = targets if isinstance(targets, str) else " ".join(targets)
+    return words.get(names, names)
 
 
 def precision_of(settings: Iterable[Setting]) -> str:

@@ -108,6 +108,7 @@ class Decoder:
             raise InputError("model", "a training step of a model without a table of tokens is not simulated")
         tokens: Tokens = front["embedding"]
         self.embedded, self.vocabulary, self.table = tokens.channels, tokens.vocabulary, tokens.table
+        self.tied = tokens.original
         self.inward: Linear | None = front.get("embedding_projection")
         self.channels = self.inward.outputs[0] if self.inward else self.embedded
         self.positions: Parameter | None = front.get("positions")
@@ -128,6 +129,8 @@ class Decoder:
         self.read = self.embedded if self.outward else self.channels
         head: Output | None = back.get("head")
         self.head, self.head_bias = (head.weight, head.bias) if head else (None, None)
+        if self.head is None:
+            self.head = self.s.copied("head", self.tied)
 
     def hidden(self, ids: Tensor) -> Tensor:
         """The last hidden state."""
@@ -214,13 +217,17 @@ class Decoder:
     def head_product(self, x: Tensor, dims: Dims) -> Tensor:
         """The head's product, scaled and capped where the code does so."""
         code = self.s.code
-        weight = self.table if self.head is None else self.head
-        out = op.linear(x, weight, dims, self.head_bias, "logits")
+        out = op.linear(x, self.head_weight, dims, self.head_bias, "logits")
         if code.logits_scaled:
             out = op.scale(out, "logits")
         if code.logits_capped:
             out = op.scale(op.tanh(op.scale(out, "logits")), "logits")
         return out
+
+    @property
+    def head_weight(self) -> Parameter:
+        """The matrix of the head: its own, or the table that it is tied to."""
+        return self.tied if self.head is None else self.head
 
     def hold_gradients(self) -> None:
         """Give every weight the gradient of a step before, which is counted elsewhere."""

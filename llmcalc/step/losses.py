@@ -65,8 +65,7 @@ def chunked(decoder: Decoder, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
 def fused(decoder: Decoder, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
     """Logits, loss and their gradient of one piece at a time, in the forward pass (Liger's): no logits are kept."""
     s, tape = decoder.s, decoder.s.tape
-    matrix = decoder.table if decoder.head is None else decoder.head
-    head = [weight for weight in (matrix, decoder.head_bias) if weight is not None]
+    head = [weight for weight in (decoder.head_weight, decoder.head_bias) if weight is not None]
     x = tape.cast(hidden, tape.autocast) if tape.autocast else hidden
     operands = [x, *(tape.cast_weight(weight) for weight in head)]
     made = [

@@ -20,6 +20,7 @@ LOSSES = ("hf", "plain", "shift_float", "shift_contig", "chunked", "fused")
 LORA_TARGETS = ("attention", "all", "query_value")  # words; a run also takes names of modules, and PEFT's "all-linear"
 ALL_LINEAR = "all-linear"
 LORA_PRECISIONS = ("fp32", "same")
+SAVED_MODULES = ("none", "embed_tokens", "lm_head", "embed_tokens+lm_head")  # words for tuples of modules to save
 # The format of WEIGHT_FORMATS that a frozen linear layer is stored in; "same": that of the precision
 BASE_FORMATS: Mapping[str, str | None] = {
     "same": None,
@@ -29,6 +30,11 @@ BASE_FORMATS: Mapping[str, str | None] = {
     "GPTQ-4": "int4 g128 zero",
 }
 LORA_BASES = tuple(BASE_FORMATS)
+# Fields that say nothing without adapters
+OF_LORA = (
+    *("lora_targets", "lora_base", "lora_precision", "lora_dropout"),
+    *("kbit_prepared", "input_require_grads", "modules_to_save"),
+)
 _OPTIONS: Mapping[str, Any] = {
     "precision": PRECISIONS,
     "optimizer": OPTIMIZERS,
@@ -105,6 +111,9 @@ class TrainingRun:
         if isinstance(self.lora_targets, str) and self.lora_targets not in (*LORA_TARGETS, ALL_LINEAR):
             words = (*LORA_TARGETS, ALL_LINEAR)
             raise InputError("lora_targets", f"unknown lora_targets {self.lora_targets!r}; known: {words}", words)
+        if isinstance(self.modules_to_save, str):
+            words = () if self.modules_to_save == "none" else tuple(self.modules_to_save.split("+"))
+            object.__setattr__(self, "modules_to_save", words)
         for name in ("lora_targets", "modules_to_save"):
             if not isinstance(getattr(self, name), str):
                 object.__setattr__(self, name, tuple(getattr(self, name)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from llmcalc.step import operations as op
 from llmcalc.step.adapters import is_targeted, saved
@@ -60,6 +60,13 @@ class Setting:
         if run.lora_rank and module in saved(run.modules_to_save):
             self._made(Kind("adapters", component, "module", tuple(dims), run.saved.weights, called, reads), True)
         return self.weights[-1]
+
+    def copied(self, module: str, tied: Parameter) -> Parameter | None:
+        """A copy of the weight that ``module`` is tied to, where the run trains one."""
+        if not (self.run.lora_rank and module in saved(self.run.modules_to_save)):
+            return None
+        kind = tied.storage.kind
+        return self._made(replace(kind, category="adapters", role="module", dtype=self.run.saved.weights), True)
 
     def adapter(self, *dims: Dim, name: Name, reads: int = 1) -> Parameter:
         """A weight of a LoRA adapter, in the format that adapters are kept in."""

@@ -12,18 +12,22 @@ from llmcalc.transformer.head import Head
 
 @runs(TokenEmbedding)
 class Tokens:
-    """The table of the ``vocabulary``, so many ``channels`` wide."""
+    """The table of the ``vocabulary``, so many ``channels`` wide. Where a copy of it trains, the head is still tied to
+    the ``original``."""
 
     def __init__(self, part: TokenEmbedding, s: Setting, beside: Beside) -> None:
         self.vocabulary, self.channels = s.dim("vocab_size", part.vocab_size), s.dim("d_model", part.d_model)
-        self.table = s.weight(self.vocabulary, self.channels, name="token_embedding_parameters")
+        before = len(s.weights)
+        sides = self.vocabulary, self.channels
+        self.table = s.weight(*sides, name="token_embedding_parameters", module="token_embedding")
+        self.original = s.weights[before]
 
 
 @runs(LearnedPositions)
 def positions(part: LearnedPositions, s: Setting, beside: Beside) -> Parameter:
     """The table of positions."""
     rows, channels = s.dim("n_positions", part.n_positions), s.dim("d_model", part.d_model)
-    return s.weight(rows, channels, name="position_embedding_parameters")
+    return s.weight(rows, channels, name="position_embedding_parameters", module="position_embedding")
 
 
 @runs(EmbeddingProjection)
@@ -41,6 +45,8 @@ class Output:
     def __init__(self, part: Head, s: Setting, beside: Beside) -> None:
         vocabulary = s.dim("vocab_size", part.vocab_size)
         self.weight = (
-            s.weight(s.dim("d_model", part.d_model), vocabulary, name="head_parameters") if part.matrix else None
+            s.weight(s.dim("d_model", part.d_model), vocabulary, name="head_parameters", module="head")
+            if part.matrix
+            else None
         )
-        self.bias = s.weight(vocabulary, name="head_bias") if part.bias else None
+        self.bias = s.weight(vocabulary, name="head_bias", module="head") if part.bias else None

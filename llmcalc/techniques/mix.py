@@ -18,7 +18,7 @@ from llmcalc.devices.time import missing_rate, step_time
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.rates.times import Hardware
 from llmcalc.sources import CHOWDHERY_2022, PYTORCH
-from llmcalc.step.run import TrainingRun
+from llmcalc.step.run import OF_LORA, TrainingRun
 from llmcalc.transformer.model import Model
 
 
@@ -81,10 +81,10 @@ def _data_parallel(setup: Setup, chosen: Setup) -> Setup:
 SWITCHES: dict[str, Callable[[Setup, Setup], Setup]] = {
     "precision": _of_run("precision"),
     "attention": _of_run("attention"),
-    "recompute": _of_run("recompute"),
-    "loss": _of_run("loss", "keep_logits"),
-    "optimizer": _of_run("optimizer", "set_to_none"),
-    "lora": _of_run("lora_rank", "lora_targets", "lora_base"),
+    "recompute": _of_run("recompute", "activation_offload"),
+    "loss": _of_run("loss", "keep_logits", "fp32_outputs"),
+    "optimizer": _of_run("optimizer", "set_to_none", "optimizer_in_backward", "weight_decay"),
+    "lora": _of_run("lora_rank", *OF_LORA),
     "micro_batches": _micro_batches,
     "data_parallel": _data_parallel,
     **{id: _of_layout(*names) for id, names in _layout_switches().items() if id != "data_parallel"},
@@ -148,6 +148,8 @@ class Mix:
             batch_size=sequences,
             seq_len=run.seq_len,
             dropout=run.dropout,
+            padding=run.padding,
+            use_cache=run.use_cache,
             precision="fp32",
             attention="eager",
             optimizer="adamw_foreach",
@@ -214,6 +216,6 @@ def _moved(before: Setup, after: Setup) -> tuple[tuple[str, Any, Any], ...]:
 def _without_idle_settings(setup: Setup) -> Setup:
     """The setup with what has no effect as it is by default: LoRA's settings without LoRA, and the like."""
     run, layout = setup.run, setup.layout
-    idle: dict[str, Any] = {} if run.lora_rank else {"lora_targets": "attention", "lora_base": "same"}
+    idle: dict[str, Any] = {} if run.lora_rank else {name: getattr(TrainingRun(), name) for name in OF_LORA}
     sharing = {} if layout.tensor_parallel > 1 else {"sequence_parallel": False}
     return Setup(replace(run, **idle), replace(layout, **sharing))
