@@ -219,6 +219,13 @@ LLAMA4_CODE = replace(
 )
 SEED_CODE = replace(LLAMA_CODE, dropout_at=("attention", "residual"))
 
+# Encoders: their loss is taken of the logits as they are
+BERT_CODE = replace(_OF_GPT2_AGE, norm_after="sum", causal=False, loss_fp32=False)
+ROBERTA_CODE = replace(BERT_CODE, positions_of_batch=True)
+PRE_BERT_CODE = replace(BERT_CODE, norm_after="")
+DISTILBERT_CODE = replace(BERT_CODE, dropout_at=("embedding", "attention", "feed_forward"))
+ELECTRA_CODE = replace(BERT_CODE, embedding_projected_last=True)
+
 _ACTIVATION_KEYS = ("hidden_activation", "hidden_act", "activation_function", "activation")
 _POSITION_KEYS = ("n_positions", "max_position_embeddings")
 _FRACTION_KEYS = ("partial_rotary_factor", "rotary_pct")

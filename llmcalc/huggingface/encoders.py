@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
+from llmcalc.huggingface.code import BERT_CODE, DISTILBERT_CODE, ELECTRA_CODE, ROBERTA_CODE
 from llmcalc.huggingface.decoders import LLAMA
 from llmcalc.huggingface.family import COMMON, SAME_KV, Family, stack
 from llmcalc.huggingface.keys import Keys
@@ -41,9 +42,10 @@ BERT = Recipe(
     cross_needs="is_decoder",
     pretraining=partial(Classifier, n_labels=2),
     causal=False,
+    code=BERT_CODE,
 )
-ROBERTA = replace(BERT, pretraining=None)
-PRE_BERT = replace(BERT, layout=PRE, final_norm=True)
+ROBERTA = replace(BERT, pretraining=None, code=ROBERTA_CODE)
+PRE_BERT = replace(BERT, layout=PRE, final_norm=True, code=None)
 MODERNBERT = Recipe(
     norm=LAYER_NORM_NO_BIAS,
     embedding_norm=True,
@@ -255,7 +257,7 @@ ENCODERS: Mapping[str, Family] = {
     "big_bird": stack(replace(BERT, qkv_bias="use_bias", pooler_always=True), SAME_KV),
     "longformer": stack(replace(ROBERTA, global_projections=True), SAME_KV),
     "distilbert": stack(
-        replace(BERT, types=None, head=MaskedHead(second_bias=False), pooler=False, pretraining=None),
+        replace(BERT, types=None, head=MaskedHead(second_bias=False), pooler=False, pretraining=None, code=DISTILBERT_CODE),
         {**SAME_KV, "d_model": "dim", "n_layers": "n_layers", "n_heads": "n_heads", "d_ff": "hidden_dim"},
     ),
     "electra": stack(
@@ -265,6 +267,7 @@ ENCODERS: Mapping[str, Family] = {
             head=MaskedHead(width="embedding_size", second_bias=False),
             pooler=False,
             pretraining=partial(Classifier, n_labels=1, dense=True),
+            code=ELECTRA_CODE,
         ),
         SAME_KV,
     ),

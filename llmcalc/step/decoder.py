@@ -15,7 +15,7 @@ from llmcalc.step.norms import NormLayer
 from llmcalc.step.registry import Beside, Mixer, running
 from llmcalc.step.rotary import Rotary
 from llmcalc.step.setting import Setting
-from llmcalc.step.tables import Output, Tokens
+from llmcalc.step.tables import MaskedOutput, Output, Tokens
 from llmcalc.step.tape import Dim, Dims, Parameter, Tensor
 from llmcalc.transformer.model import Block, Model
 from llmcalc.transformer.part import mixers, norms
@@ -112,8 +112,10 @@ class Decoder:
         self.inward: Linear | None = front.get("embedding_projection")
         self.channels = self.inward.outputs[0] if self.inward else self.embedded
         self.positions: Parameter | None = front.get("positions")
+        self.types: list[Parameter] = [front[id] for id in ("type_embedding", "task_embedding") if id in front]
         self.embedding_norm: NormLayer | None = front.get("embedding_norm")
         self.embedding_norm = self.embedding_norm or _weightless(s, "embedding_norm", self.channels)
+        self.looked_up = self.embedded if s.code.embedding_projected_last or not self.inward else self.channels
         with s.tape.at("loss", "back"):
             self._build_back(model)
         self.layers = []
@@ -127,7 +129,8 @@ class Decoder:
         self.final_norm = self.final_norm or _weightless(self.s, "final_norm", self.channels)
         self.outward: Linear | None = back.get("output_projection")
         self.read = self.embedded if self.outward else self.channels
-        head: Output | None = back.get("head")
+        head: Output | MaskedOutput | None = back.get("head")
+        self.transformed = head.transformed if head else None
         self.head, self.head_bias = (head.weight, head.bias) if head else (None, None)
         if self.head is None:
             self.head = self.s.copied("head", self.tied)
@@ -163,15 +166,20 @@ class Decoder:
             x = asking_for_a_gradient(x)
         if s.code.embedding_scaled:
             x = op.scale(x)
-        if self.inward is not None:
+        last = s.code.embedding_projected_last
+        if self.inward is not None and not last:
             x = self.inward(x, s.rows(self.channels))
+        for table in self.types:
+            x = op.add(x, op.lookup(table, s.constant((s.tokens,), "int64", "types"), s.rows(self.looked_up)))
         if self.positions is not None:
             with s.tape.serving("positions"):
-                which = s.constant((s.tokens,), "int64", "positions")
-                x = op.add(x, op.lookup(self.positions, which, (s.tokens, self.channels)))
+                rows = s.rows() if s.code.positions_of_batch else (s.tokens,)
+                which = s.constant(rows, "int64", "positions")
+                x = op.add(x, op.lookup(self.positions, which, (*rows, self.looked_up)))
         if self.embedding_norm is not None:
             x = self.embedding_norm(x)
-        return op.dropout(x, s.run.dropout if "embedding" in s.code.dropout_at else 0)
+        x = op.dropout(x, s.run.dropout if "embedding" in s.code.dropout_at else 0)
+        return self.inward(x, s.rows(self.channels)) if self.inward is not None and last else x
 
     def _rotary(self, x: Tensor) -> Rotary | None:
         code = self.s.code
@@ -204,7 +212,7 @@ class Decoder:
             return {
                 which: s.constant(dims, x.dtype if numbers else "bool", "attention_mask")
                 for which in wanted
-                if self.unfused or which == "local" or code.sdpa_mask or s.run.padding
+                if (self.unfused and code.causal) or which == "local" or code.sdpa_mask or s.run.padding
             }
 
     def _heads(self) -> Dim:
@@ -217,6 +225,8 @@ class Decoder:
     def head_product(self, x: Tensor, dims: Dims) -> Tensor:
         """The head's product, scaled and capped where the code does so."""
         code = self.s.code
+        if self.transformed is not None:
+            x = self.transformed(x)
         out = op.linear(x, self.head_weight, dims, self.head_bias, "logits")
         if code.logits_scaled:
             out = op.scale(out, "logits")

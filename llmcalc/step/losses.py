@@ -16,6 +16,8 @@ Loss = Callable[[Decoder, Tensor], tuple[Tensor, Tensor | None]]
 def hugging_face(decoder: Decoder, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
     """Logits, an fp32 copy of them, cross-entropy on that; the outputs hold the logits."""
     s = decoder.s
+    if not s.code.loss_fp32:
+        return plain(decoder, hidden)
     logits = decoder.logits(hidden)
     wide = s.tape.cast(logits, "fp32", "logits")
     labels = s.constant(s.rows(), "int64", "labels")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from llmcalc.step.activations import activation
 from llmcalc.step.linear import Linear
+from llmcalc.step.norms import NormLayer, weights_of
 from llmcalc.step.registry import Beside, runs
 from llmcalc.step.setting import Setting
-from llmcalc.step.tape import Parameter
-from llmcalc.transformer.embedding import EmbeddingProjection, LearnedPositions, TokenEmbedding
-from llmcalc.transformer.head import Head
+from llmcalc.step.tape import Parameter, Tensor
+from llmcalc.transformer.embedding import EmbeddingProjection, LearnedPositions, TokenEmbedding, TypeEmbedding
+from llmcalc.transformer.head import Head, TransformedHead
+from llmcalc.transformer.norm import LayerNorm
 
 
 @runs(TokenEmbedding)
@@ -30,6 +33,12 @@ def positions(part: LearnedPositions, s: Setting, beside: Beside) -> Parameter:
     return s.weight(rows, channels, name="position_embedding_parameters", module="position_embedding")
 
 
+@runs(TypeEmbedding)
+def types(part: TypeEmbedding, s: Setting, beside: Beside) -> Parameter:
+    """The table of segments."""
+    return s.weight(s.dim("n_types", part.n_types), s.dim("d_model", part.d_model), name="type_embedding_parameters")
+
+
 @runs(EmbeddingProjection)
 def projection(part: EmbeddingProjection, s: Setting, beside: Beside) -> Linear:
     """From the embedding's width to the model's, or back."""
@@ -50,3 +59,29 @@ class Output:
             else None
         )
         self.bias = s.weight(vocabulary, name="head_bias", module="head") if part.bias else None
+
+    def transformed(self, x: Tensor) -> Tensor:
+        """What the matrix reads: the last hidden state itself."""
+        return x
+
+
+@runs(TransformedHead)
+class MaskedOutput:
+    """BERT's head: a linear layer, a nonlinearity and a norm before the ``weight``, which is tied unless it has one of
+    its own. ``spare`` is a bias beside its own that nothing reads."""
+
+    def __init__(self, part: TransformedHead, s: Setting, beside: Beside) -> None:
+        self.s, vocabulary = s, s.dim("vocab_size", part.vocab_size)
+        wide, self.narrow = s.dim("d_model", part.d_model), s.dim("d_model", part.d_embedding)
+        self.dense = Linear(s, (wide,), (self.narrow,), part.dense_bias, "transform", adapted=False)
+        self.activation = activation(s.code.activation)
+        norm = LayerNorm(part.d_embedding, "head_norm", part.norm_bias)
+        self.norm = NormLayer(s, "layer_norm", self.narrow, weights_of(norm))
+        self.weight = s.weight(self.narrow, vocabulary, name="head_parameters", module="head") if part.matrix else None
+        self.bias = s.weight(vocabulary, name="head_bias", module="head") if part.bias else None
+        if part.second_bias:
+            s.weight(vocabulary, name="head_bias")
+
+    def transformed(self, x: Tensor) -> Tensor:
+        """What the matrix reads: the last hidden state through the transform."""
+        return self.norm(self.activation(self.dense(x, (*x.dims[:-1], self.narrow))))

@@ -46,6 +46,10 @@ class Code:
     joined_projections: Joined = "split"
     projections_clamped: bool = False
 
+    # Embeddings
+    embedding_projected_last: bool = False  # a narrow embedding is widened after its norm (ELECTRA)
+    positions_of_batch: bool = False  # each sequence has its own positions, counted from its ids (RoBERTa)
+
     # Rotary positions
     rotary: bool = False
     # Of a head, joined with the rest even where that is nothing; None: whole heads
@@ -59,6 +63,8 @@ class Code:
     rotary_spread: Literal["", "layer", "tensor"] = ""
     rotary_complex: bool = False  # cosine and sine are one table
     rotary_inputs_fp32: bool = False  # queries and keys are brought to fp32 first
+
+    causal: bool = True  # a token does not see those behind it, for which a mask is made
 
     # Attention step by step
     # By 1/√d_h: "scores" or "queries" in a step of their own, or in the "product"
@@ -89,6 +95,7 @@ class Code:
     embedding_scaled: bool = False  # multiplied by a number
     branch_scaled: bool = False  # what each branch adds to the stream is (Granite)
     logits_scaled: bool = False
+    loss_fp32: bool = True  # its own loss is taken of an fp32 copy of the logits
     logits_capped: bool = False  # they go through a tanh (Gemma 2)
 
     # What is registered beside the weights: causal "masks", or "tables" of angles or sinusoids, for n_positions
