@@ -226,6 +226,44 @@ PRE_BERT_CODE = replace(BERT_CODE, norm_after="")
 DISTILBERT_CODE = replace(BERT_CODE, dropout_at=("embedding", "attention", "feed_forward"))
 ELECTRA_CODE = replace(BERT_CODE, embedding_projected_last=True)
 
+MODERNBERT_CODE = replace(
+    LAYER_NORM_CODE,
+    causal=False,
+    joined_projections="split",
+    joined_gate=True,
+    rotary_tables=2,
+    rotary_inputs_fp32=True,
+    dropout_at=("embedding", "attention", "activation", "projection"),
+)
+BART_CODE = replace(
+    _OF_GPT2_AGE,
+    embedding_scaled=True,
+    positions_of_batch=True,
+    norm_after="sum",
+    dropout_at=("embedding", "attention", "activation", "residual"),
+    logits_biased=True,
+    loss_fp32=False,
+)
+MBART_CODE = replace(BART_CODE, norm_after="")
+MARIAN_CODE = replace(BART_CODE, positions_of_batch=False)
+PEGASUS_CODE = replace(MBART_CODE, positions_of_batch=False)
+M2M_CODE = replace(
+    PEGASUS_CODE,
+    positions_computed=True,
+    logits_biased=False,
+    buffers="tables",
+    buffers_in_layers=False,
+    buffers_outside=2,
+    buffer_format="fp32",
+)
+T5_CODE = replace(
+    _OF_GPT2_AGE,
+    norm="rms_t5",
+    dropout_at=("embedding", "attention", "activation", "residual", "final"),
+    head_input_scaled=True,
+    loss_fp32=False,
+)
+
 _ACTIVATION_KEYS = ("hidden_activation", "hidden_act", "activation_function", "activation")
 _POSITION_KEYS = ("n_positions", "max_position_embeddings")
 _FRACTION_KEYS = ("partial_rotary_factor", "rotary_pct")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-from llmcalc.huggingface.code import BERT_CODE, DISTILBERT_CODE, ELECTRA_CODE, ROBERTA_CODE
+from llmcalc.huggingface.code import BERT_CODE, DISTILBERT_CODE, ELECTRA_CODE, MODERNBERT_CODE, ROBERTA_CODE
 from llmcalc.huggingface.decoders import LLAMA
 from llmcalc.huggingface.family import COMMON, SAME_KV, Family, stack
 from llmcalc.huggingface.keys import Keys
@@ -55,6 +55,7 @@ MODERNBERT = Recipe(
     first_attention_norm=False,
     causal=False,
     head=MaskedHead(dense_bias="classifier_bias", norm_bias="norm_bias", bias="decoder_bias", second_bias=False),
+    code=MODERNBERT_CODE,
 )
 
 
@@ -72,14 +73,15 @@ def _modernbert_decoder(keys: Keys) -> Recipe:
     def behind(keys: Keys, n_layers: int) -> Windows:
         return tuple(w and max(1, w // 2) for w in (both_sides(keys, n_layers) if both_sides else ()))
 
-    return replace(recipe, windows=behind, causal=True)
+    return replace(recipe, windows=behind, causal=True, code=None)
 
 
 def _deberta(keys: Keys) -> Recipe:
     """Disentangled attention: a table of relative positions, projected by matrices of its own unless it shares them."""
     keys.refuse_other_than("conv_kernel_size", (0,))
     keys.refuse_other_than("legacy", (True,))
-    recipe = replace(BERT, positions=0 if keys.flag("position_biased_input") else None, pooler=False, pretraining=None)
+    positions = 0 if keys.flag("position_biased_input") else None
+    recipe = replace(BERT, positions=positions, pooler=False, pretraining=None, code=None)
     if keys.has("norm_rel_ebd") and "layer_norm" in keys.text("norm_rel_ebd").lower().split("|"):
         recipe = replace(recipe, relative_norm=True)
     if not keys.flag("relative_attention"):
@@ -252,12 +254,14 @@ ENCODERS: Mapping[str, Family] = {
     "xlm-roberta": stack(ROBERTA, SAME_KV),
     "camembert": stack(ROBERTA, SAME_KV),
     "data2vec-text": stack(ROBERTA, SAME_KV),
-    "ibert": stack(ROBERTA, SAME_KV),
+    "ibert": stack(replace(ROBERTA, code=None), SAME_KV),
     "ernie": stack(replace(BERT, task_types=("use_task_id", "task_type_vocab_size")), SAME_KV),
-    "big_bird": stack(replace(BERT, qkv_bias="use_bias", pooler_always=True), SAME_KV),
-    "longformer": stack(replace(ROBERTA, global_projections=True), SAME_KV),
+    "big_bird": stack(replace(BERT, qkv_bias="use_bias", pooler_always=True, code=None), SAME_KV),
+    "longformer": stack(replace(ROBERTA, global_projections=True, code=None), SAME_KV),
     "distilbert": stack(
-        replace(BERT, types=None, head=MaskedHead(second_bias=False), pooler=False, pretraining=None, code=DISTILBERT_CODE),
+        replace(
+            BERT, types=None, head=MaskedHead(second_bias=False), pooler=False, pretraining=None, code=DISTILBERT_CODE
+        ),
         {**SAME_KV, "d_model": "dim", "n_layers": "n_layers", "n_heads": "n_heads", "d_ff": "hidden_dim"},
     ),
     "electra": stack(
@@ -278,6 +282,7 @@ ENCODERS: Mapping[str, Family] = {
             always_project=True,
             head=MaskedHead(width="embedding_size"),
             shared_layers=True,
+            code=None,
         ),
         SAME_KV,
     ),
@@ -289,10 +294,11 @@ ENCODERS: Mapping[str, Family] = {
             head=MaskedHead(width="output_embedding_size", second_bias=False),
             pretraining=None,
             tied=False,
+            code=None,
         ),
         SAME_KV,
     ),
-    "mpnet": stack(replace(ROBERTA, types=None, relative_buckets="relative_attention_num_buckets"), SAME_KV),
+    "mpnet": stack(replace(ROBERTA, types=None, relative_buckets="relative_attention_num_buckets", code=None), SAME_KV),
     "megatron-bert": stack(replace(PRE_BERT, embedding_norm=False), SAME_KV),
     "roberta-prelayernorm": stack(replace(PRE_BERT, pretraining=None), SAME_KV),
     "xlm-roberta-xl": stack(replace(PRE_BERT, embedding_norm=False, pretraining=None), SAME_KV),
@@ -307,6 +313,7 @@ ENCODERS: Mapping[str, Family] = {
             ffn_bias=False,
             pooler=False,
             pretraining=None,
+            code=None,
         ),
         {k: v for k, v in COMMON.items() if k != "n_kv_heads"},
     ),

@@ -12,6 +12,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from llmcalc.huggingface.code import BART_CODE, M2M_CODE, MARIAN_CODE, MBART_CODE, PEGASUS_CODE, T5_CODE
 from llmcalc.huggingface.decoders import DECODERS
 from llmcalc.huggingface.encoders import ENCODERS
 from llmcalc.huggingface.family import BART_NAMES, T5_NAMES, Family, bart, t5
@@ -31,18 +32,18 @@ from llmcalc.huggingface.sparse import SPARSE
 from llmcalc.huggingface.variants import VARIANTS
 
 _ENCODER_DECODERS: Mapping[str, Family] = {
-    "t5": t5(T5Recipe()),
-    "mt5": t5(T5Recipe()),
+    "t5": t5(T5Recipe(code=T5_CODE)),
+    "mt5": t5(T5Recipe(code=T5_CODE)),
     "umt5": t5(T5Recipe(bias_in_every_layer=True)),
     "longt5": t5(T5Recipe(long=True)),
     "switch_transformers": t5(T5Recipe(experts=True), {**T5_NAMES, "n_experts": "num_experts"}),
-    "bart": bart(BartRecipe(final_norm=False)),
-    "mbart": bart(BartRecipe()),
+    "bart": bart(BartRecipe(final_norm=False, code=BART_CODE)),
+    "mbart": bart(BartRecipe(code=MBART_CODE)),
     "plbart": bart(BartRecipe(final_norm=False)),
     "mvp": bart(BartRecipe(final_norm=False)),
-    "pegasus": bart(BartRecipe(positions=0, sinusoids=True, embedding_norm=False)),
-    "marian": bart(BartRecipe(positions=0, sinusoids=True, embedding_norm=False, final_norm=False)),
-    "m2m_100": bart(BartRecipe(positions=None, embedding_norm=False)),
+    "pegasus": bart(BartRecipe(positions=0, sinusoids=True, embedding_norm=False, code=PEGASUS_CODE)),
+    "marian": bart(BartRecipe(positions=0, sinusoids=True, embedding_norm=False, final_norm=False, code=MARIAN_CODE)),
+    "m2m_100": bart(BartRecipe(positions=None, embedding_norm=False, code=M2M_CODE)),
     "nllb-moe": bart(
         BartRecipe(positions=None, embedding_norm=False, experts=True), {**BART_NAMES, "n_experts": "num_experts"}
     ),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llmcalc.errors import InputError
+from llmcalc.huggingface.code import filled_in
 from llmcalc.huggingface.keys import Keys, does_not_divide, shown
 from llmcalc.huggingface.stack import Norm, assemble, head_width
 from llmcalc.transformer.attention import Attention
+from llmcalc.transformer.code import Code
 from llmcalc.transformer.embedding import LearnedPositions, RelativeBias, TokenEmbedding
 from llmcalc.transformer.experts import Experts, Router
 from llmcalc.transformer.feedforward import FeedForward
@@ -29,6 +31,7 @@ class T5Recipe:
     bias_in_every_layer: bool = False
     experts: bool = False
     long: bool = False
+    code: Code | None = None
 
 
 def build_t5(keys: Keys, recipe: T5Recipe, task: str) -> Model:
@@ -69,7 +72,17 @@ def build_t5(keys: Keys, recipe: T5Recipe, task: str) -> Model:
     back: list[Part] = [RMSNorm(d_model, f"{stack}_final_norm") for stack in stacks]
     if task not in NO_HEAD and not _tied(keys):
         back.append(Head(vocab_size, d_model))
-    return assemble(tuple(front), layers, tuple(back))
+    return _run(assemble(tuple(front), layers, tuple(back)), recipe.code, keys, "dense_act_fn")
+
+
+def _run(model: Model, code: Code | None, keys: Keys, activation: str) -> Model:
+    """The model with how its class runs it, where that has been read of both stacks."""
+    if code is None or len({block.name for block, _ in model.blocks}) < 2:
+        return model
+    if activation == "dense_act_fn":
+        name = keys.text("feed_forward_proj").removeprefix("gated-")
+        return replace(model, code=replace(code, activation="gelu_new" if name == "gelu" else name))
+    return replace(model, code=filled_in(keys, code, None))
 
 
 def _tied(keys: Keys) -> bool:
@@ -152,6 +165,7 @@ class BartRecipe:
     encoder_positions_train: bool = True
     front_also: Callable[[Keys], tuple[Part, ...]] | None = None
     encoder_also: Callable[[Keys], tuple[Part, ...]] | None = None
+    code: Code | None = None
 
 
 def build_bart(keys: Keys, recipe: BartRecipe, task: str) -> Model:
@@ -194,7 +208,7 @@ def build_bart(keys: Keys, recipe: BartRecipe, task: str) -> Model:
         back += [recipe.norm(d_model, f"{stack}_final_norm") for stack in stacks]
     if task not in NO_HEAD and not (tied and (recipe.tied_alone or not alone)):
         back.append(Head(vocab_size, d_model))
-    return assemble(tuple(front), layers, tuple(back))
+    return _run(assemble(tuple(front), layers, tuple(back)), recipe.code, keys, "activation_function")
 
 
 def _decoder_layers(keys: Keys, task: str) -> int:

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 
 from llmcalc.step import operations as op
 from llmcalc.step.linear import Linear
-from llmcalc.step.masks import FLASH_STEP, FLASH_WIDEST_HEAD, added_mask, padded, sdpa_kernel
+from llmcalc.step.masks import FLASH_STEP, FLASH_WIDEST_HEAD, added_mask, biased_mask, padded, sdpa_kernel
 from llmcalc.step.norms import NormLayer, weights_of
 from llmcalc.step.registry import Attended, Beside, runs
 from llmcalc.step.rotary import Rotary
@@ -26,22 +26,32 @@ class Kernels:
     head: Dim
     value_head: Dim
     sinks: Tensor | None
+    is_causal: bool = True
 
-    def _recomputed(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Attended:
+    def _recomputed(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, bias: Tensor | None = None
+    ) -> Attended:
         """What `_attend` gives, computed again in the backward pass if the run says so."""
         if self.s.run.recompute != "selective":
-            return self._attend(query, key, value, mask)
-        return self.s.tape.checkpoint(lambda q, k, v: self._attend(q, k, v, mask)[0], query, key, value), None
+            return self._attend(query, key, value, mask, bias)
+        inputs = [query, key, value, *([] if bias is None else [bias])]
+        return self.s.tape.checkpoint(lambda q, k, v, *b: self._attend(q, k, v, mask, *b)[0], *inputs), None
 
-    def _attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Attended:
+    def _attend(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, bias: Tensor | None = None
+    ) -> Attended:
         s, code = self.s, self.s.code
         if s.run.attention == "eager" or not code.sdpa:
-            return self._unfused(query, key, value, mask)
+            return self._unfused(query, key, value, mask, bias)
         grouped = self.kv_heads is not self.heads
         if code.sdpa_grouped and grouped and (mask is not None or self.head.value > FLASH_WIDEST_HEAD):
             key, value = self._repeated(key), self._repeated(value)
             grouped = False
         dtype = s.tape.autocast or query.dtype
+        if bias is not None:
+            added = biased_mask(s, bias, mask, dtype, causal=self.is_causal)
+            rows = (s.batch, self.heads, s.tokens)
+            return op.fused_attention(query, key, value, self._out(), rows, False, [], added), None
         widths = {"head": self.head.value, "value_head": self.value_head.value}
         kernel = sdpa_kernel(dtype=dtype, **widths, masked=mask is not None, grouped=grouped)
         if kernel == "math" or (grouped and not code.sdpa_grouped):
@@ -65,7 +75,9 @@ class Kernels:
     def _scores(self) -> Dims:
         return (self.s.batch, self.heads, self.s.tokens, self.s.keys)
 
-    def _unfused(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Attended:
+    def _unfused(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, bias: Tensor | None = None
+    ) -> Attended:
         """Scores, softmax and product as separate operations."""
         s, code = self.s, self.s.code
         dtype, value_dtype = query.dtype, value.dtype
@@ -80,6 +92,8 @@ class Kernels:
             weights = op.scale(op.tanh(op.scale(weights)), "scores")
         if code.position_bias == "added":
             weights = op.add(weights, s.constant((self.heads, s.keys), "fp32", "position_bias"), "scores")
+        if bias is not None:
+            weights = op.add(weights, bias, "scores")
         weights = self._masked(weights, mask)
         if self.sinks is not None and code.sinks == "key":
             return self._with_sinks(weights, self.sinks, value)
@@ -148,6 +162,7 @@ class SelfAttention(Kernels):
 
     def __init__(self, part: Attention, s: Setting, beside: Beside) -> None:
         self.s, self.part, self.inner_norm = s, part, beside.norms.get("attention_inner_norm")
+        self.is_causal = part.sees == "past"
         self.head = self.value_head = self.rotated = s.dim("d_head", part.d_head)
         self.heads, self.kv_heads = s.dim("n_heads", part.n_heads), s.dim("n_kv_heads", part.n_kv_heads)
         if part.n_heads == part.n_kv_heads:
@@ -182,10 +197,18 @@ class SelfAttention(Kernels):
         norm = NormLayer(s, s.code.qk_norm, all_heads, weights)
         return lambda x: norm(x.view(*s.rows(all_heads))).view(*s.rows(heads, self.head))
 
-    def __call__(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None) -> Attended:
-        """Attention of ``x`` to itself."""
+    def __call__(
+        self,
+        x: Tensor,
+        rotary: Rotary | None,
+        mask: Tensor | None,
+        *,
+        source: Tensor | None = None,
+        bias: Tensor | None = None,
+    ) -> Attended:
+        """Attention of ``x`` to itself, or to a ``source``; ``bias`` is added to the scores."""
         s, code = self.s, self.s.code
-        query, key, value = self._project(x)
+        query, key, value = self._project(x, source)
         gate = self.gate(x, (*s.rows(), self.heads, self.head)) if self.gate is not None else None
         del x
         if not code.qk_norm_last:
@@ -198,7 +221,7 @@ class SelfAttention(Kernels):
         if code.scaled == "queries":
             query = op.scale(query)
         key, value = s.cached(key, value)
-        out, weights = self._recomputed(query, key, value, mask)
+        out, weights = self._recomputed(query, key, value, mask, bias)
         del query, key, value
         out = op.contiguous(out, False, "attention_output")
         if gate is not None:
@@ -206,13 +229,15 @@ class SelfAttention(Kernels):
         if self.inner_norm is not None:
             out = self.inner_norm(out.view(*s.rows(self.inner_norm.channels))).view(*s.rows(self.heads, self.head))
         out = self.out(out, s.rows(*self.out.outputs))
-        return op.dropout(out, s.run.dropout if "residual" in code.dropout_at else 0), weights
+        dropped = {"residual", "projection"} & set(code.dropout_at)
+        return op.dropout(out, s.run.dropout if dropped else 0), weights
 
-    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _project(self, x: Tensor, source: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         s, how = self.s, self.s.code.joined_projections
         query, key = (*s.rows(), self.heads, self.head), (*s.rows(), self.kv_heads, self.head)
         if how == "no":
-            q, k, v = self.query(x, query), self.key(x, key), self.value(x, key)
+            read = x if source is None else source
+            q, k, v = self.query(x, query), self.key(read, key), self.value(read, key)
         else:
             joined = self.joined(x, s.rows(*self.joined.outputs))
             if how == "split":

@@ -32,7 +32,7 @@ def buffers_memory(model: Model, run: TrainingRun, *, layers: Any, first: Any = 
         return None
     each = run.numbers.weight_bytes if code.buffer_format == "weights" else BYTES[code.buffer_format]
     sizes = {
-        "count": layers if code.buffers_in_layers else first,
+        "count": layers if code.buffers_in_layers else first * code.buffers_outside,
         "n_positions": code.n_positions,
         "element_bytes": each,
     }

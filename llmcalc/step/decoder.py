@@ -33,7 +33,8 @@ class Layer:
         self.s = s
         parts = {part.id: part for part in block.parts}
         self.norms: dict[str, NormLayer] = {part.id: running(part, s) for part in block.parts_of("norm")}
-        meet, network = mixers(block.parts), parts.get("experts", parts.get("feed_forward"))
+        meet = [part for part in mixers(block.parts) if part.id != "cross_attention"]
+        network = parts.get("experts", parts.get("feed_forward"))
         if len(meet) != 1:
             raise InputError("model", "a training step of a model with such attention, or none, is not simulated")
         if network is None:
@@ -45,19 +46,38 @@ class Layer:
         beside = Beside(parts, {norm.id: norm for norm in norms(block.parts_of("qk_norm"))}, self.norms)
         with s.tape.serving("attention"):
             self.attention: Mixer = running(mixer, s, beside)
+            cross = parts.get("cross_attention")
+            self.cross: Mixer | None = running(cross, s, beside) if cross else None
         self.window, self.component = mixer.window, network.component
         with s.tape.serving(self.component):
             self.feed_forward: Callable[[Tensor], Tensor] = running(network, s, beside)
 
-    def __call__(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None) -> Tensor:
-        """The residual stream behind the layer."""
+    def __call__(
+        self,
+        x: Tensor,
+        rotary: Rotary | None,
+        mask: Tensor | None,
+        *,
+        source: Tensor | None = None,
+        source_mask: Tensor | None = None,
+        bias: Tensor | None = None,
+        source_bias: Tensor | None = None,
+    ) -> Tensor:
+        """The residual stream behind the layer, which may attend to a ``source`` too; ``bias`` is added to scores."""
         if self.s.code.parallel:
             return self._parallel(x, rotary, mask)
         residual = x
         x = self._before("attention", x)
         with self.s.tape.serving("attention"):
-            x, _weights = self.attention(x, rotary, mask)
+            told = {} if bias is None else {"bias": bias}
+            x, _weights = self.attention(x, rotary, mask, **told)
         x = self._after("attention", x, residual)
+        if self.cross is not None and source is not None:
+            residual = x
+            x = self._before("cross_attention", x)
+            with self.s.tape.serving("attention"):
+                x, _weights = self.cross(x, None, source_mask, source=source, bias=source_bias)
+            x = self._after("cross_attention", x, residual)
         residual = x
         x = self._before("feed_forward", x)
         with self.s.tape.serving(self.component):
@@ -123,7 +143,7 @@ class Decoder:
             with s.tape.at("forward", i):
                 self.layers.append(Layer(s, block))
 
-    def _build_back(self, model: Model) -> None:
+    def _build_back(self, model: Model) -> dict[str, Any]:
         back: dict[str, Any] = {part.id: running(part, self.s) for part in model.back}
         self.final_norm: NormLayer | None = back.get("final_norm")
         self.final_norm = self.final_norm or _weightless(self.s, "final_norm", self.channels)
@@ -134,6 +154,7 @@ class Decoder:
         self.head, self.head_bias = (head.weight, head.bias) if head else (None, None)
         if self.head is None:
             self.head = self.s.copied("head", self.tied)
+        return back
 
     def hidden(self, ids: Tensor) -> Tensor:
         """The last hidden state."""
@@ -228,6 +249,8 @@ class Decoder:
         if self.transformed is not None:
             x = self.transformed(x)
         out = op.linear(x, self.head_weight, dims, self.head_bias, "logits")
+        if code.logits_biased:
+            out = op.add(out, self.s.constant((self.vocabulary,), self.s.weight_dtype, "logits_bias"), "logits")
         if code.logits_scaled:
             out = op.scale(out, "logits")
         if code.logits_capped:

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from llmcalc.catalog.precisions import BYTES
+from llmcalc.step import operations as op
 from llmcalc.step.setting import Setting
 from llmcalc.step.tape import Dim, Grads, Tape, Tensor, given
 
@@ -40,6 +41,19 @@ def added_mask(s: Setting, mask: Tensor, dtype: str) -> Tensor:
     *others, keys = mask.dims
     wide = Dim(keys.name, -(-keys.value // _MASK_STEP) * _MASK_STEP)
     return s.constant((*others, wide), dtype, "attention_mask")
+
+
+def biased_mask(s: Setting, bias: Tensor, mask: Tensor | None, dtype: str, *, causal: bool) -> Tensor:
+    """A learned position bias as sdpa takes it: what may not be seen is left out of it, in a copy laid out by heads,
+    in the format of the queries (transformers' `create_position_bias_mask`)."""
+    if bias.node is not None and (mask is not None or causal):
+        heads, tokens, keys = bias.dims
+        seen = s.constant((tokens, keys), "bool", "attention_mask") if mask is None else mask
+        rows = (heads, tokens, keys) if mask is None else (s.batch, heads, tokens, keys)
+        bias = op.chosen_by(bias, seen, rows)
+    if bias.node is not None:
+        bias = op.copied(bias, "position_bias")
+    return s.tape.cast(bias, dtype, "position_bias")
 
 
 def padded(s: Setting, x: Tensor) -> Tensor:

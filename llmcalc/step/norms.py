@@ -91,6 +91,15 @@ def layer_norm_by_head(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> T
     return op.join([out], x.dims, "norm_output", heads_first=True)
 
 
+def rms_t5(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tensor:
+    """T5's: the variance of an fp32 copy, the input as it is times its root, brought to the weight's format."""
+    variance = op.mean(op.power(x.tape.cast(x, "fp32")), channels)
+    x = op.multiply(x, op.reciprocal_root(op.shift(variance)), "normalised")
+    if weights[0].dtype != "fp32":
+        x = x.tape.cast(x, weights[0].dtype)
+    return op.multiply(weights[0], x, "norm_output")
+
+
 NORMS: dict[str, Norm] = {
     "layer_norm": layer_norm,
     "fused_rms": fused_rms,
@@ -102,6 +111,7 @@ NORMS: dict[str, Norm] = {
     "layer_norm_fp32": layer_norm_fp32,
     "layer_norm_1p": layer_norm_1p,
     "layer_norm_by_head": layer_norm_by_head,
+    "rms_t5": rms_t5,
 }
 
 

@@ -14,14 +14,11 @@ from llmcalc.step.tables import Tokens
 from llmcalc.step.tape import Parameter, Tensor
 from llmcalc.transformer.model import Block, Model
 
-CROSS = "cross_attention"
-
 
 def is_pair(layers: Sequence[Block]) -> bool:
     """Whether some of the layers attend to what others made of the source."""
-    return any(part.id == CROSS for block in layers for part in block.parts) and not all(
-        any(part.id == CROSS for part in block.parts) for block in layers
-    )
+    attending = [block.attends_to_source for block in layers]
+    return any(attending) and not all(attending)
 
 
 class Stack:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from llmcalc.errors import InputError
 from llmcalc.step.decoder import Decoder
 from llmcalc.step.losses import LOSSES
+from llmcalc.step.pair import Pair, is_pair
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.setting import Setting
 from llmcalc.step.tape import Event, Parameter, Place, Tape, Tensor
@@ -34,7 +35,7 @@ def trace(model: Model, run: TrainingRun, layers: Sequence[Block]) -> Trace:
     s = Setting(tape, run, model.code)
     if run.steps_in_backward:
         tape.step = s.step_of
-    decoder = Decoder(s, model, layers)
+    decoder = (Pair if is_pair(layers) else Decoder)(s, model, layers)
     if run.gradients_stay:
         decoder.hold_gradients()
     tape.place = Place("forward", "front")

@@ -8,7 +8,13 @@ from llmcalc.step.norms import NormLayer, weights_of
 from llmcalc.step.registry import Beside, runs
 from llmcalc.step.setting import Setting
 from llmcalc.step.tape import Parameter, Tensor
-from llmcalc.transformer.embedding import EmbeddingProjection, LearnedPositions, TokenEmbedding, TypeEmbedding
+from llmcalc.transformer.embedding import (
+    EmbeddingProjection,
+    LearnedPositions,
+    RelativeBias,
+    TokenEmbedding,
+    TypeEmbedding,
+)
 from llmcalc.transformer.head import Head, TransformedHead
 from llmcalc.transformer.norm import LayerNorm
 
@@ -30,7 +36,15 @@ class Tokens:
 def positions(part: LearnedPositions, s: Setting, beside: Beside) -> Parameter:
     """The table of positions."""
     rows, channels = s.dim("n_positions", part.n_positions), s.dim("d_model", part.d_model)
-    return s.weight(rows, channels, name="position_embedding_parameters", module="position_embedding")
+    return s.weight(
+        rows, channels, name="position_embedding_parameters", trains=part.trains, module="position_embedding"
+    )
+
+
+@runs(RelativeBias)
+def relative_bias(part: RelativeBias, s: Setting, beside: Beside) -> Parameter:
+    """The table of relative positions: a number for each head."""
+    return s.weight(s.dim("n_buckets", part.n_buckets), s.dim("n_heads", part.n_heads), name="relative_bias_parameters")
 
 
 @runs(TypeEmbedding)

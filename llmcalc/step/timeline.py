@@ -159,9 +159,14 @@ def representatives(order: tuple[Block, ...]) -> tuple[list[Block], list[list[in
     """
     stands_for: dict[tuple[str, int], list[int]] = {}
     for i, block in enumerate(order):
-        place = "last" if i == len(order) - 1 > 0 else "between" if ("first", id(block)) in stands_for else "first"
+        place = "last" if i and _is_end(order, i) else "between" if ("first", id(block)) in stands_for else "first"
         stands_for.setdefault((place, id(block)), []).append(i)
     return [order[layers[0]] for layers in stands_for.values()], list(stands_for.values())
+
+
+def _is_end(order: tuple[Block, ...], i: int) -> bool:
+    """Whether layer ``i`` is the last, or the last of an encoder before its decoder."""
+    return i == len(order) - 1 or (order[i + 1].attends_to_source and not order[i].attends_to_source)
 
 
 def _composed(traced: Trace, order: tuple[Block, ...], stands_for: list[list[int]]) -> list[Stretch]:

@@ -16,10 +16,11 @@ Norm = Literal[
     "layer_norm_fp32",
     "layer_norm_1p",
     "layer_norm_by_head",
+    "rms_t5",
 ]
 NormPlace = Literal["embedding_norm", "attention_norm", "feed_forward_norm", "final_norm", "query_norm", "key_norm"]
 Joined = Literal["no", "split", "slices", "indexed", "spread"]
-DropoutPlace = Literal["embedding", "attention", "activation", "residual", "feed_forward"]
+DropoutPlace = Literal["embedding", "attention", "activation", "residual", "projection", "feed_forward", "final"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,8 @@ class Code:
     # Embeddings
     embedding_projected_last: bool = False  # a narrow embedding is widened after its norm (ELECTRA)
     positions_of_batch: bool = False  # each sequence has its own positions, counted from its ids (RoBERTa)
+
+    positions_computed: bool = False  # rows of a buffer of sinusoids are added (M2M100)
 
     # Rotary positions
     rotary: bool = False
@@ -90,17 +93,20 @@ class Code:
     # The rest of a layer, and of the model
     parallel: bool = False  # attention and feed-forward network read the same input
     activation: str = "gelu"  # as configs call it: `llmcalc.step.activations` says which it runs
-    # Also: "activation", and "feed_forward" (its end only)
+    # Also "activation", "final"; of a branch's two ends one only: attention's "projection", or that of "feed_forward"
     dropout_at: tuple[DropoutPlace, ...] = ("embedding", "attention", "residual")
     embedding_scaled: bool = False  # multiplied by a number
     branch_scaled: bool = False  # what each branch adds to the stream is (Granite)
     logits_scaled: bool = False
+    logits_biased: bool = False  # by a buffer (BART)
+    head_input_scaled: bool = False  # what a tied head reads is multiplied by a number (T5)
     loss_fp32: bool = True  # its own loss is taken of an fp32 copy of the logits
     logits_capped: bool = False  # they go through a tanh (Gemma 2)
 
     # What is registered beside the weights: causal "masks", or "tables" of angles or sinusoids, for n_positions
     buffers: Literal["", "masks", "tables"] = ""
-    buffers_in_layers: bool = True  # each layer has one; or the model does
+    buffers_in_layers: bool = True  # each layer has one; or the model does, so many
+    buffers_outside: Literal[1, 2] = 1
     buffers_unfused_only: bool = False  # only where attention goes step by step (nanoGPT)
     buffer_format: Literal["weights", "bool", "fp32"] = "weights"  # that of the weights, or one of its own
     n_positions: int = 0

@@ -82,6 +82,11 @@ class Block:
     parts: tuple[Part, ...]
     name: str = "block"
 
+    @property
+    def attends_to_source(self) -> bool:
+        """Whether it attends to what the layers of an encoder made of a source, too."""
+        return any(part.id == "cross_attention" for part in self.parts)
+
     def parameters(self) -> Quantity:
         """Parameters of one layer, by part."""
         return total(self.name, r"N_\text{layer}", *(part.parameters() for part in self.parts))

@@ -163,6 +163,17 @@ def choose(a: Tensor, b: Tensor, role: str = "chosen") -> Tensor:
     return a.tape.operation(out, [a, b], [condition], rule)
 
 
+def chosen_by(x: Tensor, condition: Tensor, dims: Dims) -> Tensor:
+    """``where(condition, x, a number)``: keeps the condition."""
+    out = x.tape.new(dims, x.dtype, "chosen")
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        g = given(grads)
+        return [tape.new(g.dims, g.dtype, "gradient")]
+
+    return x.tape.operation(out, [x], [condition], rule)
+
+
 def softmax(x: Tensor, dtype: str | None = None, role: str = "softmax") -> Tensor:
     """Softmax: keeps its result; in fp32 under autocast, or in ``dtype`` where the code asks for one."""
     x = x.tape.cast(x, dtype) if dtype else in_fp32(x)

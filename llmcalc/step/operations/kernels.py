@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llmcalc.step.operations.common import in_fp32, new_like, unary
-from llmcalc.step.tape import Dim, Dims, Grads, Parameter, Tape, Tensor, given
+from llmcalc.step.tape import Dim, Dims, Grads, Parameter, Tape, Tensor, given, needs_gradient
 
 
 def fused_attention(
@@ -16,8 +16,10 @@ def fused_attention(
     statistics: Dims,
     flash: bool,
     kept: Sequence[Tensor] = (),
+    bias: Tensor | None = None,
 ) -> Tensor:
-    """Flash or memory-efficient attention: keeps queries, keys, values, output and the log of each row's sum.
+    """Flash or memory-efficient attention: keeps queries, keys, values, output and the log of each row's sum, and a
+    ``bias`` of the scores, whose gradient is one for each sequence before it is added up.
 
     Flash lays its output out as the queries are, the memory-efficient kernel by tokens.
     """
@@ -32,9 +34,14 @@ def fused_attention(
 
     def rule(tape: Tape, grads: Grads) -> Grads:
         g = given(grads)
-        return [tape.new(shape, g.dtype, "gradient") for shape in shapes]
+        made: Grads = [tape.new(shape, g.dtype, "gradient") for shape in shapes]
+        return [*made, tape.new(scores, g.dtype, "gradient")] if learns else made
 
-    return tape.operation(out, [query, key, value], [query, key, value, out, rows, *state, *kept], rule)
+    learns = bias is not None and needs_gradient(bias)
+    scores = (*statistics, bias.dims[-1]) if bias is not None else ()
+    added = [] if bias is None else [bias]
+    inputs = [query, key, value, *(added if learns else [])]
+    return tape.operation(out, inputs, [query, key, value, out, rows, *state, *kept, *added], rule)
 
 
 def layer_norm(x: Tensor, weights: Sequence[Tensor], channels: Dim, dtype: str | None = None) -> Tensor:
