@@ -239,7 +239,7 @@ def test_no_words_are_left_over(language):
     for quote in "\"'":
         for template in re.findall(rf"f{quote}([a-z_]+\.(?:[^{quote}{{]|{{[^}}{quote}]*}})*){quote}", DRAWN):
             pieces = re.split(r"({[^}]*})", template)
-            patterns.append("".join(r"[\w.]+" if "{" in piece else re.escape(piece) for piece in pieces))
+            patterns.append("".join(r"[\w.+-]+" if "{" in piece else re.escape(piece) for piece in pieces))
     used = re.compile("|".join(f"(?:{p})" for p in patterns))
     left_over = {key for key in dictionary(language) if not key.startswith("phrases.") and not used.fullmatch(key)}
     assert left_over == set()

@@ -86,6 +86,12 @@ class MeasuredStep:
         except InputError:
             return False
 
+    @property
+    def _told_besides(self) -> list[tuple[str, Any]]:
+        """What else is not at its default."""
+        told = [(f.name, getattr(self.training_run, f.name), f.default) for f in fields(TrainingRun)]
+        return [(name, value) for name, value, default in told if name in _BESIDES and value != default]
+
     def __str__(self) -> str:
         """The model and how it was run, what is at its default left out."""
         run = self.training_run
@@ -96,8 +102,21 @@ class MeasuredStep:
         words += ["keep_logits"] if run.keep_logits else []
         words += [] if run.set_to_none else ["set_to_none=False"]
         words += [f"gradient_accumulation={run.gradient_accumulation}"] if run.gradient_accumulation > 1 else []
-        words += [f"lora_rank={run.lora_rank} {run.lora_targets} {run.lora_base}"] if run.lora_rank else []
+        words += (
+            [f"lora_rank={run.lora_rank} {' '.join(_names(run.lora_targets))} {run.lora_base}"] if run.lora_rank else []
+        )
+        words += [name if value is True else f"{name}={' '.join(_names(value))}" for name, value in self._told_besides]
         return " ".join([*words, run.optimizer])
+
+
+_BESIDES = (
+    *("padding", "use_cache", "fp32_outputs", "activation_offload", "optimizer_in_backward", "weight_decay"),
+    *("lora_dropout", "lora_precision", "kbit_prepared", "input_require_grads", "modules_to_save"),
+)
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    return tuple(value) if isinstance(value, tuple) else (str(value),)
 
 
 @cache

@@ -14,7 +14,7 @@ from llmcalc.step.tape import Dim, Grads, Tape, Tensor, given
 FLASH_WIDEST_HEAD = 256
 FLASH_STEP = 8  # channels of a head, which flash pads to a multiple of it
 _EFFICIENT_ROW = 16  # bytes that a row of a head must be a multiple of
-_MASK_STEP = 16  # keys that a mask is padded to a multiple of
+MASK_STEP = 16  # keys that a mask is padded to a multiple of
 
 Kernel = Literal["flash", "efficient", "math"]
 
@@ -36,10 +36,10 @@ def sdpa_kernel(*, dtype: str, head: int, value_head: int, masked: bool, grouped
 def added_mask(s: Setting, mask: Tensor, dtype: str) -> Tensor:
     """A mask as the memory-efficient kernel keeps it: as numbers to add, its rows padded to a multiple of 16 keys."""
     numbers = s.constant(mask.dims, dtype, "attention_mask") if mask.dtype != dtype else mask
-    if np.all(np.asarray(s.run.seq_len) % _MASK_STEP == 0):
+    if np.all(np.asarray(s.run.seq_len) % MASK_STEP == 0):
         return numbers
     *others, keys = mask.dims
-    wide = Dim(keys.name, -(-keys.value // _MASK_STEP) * _MASK_STEP)
+    wide = Dim(keys.name, -(-keys.value // MASK_STEP) * MASK_STEP)
     return s.constant((*others, wide), dtype, "attention_mask")
 
 

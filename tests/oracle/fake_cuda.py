@@ -52,6 +52,9 @@ def _grouped_mm(a: torch.Tensor, b: torch.Tensor, *_: object, offs: torch.Tensor
     return torch._meta_registrations._create_grouped_mm_output_tensor(a, b, offs, a.dtype)
 
 
+is_padded: list[bool] = []  # whether a mask is one of padding: fakes have nothing to see
+
+
 @contextlib.contextmanager
 def device() -> Iterator[FakeTensorMode]:
     """Inside, tensors are fakes, and torch and transformers believe in one Hopper GPU."""
@@ -68,7 +71,7 @@ def device() -> Iterator[FakeTensorMode]:
         mock.patch.multiple(
             "transformers.masking_utils",
             is_tracing=lambda *_: False,
-            fast_all=lambda mask: True,
+            fast_all=lambda mask: not is_padded,
             find_packed_sequence_indices=lambda positions: None,
         ),
         # what torch.tensor() copies to the GPU is a fake too

@@ -23,15 +23,13 @@ OPTIMIZERS = {
     "adamw_for": "adamw_for_loop",
     "sgd_mom": "sgd_momentum",
     "adafactor_hf": "adafactor",
-    "adafactor_torch": "adafactor",
 }
-IMPLEMENTATIONS = {"adafactor": "transformers", "adafactor_hf": "transformers", "adafactor_torch": "torch"}
-PEFT = {
-    "autocast_adapter_dtype": "adapters_in_fp32",  # PEFT's default
-    "input_require_grads": "inputs_get_gradients",
-    "prepare_kbit": "prepared_for_kbit_training",
-}
+IMPLEMENTATIONS = {"adafactor": "transformers", "adafactor_hf": "transformers"}
+BASES = {"NF4": "NF4-double"}  # its scales were quantised too, as the bytes of the weights say
+PEFT = {"prepare_kbit": "kbit_prepared", "input_require_grads": "input_require_grads"}
+DECAY = 0.01  # how large it is changes nothing
 LOSSES = {"liger": "fused"}
+RECOMPUTED = {"selective_ops": "selective_ops"}
 
 
 def renamed(row: Mapping[str, Any], instrument: str) -> dict[str, Any]:
@@ -54,7 +52,7 @@ def renamed(row: Mapping[str, Any], instrument: str) -> dict[str, Any]:
             "seq_len": row["S"],
             "precision": row["recipe"],
             "attention": row["attn"],
-            "recompute": row.get("recompute") or ("full" if row["ckpt"] else "none"),
+            "recompute": row.get("recompute") or RECOMPUTED.get(row["ckpt"], "full" if row["ckpt"] else "none"),
             "dropout": row["dropout"],
             **loss_of("plain" if nanogpt and row["loss"] == "hf" else row["loss"]),
             "keep_logits": row["hold_logits"],
@@ -67,7 +65,8 @@ def renamed(row: Mapping[str, Any], instrument: str) -> dict[str, Any]:
         "weight_bytes": row["param_bytes"],
         "buffer_bytes": row["buffer_bytes"],
         "optimizer_bytes": row["opt_bytes"],
-        "saved": saved.get("total"),
+        # what waits in the host's memory is on no device
+        "saved": None if row.get("offload") else saved.get("total"),
         "weight_casts": saved.get("weight_casts"),
         "held": saved.get("held"),
         "peaks": peaks,
@@ -78,9 +77,9 @@ def renamed(row: Mapping[str, Any], instrument: str) -> dict[str, Any]:
 
 
 def optimizer_of(name: str) -> dict[str, Any]:
-    """The optimizer, and what of it no input asks."""
+    """The optimizer, and whether weights decay."""
     plain = name.removesuffix("_wd")
-    return {"optimizer": OPTIMIZERS.get(plain, plain)} | ({"weight_decay": True} if plain != name else {})
+    return {"optimizer": OPTIMIZERS.get(plain, plain)} | ({"weight_decay": DECAY} if plain != name else {})
 
 
 def settings_of(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,7 +87,7 @@ def settings_of(row: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if row.get("mask") == "padded":
         found["padding"] = True
-    for theirs, ours in (("use_cache", "use_cache"), ("offload", "activation_offload"), ("fp32_out", "outputs_fp32")):
+    for theirs, ours in (("use_cache", "use_cache"), ("offload", "activation_offload"), ("fp32_out", "fp32_outputs")):
         if row.get(theirs):
             found[ours] = True
     if not row.get("set_to_none", True):
@@ -99,17 +98,23 @@ def settings_of(row: Mapping[str, Any]) -> dict[str, Any]:
         targets = adapters["target_modules"]
         found["lora_rank"] = adapters["r"]
         found["lora_targets"] = targets_of(targets)
-        found["lora_base"] = row.get("quant") or "same"
-        if adapters["lora_dropout"] != row["dropout"]:
+        base = row.get("quant") or "same"
+        found["lora_base"] = BASES.get(base, base)
+        if adapters.get("lora_dropout"):
             found["lora_dropout"] = adapters["lora_dropout"]
+        if not adapters.get("autocast_adapter_dtype", True):  # PEFT's default
+            found["lora_precision"] = "same"
+        found |= {ours: True for theirs, ours in PEFT.items() if adapters.get(theirs)}
+        if adapters.get("modules_to_save"):
+            found["modules_to_save"] = adapters["modules_to_save"]
     return found
 
 
-def targets_of(adapted: str | list[str]) -> str:
-    """The matrices that have adapters: all, those of attention, or a list that no input can name."""
+def targets_of(adapted: str | list[str]) -> str | list[str]:
+    """The modules that have adapters: all, those of attention, or a list."""
     if adapted == "all-linear":
         return "all"
-    return "attention" if set(adapted) == {"q_proj", "k_proj", "v_proj", "o_proj"} else " ".join(adapted)
+    return "attention" if set(adapted) == {"q_proj", "k_proj", "v_proj", "o_proj"} else adapted
 
 
 def beside_of(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,9 +125,6 @@ def beside_of(row: Mapping[str, Any]) -> dict[str, Any]:
     found |= {key: row[key] for key in ("scaler", "clip") if row.get(key)}
     if row["optimizer"] in IMPLEMENTATIONS:
         found["implementation"] = IMPLEMENTATIONS[row["optimizer"]]
-    for key, ours in PEFT.items():
-        if key in (row.get("peft") or {}):
-            found[ours] = row["peft"][key]
     return found
 
 

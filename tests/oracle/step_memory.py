@@ -14,10 +14,12 @@ import fake_cuda  # isort: skip  # before torch
 import argparse
 import contextlib
 import gc
+import inspect
 import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
+from unittest import mock
 
 import torch
 import transformers
@@ -25,6 +27,7 @@ from allocations import Allocation, Allocations
 from count import TASKS
 from losses import chunked_cross_entropy, fused_cross_entropy
 from torch import nn
+from torch.utils.checkpoint import CheckpointPolicy, create_selective_checkpoint_contexts
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 transformers.logging.set_verbosity_error()
@@ -57,7 +60,8 @@ OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
     "adafactor": lambda p: transformers.Adafactor(p, lr=1e-3, scale_parameter=False, relative_step=False),
     "lion": Lion,
 }
-RECIPES = ("fp32", "amp_bf16", "bf16")  # amp: fp32 weights under bf16 autocast; bf16: weights and states in bf16
+# amp: fp32 weights under bf16 autocast; bf16: weights and states in bf16; bf16_amp: the same under autocast
+RECIPES = ("fp32", "amp_bf16", "bf16", "bf16_amp")
 # Language models that transformers has only within a model that also sees
 SEEING = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v", "glm4v_moe")
 PHASES = ("fwd0", "bwd0", "opt0", "fwd1", "bwd1", "fwdA", "bwdA", "opt1")
@@ -75,11 +79,17 @@ def measure(
     dropout: float = 0.0,
     loss: str = "hf",
     hold_logits: bool = False,
+    padded: bool = False,
+    use_cache: bool = False,
+    fp32_out: bool = False,
+    peft: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Bytes that a training step of ``config`` (keys of its config class and model_type) allocates.
 
-    ``ckpt`` is true, or "reentrant", to recompute each layer; ``loss`` is "hf", or "chunked8" or "liger8" for eight
-    chunks of tokens; ``hold_logits`` keeps the model's outputs through the backward pass.
+    ``ckpt`` is true, or "reentrant", to recompute each layer, or "selective_ops" for torchtitan's; ``loss`` is "hf", or
+    "chunked8" or "liger8" for eight chunks of tokens, or "shift_float" or "shift_contig"; ``hold_logits`` keeps the
+    model's outputs through the backward pass, ``fp32_out`` in fp32 (accelerate). ``padded``: the batch has a padding
+    mask. ``peft``: arguments of `LoraConfig`, and of `get_peft_model` and what prepares a model for it.
 
     Measured are the first step (phases 0), the second, whose gradients were set to none (phases 1), and a forward and
     backward pass onto gradients that are there already (phases A). A phase's peak counts what lives in it, weights and
@@ -88,10 +98,19 @@ def measure(
     gc.collect()  # of a measurement before, nothing shall be left on the device
     with contextlib.nullcontext() if fake_cuda.REAL else fake_cuda.device():
         model = build(config, attn=attn, recipe=recipe, ckpt=ckpt, dropout=dropout)
+        if peft:
+            model = adapted(model, peft)
         ids = torch.randint(0, model.config.get_text_config().vocab_size, (batch_size, seq_len), device="cuda")
-        step = _Step(model, ids, OPTIMIZERS[optimizer](model.parameters()), recipe, loss, hold_logits)
+        trained = [p for p in model.parameters() if p.requires_grad]
+        step = _Step(model, ids, OPTIMIZERS[optimizer](trained), recipe, loss, hold_logits)
+        step.told = {"use_cache": use_cache}
+        step.fp32_out = fp32_out
+        if padded:
+            step.told["attention_mask"] = torch.ones_like(ids)
+            fake_cuda.is_padded.append(True)
         meter = _RealMeter() if fake_cuda.REAL else _FakeMeter(model, ids)
         measured = step.run(meter)
+        fake_cuda.is_padded.clear()
         states = [v for state in step.optimizer.state.values() for v in state.values() if torch.is_tensor(v)]
         peaks = measured["phase_peaks"]
         peak, phase = max((peaks[name], name) for name in ("fwd1", "bwd1", "opt1"))
@@ -99,7 +118,8 @@ def measure(
         return {
             "model": config["model_type"], "attn": attn, "recipe": recipe, "optimizer": optimizer,
             "B": batch_size, "S": seq_len, "ckpt": ckpt, "dropout": dropout, "loss": loss, "hold_logits": hold_logits,
-            "config": dict(config),
+            "config": dict(config), "mask": "padded" if padded else "none", "use_cache": use_cache,
+            "fp32_out": fp32_out, "peft": dict(peft) if peft else None,
             "n_params": sum(p.numel() for p in model.parameters()), "param_bytes": weights,
             "buffer_bytes": sum(b.nbytes for b in model.buffers()),
             "grad_bytes": sum(p.nbytes for p in model.parameters() if p.requires_grad),
@@ -124,14 +144,62 @@ def build(config: Mapping[str, Any], *, attn: str, recipe: str, ckpt: bool | str
         built = CONFIG_MAPPING[sees](text_config=built.to_dict(), tie_word_embeddings=built.tie_word_embeddings)
     autos = (getattr(transformers, name) for name in (*TASKS["language model"], "AutoModelForImageTextToText"))
     auto = next(auto for auto in autos if type(built) in auto._model_mapping)
-    dtype = torch.bfloat16 if recipe == "bf16" else torch.float32
+    dtype = torch.bfloat16 if recipe.startswith("bf16") else torch.float32
     with torch.device("cuda"):
         model = auto.from_config(built, attn_implementation=attn, dtype=dtype)
         if sees in SEEING:
             model.model.visual = None  # of text it has nothing to see
-    if ckpt:
+    if ckpt == "selective_ops":
+        how = {"use_reentrant": False, "context_fn": every_second_product}
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=how)
+    elif ckpt:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": ckpt == "reentrant"})
     return model.train()
+
+
+def adapted(model: nn.Module, told: Mapping[str, Any]) -> nn.Module:
+    """The model under PEFT's LoRA."""
+    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+
+    told = dict(told)
+    if told.pop("prepare_kbit", False):
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    if told.pop("input_require_grads", False):
+        model.enable_input_require_grads()
+    same = {"autocast_adapter_dtype": told.pop("autocast_adapter_dtype", True)}
+    with torch.device("cuda"), mock.patch.object(nn.Module, "_apply", _converted):
+        return get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **told), **same).train()
+
+
+def _converted(module: nn.Module, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> nn.Module:
+    """`Module.to` for fakes, whose tensors torch cannot swap."""
+    for part in module.modules():
+        for name, p in part._parameters.items():
+            if p is not None and (new := fn(p.detach())) is not p:
+                part._parameters[name] = nn.Parameter(new, p.requires_grad)
+        for name, buffer in part._buffers.items():
+            part._buffers[name] = fn(buffer) if buffer is not None else None
+    return module
+
+
+_KEPT = (
+    torch.ops.aten.mm.default,
+    torch.ops.aten._scaled_dot_product_flash_attention.default,
+    torch.ops.aten._scaled_dot_product_efficient_attention.default,
+)
+
+
+def every_second_product() -> Any:
+    """torchtitan's selective recomputation: attention's kernel and every second product are kept."""
+    counts = {True: 0, False: 0}
+
+    def policy(context: Any, op: Any, *_: Any, **__: Any) -> CheckpointPolicy:
+        product = op == _KEPT[0]
+        counts[context.is_recompute] += product
+        keeps = op in _KEPT and not (product and counts[context.is_recompute] % 2 == 0)
+        return CheckpointPolicy.MUST_SAVE if keeps else CheckpointPolicy.PREFER_RECOMPUTE
+
+    return create_selective_checkpoint_contexts(policy)
 
 
 class _Step:
@@ -141,16 +209,30 @@ class _Step:
         self, model: nn.Module, ids: torch.Tensor, optimizer: torch.optim.Optimizer, recipe: str, loss: str, hold: bool
     ) -> None:
         self.model, self.ids, self.optimizer, self.hold = model, ids, optimizer, hold
-        self.autocast = torch.autocast("cuda", torch.bfloat16, enabled=recipe == "amp_bf16")
-        self.kind, self.chunks = re.fullmatch(r"(hf|chunked|liger)(\d*)", loss).groups()
+        self.autocast = torch.autocast("cuda", torch.bfloat16, enabled="amp" in recipe)
+        self.kind, self.chunks = re.fullmatch(r"(hf|shift_float|shift_contig|chunked|liger)(\d*)", loss).groups()
+        self.told: dict[str, Any] = {}
+        self.fp32_out = False
         self.outputs: Any = None
         self.loss: torch.Tensor | None = None
 
     def forward(self) -> None:
         with self.autocast:
             if self.kind == "hf":
-                self.outputs = self.model(input_ids=self.ids, labels=self.ids, use_cache=False)
+                told = self.told if not self.model.config.is_encoder_decoder else self.told | {"use_cache": False}
+                if not takes_cache(self.model):
+                    told = {k: v for k, v in told.items() if k != "use_cache"}
+                self.outputs = self.model(input_ids=self.ids, labels=self.ids, **told)
                 self.loss = self.outputs.loss
+                if self.fp32_out:
+                    self.outputs.logits = self.outputs.logits.float()
+            elif self.kind.startswith("shift"):
+                self.outputs = self.model(input_ids=self.ids, **self.told)
+                seen = self.outputs.logits[:, :-1]
+                seen = seen.float() if self.kind == "shift_float" else seen.contiguous()
+                wanted = self.ids[:, 1:].contiguous()
+                self.loss = nn.functional.cross_entropy(seen.reshape(-1, seen.size(-1)), wanted.view(-1))
+                del seen
             else:
                 hidden = self.model.base_model(input_ids=self.ids, use_cache=False)[0]
                 function = {"chunked": chunked_cross_entropy, "liger": fused_cross_entropy}[self.kind]
@@ -178,6 +260,16 @@ class _Step:
             **{f"at_{phase}": found[phase]["peak"] for phase in ("fwd1", "bwd1", "opt1")},
             **found["fwd1"].get("saves", {}),
         }
+
+
+def takes_cache(model: nn.Module) -> bool:
+    """Whether it can be told to leave its cache out."""
+    return (
+        "use_cache"
+        in inspect.signature(
+            model.get_base_model().forward if hasattr(model, "peft_config") else model.forward
+        ).parameters
+    )
 
 
 class _RealMeter:

@@ -1,6 +1,7 @@
 """Measure steps that nobody looked at while the simulation was written: other sizes, every family, more settings.
 
     PYTHONPATH=. python tests/oracle/unseen_steps.py [families] >unseen.jsonl
+    PYTHONPATH=. python tests/oracle/unseen_steps.py tuned [families] >tuned.jsonl
 
 A line a step, as `measured_rows.py` takes them in. Every family whose code llmcalc simulates is measured at sizes that
 no other row has, run in each of the `USUAL` ways and more; what does not depend on the family, each of
@@ -95,6 +96,53 @@ COMMON_SETTINGS: tuple[Mapping[str, Any], ...] = tuple(
     )
 )
 
+ADAPTERS = {"r": 16, "target_modules": "all-linear"}
+# Settings of fine-tuning go through a family's code: each is measured on these families
+TUNED_FAMILIES = (
+    "llama",
+    "qwen2",
+    "qwen3",
+    "mistral",
+    "gpt2",
+    "gpt_neox",
+    "phi3",
+    "mixtral",
+    "qwen3_moe",
+    "gemma3_text",
+)
+TUNED_SETTINGS: tuple[Mapping[str, Any], ...] = (
+    {"recipe": "bf16", "peft": ADAPTERS},
+    {"recipe": "bf16_amp", "peft": ADAPTERS, "ckpt": True},
+    {"recipe": "amp_bf16", "peft": ADAPTERS | {"lora_dropout": 0.05}},
+    {"recipe": "bf16", "padded": True},
+    {"recipe": "amp_bf16", "padded": True, "ckpt": True},
+    {"recipe": "fp32", "padded": True},
+    {"recipe": "bf16_amp"},
+    {"recipe": "amp_bf16", "use_cache": True},
+    {"recipe": "bf16", "loss": "shift_float"},
+    {"recipe": "amp_bf16", "loss": "shift_contig"},
+    {"recipe": "bf16_amp", "hold_logits": True, "fp32_out": True},
+    {"recipe": "bf16", "ckpt": "selective_ops"},
+)
+ENCODERS = (
+    "bert",
+    "ernie",
+    "roberta",
+    "xlm-roberta",
+    "camembert",
+    "data2vec-text",
+    "electra",
+    "distilbert",
+    "modernbert",
+)
+PAIRS = ("bart", "mbart", "marian", "pegasus", "m2m_100", "t5", "mt5")
+OF_ENCODERS: tuple[Mapping[str, Any], ...] = (
+    {"recipe": "amp_bf16", "attn": "sdpa", "dropout": 0.1},
+    {"recipe": "bf16", "attn": "eager"},
+    {"recipe": "bf16", "attn": "sdpa", "ckpt": True},
+    {"recipe": "fp32", "attn": "sdpa", "padded": True},
+)
+
 
 def configs(family: str) -> Iterator[dict[str, Any]]:
     """The family at our sizes; and where it has layers of a window, with one that is shorter than the sequence."""
@@ -134,9 +182,22 @@ def wanted(families: Iterable[str]) -> Iterator[tuple[dict[str, Any], Mapping[st
             yield from ((config, dict(setting)) for setting in dict.fromkeys(tuple(s.items()) for s in told))
 
 
+def tuned(families: Iterable[str]) -> Iterator[tuple[dict[str, Any], Mapping[str, Any]]]:
+    """The settings of fine-tuning on a few families, and the encoders."""
+    told = {**dict.fromkeys(TUNED_FAMILIES, TUNED_SETTINGS), **dict.fromkeys((*ENCODERS, *PAIRS), OF_ENCODERS)}
+    for family in families:
+        config = next(configs(family))
+        if family in PAIRS:
+            config |= {"decoder_start_token_id": 2, "eos_token_id": 2}
+            config |= {key: 12 for key in ("decoder_attention_heads",) if family not in ("t5", "mt5")}
+        yield from ((config, setting) for setting in told.get(family, ()))
+
+
 def main() -> None:
     torch.set_num_threads(1)
-    for config, setting in wanted(sys.argv[1:] or FAMILIES):
+    given = sys.argv[1:]
+    asked = tuned(given[1:] or (*TUNED_FAMILIES, *ENCODERS, *PAIRS)) if given[:1] == ["tuned"] else None
+    for config, setting in asked or wanted(given or FAMILIES):
         try:
             row = measure(config, batch_size=BATCH, seq_len=LENGTH, **setting)
         except Exception as error:  # what a family cannot do is no fault of the others
@@ -144,7 +205,7 @@ def main() -> None:
             continue
         del row["saved_tensors"]
         print(json.dumps({**row, "group": "unseen"}), flush=True)
-        if is_accumulated(config, setting):
+        if asked is None and is_accumulated(config, setting):
             print(json.dumps({**row, "group": "unseen", "accumulation": 2}), flush=True)
 
 
