@@ -102,9 +102,8 @@ class MeasuredStep:
         words += ["keep_logits"] if run.keep_logits else []
         words += [] if run.set_to_none else ["set_to_none=False"]
         words += [f"gradient_accumulation={run.gradient_accumulation}"] if run.gradient_accumulation > 1 else []
-        words += (
-            [f"lora_rank={run.lora_rank} {' '.join(_names(run.lora_targets))} {run.lora_base}"] if run.lora_rank else []
-        )
+        adapted = " ".join(_names(run.lora_targets))
+        words += [f"lora_rank={run.lora_rank} {adapted} {run.lora_base}"] if run.lora_rank else []
         words += [name if value is True else f"{name}={' '.join(_names(value))}" for name, value in self._told_besides]
         return " ".join([*words, run.optimizer])
 

@@ -47,7 +47,7 @@ class Layer:
         with s.tape.serving("attention"):
             self.attention: Mixer = running(mixer, s, beside)
             cross = parts.get("cross_attention")
-            self.cross: Mixer | None = running(cross, s, beside) if cross else None
+            self.cross: Any = running(cross, s, beside) if cross else None
         self.window, self.component = mixer.window, network.component
         with s.tape.serving(self.component):
             self.feed_forward: Callable[[Tensor], Tensor] = running(network, s, beside)

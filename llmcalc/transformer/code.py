@@ -93,7 +93,7 @@ class Code:
     # The rest of a layer, and of the model
     parallel: bool = False  # attention and feed-forward network read the same input
     activation: str = "gelu"  # as configs call it: `llmcalc.step.activations` says which it runs
-    # Also "activation", "final"; of a branch's two ends one only: attention's "projection", or that of "feed_forward"
+    # Also: "activation"; one end of a branch only, attention's "projection" or "feed_forward"; and "final"
     dropout_at: tuple[DropoutPlace, ...] = ("embedding", "attention", "residual")
     embedding_scaled: bool = False  # multiplied by a number
     branch_scaled: bool = False  # what each branch adds to the stream is (Granite)

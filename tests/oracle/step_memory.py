@@ -264,12 +264,8 @@ class _Step:
 
 def takes_cache(model: nn.Module) -> bool:
     """Whether it can be told to leave its cache out."""
-    return (
-        "use_cache"
-        in inspect.signature(
-            model.get_base_model().forward if hasattr(model, "peft_config") else model.forward
-        ).parameters
-    )
+    inner = model.get_base_model() if hasattr(model, "peft_config") else model
+    return "use_cache" in inspect.signature(inner.forward).parameters
 
 
 class _RealMeter:
