@@ -129,7 +129,7 @@ def test_an_optimizer_that_steps_in_backward_holds_no_gradients():
         for optimizer in ("sgd", "adamw_foreach"):
             run = replace(RUN, optimizer=optimizer)
             whole, at_once = (step_of(config, run, optimizer_in_backward=how) for how in (False, True))
-            assert at_once.peak.value < whole.peak.value
+            assert at_once.peak.value <= whole.peak.value
             assert (at_once.gradients.value, at_once.optimizer_temporary.value) == (0, 0)
             waiting = replace(run, gradient_accumulation=2)  # then gradients wait for the others
             assert (

@@ -246,7 +246,9 @@ def test_no_words_are_left_over(language):
     assert set(dictionary(language)) == set(dictionary("en")), "the same keys in every language"
     figures = {f"figures.{figure.id}" for figure in FIGURES} | {f"errata.{erratum}.why" for erratum in ERRATA}
     assert {key for key in dictionary(language) if key.startswith(("figures.", "errata."))} - figures == set()
-    roles = {f"roles.{word}" for f in ROOT.glob("llmcalc/step/**/*.py") for word in re.findall(r'"(\w+)"', f.read_text())}
+    roles = {
+        f"roles.{word}" for f in ROOT.glob("llmcalc/step/**/*.py") for word in re.findall(r'"(\w+)"', f.read_text())
+    }
     assert {key for key in dictionary(language) if key.startswith("roles.")} - roles == set()
     assert {key for key in dictionary(language) if key.startswith("options.")} == named_options(dictionary(language))
     pieces = {piece for id in shown_quantities() for piece in suffixes(id)}

@@ -166,33 +166,43 @@ NANOCHAT_CODE = replace(
     ),
     qk_norm_last=True,
 )
-DEEPSEEK3_CODE = replace(LLAMA_CODE, router="sigmoid", router_fp32=True, router_scaled=True)
+DEEPSEEK3_CODE = replace(LLAMA_CODE, experts_adapted=True, router="sigmoid", router_fp32=True, router_scaled=True)
 DEEPSEEK2_CODE = replace(
     LLAMA_CODE,
     rotary_complex=True,
     rotary_tables_fp32=True,
     rotary_inputs_fp32=True,
+    experts_adapted=True,
     router_fp32=True,
     router_normalised=False,
     router_scaled=True,
 )
-QWEN_MOE_CODE = replace(LLAMA_CODE, shared_first=True, router_cast=True)
+QWEN2_MOE_CODE = replace(LLAMA_CODE, shared_first=True, router_cast=True)
+QWEN_MOE_CODE = replace(QWEN2_MOE_CODE, experts_adapted=True)
 
-FLEX_OLMO_CODE = replace(OLMO2_CODE, router_cast=True)
+FLEX_OLMO_CODE = replace(OLMO2_CODE, experts_adapted=True, router_cast=True)
 GRANITE_MOE_CODE = replace(GRANITE_CODE, joined_gate=True, router="chosen_softmax", router_normalised=False)
 GLM4_MOE_CODE = replace(DEEPSEEK3_CODE, rotary_fraction=0.5)
 EXAONE_MOE_CODE = replace(DEEPSEEK3_CODE, rotary_local=True)
 ERNIE_MOE_CODE = replace(
-    ERNIE_CODE, shared_first=True, router_fp32=True, router_outside_autocast=True, router_cast=True
+    ERNIE_CODE,
+    shared_first=True,
+    experts_adapted=True,
+    router_fp32=True,
+    router_outside_autocast=True,
+    router_cast=True,
 )
-HUNYUAN_MOE_CODE = replace(HUNYUAN_CODE, shared_first=True, router_fp32=True)  # its router is kept in fp32
-MINIMAX2_CODE = replace(LLAMA_CODE, rotary_fraction=1.0, router="sigmoid")
+HUNYUAN_MOE_CODE = replace(
+    HUNYUAN_CODE, shared_first=True, experts_adapted=True, router_fp32=True
+)  # its router is kept in fp32
+MINIMAX2_CODE = replace(LLAMA_CODE, rotary_fraction=1.0, experts_adapted=True, router="sigmoid")
 AFMOE_CODE = replace(
     OLMO2_CODE,
     norm_after="",
     rotary_tables_fp32=False,
     rotary_local=True,
     shared_first=True,
+    experts_adapted=True,
     router="sigmoid",
     router_scaled=True,
 )

@@ -22,6 +22,7 @@ from llmcalc.huggingface.code import (
     LLAMA_CODE,
     MINIMAX2_CODE,
     PHI_MOE_CODE,
+    QWEN2_MOE_CODE,
     QWEN_MOE_CODE,
 )
 from llmcalc.huggingface.decoders import GEMMA, LLAMA, LOCAL_GLOBAL, MISTRAL, OLMO2, QWEN3
@@ -45,7 +46,7 @@ MIXTURES: Mapping[str, Family] = {
     "mixtral": stack(replace(MISTRAL, experts=Mixture()), expert_names("num_local_experts", d_expert=None)),
     "qwen2_moe": stack(
         Recipe(
-            code=QWEN_MOE_CODE,
+            code=QWEN2_MOE_CODE,
             qkv_bias="qkv_bias",
             windows=layers.qwen2_moe_windows,
             experts=Mixture(
@@ -106,7 +107,7 @@ MIXTURES: Mapping[str, Family] = {
         expert_names("n_routed_experts"),
     ),
     "qwen3_vl_moe_text": stack(
-        replace(QWEN3, code=QWEN_MOE_CODE, windows=None, experts=Mixture(sparse=layers.qwen_sparse)),
+        replace(QWEN3, code=QWEN2_MOE_CODE, windows=None, experts=Mixture(sparse=layers.qwen_sparse)),
         expert_names("num_experts"),
     ),
     "glm4v_moe_text": stack(
@@ -179,7 +180,7 @@ MIXTURES: Mapping[str, Family] = {
     "hy_v3": stack(
         replace(
             LLAMA,
-            code=DEEPSEEK3_CODE,
+            code=replace(DEEPSEEK3_CODE, experts_adapted=False),
             qk_norm=QKNorm(),
             experts=Mixture(sparse=layers.listed_sparse(1), shared="num_shared_experts", buffers=True),
         ),

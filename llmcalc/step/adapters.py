@@ -32,6 +32,8 @@ MODULES: dict[str, frozenset[str]] = {
         "down": "down_proj fc2 fc_out c_proj dense_4h_to_h linear_1 lin2 wo",
         "gate_up": "gate_up_proj input_linear gate_and_up_proj Wi",
         "shared_gate": "shared_expert_gate",
+        "experts": "gate_proj up_proj down_proj w1 w2 w3 gate_up_proj",
+        "router": "gate",
         "embedding_projection": "project_in",
         "output_projection": "project_out",
         "head": "lm_head embed_out",
@@ -114,6 +116,31 @@ class Adapter:
 
 def _rows(x: Tensor, s: Setting) -> tuple[Dim, ...]:
     return tuple(dim for dim in x.dims if dim is s.batch or dim is s.tokens)
+
+
+class FoldedAdapter:
+    """Adapters beside matrices that are no modules, one for each of some experts, or one alone: they are multiplied out
+    and added to the matrices in a new tensor before these are used, which is kept (PEFT's `ParamWrapper`)."""
+
+    def __init__(self, s: Setting, weight: Parameter, rank: int) -> None:
+        assert weight.weight is not None
+        self.s, self.weight = s, weight
+        *some, inputs, outputs = weight.dims
+        a, b = weight.weight.adapters
+        self.rank = s.dim("lora_rank", rank)
+        self.lhs, self.rhs = s.adapter(*some, inputs, self.rank, name=a), s.adapter(*some, self.rank, outputs, name=b)
+
+    def folded(self) -> Tensor:
+        """The matrices with what the adapters add to them."""
+        tape, weight = self.s.tape, self.weight
+        lhs, rhs = tape.cast(self.lhs, weight.dtype, "lora_input"), tape.cast(self.rhs, weight.dtype, "lora_input")
+        out = tape.new(weight.dims, weight.dtype, "folded", weight=weight.weight)
+        shapes = [(t.dims, t.dtype) for t in (lhs, rhs)]
+
+        def rule(tape: Tape, grads: Grads) -> Grads:
+            return [tape.new(dims, dtype, "gradient") for dims, dtype in shapes]
+
+        return tape.operation(out, [lhs, rhs], [lhs, rhs], rule)
 
 
 def packed_product(s: Setting, x: Tensor, weight: Parameter, dims: Dims, bias: Tensor | None, role: str) -> Tensor:

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 
 from llmcalc.step import operations as op
 from llmcalc.step.activations import activation
+from llmcalc.step.adapters import FoldedAdapter
 from llmcalc.step.feedforward import Network
 from llmcalc.step.linear import Linear
 from llmcalc.step.registry import Beside, running, runs
@@ -22,15 +23,18 @@ class TokenRouter:
     def __init__(self, part: Router, s: Setting, beside: Beside) -> None:
         self.s, self.choices = s, s.dim("n_experts", part.n_experts)
         self.linear = Linear(s, (s.dim("d_model", part.d_model),), (self.choices,), part.bias, "router", module=False)
+        adapted = s.code.experts_adapted and s.adapts("router")
+        self.adapter = FoldedAdapter(s, self.linear.weight, s.run.lora_rank) if adapted else None
         self.selection = s.weight(self.choices, name="selection_bias", trains=False) if part.selection else None
 
     def logits(self, x: Tensor) -> Tensor:
         """One number for each expert."""
         s, dims = self.s, self.s.rows(self.choices)
+        weight = self.adapter.folded() if self.adapter else self.linear.weight
         if not s.code.router_fp32:
-            return self.linear(x, dims)
+            return op.linear(x, weight, dims, self.linear.bias, "router", s.run.numbers.linear)
         with s.tape.without_autocast() if s.code.router_outside_autocast else nullcontext():
-            x, weight = s.tape.cast(x, "fp32"), s.tape.cast(self.linear.weight, "fp32")
+            x, weight = s.tape.cast(x, "fp32"), s.tape.cast(weight, "fp32")
             return op.linear(x, weight, dims, self.linear.bias, "router")
 
     def __call__(self, x: Tensor, k: Dim) -> Tensor:
@@ -76,6 +80,11 @@ class Mixture:
         first = "gate_up" if part.gated else "up"
         self.first = s.weight(self.choices, self.model, self.inner, name=f"{first}_parameters")
         self.second = s.weight(self.choices, self.width, self.model, name="down_parameters")
+        rank = s.run.lora_rank
+        adapted = s.code.experts_adapted and s.adapts("experts")
+        # of two matrices joined the adapter has both ranks
+        self.first_adapter = FoldedAdapter(s, self.first, rank * (1 + part.gated)) if adapted else None
+        self.second_adapter = FoldedAdapter(s, self.second, rank) if adapted else None
         self.first_bias = s.weight(self.choices, self.inner, name=f"{first}_bias") if part.bias else None
         self.second_bias = s.weight(self.choices, self.model, name="down_bias") if part.bias else None
         with s.tape.serving("shared_experts"):
@@ -99,6 +108,11 @@ class Mixture:
                 common = op.multiply(op.sigmoid(self.shared_gate(x, self.s.rows(one))), common)
         return op.biased(common, out) if everywhere else op.add(out, common)
 
+    def matrices(self) -> tuple[Tensor, Tensor]:
+        """Both matrices of all experts, with what adapters add to them."""
+        first = self.first_adapter.folded() if self.first_adapter else self.first
+        return first, self.second_adapter.folded() if self.second_adapter else self.second
+
     def _shared(self, x: Tensor) -> Tensor | None:
         with self.s.tape.serving("shared_experts"):
             return None if self.shared is None else self.shared(x)
@@ -117,12 +131,13 @@ def grouped(mixture: Mixture, x: Tensor) -> Tensor:
     del order, rows, scores
     ends = s.constant((mixture.choices,), "int32", "expert_order")
     experts = s.constant(pairs, "int64", "expert_order")
-    hidden = op.grouped_product(selected, mixture.first, (*pairs, mixture.inner), ends)
+    first, second = mixture.matrices()
+    hidden = op.grouped_product(selected, first, (*pairs, mixture.inner), ends)
     del selected
     if mixture.first_bias is not None:
         hidden = op.biased(hidden, op.gather(mixture.first_bias, experts, hidden.dims))
     hidden = _activated(mixture, hidden, (*pairs, mixture.width))
-    out = op.grouped_product(hidden, mixture.second, (*pairs, mixture.model), ends)
+    out = op.grouped_product(hidden, second, (*pairs, mixture.model), ends)
     del hidden
     if mixture.second_bias is not None:
         out = op.biased(out, op.gather(mixture.second_bias, experts, out.dims))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 from llmcalc.step import operations as op
 from llmcalc.step.decoder import Decoder
@@ -25,25 +24,36 @@ def hugging_face(decoder: Decoder, hidden: Tensor) -> tuple[Tensor, Tensor | Non
 
 
 def plain(decoder: Decoder, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Logits, and cross-entropy on them as they are."""
+    """Logits, and cross-entropy on them as they are: in the model's own code (nanoGPT), or in a loop outside it."""
     s = decoder.s
     logits = decoder.logits(hidden)
+    if s.code.mask != "own":
+        del hidden
     labels = s.constant((), "int64", "labels")
     return op.cross_entropy(logits, labels), logits
 
 
-def shifted(decoder: Decoder, hidden: Tensor, role: str) -> tuple[Tensor, Tensor | None]:
-    """Logits, of all tokens but the last a copy, in fp32 or as they are, and cross-entropy on that: own loops."""
-    s = decoder.s
+def shifted(decoder: Decoder, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Logits, a copy of those of all tokens but the last, and cross-entropy on that: a loop outside the model."""
     logits = decoder.logits(hidden)
+    del hidden
+    return _of_all_but_the_last(decoder, logits, logits.dtype), logits
+
+
+def shifted_in_fp32(decoder: Decoder, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The same with the copy in fp32."""
+    logits = decoder.logits(hidden)
+    del hidden
+    return _of_all_but_the_last(decoder, logits, "fp32"), logits
+
+
+def _of_all_but_the_last(decoder: Decoder, logits: Tensor, dtype: str) -> Tensor:
+    s = decoder.s
     rows = (s.batch, Dim("seq_len", s.run.seq_len - 1))
     seen = op.take(logits, *rows, decoder.vocabulary)
-    if role == "float" and logits.dtype != "fp32":
-        wide = s.tape.cast(seen, "fp32", "logits")
-    else:
-        wide = op.copied(seen, "logits")
+    wide = op.copied(seen, "logits") if dtype == logits.dtype else s.tape.cast(seen, dtype, "logits")
     del seen
-    return op.cross_entropy(wide, s.constant(rows, "int64", "labels")), logits
+    return op.cross_entropy(wide, s.constant(rows, "int64", "labels"))
 
 
 def chunked(decoder: Decoder, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -93,8 +103,8 @@ def fused(decoder: Decoder, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
 LOSSES: dict[str, Loss] = {
     "hf": hugging_face,
     "plain": plain,
-    "shift_float": partial(shifted, role="float"),
-    "shift_contig": partial(shifted, role="contiguous"),
+    "shift_float": shifted_in_fp32,
+    "shift_contig": shifted,
     "chunked": chunked,
     "fused": fused,
 }

@@ -20,6 +20,7 @@ class Setting:
     tape: Tape
     run: TrainingRun
     code: Code
+    has_experts: bool = False
     batch: Dim = field(init=False)
     tokens: Dim = field(init=False)
     keys: Dim = field(init=False)
@@ -79,6 +80,8 @@ class Setting:
 
     def adapts(self, module: str) -> bool:
         """Whether the run puts an adapter beside the linear layer of this name."""
+        if self.has_experts and self.code.experts_adapted and module in ("gate", "up", "down"):
+            return False  # PEFT took these names for those of experts
         return self.run.lora_rank > 0 and is_targeted(module, self.tape.component, self.run.lora_targets)
 
     def cached(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:

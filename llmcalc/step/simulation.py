@@ -32,7 +32,7 @@ def trace(model: Model, run: TrainingRun, layers: Sequence[Block]) -> Trace:
         raise InputError("model", "how this family's code runs its layers is not known", code="no_code")
     tape = Tape(run.numbers.autocast)
     tape.offloads = run.activation_offload
-    s = Setting(tape, run, model.code)
+    s = Setting(tape, run, model.code, bool(model.mixtures))
     if run.steps_in_backward:
         tape.step = s.step_of
     decoder = (Pair if is_pair(layers) else Decoder)(s, model, layers)
@@ -58,9 +58,9 @@ def trace(model: Model, run: TrainingRun, layers: Sequence[Block]) -> Trace:
 
 def _forward(decoder: Decoder, ids: Tensor) -> tuple[Tensor, Tensor | None]:
     s = decoder.s
-    hidden = decoder.hidden(ids)
+    hidden = [decoder.hidden(ids)]  # a loss outside the model's own code may let go of it
     with s.tape.at("loss", "back"), s.tape.serving("head"):
-        loss, logits = LOSSES[s.run.loss](decoder, hidden)
+        loss, logits = LOSSES[s.run.loss](decoder, hidden.pop())
         if logits is not None and s.run.fp32_outputs:
             logits = s.tape.cast(logits, "fp32", "logits")
     return loss, logits if s.run.keep_logits else None

@@ -336,13 +336,13 @@ class Tape:
 
     # Recomputation
 
-    def result(self, dims: Dims, dtype: str, role: str, *, product: bool = False) -> Tensor:
-        """A new tensor that a checkpointed stretch may keep: attention's, or of every second ``product`` (torchtitan's
-        selective recomputation, `_apply_op_sac`)."""
+    def result(self, dims: Dims, dtype: str, role: str, *, product: bool | None = None) -> Tensor:
+        """A new tensor that a checkpointed stretch may keep: attention's, or of every second ``product`` without a bias
+        (torchtitan's selective recomputation, `_apply_op_sac`)."""
         frame = self.frame or self._again
-        if frame is None or not frame.keeps:
+        if frame is None or not frame.keeps or product is False:
             return self.new(dims, dtype, role)
-        frame.products += product
+        frame.products += bool(product)
         if product and frame.products % 2 == 0:
             return self.new(dims, dtype, role)
         if self._again is frame:

@@ -115,6 +115,8 @@ class Code:
     # Tokens sorted by expert, one product for all; "everywhere": every expert on every token
     experts: Literal["grouped", "everywhere"] = "grouped"
     shared_first: bool = False  # shared experts run before the others, and what they made waits
+    # PEFT's "all-linear" means matrices of experts, which were modules once, and then no other of such networks
+    experts_adapted: bool = False
     expert_gate: Literal["", "clamped"] = ""  # as in a feed-forward network; "clamped" (gpt-oss)
     # Of all logits, or their "sigmoid", or the "chosen_softmax" of those that were chosen
     router: Literal["softmax", "sigmoid", "chosen_softmax"] = "softmax"

@@ -27,7 +27,7 @@ def linear(
         x = tape.narrowed(x, narrow, "linear_input") if narrow else tape.cast(x, tape.autocast, "linear_input")
         weight = tape.cast_weight(weight, narrow)
         bias = tape.cast_weight(bias) if bias is not None else None
-    out = tape.result(dims, weight.dtype, role, product=True)
+    out = tape.result(dims, weight.dtype, role, product=bias is None)
     of_x, of_weight = gradient_of(x), gradient_of(weight)
     biased = bias is not None and needs_gradient(bias)
     bias_dims, bias_name = (bias.dims, bias.weight) if bias is not None else ((), None)
