@@ -7,8 +7,10 @@ import re
 from llmcalc.words import w, words
 
 # What there is of a weight in a step, and which weight it is: query_parameters_lora_a_gradient, up_bias_of_experts
-_COPIED = ("weight_cast", "cast", "dequantized", "folded", "gradient", "lora_a", "lora_b")
-_COPIED += ("of_shared_experts", "of_experts")
+_COPIED = (
+    *("weight_cast", "cast", "dequantized", "folded", "gradient", "lora_a", "lora_b"),
+    *("of_shared_experts", "of_experts"),
+)
 
 
 def name(quantity_id: str) -> str:
