@@ -99,6 +99,7 @@ def _deberta(keys: Keys) -> Recipe:
 def _deberta_v1(keys: Keys) -> Recipe:
     """Queries and values have a bias, keys none; positions' keys have none either."""
     keys.refuse_other_than("talking_head", (False,))
+    keys.refuse_other_than("legacy", (True,))
     recipe = replace(
         BERT,
         positions=0 if keys.flag("position_biased_input") else None,
@@ -138,17 +139,13 @@ def _layout_positions(keys: Keys) -> tuple[Part, ...]:
 def _sounds_and_shapes(keys: Keys) -> tuple[Part, ...]:
     """RoCBERT: how a character sounds and looks, mapped to the width together with its vector."""
     d = keys.dimension("d_model")
-    parts: list[Part] = []
-    joined = d
-    if keys.flag("enable_pronunciation"):
-        width = keys.size("pronunciation_embed_dim")
-        parts.append(TypeEmbedding(keys.size("pronunciation_vocab_size"), width, "pronunciation_embedding"))
-        joined += width
-    if keys.flag("enable_shape"):
-        width = keys.size("shape_embed_dim")
-        parts.append(TypeEmbedding(keys.size("shape_vocab_size"), width, "shape_embedding"))
-        joined += width
-    if keys.flag("concat_input") and joined > d:
+    sound, shape = keys.size("pronunciation_embed_dim"), keys.size("shape_embed_dim")
+    parts: list[Part] = [
+        TypeEmbedding(keys.size("pronunciation_vocab_size"), sound, "pronunciation_embedding"),
+        TypeEmbedding(keys.size("shape_vocab_size"), shape, "shape_embedding"),
+    ]
+    joined = d + sound * keys.flag("enable_pronunciation") + shape * keys.flag("enable_shape")
+    if keys.flag("concat_input"):
         parts.append(Linear(joined, d, True, "input_projection", "embedding"))
     return tuple(parts)
 
@@ -226,9 +223,7 @@ ENCODERS: Mapping[str, Family] = {
         ),
         SAME_KV,
     ),
-    "jina_embeddings_v3": stack(
-        replace(ROBERTA, positions=None, cross=False, head=MaskedHead(second_bias=False)), SAME_KV
-    ),
+    "jina_embeddings_v3": stack(replace(ROBERTA, positions=None, cross=False), SAME_KV),
     "layoutlm": stack(replace(ROBERTA, front_also=_layout_positions, pooler_always=True, cross=False), SAME_KV),
     "mra": stack(replace(ROBERTA, positions=2, cross=False, pooler=False), SAME_KV),
     "nystromformer": stack(

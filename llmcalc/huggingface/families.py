@@ -70,13 +70,16 @@ _ENCODER_DECODERS: Mapping[str, Family] = {
             positions=0,
             embedding_norm=False,
             key_bias=False,
+            one_table=True,
             encoder_positions="max_source_positions",
             encoder_positions_train=False,
             front_also=whisper_front,
         ),
         {**BART_NAMES, "n_positions": "max_target_positions"},
     ),
-    "speech_to_text": bart(BartRecipe(positions=None, embedding_norm=False, front_also=speech_to_text_front)),
+    "speech_to_text": bart(
+        BartRecipe(positions=None, embedding_norm=False, one_table=True, front_also=speech_to_text_front)
+    ),
     "vanilla_transformer": Family(
         build_vanilla,
         {

@@ -146,8 +146,9 @@ class BartRecipe:
 
     ``attention_bias`` is always, never, or the key that says; without ``key_bias`` keys have none of their own.
     ``global_projections``: the encoder has a second set of them (LED). ``tied_alone``: the head of the decoder alone is
-    tied too. ``encoder_positions`` is the key of the encoder's rows where they are not the decoder's. ``front_also``
-    and ``encoder_also`` are parts that only one family has, before the encoder and in each of its layers.
+    tied too. ``one_table``: only the decoder reads tokens. ``encoder_positions`` is the key of the encoder's rows where
+    they are not the decoder's. ``front_also`` and ``encoder_also`` are parts that only one family has, before the
+    encoder and in each of its layers.
     """
 
     positions: int | None = 2
@@ -161,6 +162,7 @@ class BartRecipe:
     key_bias: bool = True
     global_projections: bool = False
     tied_alone: bool = True
+    one_table: bool = False
     encoder_positions: str | None = None
     encoder_positions_train: bool = True
     front_also: Callable[[Keys], tuple[Part, ...]] | None = None
@@ -191,7 +193,7 @@ def build_bart(keys: Keys, recipe: BartRecipe, task: str) -> Model:
     stacks = {"encoder": ("encoder",), "decoder": ("decoder",)}.get(task, ("encoder", "decoder"))
     tied = keys.flag("tie_word_embeddings")
     front: list[Part] = [TokenEmbedding(vocab_size, d_model)]
-    if not tied and not alone:
+    if not tied and not alone and not recipe.one_table:
         front += [TokenEmbedding(vocab_size, d_model, f"{stack}_embedding") for stack in stacks]
     if recipe.positions is not None:
         rows = dict.fromkeys(("encoder", "decoder"), keys.dimension("n_positions") + recipe.positions)
