@@ -18,7 +18,7 @@ from llmcalc.catalog.presets import PRESETS
 from llmcalc.errors import InputError
 from llmcalc.huggingface import Notice, Reading, override, parse_config, read_config
 from llmcalc.inputs import INPUTS, MODELS, PASTED, Integer, in_group
-from llmcalc.transformer.dimensions import Dimensions
+from llmcalc.transformer.dimensions import Dimensions, plain_sizes
 from llmcalc.transformer.model import Model
 from llmcalc.transformer.part import Part, training, traits
 
@@ -158,7 +158,10 @@ def _of_reading(id: str, reading: Reading, group: str = "", year: int | None = N
                 low=declared.low,
                 high=declared.high,
             )
-    values = {input_id: sizes.get(input_id) for input_id in SHAPE} | _BESIDE | _traits(reading.model)
+    # what its config has no key for is told as the plain decoder about as large has it, and cannot be changed
+    plain = plain_sizes(reading.model)
+    told = {"n_layers": plain.n_layers, "n_heads": plain.n_heads} | sizes
+    values = {input_id: told.get(input_id) for input_id in SHAPE} | _BESIDE | _traits(reading.model)
     there = {"towers": reading.model.beside, "mtp": reading.left_out}
     fixed = frozenset(SHAPE) - set(sizes) - {id for id, parts in there.items() if parts}
     notices = (*reading.warnings, *reading.notes)

@@ -3,12 +3,18 @@ have, and what hybrids keep of a sequence, against arithmetic."""
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from golden_files import jsonl_rows
 from laws import for_each
 
 from llmcalc import from_config, read_config
+from llmcalc.bases import base
+from llmcalc.configuration import Configuration
 from llmcalc.inference import inference_memory
+from llmcalc.inputs import DEFAULTS, PASTED
+from llmcalc.lessons.anatomy import stacks
 from llmcalc.rates.flops import forward_flops
 
 ROWS = {row["config"]["model_type"]: row for row in jsonl_rows("causal_models.jsonl")}
@@ -115,3 +121,18 @@ def test_published_code_of_its_own():
         "padded_vocab_size": 65_024,
     }  # fmt: skip
     assert from_config(chatglm).parameters().value == 6_243_584_000
+
+
+@for_each("model_type", ROWS)
+def test_the_drawing_of_the_lesson_has_a_box_for_every_part(model_type):
+    assert stacks(from_config(ROWS[model_type]["config"]))
+
+
+@pytest.mark.parametrize("model_type", ["mamba", "nemotron_h", "rwkv", "deepseek_v4", "zamba2"])
+def test_a_pasted_hybrid_has_a_number_for_every_main_control_and_a_verdict(model_type):
+    text = json.dumps({"model_type": model_type})
+    values = DEFAULTS | {"model": PASTED, "config": text} | dict(base(PASTED, text).values)
+    assert all(isinstance(values[name], int) for name in ("d_model", "n_layers", "n_heads", "vocab_size"))
+    config = Configuration(values)
+    assert config.verdict.devices
+    assert config.standing.label == "estimate"

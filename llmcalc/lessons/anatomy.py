@@ -13,9 +13,9 @@ from llmcalc.transformer.part import Part, mixers
 PARTS: Mapping[str, tuple[str, ...]] = {
     "embedding": ("embedding",),
     "positions": ("positions",),
-    "attention": ("attention",),
-    "feed_forward": ("feed_forward", "experts", "shared_experts", "router"),
-    "norm": ("norm", "qk_norm"),
+    "attention": ("attention", "recurrent", "indexer"),
+    "feed_forward": ("feed_forward", "experts", "shared_experts", "router", "per_layer_inputs"),
+    "norm": ("norm", "qk_norm", "connections"),
     "head": ("head", "pooler"),
 }
 CROSS_ATTENTION = "cross_attention"
