@@ -520,7 +520,9 @@ def _xlstm(kit: Kit) -> Sequence[Layer]:
     keys_wide, values_wide = (int(d * _number(keys, key)) for key in ("qk_dim_factor", "v_dim_factor"))
     d_ff = _up_to(d * _number(keys, "ffn_proj_factor"), keys.size("ffn_round_up_to_multiple_of"))
     mixer = MatrixLSTM(d, n_heads, keys_wide, values_wide, bias)
-    layer = kit.pre((mixer,), (FeedForward(d, d_ff, True, bias),))
+    norm = LayerNorm if bias else RMSNorm
+    network = FeedForward(d, d_ff, True, bias)
+    layer = (norm(d, "attention_norm"), mixer, norm(d, "feed_forward_norm"), network)
     return [(told(LINEAR, False), layer)] * kit.n_layers
 
 
@@ -593,7 +595,7 @@ HYBRIDS: Mapping[str, Family] = {
         {**_MAMBA_NAMES, "d_ff": "intermediate_size"},
     ),
     "xlstm": planned(
-        lambda keys: Recipe(norm=LayerNorm if keys.flag("use_bias") else RMSNorm),
+        _PLAIN,
         _xlstm,
         {**_MAMBA_NAMES, "n_heads": "num_heads"},
     ),
