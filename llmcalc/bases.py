@@ -160,7 +160,7 @@ def _of_reading(id: str, reading: Reading, group: str = "", year: int | None = N
             )
     # what its config has no key for is told as the plain decoder about as large has it, and cannot be changed
     plain = plain_sizes(reading.model)
-    told = {"n_layers": plain.n_layers, "n_heads": plain.n_heads} | sizes
+    told: dict[str, Any] = {"n_layers": plain.n_layers, "n_heads": plain.n_heads, **sizes}
     values = {input_id: told.get(input_id) for input_id in SHAPE} | _BESIDE | _traits(reading.model)
     there = {"towers": reading.model.beside, "mtp": reading.left_out}
     fixed = frozenset(SHAPE) - set(sizes) - {id for id, parts in there.items() if parts}
