@@ -195,7 +195,7 @@ def read_config(config: Mapping[str, Any]) -> Reading:
         number = sum(int(tower.parameters().value) for tower in towers)
         text_of = f"of these, {number:,} parameters are of towers and projectors beside the language model"
         notes = [Notice("towers", text_of, {"parameters": number}), *notes]
-    elif path or any(key in config for key in PARTS_OF):
+    elif path or outer in TEXT_OF or any(key in config for key in PARTS_OF):
         notes = [
             Notice("language_part", "only the language model is counted: vision and other parts are left out"),
             *notes,
@@ -425,7 +425,8 @@ def _towers(
     config: Mapping[str, Any], outer: str | None, keys: Keys
 ) -> tuple[tuple[Tower, ...], dict[str, Any]] | None:
     """The towers beside the language model, and what was read of them; None where there are none that are known."""
-    if outer not in TOWERS:
+    named = _architecture(config) or ""
+    if outer not in TOWERS or named.endswith("ForCausalLM"):  # such a class is the language model alone
         return None
     try:
         return towers_of(config, keys.dimensions)

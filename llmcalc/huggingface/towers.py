@@ -564,7 +564,7 @@ def _mllama(w: Whole) -> Sequence[Tower]:
     """Two stacks of layers, the second gated, and tables for tiles and their aspect ratios."""
     v = w.vision
     d, tiles = v.size("hidden_size"), v.size("max_num_tiles")
-    ratios = v.optional("max_aspect_ratio_id") or len(v.value("supported_aspect_ratios"))
+    ratios = v.optional("max_aspect_ratio_id") or len(v.list_of("supported_aspect_ratios", list) or ())
     rows = (ratios + 1) * tiles
     patches = _patches(v) + 1
     front: list[Part] = [
