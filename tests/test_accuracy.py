@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache
 
 import pytest
@@ -27,7 +27,6 @@ from llmcalc.accuracy import (
 )
 from llmcalc.accuracy.standing import FAR
 from llmcalc.bases import base
-from llmcalc.catalog.models import models
 from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.catalog.precisions import PRECISIONS
 from llmcalc.configuration import Configuration
@@ -131,10 +130,13 @@ def test_nothing_is_measured_that_no_held_back_row_was_run_like(asked):
 
 
 def test_rows_that_are_far_off_are_no_support():
-    found = configured("Llama 3 8B", precision="bf16", lora_rank=16, lora_targets="all").standing
+    # rows as they were measured, but for a peak that is a tenth larger
+    run = TrainingRun(precision="bf16", recompute="full")
+    wrong = [replace(row, peak=int(1.1 * row.peak)) if row.family == "llama" else row for row in every_step()]
+    found = standing_of(LLAMA, "llama", run, rows=wrong)
     assert (found.label, found.reason) == (ESTIMATE, "far_off")
     assert found.errors
-    assert found.errors.largest > 0.1
+    assert found.errors.largest > 0.05
 
 
 @pytest.mark.parametrize(
@@ -156,12 +158,10 @@ def test_every_family_whose_code_was_read_was_measured_but_one_that_transformers
     assert left == {"kimi_k2": SIMULATED}
 
 
-@pytest.mark.parametrize("id", ["bert-base", "t5-base"])
-def test_layers_whose_code_was_not_read_are_an_estimate_however_many_rows_there_are(id):
-    config = models()[id].config
-    family = config["model_type"]
-    assert [row for row in every_step() if row.family == family and not row.seen]
-    assert standing_of(from_config(config), family, TrainingRun()).reason == "unread"
+def test_layers_whose_code_was_not_read_are_an_estimate_however_many_rows_there_are():
+    family = "deberta-v2"
+    assert [row for row in every_step() if row.family == family]
+    assert standing_of(from_config({"model_type": family}), family, TrainingRun()).reason == "unread"
 
 
 def test_a_guess_is_never_counted_nor_measured():
@@ -242,8 +242,7 @@ def test_the_accuracy_page_names_the_settings_without_a_row_and_those_without_a_
     said = "\n".join(m.value for m in opened("accuracy").main.markdown)
     for setting in (("tensor_parallel", True), ("optimizer", "adamw_8bit"), ("precision", "mixed_bf16")):
         assert setting_name(setting) in said.split(w("accuracy.without_rows", settings="")[:12])[1]
-    for setting in (("padding", True), ("precision", "bf16_amp"), ("use_cache", True)):
-        assert f"{setting_name(setting)} (" in said
+    assert f"{setting_name(('experts', 'batched_mm'))} (" in said
     assert f"| {w('accuracy.called_estimate')}: {w('accuracy.held_back')} |" in said
     assert f"| {w('accuracy.called_measured')}: {w('accuracy.looked_at')} |" in said
 

@@ -158,9 +158,10 @@ def test_nothing_but_names_and_tables_uses_the_nominal_memory():
 def test_a_precision_names_formats_that_there_are_and_copies_only_where_it_needs_them(precision):
     formats = (precision.weights, precision.gradients, precision.states)
     assert all(name in BYTES for name in formats)
-    # a master copy is for 16-bit weights, autocast is for fp32 weights, and narrow products are for autocast
+    # a master copy is for 16-bit weights, autocast is for fp32 weights or those in its own format, and narrow products
+    # are for autocast
     assert (precision.master is not None) <= (precision.weight_bytes == 2)
-    assert (precision.autocast is not None) <= (precision.weight_bytes == 4)
+    assert precision.autocast in (None, precision.weights) or precision.weight_bytes == 4
     assert (precision.linear is not None) <= (precision.autocast is not None)
 
 

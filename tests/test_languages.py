@@ -7,6 +7,7 @@ import json
 import re
 import string
 from collections.abc import Iterator
+from dataclasses import fields
 from datetime import date
 from typing import Any
 
@@ -30,6 +31,7 @@ from llmcalc.inputs import INPUTS, MODELS, PASTED
 from llmcalc.lessons.chapters import CHAPTERS
 from llmcalc.lessons.quiz import RIGHT
 from llmcalc.reference import formulas
+from llmcalc.step.run import TrainingRun
 from llmcalc.stored.weights import stored_weights
 from llmcalc.transformer.dimensions import Dimensions
 from llmcalc.transformer.norm import NORMS
@@ -68,6 +70,8 @@ RUN_NAMES |= {
 RUN_NAMES |= {"recompute", "loss", "keep_logits", *(f"dropout={row.training_run.dropout}" for row in measured_steps())}
 RUN_NAMES |= {value for row in every_step() for value in row.run.values() if isinstance(value, str)}
 RUN_NAMES |= {"set_to_none=False", "gradient_accumulation", "lora_rank"}
+RUN_NAMES |= {module for row in measured_steps() for module in row.training_run.lora_targets}
+RUN_NAMES |= {f.name for f in fields(TrainingRun)} | {"lora_precision=same", "weight_decay=0.01"}
 IN_PACKAGE_WORDS = {"accuracy": RUN_NAMES, "cluster": set(INPUTS["recompute"].options)}
 UNITS = r"\b([KMGTPE]iB|GB|B|ms|min|[kMGTP]?FLOP|ribu|juta|miliar|triliun)\b"
 OPENED = ["parameters_working", "peak_working", "misprint_working"]

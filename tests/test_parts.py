@@ -29,7 +29,7 @@ from llmcalc.transformer.breakdown import breakdown
 from llmcalc.transformer.cache import cache_elements
 from llmcalc.transformer.code import PLAIN
 from llmcalc.transformer.dimensions import plain_sizes
-from llmcalc.transformer.embedding import RelativeBias, TokenEmbedding
+from llmcalc.transformer.embedding import RelativeEmbedding, TokenEmbedding
 from llmcalc.transformer.feedforward import FeedForward
 from llmcalc.transformer.flops import score_flops, seen_tokens
 from llmcalc.transformer.model import Block, Model
@@ -259,6 +259,6 @@ def test_quantisation_takes_its_matrices():
 
 
 def test_a_kind_that_nothing_runs_is_not_simulated():
-    with_bias = replace(MODEL, front=(*MODEL.front, RelativeBias(32, H)))
-    with pytest.raises(InputError, match="relative_bias"):
-        training_step(with_bias, RUN).peak  # noqa: B018
+    with_table = replace(MODEL, front=(*MODEL.front, RelativeEmbedding(32, D)))
+    with pytest.raises(InputError, match="relative_embedding"):
+        training_step(with_table, RUN).peak  # noqa: B018

@@ -18,7 +18,7 @@ from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.catalog.precisions import PRECISIONS
 from llmcalc.step.course import MOMENTS
 from llmcalc.step.overhead import Overhead
-from llmcalc.step.run import ATTENTIONS, LORA_BASES, LORA_TARGETS, LOSSES, RECOMPUTATIONS
+from llmcalc.step.run import ATTENTIONS, LORA_BASES, LORA_PRECISIONS, LORA_TARGETS, LOSSES, RECOMPUTATIONS
 from llmcalc.step.simulation import trace
 from llmcalc.step.step import peak_sweep
 from llmcalc.step.timeline import timeline
@@ -48,6 +48,8 @@ FAMILIES = st.sampled_from(
     ]
 ).map(llmcalc.from_config)
 MODELS = SHAPES.map(Dimensions.model) | FAMILIES
+SWITCHES = ("padding", "use_cache", "fp32_outputs", "activation_offload", "optimizer_in_backward")
+SWITCHES += ("kbit_prepared", "input_require_grads")
 WAYS = {
     "precision": st.sampled_from(sorted(PRECISIONS)),
     "optimizer": st.sampled_from(sorted(OPTIMIZERS)),
@@ -61,7 +63,11 @@ WAYS = {
     "lora_rank": st.sampled_from([0, 0, 8]),
     "lora_targets": st.sampled_from(LORA_TARGETS),
     "lora_base": st.sampled_from(LORA_BASES),
-}
+    "lora_precision": st.sampled_from(LORA_PRECISIONS),
+    "lora_dropout": st.sampled_from([0.0, 0.05]),
+    "modules_to_save": st.sampled_from([(), ("embed_tokens",), ("embed_tokens", "lm_head")]),
+    "weight_decay": st.sampled_from([0.0, 0.01]),
+} | {name: st.booleans() for name in SWITCHES}
 SIZES = st.integers(1, 2**14)
 RUNS = st.builds(TrainingRun, batch_size=SIZES, seq_len=SIZES, **WAYS)
 

@@ -17,7 +17,6 @@ from llmcalc.step.simulation import trace
 from llmcalc.step.step import is_simulated, training_step
 from llmcalc.step.timeline import timeline
 
-ROWS = tuple(row for row in measured_steps() if row.seen)
 FIGURES = METHODS["llmcalc"]
 PHASES = {
     "forward": ("forward", "loss_forward"),
@@ -25,6 +24,7 @@ PHASES = {
     "optimizer": ("optimizer_step",),
 }
 EXACT = {"first": 1e-4, "fake": 6e-4}  # of a phase's peak, by instrument: the second measured small models
+ROWS = tuple(row for row in measured_steps() if row.seen and row.instrument in EXACT)
 
 # Loose ends, each with what it may be off by
 LOOSE = {
@@ -33,10 +33,8 @@ LOOSE = {
     ("backward", "llama-160m 4 × 1024 amp_bf16 sdpa loss=fused/8 adamw_foreach"): 0.003,
     ("backward", "llama-3.2-1b 4 × 2048 amp_bf16 sdpa loss=fused/16 adamw_fused"): 0.002,
     ("backward", "llama-3.2-1b 4 × 1024 amp_bf16 sdpa loss=fused/8 adamw_foreach"): 0.0013,
-    # mixtures of experts: half of the head's gradient is counted a moment later than it was measured; with
-    # recomputation a layer's experts hold a gradient a moment shorter
+    # mixtures of experts: half of the head's gradient is counted a moment later than it was measured
     ("forward", "mixtral-small 4 × 2048 amp_bf16 sdpa recompute=full loss=fused/16 adamw_fused"): 0.0063,
-    ("backward", "hunyuan_v1_moe 2 × 384 amp_bf16 sdpa recompute=full adamw_foreach"): 0.003,
     ("backward", "llama4_text 2 × 384 amp_bf16 sdpa recompute=full adamw_foreach"): 0.006,
 }  # fmt: skip
 every_row = for_each("row", ROWS, ids=lambda row: f"{row.instrument}: {row}")
@@ -54,7 +52,8 @@ def step(row):
 
 @pytest.mark.parametrize("figure", FIGURES)
 def test_activations_and_peak_are_within_one_per_cent_nearly_always_and_three_always(figure):
-    found = [abs(c.error("llmcalc", figure)) for c in all_compared() if c.row.seen]
+    read = (c for c in all_compared() if c.row.seen and c.is_read)
+    found = [abs(error) for c in read if (error := c.error("llmcalc", figure)) is not None]
     assert np.mean(np.array(found) <= 0.01) >= 0.95
     assert max(found) <= 0.03
 

@@ -78,6 +78,8 @@ def fused(decoder: Decoder, hidden: Tensor) -> tuple[Tensor, Tensor | None]:
     """Logits, loss and their gradient of one piece at a time, in the forward pass (Liger's): no logits are kept."""
     s, tape = decoder.s, decoder.s.tape
     head = [weight for weight in (decoder.head_weight, decoder.head_bias) if weight is not None]
+    if decoder.transformed is not None:
+        hidden = decoder.transformed(hidden)
     x = tape.cast(hidden, tape.autocast) if tape.autocast else hidden
     operands = [x, *(tape.cast_weight(weight) for weight in head)]
     made = [
