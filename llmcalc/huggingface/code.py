@@ -269,6 +269,7 @@ M2M_CODE = replace(
 T5_CODE = replace(
     _OF_GPT2_AGE,
     norm="rms_t5",
+    inner_cast=True,
     dropout_at=("embedding", "attention", "activation", "residual", "final"),
     head_input_scaled=True,
     loss_fp32=False,

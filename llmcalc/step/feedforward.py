@@ -49,6 +49,8 @@ class Network:
         if self.inner_norm is not None:
             hidden = self.inner_norm(hidden)
         hidden = op.dropout(hidden, s.run.dropout if "activation" in s.code.dropout_at else 0)
+        if s.code.inner_cast:
+            hidden = s.tape.cast(hidden, self.down.weight.dtype)
         out = self.down(hidden, s.rows(*self.down.outputs))
         del hidden
         dropped = {"residual", "feed_forward"} & set(s.code.dropout_at)

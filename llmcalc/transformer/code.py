@@ -41,6 +41,7 @@ class Code:
 
     # Linear layers
     products_by_hand: bool = False  # a product, whose cast weight autocast does not remember, and a sum (Falcon)
+    inner_cast: bool = False  # a network's inside is brought to the format of the weight that reads it (T5)
     joined_gate: bool = False  # a network's gate and input come out of one product
     # Queries, keys and values come out of three products ("no"), or out of one: by "split", by "slices", by lists of
     # indices that copy keys and values ("indexed"), or copied for every head at once ("spread")
