@@ -56,6 +56,7 @@ WAYS_TO_RUN = [
         {"lora_rank": 8, "lora_targets": "all", "lora_base": "NF4", "precision": "bf16"},
         {"optimizer": "adafactor"},
         {"optimizer": "adamw_for_loop"},
+        {"lora_rank": 8, "modules_to_save": "embed_tokens+lm_head"},
     )
 ]
 FIGURES = (*ERRATA.values(), *EXAMPLE_STEPS, *LAYER_TERMS)
@@ -105,13 +106,14 @@ def shown_quantities():
         ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}
     for changes in WAYS_TO_RUN:
         step = Configuration(models[0] | changes).step
-        roots = [step.saved_activations, step.logits, step.weight_casts, *step.moments.values()]
+        roots = [step.saved_activations, step.logits, step.weight_casts, step.trainable, *step.moments.values()]
         ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}
     everything = {"data_parallel": 2, "zero_stage": 3, "tensor_parallel": 2, "sequence_parallel": True}
     everything |= {"pipeline_parallel": 2, "context_parallel": 2, "expert_parallel": 2, "gradient_accumulation": 4}
     mixture = next(values for values in models if values["model"] == "Mixtral 8x7B")
     lora = {"lora_rank": 8, "lora_base": "NF4", "offload_optimizer": True, "lora_targets": "all"}
-    for changes in ({}, everything, everything | {"interleave": 2, "recompute": "full"}, lora):
+    also = lora | {"modules_to_save": "embed_tokens+lm_head"}
+    for changes in ({}, everything, everything | {"interleave": 2, "recompute": "full"}, lora, everything | also):
         rank = Configuration(mixture | changes).rank
         roots = [rank.peak, rank.weights, rank.gradients, rank.optimizer_state, rank.communication, rank.traffic]
         ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}
