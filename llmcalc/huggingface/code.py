@@ -236,6 +236,8 @@ PRE_BERT_CODE = replace(BERT_CODE, norm_after="")
 DISTILBERT_CODE = replace(BERT_CODE, dropout_at=("embedding", "attention", "feed_forward"))
 ELECTRA_CODE = replace(BERT_CODE, embedding_projected_last=True)
 
+# Its network's output is not dropped out; how often its layers run, the config says
+ALBERT_CODE = replace(ELECTRA_CODE, dropout_at=("embedding", "attention", "projection"))
 MODERNBERT_CODE = replace(
     LAYER_NORM_CODE,
     causal=False,

@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-from llmcalc.huggingface.code import BERT_CODE, DISTILBERT_CODE, ELECTRA_CODE, MODERNBERT_CODE, ROBERTA_CODE
+from llmcalc.huggingface.code import (
+    ALBERT_CODE,
+    BERT_CODE,
+    DISTILBERT_CODE,
+    ELECTRA_CODE,
+    MODERNBERT_CODE,
+    ROBERTA_CODE,
+)
 from llmcalc.huggingface.decoders import LLAMA
 from llmcalc.huggingface.family import COMMON, SAME_KV, Family, stack
 from llmcalc.huggingface.keys import Keys
@@ -277,7 +284,7 @@ ENCODERS: Mapping[str, Family] = {
             always_project=True,
             head=MaskedHead(width="embedding_size"),
             shared_layers=True,
-            code=None,
+            code=ALBERT_CODE,
         ),
         SAME_KV,
     ),

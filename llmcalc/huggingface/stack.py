@@ -197,7 +197,10 @@ def _code(keys: Keys, recipe: Recipe, model: Model) -> Code | None:
     attention = next((part for part in model.layers()[0].parts if isinstance(part, Attention)), None)
     parallel = recipe.code.parallel or recipe.layout in (PARALLEL, PARALLEL_TWO_NORMS)
     windows = [part.window for block, _ in model.blocks for part in block.parts if isinstance(part, Attention)]
-    code = replace(recipe.code, parallel=parallel, rotary_local=recipe.code.rotary_local and any(windows))
+    runs = max(1, keys.layers() // model.n_layers) if recipe.shared_layers else 1
+    code = replace(
+        recipe.code, layer_runs=runs, parallel=parallel, rotary_local=recipe.code.rotary_local and any(windows)
+    )
     return filled_in(keys, code, attention.d_head if attention else None)
 
 

@@ -163,7 +163,7 @@ class Decoder:
             with s.tape.serving("embedding"):
                 embedded = x = self._embed(ids)
             rotary, masks = self._rotary(x), self._masks(x)
-        for i, layer in enumerate(self.layers):
+        for i, layer in [*enumerate(self.layers)] * s.code.layer_runs:
             with s.tape.at("forward", i):
                 mask = masks.get(self._mask_of(layer.window))
                 if s.run.recompute in ("full", "selective_ops"):

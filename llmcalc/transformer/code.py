@@ -92,6 +92,7 @@ class Code:
     sdpa_mask: bool = False  # it is given a mask even where a causal one is all that is needed
 
     # The rest of a layer, and of the model
+    layer_runs: int = 1  # how many times all layers run, one after the other, with the same weights (ALBERT)
     parallel: bool = False  # attention and feed-forward network read the same input
     activation: str = "gelu"  # as configs call it: `llmcalc.step.activations` says which it runs
     # Also: "activation"; one end of a branch only, attention's "projection" or "feed_forward"; and "final"
@@ -137,6 +138,8 @@ class Code:
             raise ValueError(f"rotary_fraction: {self.rotary_fraction!r} is not between 0 and 1")
         if self.rotary_width is not None and self.rotary_width < 1:
             raise ValueError(f"rotary_width: {self.rotary_width!r} is less than 1")
+        if self.layer_runs < 1:
+            raise ValueError(f"layer_runs: {self.layer_runs!r} is less than 1")
         if self.n_positions < 0:
             raise ValueError(f"n_positions: {self.n_positions!r} is less than 0")
 
