@@ -201,7 +201,7 @@ def test_inference_is_measured_by_held_back_runs_of_the_family_in_these_formats(
         ("explore", {"model": "Kimi K2 1T"}),
         ("training", {"model": "BERT base (encoder)"}),
         ("training", {"model": "Llama 3 8B", "data_parallel": "8", "zero_stage": "3"}),
-        ("techniques", {"model": "Llama 3 8B", "lora_rank": "16", "precision": "bf16", "lora_base": "GPTQ-4"}),
+        ("techniques", {"model": "Llama 3 8B", "lora_rank": "16", "precision": "bf16", "lora_base": "int8"}),
         ("cluster", {"model": "Llama 3 8B", "n_devices": "8"}),
         ("fits", {"model": "Llama 3 8B", "optimizer": "adamw_8bit"}),
     ],

@@ -56,9 +56,11 @@ WAYS_TO_RUN = [
         {"lora_rank": 8, "lora_targets": "all", "lora_base": "NF4", "precision": "bf16"},
         {"optimizer": "adafactor"},
         {"optimizer": "adamw_for_loop"},
-        {"lora_rank": 8, "modules_to_save": "embed_tokens+lm_head"},
     )
 ]
+SAVED = {"lora_rank": 8, "precision": "bf16", "modules_to_save": "embed_tokens+lm_head"}
+WAYS_TO_RUN += [SAVED, SAVED | {"lora_base": "int8", "padding": True, "use_cache": True, "seq_len": 331}]
+WAYS_TO_RUN += [{"optimizer_in_backward": True, "activation_offload": True, "padding": True}]
 FIGURES = (*ERRATA.values(), *EXAMPLE_STEPS, *LAYER_TERMS)
 
 
@@ -112,8 +114,7 @@ def shown_quantities():
     everything |= {"pipeline_parallel": 2, "context_parallel": 2, "expert_parallel": 2, "gradient_accumulation": 4}
     mixture = next(values for values in models if values["model"] == "Mixtral 8x7B")
     lora = {"lora_rank": 8, "lora_base": "NF4", "offload_optimizer": True, "lora_targets": "all"}
-    also = lora | {"modules_to_save": "embed_tokens+lm_head"}
-    for changes in ({}, everything, everything | {"interleave": 2, "recompute": "full"}, lora, everything | also):
+    for changes in ({}, everything, everything | {"interleave": 2, "recompute": "full"}, lora, SAVED):
         rank = Configuration(mixture | changes).rank
         roots = [rank.peak, rank.weights, rank.gradients, rank.optimizer_state, rank.communication, rank.traffic]
         ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}

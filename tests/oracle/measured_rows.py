@@ -65,8 +65,8 @@ def renamed(row: Mapping[str, Any], instrument: str) -> dict[str, Any]:
         "weight_bytes": row["param_bytes"],
         "buffer_bytes": row["buffer_bytes"],
         "optimizer_bytes": row["opt_bytes"],
-        # what waits in the host's memory is on no device
-        "saved": None if row.get("offload") else saved.get("total"),
+        # what waits in the host's memory is on no device, and what is kept of a stretch that runs again no node's
+        "saved": None if row.get("offload") or row["ckpt"] == "selective_ops" else saved.get("total"),
         "weight_casts": saved.get("weight_casts"),
         "held": saved.get("held"),
         "peaks": peaks,
