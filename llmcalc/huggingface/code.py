@@ -238,6 +238,7 @@ ELECTRA_CODE = replace(BERT_CODE, embedding_projected_last=True)
 
 # Its network's output is not dropped out; how often its layers run, the config says
 ALBERT_CODE = replace(ELECTRA_CODE, dropout_at=("embedding", "attention", "projection"))
+DEBERTA_CODE = replace(BERT_CODE, disentangled=True, sdpa=False)
 MODERNBERT_CODE = replace(
     LAYER_NORM_CODE,
     causal=False,

@@ -9,6 +9,7 @@ from functools import partial
 from llmcalc.huggingface.code import (
     ALBERT_CODE,
     BERT_CODE,
+    DEBERTA_CODE,
     DISTILBERT_CODE,
     ELECTRA_CODE,
     MODERNBERT_CODE,
@@ -88,7 +89,7 @@ def _deberta(keys: Keys) -> Recipe:
     keys.refuse_other_than("conv_kernel_size", (0,))
     keys.refuse_other_than("legacy", (True,))
     positions = 0 if keys.flag("position_biased_input") else None
-    recipe = replace(BERT, positions=positions, pooler=False, pretraining=None, code=None)
+    recipe = replace(BERT, positions=positions, pooler=False, pretraining=None, code=DEBERTA_CODE)
     if keys.has("norm_rel_ebd") and "layer_norm" in keys.text("norm_rel_ebd").lower().split("|"):
         recipe = replace(recipe, relative_norm=True)
     if not keys.flag("relative_attention"):

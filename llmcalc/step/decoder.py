@@ -10,6 +10,7 @@ import numpy as np
 from llmcalc.errors import InputError
 from llmcalc.step import operations as op
 from llmcalc.step.adapters import asking_for_a_gradient
+from llmcalc.step.disentangled import DisentangledSelfAttention
 from llmcalc.step.linear import Linear
 from llmcalc.step.norms import NormLayer
 from llmcalc.step.registry import Beside, Mixer, running
@@ -17,6 +18,7 @@ from llmcalc.step.rotary import Rotary
 from llmcalc.step.setting import Setting
 from llmcalc.step.tables import MaskedOutput, Output, Tokens
 from llmcalc.step.tape import Dim, Dims, Parameter, Tensor
+from llmcalc.transformer.attention import Attention
 from llmcalc.transformer.model import Block, Model
 from llmcalc.transformer.part import mixers, norms
 
@@ -45,7 +47,11 @@ class Layer:
                 self.norms[id] = norm
         beside = Beside(parts, {norm.id: norm for norm in norms(block.parts_of("qk_norm"))}, self.norms)
         with s.tape.serving("attention"):
-            self.attention: Mixer = running(mixer, s, beside)
+            self.attention: Mixer
+            if s.code.disentangled and isinstance(mixer, Attention):
+                self.attention = DisentangledSelfAttention(mixer, s, beside)
+            else:
+                self.attention = running(mixer, s, beside)
             cross = parts.get("cross_attention")
             self.cross: Any = running(cross, s, beside) if cross else None
         self.window, self.component = mixer.window, network.component
@@ -133,6 +139,8 @@ class Decoder:
         self.channels = self.inward.outputs[0] if self.inward else self.embedded
         self.positions: Parameter | None = front.get("positions")
         self.types: list[Parameter] = [front[id] for id in ("type_embedding", "task_embedding") if id in front]
+        self.relative: Parameter | None = front.get("relative_embedding")
+        self.relative_norm: NormLayer | None = front.get("relative_norm")
         self.embedding_norm: NormLayer | None = front.get("embedding_norm")
         self.embedding_norm = self.embedding_norm or _weightless(s, "embedding_norm", self.channels)
         self.looked_up = self.embedded if s.code.embedding_projected_last or not self.inward else self.channels
@@ -163,6 +171,8 @@ class Decoder:
             with s.tape.serving("embedding"):
                 embedded = x = self._embed(ids)
             rotary, masks = self._rotary(x), self._masks(x)
+            if self.relative is not None:
+                s.relative = self.relative if self.relative_norm is None else self.relative_norm(self.relative)
         for i, layer in [*enumerate(self.layers)] * s.code.layer_runs:
             with s.tape.at("forward", i):
                 mask = masks.get(self._mask_of(layer.window))
@@ -177,6 +187,7 @@ class Decoder:
         if self.outward is not None:
             with s.tape.at("loss", "back"), s.tape.serving("embedding"):
                 x = self.outward(x, s.rows(self.read))
+        s.relative = None
         del embedded
         return x
 

@@ -45,6 +45,8 @@ def _counted() -> Iterator[Name]:
 NAMES = {name.id: name for name in _counted()} | {
     name.id: name
     for name in (
+        Name("position_key_bias", "b_{K,r}"),
+        Name("position_query_bias", "b_{Q,r}"),
         Name("query_key_value_parameters", "W_{QKV}"),
         Name("query_key_value_bias", "b_{QKV}"),
         Name("gate_up_parameters", r"W_\text{gate, up}"),

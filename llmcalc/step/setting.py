@@ -26,6 +26,7 @@ class Setting:
     keys: Dim = field(init=False)
     keys_and_sink: Dim = field(init=False)
     weights: list[Parameter] = field(default_factory=list)
+    relative: Tensor | None = None  # the table of relative positions that layers share (DeBERTa)
     cache: list[Tensor] = field(default_factory=list)  # keys and values of all layers
     _dims: dict[tuple[str, int], Dim] = field(default_factory=dict)
 

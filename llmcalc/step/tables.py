@@ -12,6 +12,7 @@ from llmcalc.transformer.embedding import (
     EmbeddingProjection,
     LearnedPositions,
     RelativeBias,
+    RelativeEmbedding,
     TokenEmbedding,
     TypeEmbedding,
 )
@@ -39,6 +40,13 @@ def positions(part: LearnedPositions, s: Setting, beside: Beside) -> Parameter:
     return s.weight(
         rows, channels, name="position_embedding_parameters", trains=part.trains, module="position_embedding"
     )
+
+
+@runs(RelativeEmbedding)
+def relative_embedding(part: RelativeEmbedding, s: Setting, beside: Beside) -> Parameter:
+    """The table of relative positions: a vector for each, before and behind."""
+    sides = s.dim("n_buckets", 2 * part.n_buckets), s.dim("d_model", part.d_model)
+    return s.weight(*sides, name="relative_embedding_parameters")
 
 
 @runs(RelativeBias)

@@ -86,6 +86,8 @@ class Code:
     local_mask: bool = True  # local layers have another than global ones
     softmax_fp32: bool = False  # the softmax asks for fp32
 
+    disentangled: bool = False  # content and relative positions are scored each way (DeBERTa)
+
     # Attention in a fused kernel
     sdpa: bool = True  # there is one
     sdpa_grouped: bool = True  # it is told that key/value heads are fewer, and need not fall back

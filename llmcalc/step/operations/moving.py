@@ -125,15 +125,16 @@ def repeat_heads(x: Tensor, dims: Dims, copies: bool = False, role: str = "repea
     return x.tape.operation(out, [x], [], rule)
 
 
-def gather(x: Tensor, rows: Tensor, dims: Dims, role: str = "gathered") -> Tensor:
-    """Rows of ``x`` by index: keeps the index; the gradient is as large as ``x``."""
+def gather(x: Tensor, rows: Tensor, dims: Dims, role: str = "gathered", keeps: bool = False) -> Tensor:
+    """Rows of ``x`` by index: keeps the index; the gradient is as large as ``x``. ``torch.gather``
+    ``keeps`` ``x`` too."""
     out = x.tape.new(dims, x.dtype, role)
     before = x.dims
 
     def rule(tape: Tape, grads: Grads) -> Grads:
         return [tape.new(before, given(grads).dtype, "gradient")]
 
-    return x.tape.operation(out, [x], [rows], rule)
+    return x.tape.operation(out, [x], [x, rows] if keeps else [rows], rule)
 
 
 def scatter(x: Tensor, places: Tensor, dims: Dims) -> Tensor:
