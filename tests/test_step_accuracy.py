@@ -24,7 +24,11 @@ PHASES = {
     "optimizer": ("optimizer_step",),
 }
 EXACT = {"first": 1e-4, "fake": 6e-4}  # of a phase's peak, by instrument: the second measured small models
-ROWS = tuple(row for row in measured_steps() if row.seen and row.instrument in EXACT and row.group != "fine-tuning")
+ROWS = tuple(
+    row
+    for row in measured_steps()
+    if row.seen and row.instrument in EXACT and row.group != "fine-tuning" and row.saved is not None
+)
 
 # Loose ends, each with what it may be off by
 LOOSE = {
