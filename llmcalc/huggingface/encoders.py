@@ -53,6 +53,8 @@ BERT = Recipe(
     code=BERT_CODE,
 )
 ROBERTA = replace(BERT, pretraining=None, code=ROBERTA_CODE)
+# Their parameters alone were read
+UNREAD = replace(ROBERTA, code=None)
 PRE_BERT = replace(BERT, layout=PRE, final_norm=True, code=None)
 MODERNBERT = Recipe(
     norm=LAYER_NORM_NO_BIAS,
@@ -115,6 +117,7 @@ def _deberta_v1(keys: Keys) -> Recipe:
         pooler=False,
         pretraining=None,
         cross=False,
+        code=None,
     )
     relative, kinds = keys.flag("relative_attention"), keys.words("pos_att_type")
     farthest = keys.size("max_relative_positions", -1)
@@ -191,7 +194,7 @@ def _language_adapters(keys: Keys) -> tuple[Part, ...]:
 
 def _xmod(keys: Keys) -> Recipe:
     keys.refuse_other_than("pre_norm", (False,))
-    return replace(ROBERTA, layer_also=_language_adapters)
+    return replace(UNREAD, layer_also=_language_adapters)
 
 
 def _xlm(keys: Keys) -> Recipe:
@@ -220,7 +223,7 @@ ENCODERS: Mapping[str, Family] = {
     "deberta": stack(_deberta_v1, SAME_KV),
     "gte": stack(
         replace(
-            ROBERTA,
+            UNREAD,
             positions=None,
             pooler=False,
             gated=True,
@@ -231,16 +234,16 @@ ENCODERS: Mapping[str, Family] = {
         ),
         SAME_KV,
     ),
-    "jina_embeddings_v3": stack(replace(ROBERTA, positions=None, cross=False), SAME_KV),
-    "layoutlm": stack(replace(ROBERTA, front_also=_layout_positions, pooler_always=True, cross=False), SAME_KV),
-    "mra": stack(replace(ROBERTA, positions=2, cross=False, pooler=False), SAME_KV),
+    "jina_embeddings_v3": stack(replace(UNREAD, positions=None, cross=False), SAME_KV),
+    "layoutlm": stack(replace(UNREAD, front_also=_layout_positions, pooler_always=True, cross=False), SAME_KV),
+    "mra": stack(replace(UNREAD, positions=2, cross=False, pooler=False), SAME_KV),
     "nystromformer": stack(
-        replace(ROBERTA, positions=2, layer_also=_nystrom_convolution, cross=False, pooler=False), SAME_KV
+        replace(UNREAD, positions=2, layer_also=_nystrom_convolution, cross=False, pooler=False), SAME_KV
     ),
-    "roc_bert": stack(replace(ROBERTA, front_also=_sounds_and_shapes), SAME_KV),
+    "roc_bert": stack(replace(UNREAD, front_also=_sounds_and_shapes), SAME_KV),
     "roformer": stack(
         replace(
-            ROBERTA,
+            UNREAD,
             positions=None,
             front_also=_roformer_positions,
             embedding_width="embedding_size",
@@ -249,9 +252,9 @@ ENCODERS: Mapping[str, Family] = {
         ),
         SAME_KV,
     ),
-    "tapas": stack(replace(ROBERTA, types=None, front_also=_tapas_types), SAME_KV),
+    "tapas": stack(replace(UNREAD, types=None, front_also=_tapas_types), SAME_KV),
     "xmod": stack(_xmod, SAME_KV),
-    "yoso": stack(replace(ROBERTA, positions=2, layer_also=_yoso_convolution, cross=False, pooler=False), SAME_KV),
+    "yoso": stack(replace(UNREAD, positions=2, layer_also=_yoso_convolution, cross=False, pooler=False), SAME_KV),
     "bert": stack(BERT, SAME_KV),
     "roberta": stack(ROBERTA, SAME_KV),
     "xlm-roberta": stack(ROBERTA, SAME_KV),

@@ -95,6 +95,11 @@ def stack(recipe: Recipe | Callable[[Keys], Recipe], names: Names = COMMON, defa
     return Family(read, names, defaults_of)
 
 
+def unread(family: Family) -> Family:
+    """A family whose class has the same weights, but nobody has read how it runs them."""
+    return replace(family, build=lambda keys, task: replace(family.build(keys, task), code=None))
+
+
 def t5(recipe: T5Recipe, names: Names = T5_NAMES) -> Family:
     """A family built like T5."""
     return Family(lambda keys, task: build_t5(keys, recipe, task), names)

@@ -11,7 +11,7 @@ from typing import Any
 from llmcalc.errors import InputError
 from llmcalc.huggingface import layers
 from llmcalc.huggingface.decoders import DECODERS, GEMMA, LLAMA
-from llmcalc.huggingface.family import COMMON, SAME_KV, Family, expert_names, stack
+from llmcalc.huggingface.family import COMMON, SAME_KV, Family, expert_names, stack, unread
 from llmcalc.huggingface.hybrids import kimi_delta
 from llmcalc.huggingface.keys import Keys, shown, whole
 from llmcalc.huggingface.layers import periodic
@@ -720,7 +720,7 @@ _LANGUAGE_PARTS: Mapping[str, Family] = {
     "cosmos3_edge_text": stack(replace(LLAMA, code=None, gated=False)),
     "glm_ocr_text": stack(Recipe(layout=SANDWICH)),
     "granite_docling_text": stack(replace(LLAMA, code=None)),
-    "hunyuan_vl_text": DECODERS["hunyuan_v1_dense"],
+    "hunyuan_vl_text": unread(DECODERS["hunyuan_v1_dense"]),
     "mistral4": stack(
         Recipe(
             latent=True,
@@ -744,7 +744,7 @@ _LANGUAGE_PARTS: Mapping[str, Family] = {
     "paddleocr_vl_text": stack(
         replace(GEMMA, code=None, qkv_bias="use_bias", output_bias="use_bias", ffn_bias="use_bias")
     ),
-    "qwen2_5_omni_text": DECODERS["qwen2"],
+    "qwen2_5_omni_text": unread(DECODERS["qwen2"]),
     "qwen3_omni_moe_text": stack(
         Recipe(
             qkv_bias="attention_bias",
