@@ -29,9 +29,10 @@ from llmcalc.transformer.breakdown import breakdown
 from llmcalc.transformer.cache import cache_elements
 from llmcalc.transformer.code import PLAIN
 from llmcalc.transformer.dimensions import plain_sizes
-from llmcalc.transformer.embedding import RelativeEmbedding, TokenEmbedding
+from llmcalc.transformer.embedding import TokenEmbedding
 from llmcalc.transformer.feedforward import FeedForward
 from llmcalc.transformer.flops import score_flops, seen_tokens
+from llmcalc.transformer.head import Pooler
 from llmcalc.transformer.model import Block, Model
 from llmcalc.transformer.norm import LayerNorm
 from llmcalc.transformer.part import (
@@ -259,6 +260,6 @@ def test_quantisation_takes_its_matrices():
 
 
 def test_a_kind_that_nothing_runs_is_not_simulated():
-    with_table = replace(MODEL, front=(*MODEL.front, RelativeEmbedding(32, D)))
-    with pytest.raises(InputError, match="relative_embedding"):
-        training_step(with_table, RUN).peak  # noqa: B018
+    with_pooler = replace(MODEL, back=(*MODEL.back, Pooler(D)))
+    with pytest.raises(InputError, match="pooler"):
+        training_step(with_pooler, RUN).peak  # noqa: B018
