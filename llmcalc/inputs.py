@@ -34,8 +34,8 @@ from llmcalc.transformer.norm import NORMS
 from llmcalc.units import Locale
 from llmcalc.words import ENGLISH, LANGUAGES
 
-LINK_VERSION = 3
-READ_VERSIONS = ("2", "3")  # links of version 2 keep their meaning: see `Link.on_page`
+LINK_VERSION = 4
+READ_VERSIONS = ("2", "3", "4")  # links of earlier versions keep their meaning: see `Link.on_page`
 MOST_TOLD = 200  # characters of what a reader or a link gave, where it is told back
 TOWERS_ARE = ("frozen", "trained", "left_out")  # what becomes of towers beside a language model
 PURPOSES = ("training", "inference")  # what has to fit into a device's memory

@@ -30,23 +30,48 @@ class Link:
         return {key: written(value) for key, value in self.values.items()}
 
     def on_page(self, page: str) -> Link:
-        """As this version would write it: a link of version 2 keeps the meaning that it had on that page.
+        """As this version would write it: a link of an earlier one keeps the meaning that it had on that page. A link
+        that names no version says on every page what it would say in this one."""
+        now = self.values
+        if self.version == "2":
+            now = _with_one_number_of_devices(now, page)
+        if self.version in ("2", "3"):
+            now = _as_adapters_were(_without_towers(now))
+        return self if now == self.values else replace(self, values=now)
 
-        Then a step ran on as many devices as its layout takes, and ``n_devices`` was only what plans were made for. Now
-        there is one number: on the page of plans that which plans were made for, with as many sequences in a step;
-        elsewhere that of the layout. A link that names no version says on every page what it would say in this one.
-        """
-        now = dict(self.values)
-        if self.version != "2" or not {"n_devices", "data_parallel"} <= set(now):
-            return self
-        if now["n_devices"] == math.prod(now.get(key, 1) for key in TAKES_DEVICES):
-            return self
-        if page != "cluster":
-            del now["n_devices"]
-            return replace(self, values=now)
-        copies = now.pop("data_parallel")
-        in_a_copy = (now.get(key, DEFAULTS[key]) for key in ("batch_size", "gradient_accumulation"))
-        return replace(self, values={"global_batch": math.prod(in_a_copy) * copies, **now})
+
+def _with_one_number_of_devices(values: Mapping[str, Any], page: str) -> Mapping[str, Any]:
+    """Until version 2 a step ran on as many devices as its layout takes, and ``n_devices`` was only what plans were
+    made for. Now there is one number: on the page of plans that which plans were made for, with as many sequences in a
+    step; elsewhere that of the layout."""
+    now = dict(values)
+    if not {"n_devices", "data_parallel"} <= set(now):
+        return now
+    if now["n_devices"] == math.prod(now.get(key, 1) for key in TAKES_DEVICES):
+        return now
+    if page != "cluster":
+        del now["n_devices"]
+        return now
+    copies = now.pop("data_parallel")
+    in_a_copy = (now.get(key, DEFAULTS[key]) for key in ("batch_size", "gradient_accumulation"))
+    return {"global_batch": math.prod(in_a_copy) * copies, **now}
+
+
+def _as_adapters_were(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Until version 3 adapters were in the format of the weights, had the model's dropout, and NF4's scales were
+    quantised too."""
+    if not values.get("lora_rank"):
+        return values
+    now = {"lora_precision": "same", "lora_dropout": values.get("dropout", 0.0), **values}
+    if now.get("lora_base") == "NF4":
+        now["lora_base"] = "NF4-double"
+    return now
+
+
+def _without_towers(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Until version 3 what is beside a language model was not counted."""
+    start = base(values.get("model", DEFAULTS["model"]), values.get("config", DEFAULTS["config"]))
+    return values if "towers" in start.fixed else {"towers": "left_out", **values}
 
 
 def read_link(

@@ -16,7 +16,7 @@ from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import TAKES_DEVICES, Layout
 from llmcalc.errors import InputError
-from llmcalc.inputs import DEFAULTS, INPUTS, Integer, link_parameters, one_number_of_devices, written
+from llmcalc.inputs import DEFAULTS, INPUTS, PASTED, Integer, link_parameters, one_number_of_devices, written
 from llmcalc.link import read_link
 from llmcalc.words import w
 from pages.content.report import report
@@ -190,7 +190,7 @@ def test_a_link_of_version_2_to_the_plans_keeps_their_devices_and_their_global_b
     assert (cluster.devices, cluster.global_batch) == (64, 2 * batch)
 
 
-@pytest.mark.parametrize("version", [{}, {"v": "3"}])
+@pytest.mark.parametrize("version", [{}, {"v": "4"}])
 def test_any_other_link_means_the_same_on_every_page(version):
     given = {"n_devices": "4", "data_parallel": "2", **version}
     link = read_link({key: [text] for key, text in given.items()})
@@ -198,6 +198,27 @@ def test_any_other_link_means_the_same_on_every_page(version):
     config = meant(given, "cluster")
     assert config.verdict.devices == 2
     assert [problem.code for problem in config.contradictions] == ["other_devices"]
+
+
+VISION = '{"model_type": "gemma3", "text_config": {"num_hidden_layers": 4}, "vision_config": {"num_hidden_layers": 2}}'
+
+
+@pytest.mark.parametrize("version", ["2", "3"])
+def test_a_link_to_adapters_keeps_the_formats_that_they_had(version):
+    given = {"v": version, "model": "Llama 3 8B", "lora_rank": "8", "lora_base": "NF4", "dropout": "0.1"}
+    run = meant(given, "training").run
+    assert (run.lora_base, run.lora_precision, run.lora_dropout) == ("NF4-double", "same", 0.1)
+    run = meant({**given, "v": "4"}, "training").run
+    assert (run.lora_base, run.lora_precision, run.lora_dropout) == ("NF4", "fp32", 0.0)
+
+
+@pytest.mark.parametrize(("version", "towers"), [("2", "left_out"), ("3", "left_out"), ("4", "frozen")])
+def test_a_link_to_a_model_that_sees_keeps_what_was_counted_of_it(version, towers):
+    config = meant({"v": version, "model": PASTED, "config": VISION}, "explore")
+    assert config.values["towers"] == towers
+    assert bool(config.model.beside) == (towers != "left_out")
+    plain = meant({"v": version, "model": "GPT-2 124M"}, "explore")
+    assert plain.values == Configuration({"model": "GPT-2 124M"}).values
 
 
 def test_every_field_of_a_layout_is_an_input():
