@@ -137,7 +137,9 @@ def test_parts_add_up_and_everything_is_a_python_int(id):
     found = from_config(model(id).config)
     for quantity in (found.parameters(), found.active_parameters(), found.kv_elements_per_token()):
         parts_add_up(quantity)
-        assert type(quantity.value) is int
+        # a cache that keeps one entry of several tokens has a share of it for each
+        shared = any(getattr(part, "compress_rate", None) for part in found.parts)
+        assert type(quantity.value) is int or (shared and quantity.id == found.kv_elements_per_token().id)
     assert sum(values(found.components()).values()) == found.parameters().value
 
 
@@ -170,7 +172,9 @@ def test_one_more_layer_or_a_larger_vocabulary_never_needs_less(id):
         if name in sizes:
             larger = of(id, **{name: sizes[name] + 1})
             assert larger.parameters().value >= found.parameters().value
-    assert of(id, n_layers=sizes["n_layers"] + 1).kv_elements_per_token().value >= found.kv_elements_per_token().value
+    if "n_layers" in sizes:
+        larger = of(id, n_layers=sizes["n_layers"] + 1)
+        assert larger.kv_elements_per_token().value >= found.kv_elements_per_token().value
 
 
 # Reading
@@ -188,7 +192,9 @@ def test_dimensions_written_back_change_nothing(id):
     config = model(id).config
     reading = read_config(config)
     assert from_config(override(config, **reading.dimensions)) == reading.model
-    assert {"d_model", "n_layers", "n_heads", "vocab_size"} <= reading.dimensions.keys()
+    # a Nemotron-H config names its layers one by one, and has no number of them
+    listed = {"n_layers"} if config["model_type"] == "nemotron_h" else set()
+    assert {"d_model", "n_layers", "n_heads", "vocab_size"} - listed <= reading.dimensions.keys()
 
 
 def test_an_overridden_dimension_is_the_dimension_of_the_model():

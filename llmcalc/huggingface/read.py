@@ -114,6 +114,7 @@ LISTS_BY_LAYER = (
     *("mlp_layer_types", "moe_layer_freq", "no_rope_layers", "indexer_types", "index_topk_pattern", "compress_ratios"),
     *("num_attention_heads_per_layer", "block_configs", "intermediate_size"),
 )
+_NESTED_LISTS = "sparse_attention_config"  # what holds lists of its own of one entry a layer
 # Keys of an unknown model that show that it is not like LLaMA, however many of LLaMA's keys it has.
 _NOT_LLAMA = (
     *("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"),  # a mixture of experts
@@ -479,7 +480,14 @@ def _resize_lists(config: dict[str, Any], n_layers: Any) -> None:
     """Lists of one entry a layer, made as long as there are layers now."""
     if not isinstance(n_layers, int) or not 0 < n_layers <= 10_000:
         return
+
+    def resized(entries: Any) -> Any:
+        of_layers = isinstance(entries, list | tuple) and entries
+        return [entries[i % len(entries)] for i in range(n_layers)] if of_layers else entries
+
     for key in LISTS_BY_LAYER:
-        entries = config.get(key)
-        if isinstance(entries, list | tuple) and entries:
-            config[key] = [entries[i % len(entries)] for i in range(n_layers)]
+        if key in config:
+            config[key] = resized(config[key])
+    nested = config.get(_NESTED_LISTS)
+    if isinstance(nested, Mapping):
+        config[_NESTED_LISTS] = {key: resized(entries) for key, entries in nested.items()}
