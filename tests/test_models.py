@@ -459,3 +459,70 @@ def test_a_mistral_7b_caches_for_every_token_what_an_engine_prints():
 def test_a_config_that_does_not_say_its_context_has_none():
     assert "n_positions" not in read_config({"model_type": "llama"}).dimensions
     assert read_config({"model_type": "llama", "max_position_embeddings": 77}).dimensions["n_positions"] == 77
+
+
+# Published configs under names of their own, against arithmetic on the classes that serve them
+
+KIMI_K3 = {
+    "model_type": "kimi_linear",
+    "hidden_size": 7168,
+    "intermediate_size": 33792,
+    "num_hidden_layers": 93,
+    "num_attention_heads": 96,
+    "num_key_value_heads": 96,
+    "vocab_size": 163840,
+    "q_lora_rank": 1536,
+    "kv_lora_rank": 512,
+    "qk_nope_head_dim": 128,
+    "qk_rope_head_dim": 64,
+    "v_head_dim": 128,
+    "mla_use_output_gate": True,
+    "num_experts": 896,
+    "num_experts_per_token": 16,
+    "num_shared_experts": 2,
+    "moe_intermediate_size": 3072,
+    "routed_expert_hidden_size": 3584,
+    "latent_moe_use_norm": True,
+    "first_k_dense_replace": 1,
+    "moe_layer_freq": 1,
+    "attn_res_block_size": 12,
+    "linear_attn_config": {
+        "full_attn_layers": [*range(4, 93, 4), 93],
+        "kda_layers": [i for i in range(1, 93) if i % 4],
+        "head_dim": 128,
+        "num_heads": 96,
+        "short_conv_kernel_size": 4,
+        "use_full_rank_gate": True,
+    },
+}
+
+
+def test_kimi_k3_has_narrow_experts_gates_and_attention_residuals():
+    # as the class has them that SGLang serves it with
+    d, inner = 7168, 96 * 128
+    delta = 5 * d * inner + 3 * 4 * inner + 128 * (d + inner) + 96 * d + 96 + inner + 128
+    latent = d * (1536 + 576 + 2 * inner) + 1536 * 96 * 192 + 512 * 96 * 256 + 1536 + 512
+    mixture = 896 * 3 * 3584 * 3072 + 2 * d * 3584 + 3584 + 896 * d + 3 * d * 6144
+    around = 93 * 6 * d + 3 * d + 2 * 163840 * d  # two norms, and a norm and a query for each of two residuals a layer
+    total = 69 * delta + 24 * latent + 92 * mixture + 3 * d * 33792 + around
+    assert from_config(KIMI_K3).parameters().value == total
+    assert from_config(KIMI_K3).active_parameters().value == total - 92 * (896 - 16) * 3 * 3584 * 3072
+
+
+def test_mimo_7b_is_qwen2_and_a_layer_that_predicts_one_more_token():
+    sizes = {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 36, "vocab_size": 151680}
+    heads = {"num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128, "attention_bias": True}
+    reading = read_config(
+        {"model_type": "mimo", **sizes, **heads, "num_nextn_predict_layers": 1, "tie_word_embeddings": False}
+    )
+    layer = 4096 * 128 * (2 * 32 + 2 * 8) + 128 * (32 + 2 * 8) + 3 * 4096 * 11008 + 2 * 4096
+    assert reading.model.parameters().value == 2 * 151680 * 4096 + 36 * layer + 4096
+    # a norm of the token, one of the hidden state, one at the end, and a projection of both
+    (ahead,) = reading.left_out
+    assert ahead.parameters().value == layer + 3 * 4096 + 2 * 4096 * 4096
+    assert not reading.warnings
+
+
+@pytest.mark.parametrize(("name", "id"), [("deepseek_ref", "deepseek-v4-flash"), ("minimax_m3", "minimax-m3")])
+def test_a_family_is_read_under_the_other_name_that_it_is_published_under(name, id):
+    assert from_config({**model(id).config, "model_type": name}) == from_config(model(id).config)

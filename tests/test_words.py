@@ -148,6 +148,13 @@ def shown_quantities():
 
 # Settings that add a part which a family's defaults lack
 MORE_PARTS = (
+    {
+        "model_type": "kimi_linear",
+        "mla_use_output_gate": True,
+        "routed_expert_hidden_size": 1152,
+        "latent_moe_use_norm": True,
+        "attn_res_block_size": 12,
+    },
     {"model_type": "zamba2", "use_shared_attention_adapter": True, "add_bias_linear": True},
     {
         "model_type": "gemma4_text",

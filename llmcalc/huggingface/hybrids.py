@@ -95,15 +95,52 @@ def kimi_delta(kit: Kit, width: int, n_heads: int, kernel: int, narrow: bool) ->
 
 
 def _latent_sparse(kit: Kit, kinds: list[str], sparse: list[bool] | tuple[bool, ...], net: DeltaNet) -> Sequence[Layer]:
+    keys = kit.keys
     gate: Parts = ()
-    if kit.keys.model_type == "bailing_hybrid":
-        gate = (Projection(kit.d_model, kit.keys.dimension("n_heads"), "head_gate", "attention"),)
+    if keys.model_type == "bailing_hybrid":
+        gate = (Projection(kit.d_model, keys.dimension("n_heads"), "head_gate", "attention"),)
+    elif keys.flag("mla_use_output_gate"):
+        width = keys.dimension("n_heads") * kit.latent().d_value
+        gate = (Projection(kit.d_model, width, "output_gate", "attention"),)
     mixers: dict[str, Parts] = {LINEAR: (net,), FULL: (*kit.attention(), *gate)}
-    networks = {is_sparse: kit.network(is_sparse) for is_sparse in set(sparse)}
+    networks = {is_sparse: _narrowed(kit, kit.network(is_sparse)) for is_sparse in set(sparse)}
+    residuals = (
+        *_residual(kit, "attention_residual_norm", "attention_residual_query"),
+        *_residual(kit, "feed_forward_residual_norm", "feed_forward_residual_query"),
+    )
     return [
-        (told(kind, is_sparse), kit.pre(mixers[kind], networks[is_sparse]))
+        (told(kind, is_sparse), (*kit.pre(mixers[kind], networks[is_sparse]), *residuals))
         for kind, is_sparse in zip(kinds, sparse, strict=True)
     ]
+
+
+def _narrowed(kit: Kit, network: Parts) -> Parts:
+    """A mixture whose experts work on a vector of ``routed_expert_hidden_size``, its sum normed (Kimi K3)."""
+    keys, d = kit.keys, kit.d_model
+    width = keys.optional("routed_expert_hidden_size") if keys.has("routed_expert_hidden_size") else None
+    if width is None:
+        return network
+    norm: Parts = (RMSNorm(width, "latent_sum_norm", "experts"),) if keys.flag("latent_moe_use_norm") else ()
+    found: list[Part] = []
+    for part in network:
+        if isinstance(part, Experts):
+            narrow = replace(part, expert=replace(part.expert, d_model=width))
+            up = Projection(width, d, "latent_up", "experts")
+            found += [Projection(d, width, "latent_down", "experts"), narrow, *norm, up]
+        else:
+            found.append(part)
+    return tuple(found)
+
+
+def _residual(kit: Kit, norm: str, query: str) -> Parts:
+    """A norm and a query that weigh the outputs of earlier blocks of layers (Kimi K3's attention residuals)."""
+    keys = kit.keys
+    if not keys.has("attn_res_block_size") or keys.optional("attn_res_block_size") is None:
+        return ()
+    return (
+        RMSNorm(kit.d_model, norm, "connections"),
+        Projection(kit.d_model, 1, query, "connections"),
+    )
 
 
 def _kimi_linear(kit: Kit) -> Sequence[Layer]:
@@ -120,7 +157,10 @@ def _kimi_linear(kit: Kit) -> Sequence[Layer]:
     kinds = kit.kinds(lambda i: FULL if is_full(i) else LINEAR, (LINEAR, FULL))
     width, n_heads = size("linear_head_dim", "head_dim"), size("linear_num_heads", "num_heads")
     kernel = size("linear_conv_kernel_dim", "short_conv_kernel_size")
-    return _latent_sparse(kit, kinds, kit.sparse(), kimi_delta(kit, width, n_heads, kernel, narrow=True))
+    net = kimi_delta(kit, width, n_heads, kernel, narrow=True)
+    if nested.get("use_full_rank_gate") is True:
+        net = replace(net, gate_rank=None)
+    return _latent_sparse(kit, kinds, kit.sparse(), net)
 
 
 def _bailing_hybrid(kit: Kit) -> Sequence[Layer]:
@@ -551,7 +591,12 @@ HYBRIDS: Mapping[str, Family] = {
         _QWEN_ALL, _qwen3_next, {**expert_names("num_experts"), "d_ff": "moe_intermediate_size"}
     ),
     "olmo_hybrid": planned(replace(GEMMA, qk_norm=QKNorm(width="all")), _olmo_hybrid, _WITHOUT_HEAD),
-    "kimi_linear": planned(_KIMI, _kimi_linear, expert_names("num_local_experts")),
+    "kimi_linear": planned(
+        _KIMI,
+        _kimi_linear,
+        expert_names("num_local_experts"),
+        after=lambda kit: _residual(kit, "final_residual_norm", "final_residual_query"),
+    ),
     "bailing_hybrid": planned(_KIMI, _bailing_hybrid, expert_names("num_local_experts")),
     "bamba": planned(LLAMA, _bamba, _WITHOUT_HEAD),
     "granitemoehybrid": planned(
