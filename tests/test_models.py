@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 
@@ -11,7 +12,7 @@ from laws import for_each
 
 from llmcalc import Dimensions, InputError, from_config, override, read_config
 from llmcalc.accuracy.counted_models import counted_models
-from llmcalc.bases import LIBRARY, base
+from llmcalc.bases import LIBRARY, base, compact
 from llmcalc.catalog.models import groups, model, models
 from llmcalc.huggingface.families import FAMILIES
 from llmcalc.quantity import Quantity
@@ -526,3 +527,19 @@ def test_mimo_7b_is_qwen2_and_a_layer_that_predicts_one_more_token():
 @pytest.mark.parametrize(("name", "id"), [("deepseek_ref", "deepseek-v4-flash"), ("minimax_m3", "minimax-m3")])
 def test_a_family_is_read_under_the_other_name_that_it_is_published_under(name, id):
     assert from_config({**model(id).config, "model_type": name}) == from_config(model(id).config)
+
+
+def test_a_config_that_lists_its_layers_one_by_one_fits_a_link():
+    # Llama-3.3-Nemotron-Super-49B-v1: 80 layers, each with 12 keys, most of them null or false
+    unused = {"num_sink_tokens": None, "replace_with_linear": False, "sparsify": None, "unshifted_sink": False}
+    attention = {"n_heads_in_group": 8, "no_op": False, "window_length": None, **unused}
+    attention |= {"use_prefill_window_in_sink_attention": False}
+    network = {"ffn_mult": 2.625, "no_op": False, "replace_with_linear": False, "sparsify": None}
+    sizes = {"hidden_size": 8192, "num_hidden_layers": 80, "num_attention_heads": 64, "vocab_size": 128256}
+    layers = [
+        {"attention": attention, "ffn": network},
+        {"attention": {**attention, "no_op": True}, "ffn": network},
+    ] * 40
+    config = {"model_type": "nemotron-nas", **sizes, "intermediate_size": None, "block_configs": layers}
+    assert len(json.dumps(config)) > 20_000
+    assert from_config(json.loads(compact(config))) == from_config(config)

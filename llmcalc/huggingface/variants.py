@@ -614,9 +614,10 @@ def _block_configs(kit: Kit) -> Sequence[Layer]:
     if not isinstance(rows, list) or len(rows) != n or any(not isinstance(row, dict) for row in rows):
         message = f"this model's layers differ: 'block_configs' must say of each of {n} what it is made of"
         raise InputError("block_configs", message, code="block_configs", layers=n)
+    keys.used["block_configs"] = [{of: _said(row, of) for of in ("attention", "ffn")} for row in rows]
     n_heads, found = keys.dimension("n_heads"), []
     for row in rows:
-        attention, network = (row.get(of) if isinstance(row.get(of), dict) else {} for of in ("attention", "ffn"))
+        attention, network = _said(row, "attention"), _said(row, "ffn")
         parts: list[Part] = []
         kinds = []
         if attention.get("no_op"):
@@ -644,6 +645,12 @@ def _block_configs(kit: Kit) -> Sequence[Layer]:
         if parts:  # a layer of neither lets its input through
             found.append((tuple(kinds or ("without",)), tuple(parts)))
     return found
+
+
+def _said(row: dict[str, Any], of: str) -> dict[str, Any]:
+    """What is said of a layer's attention or network, without what it has not: those are most of it."""
+    given = row.get(of)
+    return {key: value for key, value in given.items() if value not in (None, False)} if isinstance(given, dict) else {}
 
 
 def _multiple(factor: Any, d_model: int) -> int:
