@@ -122,7 +122,8 @@ def shown_quantities():
     towers = [
         part
         for name in set(TOWERS) - {"aya_vision"}
-        for part in towers_of({"model_type": name}, {"d_model": 64, "d_ff": 64})[0]
+        for given in ({}, {"vision_config": {}, "audio_config": {}} if name.startswith("gemma4") else {})
+        for part in towers_of({"model_type": name, **given}, {"d_model": 64, "d_ff": 64})[0]
     ]
     ahead = read_config(AHEAD)
     beside = [replace(ahead.model, beside=parts) for parts in (*([tower] for tower in towers), ahead.left_out)]

@@ -78,7 +78,9 @@ TEXT_OF: Mapping[str, str] = {
     "qwen2_audio": "qwen2",
     "qwen2_vl": "qwen2_vl_text",
     "qwen3_5": "qwen3_5_text",
+    "qwen3_asr": "qwen3",
     "qwen3_5_moe": "qwen3_5_moe_text",
+    "qwen3_omni_moe_thinker": "qwen3_omni_moe_text",
     "qwen3_vl": "qwen3_vl_text",
     "qwen3_vl_moe": "qwen3_vl_moe_text",
     "shieldgemma2": "gemma3_text",
@@ -198,7 +200,7 @@ def read_config(config: Mapping[str, Any]) -> Reading:
         used = _nested(config, path, used, of_towers)
         number = sum(int(tower.parameters().value) for tower in towers)
         text_of = f"of these, {number:,} parameters are of towers and projectors beside the language model"
-        notes = [Notice("towers", text_of, {"parameters": number}), *notes]
+        notes = [Notice("towers", text_of, {"parameters": number}), *notes] if towers else notes
     elif path or outer in TEXT_OF or any(key in config for key in PARTS_OF):
         notes = [
             Notice("language_part", "only the language model is counted: vision and other parts are left out"),

@@ -432,9 +432,13 @@ def _idefics3(w: Whole) -> Sequence[Tower]:
 
 
 def _mistral3(w: Whole) -> Sequence[Tower]:
+    return _by_type(w.vision), _mistral_projector(w)
+
+
+def _mistral_projector(w: Whole) -> Tower:
     d, merge = w.vision.size("hidden_size"), w.keys.size("spatial_merge_size")
     bias = w.keys.flag("multimodal_projector_bias")
-    return _by_type(w.vision), _projector(
+    return _projector(
         RMSNorm(d, "projector_norm", PROJECTOR),
         Linear(d * merge**2, d, False),
         *_two(d * _feature_layers(w.keys), w.d_text, w.d_text, bias),
@@ -685,6 +689,7 @@ def _glm_ocr(w: Whole) -> Sequence[Tower]:
     v = w.vision
     d, merge, d_out = v.size("hidden_size"), v.size("spatial_merge_size"), v.size("out_hidden_size")
     bias = v.flag("attention_bias")
+    inner = v.optional("projection_intermediate_size") or d_out * _channels(v)
     patch = Convolution(_channels(v), d, _square(v) * v.size("temporal_patch_size"))
     also = [RMSNorm(d // v.size("num_heads"), f"{of}_norm", "qk_norm") for of in ("query", "key")]
     layer = _layer(
@@ -696,7 +701,7 @@ def _glm_ocr(w: Whole) -> Sequence[Tower]:
         (
             Linear(d_out, d_out, False, "linear_1"),
             LayerNorm(d_out, "projector_norm", component=PROJECTOR),
-            FeedForward(d_out, d_out * v.size("in_channels"), True, component=PROJECTOR),
+            FeedForward(d_out, inner, True, component=PROJECTOR),
         ),
         PROJECTOR,
         PROJECTOR,
@@ -704,9 +709,339 @@ def _glm_ocr(w: Whole) -> Sequence[Tower]:
     return _tower([patch], layer, _layers(v, "depth"), [RMSNorm(d, "final_norm")]), merger
 
 
+def _aria(w: Whole) -> Sequence[Tower]:
+    """Learned queries that attend to the patches, as many as the largest image needs."""
+    d = w.vision.size("hidden_size")
+    rows = w.keys.value("projector_patch_to_query_dict") if w.keys.given("projector_patch_to_query_dict") else None
+    most = "max_value_projector_patch_to_query_dict"
+    if isinstance(rows, Mapping) and rows:
+        count = max(whole("projector_patch_to_query_dict", row) for row in rows.values())
+    else:
+        count = w.keys.size(most)
+    return _by_type(w.vision), _projector(
+        *(Linear(d, d, False) for _ in range(3)),
+        Linear(d, d),
+        Linear(d, w.d_text, False),
+        Linear(w.d_text, w.d_text, False),
+        Vectors(count, d, "resampler_queries", PROJECTOR),
+        LayerNorm(d, "attention_norm"),
+        LayerNorm(d, "context_norm"),
+        Attention(d, 1, 1, d, True, True, sees="all", id="pooling_attention"),
+        LayerNorm(d, "projector_norm", component=PROJECTOR),
+    )
+
+
+def _cosmos3_edge(w: Whole) -> Sequence[Tower]:
+    v, inner = w.vision, w.keys.size("projector_hidden_size")
+    d = v.size("hidden_size")
+    norm = LayerNorm(d, "projector_norm", component=PROJECTOR)
+    return _siglip2(v), _projector(norm, *_two(d * v.size("spatial_merge_size") ** 2, inner, w.d_text))
+
+
+def _voxtral_realtime(w: Whole) -> Sequence[Tower]:
+    """Whisper's with rotary positions, a gate in the feed-forward network, and heads of their own width."""
+    a = w.audio
+    d, d_ff, n_heads = a.size("hidden_size"), a.size("intermediate_size"), a.size("num_attention_heads")
+    width = a.optional("head_dim") or _head(a, d, n_heads, "num_attention_heads")
+    front: list[Part] = [
+        Convolution(a.size("num_mel_bins"), d, 3, id="first_convolution", component=AUDIO),
+        Convolution(d, d, 3, id="second_convolution", component=AUDIO),
+    ]
+    layer = (
+        RMSNorm(d, "attention_norm"),
+        Attention(d, n_heads, n_heads, width, False, True, sees="all"),
+        Vectors(2, n_heads * width, "query_value_bias", AUDIO),
+        RMSNorm(d, "feed_forward_norm"),
+        FeedForward(d, d_ff, True),
+        Vectors(1, d, "down_bias", AUDIO),
+    )
+    tower = _tower(front, layer, _layers(a), [RMSNorm(d, "final_norm")], AUDIO)
+    return tower, _projector(*_two(d * w.keys.size("downsample_factor"), w.d_text, w.d_text, False))
+
+
+def _gemma4_vision(v: Keys) -> Tower:
+    d, n_heads, width = v.size("hidden_size"), v.size("num_attention_heads"), v.size("head_dim")
+    front: list[Part] = [
+        Convolution(3, d, _square(v), False),
+        LearnedPositions(2 * v.size("position_embedding_size"), d),
+    ]
+    layer = (
+        RMSNorm(d, "attention_norm"),
+        Attention(d, n_heads, v.size("num_key_value_heads"), width, sees="all"),
+        RMSNorm(width, "query_norm", "qk_norm"),
+        RMSNorm(width, "key_norm", "qk_norm"),
+        RMSNorm(d, "attention_post_norm"),
+        RMSNorm(d, "feed_forward_norm"),
+        FeedForward(d, v.size("intermediate_size"), True),
+        RMSNorm(d, "feed_forward_post_norm"),
+    )
+    return _tower(front, layer, _layers(v))
+
+
+def _gemma4_audio(a: Keys) -> Tower:
+    """A conformer: two half networks around attention and a convolution, each between two norms."""
+    d, n_heads = a.size("hidden_size"), a.size("num_attention_heads")
+    channels = a.list_of("subsampling_conv_channels", int) or []
+    if len(channels) != 2 or min(channels) < 1:
+        found = shown(a.value("subsampling_conv_channels"))
+        raise InputError("subsampling_conv_channels", "'subsampling_conv_channels' must be two widths",
+                         code="key_not_modelled", key="subsampling_conv_channels", found=found)  # fmt: skip
+    first, second = channels
+    width = _head(a, d, n_heads, "num_attention_heads")
+    front: list[Part] = [
+        Convolution(1, first, 9, False, "first_convolution", AUDIO),
+        LayerNorm(first, "embedding_norm", bias=False),
+        Convolution(first, second, 9, False, "second_convolution", AUDIO),
+        LayerNorm(second, "hidden_norm", bias=False),
+        Linear(first // 4 * second, d, False, "linear_1", AUDIO),
+    ]
+
+    def half(id: str) -> tuple[Part, ...]:
+        return RMSNorm(d, f"{id}_norm"), FeedForward(d, 4 * d, id=id), RMSNorm(d, f"{id}_post_norm")
+
+    layer = (
+        *half("feed_forward"),
+        RMSNorm(d, "attention_norm"),
+        Attention(d, n_heads, n_heads, width, sees="all"),
+        Linear(d, d, False, "position_keys", AUDIO),
+        Vectors(1, width, "query_scales", AUDIO),
+        RMSNorm(d, "attention_post_norm"),
+        RMSNorm(d, "convolution_norm"),
+        Linear(d, 2 * d, False, "linear_1", AUDIO),
+        Vectors(d, a.size("conv_kernel_size"), "convolution", AUDIO),
+        RMSNorm(d, "inner_norm"),
+        Linear(d, d, False, "linear_2", AUDIO),
+        *half("second_feed_forward"),
+        RMSNorm(d, "final_norm"),
+    )
+    return _tower(front, layer, _layers(a), [Linear(d, a.size("output_proj_dims"), True, "linear_2", AUDIO)], AUDIO)
+
+
+def _gemma4(w: Whole) -> Sequence[Tower]:
+    """A tower for images and one for sound, each there only where the file has its config."""
+    towers, projector = [], []
+    if "vision_config" in w.towers:
+        towers.append(_gemma4_vision(w.vision))
+        projector.append(Linear(w.vision.size("hidden_size"), w.d_text, False))
+    if "audio_config" in w.towers:
+        towers.append(_gemma4_audio(w.audio))
+        projector.append(Linear(w.audio.size("output_proj_dims"), w.d_text, False))
+    return (*towers, _projector(*projector)) if towers else ()
+
+
+def _gemma4_unified(w: Whole) -> Sequence[Tower]:
+    """No towers: patches and frames of sound go to the language model's width, and it does the rest."""
+    parts: list[Part] = []
+    if "vision_config" in w.towers:
+        v = w.vision
+        d, wide = v.size("mm_embed_dim"), 3 * (_side(v, "patch_size") * v.size("pooling_kernel_size")) ** 2
+        parts += [
+            LayerNorm(wide, "embedding_norm"),
+            Linear(wide, d),
+            LayerNorm(d, "hidden_norm"),
+            LearnedPositions(2 * v.size("mm_posemb_size"), d),
+            LayerNorm(d, "projector_norm", component=PROJECTOR),
+            Linear(v.size("output_proj_dims"), w.d_text, False),
+        ]
+    if "audio_config" in w.towers:
+        width = w.audio.size(_named(w.audio, "output_proj_dims", "audio_embed_dim"))
+        parts.append(Linear(width, w.d_text, False))
+    return (_projector(*parts),) if parts else ()
+
+
+def _muse_vision(w: Whole) -> Sequence[Tower]:
+    v, inner = w.vision, w.keys.size("projector_hidden_size")
+    d = v.size("hidden_size")
+    front: list[Part] = [
+        Convolution(3, d, _square(v) * v.size("patch_temporal"), False),
+        LearnedPositions(v.size("pos_emb_height") * v.size("pos_emb_width"), d),
+        LayerNorm(d, "embedding_norm"),
+    ]
+    tower = _tower(front, _layer(v), _layers(v), [LayerNorm(d, "final_norm")])
+    return tower, _projector(*_two(w.keys.size("out_hidden_size"), inner, inner, False), Linear(inner, w.d_text, False))
+
+
+def _muse_spark(w: Whole) -> Sequence[Tower]:
+    """Sound goes through stages of convolutions, each wider than the one before, without attention."""
+    a = w.audio
+    a.refuse_other_than("num_hidden_layers", (1, 2, 3, 4))
+    n_stages = a.size("num_hidden_layers")
+    listed = [a.list_of(key, int, n_stages) or [] for key in ("hidden_sizes", "patch_sizes", "depths")]
+    if any(not entries for entries in listed):
+        raise a.missing("hidden_sizes")
+    kernel, d_in, stages = a.size("conv_kernel_size"), 1, []
+    for i, (d, patch, depth) in enumerate(zip(*listed, strict=True), 1):
+        d, patch, depth = whole("hidden_sizes", d), whole("patch_sizes", patch), whole("depths", depth)
+        if depth > MOST_LAYERS:
+            raise InputError("depths", f"{depth:,} layers; more than {MOST_LAYERS:,} are not counted",
+                             code="too_many_layers", number=depth, most=MOST_LAYERS)  # fmt: skip
+        layer = (
+            Convolution(1, d, kernel, id="convolution", component=AUDIO),
+            RMSNorm(d, "feed_forward_norm"),
+            FeedForward(d, _inner(a, d), bias=True),
+        )
+        entry = (Linear(d_in * patch, d, True, "linear_1", AUDIO), RMSNorm(d, "embedding_norm"))
+        stages.append(Tower(entry, ((Block(layer), depth),), (), f"stage_{i}", AUDIO))
+        d_in = d
+    d_out = a.size("out_hidden_size")
+    back = (RMSNorm(d_in, "final_norm"), Linear(d_in, d_out, True, "linear_1", AUDIO), RMSNorm(d_out, "head_norm"))
+    vision, projector = _muse_vision(w)
+    return vision, Tower(tuple(stages), (), back, AUDIO, AUDIO), projector
+
+
+def _inner(keys: Keys, d: int) -> int:
+    """So many times the width."""
+    ratio = keys.value("mlp_ratio")
+    if not isinstance(ratio, int | float) or not 0 < ratio < 1000:
+        message = f"'mlp_ratio' = {shown(ratio)} is not modelled"
+        raise InputError("mlp_ratio", message, code="key_not_modelled", key="mlp_ratio", found=shown(ratio))
+    return whole("mlp_ratio", int(d * ratio))
+
+
+def _step3p7(w: Whole) -> Sequence[Tower]:
+    """Two convolutions halve the patches' sides and double their width after the layers."""
+    v = w.vision
+    width, heads, layers = (
+        _named(v, *names)
+        for names in (("width", "hidden_size"), ("heads", "num_attention_heads"), ("layers", "num_hidden_layers"))
+    )
+    d = v.size(width)
+    front: list[Part] = [
+        Convolution(v.size("num_channels"), d, _square(v), False),
+        LearnedPositions(_patches(v), d),
+        LayerNorm(d, "embedding_norm"),
+    ]
+    back: list[Part] = [
+        Convolution(d, 2 * d, 9, id="first_convolution"),
+        Convolution(2 * d, 4 * d, 9, id="second_convolution"),
+    ]
+    layer = _layer(v, width=width, heads=heads, inner=_inner(v, d), extra=[Vectors(2, d, "layer_scales")])
+    return _tower(front, layer, _layers(v, layers), back), _projector(
+        Linear(4 * d, w.d_text, w.keys.flag("projector_bias"))
+    )
+
+
+def _mistral_large4(w: Whole) -> Sequence[Tower]:
+    return _pixtral(w.vision), _mistral_projector(w)
+
+
+def _minimax_m3(w: Whole) -> Sequence[Tower]:
+    """Each patch is projected, then the patches of a square together."""
+    v, inner = w.vision, w.keys.size("projector_hidden_size")
+    d, merge = v.size("hidden_size"), v.size("spatial_merge_size")
+    front: list[Part] = [
+        Convolution(v.size("num_channels"), d, _square(v) * v.size("temporal_patch_size"), False),
+        LayerNorm(d, "embedding_norm"),
+    ]
+    together = _two(w.d_text * merge**2, inner, w.d_text)
+    return _tower(front, _layer(v), _layers(v)), _projector(*_two(d, inner, w.d_text), *together)
+
+
+def _molmo2(w: Whole) -> Sequence[Tower]:
+    """Outputs of several layers, joined, are pooled by attention, then go through a gated network."""
+    v, adapter = w.vision, w.towers["adapter_config"]
+    d = v.size("hidden_size")
+
+    def heads(keys: Keys) -> tuple[int, int, int]:
+        n_heads = keys.size("num_attention_heads")
+        width = keys.optional("head_dim") or _head(keys, keys.size("hidden_size"), n_heads, "num_attention_heads")
+        return n_heads, keys.size("num_key_value_heads"), width
+
+    bias = v.flag("attention_bias")
+    layer = (
+        LayerNorm(d, "attention_norm"),
+        Attention(d, *heads(v), bias, bias, sees="all"),
+        LayerNorm(d, "feed_forward_norm"),
+        FeedForward(d, v.size("intermediate_size"), bias=True),
+    )
+    front: list[Part] = [
+        Convolution(v.size("num_channels"), d, _square(v)),
+        LearnedPositions(v.size("num_position_embeddings"), d),
+    ]
+    d_pooled, inner = adapter.size("hidden_size"), adapter.size("intermediate_size")
+    d_in = d_pooled * _feature_layers(adapter)
+    n_heads, n_kv_heads, width = heads(adapter)
+    bias, inner_bias = adapter.flag("attention_bias"), adapter.flag("mlp_bias")
+    return _tower(front, layer, _layers(v)), _projector(
+        Linear(d_in, n_heads * width, bias),
+        Linear(d_in, n_kv_heads * width, bias),
+        Linear(d_in, n_kv_heads * width, bias),
+        Linear(n_heads * width, d_pooled, bias),
+        Linear(d_pooled, inner, inner_bias),
+        Linear(d_pooled, inner, inner_bias),
+        Linear(inner, adapter.size("text_hidden_size"), False),
+    )
+
+
+def _granite_docling(w: Whole) -> Sequence[Tower]:
+    """Two routes from patches to the language model, a coarse and a fine one, each with layers' outputs added."""
+    w.keys.refuse_other_than("density_router_hidden_size", ())
+    v = w.vision
+    d, d_out, scale = v.size("hidden_size"), v.size("out_hidden_size"), v.size("scale_factor")
+    n_deep = len(v.list_of("deepstack_visual_indexes", int) or ())
+    scales = [scale, scale // 2] if v.flag("use_fine_route") else [scale]
+    parts: list[Part] = [LayerNorm(d, "embedding_norm")]
+    blocks = []
+    for one, name in zip(scales, ("merger_block", "fine_block"), strict=False):
+        wide = d * one**2
+        parts.append(Linear(wide, d_out, False))
+        merger = (
+            LayerNorm(wide, "projector_norm", component=PROJECTOR),
+            Linear(wide, d_out, True, "linear_1"),
+            Linear(d_out, d_out, True, "linear_2"),
+        )
+        blocks += [(Block(merger, name), n_deep)] if n_deep else []
+    parts += [LayerNorm(d_out, "hidden_norm"), Linear(d_out, d_out, False), LayerNorm(d_out, "final_norm")]
+    return _siglip_without_head(v), replace(_projector(*parts), blocks=tuple(blocks))
+
+
+def _qwen3_omni_audio(a: Keys) -> Tower:
+    """Three convolutions over time and pitch, then Whisper's layers with a bias everywhere."""
+    d, width = a.size("d_model"), a.size("downsample_hidden_size")
+    rows = a.size("num_mel_bins")
+    for _ in range(3):
+        rows = (rows + 1) // 2
+    front: list[Part] = [
+        Convolution(1, width, 9, id="first_convolution", component=AUDIO),
+        Convolution(width, width, 9, id="second_convolution", component=AUDIO),
+        Convolution(width, width, 9, id="third_convolution", component=AUDIO),
+        Linear(width * rows, d, False, "linear_1", AUDIO),
+    ]
+    layer = _layer(a, heads="encoder_attention_heads", width="d_model", inner=a.size("encoder_ffn_dim"))
+    return _tower(front, layer, _layers(a, "encoder_layers"), [LayerNorm(d, "final_norm")], AUDIO)
+
+
+def _qwen3_omni(w: Whole) -> Sequence[Tower]:
+    a = w.audio
+    d, d_out = a.size("d_model"), a.size("output_dim")
+    audio = _qwen3_omni_audio(a)
+    projected = (Linear(d, d, True, "linear_2", AUDIO), Linear(d, d_out, True, "linear_3", AUDIO))
+    return (replace(audio, back=(*audio.back, *projected)), *_qwen3_vision(w.vision))
+
+
+def _qwen3_asr(w: Whole) -> Sequence[Tower]:
+    d, d_out = w.audio.size("d_model"), w.audio.size("output_dim")
+    return _qwen3_omni_audio(w.audio), _projector(*_two(d, d, d_out))
+
+
 # Published with code of their own: whose config class fills in what their files omit
 _STANDS_IN = {"kimi_vl": "kimi_k25"}
 TOWERS: Mapping[str, Reader] = {
+    "aria": _aria,
+    "cosmos3_edge": _cosmos3_edge,
+    "gemma4": _gemma4,
+    "gemma4_unified": _gemma4_unified,
+    "glm5_next": _glm_ocr,
+    "granite_docling": _granite_docling,
+    "minimax_m3_vl": _minimax_m3,
+    "mistral_large4": _mistral_large4,
+    "molmo2": _molmo2,
+    "muse_glimmer": _muse_vision,
+    "muse_spark": _muse_spark,
+    "qwen3_asr": _qwen3_asr,
+    "qwen3_omni_moe_thinker": _qwen3_omni,
+    "step3p7": _step3p7,
+    "voxtral_realtime": _voxtral_realtime,
     "kimi_vl": _kimi,
     "glm_ocr": _glm_ocr,
     "granite_speech": _granite_speech,
@@ -758,7 +1093,9 @@ TOWERS: Mapping[str, Reader] = {
     "voxtral": _voxtral,
 }
 # Keys of a config that hold one of a tower
-PARTS_OF = ("vision_config", "audio_config", "perceiver_config", "encoder_config", "projector_config")
+PARTS_OF = (
+    "vision_config", "audio_config", "perceiver_config", "encoder_config", "projector_config", "adapter_config",
+)  # fmt: skip
 
 
 @cache
@@ -786,7 +1123,8 @@ def towers_of(config: Mapping[str, Any], text: Mapping[str, int]) -> tuple[tuple
     model_type = config["model_type"]
     row = _read_defaults()["models"][_STANDS_IN.get(model_type, model_type)]
     keys = Keys(model_type, config, {}, row["defaults"], {})
-    towers = {key: _keys_of_tower(model_type, key, config.get(key), row[key]) for key in PARTS_OF if key in row}
+    kept = [key for key in PARTS_OF if key in row and (config.get(key) is not None or key not in row["without"])]
+    towers = {key: _keys_of_tower(model_type, key, config.get(key), row[key]) for key in kept}
     found = tuple(TOWERS[model_type](Whole(keys, towers, text)))
     used = dict(keys.used)
     for key, of_tower in towers.items():

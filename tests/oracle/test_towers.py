@@ -30,6 +30,7 @@ CLASSES = {
 COUNTS = {"num_hidden_layers", "depth", "encoder_layers", "num_layers", "num_global_layers", "resampler_depth"}
 WIDTHS = {"intermediate_size", "encoder_ffn_dim", "projection_dim", "alignment_intermediate_size", "out_hidden_size"}
 FLAGS = {"attention_bias", "multimodal_projector_bias", "projector_bias", "vision_use_head", "use_qk_norm", "qkv_bias"}
+FLAGS |= {"mlp_bias", "use_fine_route"}
 # Widths that must stay what another key says
 TIED = {
     "llama4": {"intermediate_size"},
@@ -37,6 +38,7 @@ TIED = {
     "glm46v": {"out_hidden_size"},
     "glmga": {"out_hidden_size"},
     "glm4v_moe": {"out_hidden_size"},
+    "muse_spark": {"num_hidden_layers", "out_hidden_size"},
 }
 
 
@@ -63,7 +65,7 @@ def test_a_random_model_with_towers_has_as_many_parameters_as_the_real_one(model
     rng, row = random.Random(f"{model_type} {seed}"), MODELS[model_type]
     config = {"model_type": model_type, "architectures": [CLASSES[model_type]]}
     for key in PARTS_OF:
-        if key in row:
+        if key in row and not (key in row["without"] and rng.random() < 0.3):
             config[key] = changed(row[key], rng, TIED.get(model_type, ()))
     config |= {key: rng.random() < 0.5 for key in row["defaults"] if key in FLAGS}
     if "deepstack_visual_indexes" in row.get("vision_config", {}):
@@ -79,7 +81,7 @@ def test_a_random_model_with_towers_has_as_many_parameters_as_the_real_one(model
         reading = read_config(config)
     except InputError as error:
         pytest.skip(f"its language model is not known: {error}")
-    if reading.warnings:
+    if any(notice.id != "rounded_heads" for notice in reading.warnings):
         pytest.skip(str(reading.warnings[0]))
     language = re.compile(r"language_model|text_model|lm_head")
     towers = sum(p.numel() for name, p in real.named_parameters() if not language.search(name))

@@ -31,10 +31,13 @@ def plain(config: Any) -> dict[str, Any]:
 
 def of_class(config_class: Any) -> dict[str, Any]:
     """What a config class fills in, and other names that it takes."""
+    missing = dataclasses.MISSING
     defaults = {
-        field.name: field.default
+        field.name: field.default if field.default_factory is missing else field.default_factory()
         for field in dataclasses.fields(config_class)
-        if field.default is not dataclasses.MISSING and field.name not in SHARED and f'"{field.name}"' in KNOWN
+        if (field.default, field.default_factory) != (missing, missing)
+        and field.name not in SHARED
+        and f'"{field.name}"' in KNOWN
     }
     aliases: dict[str, list[str]] = {}
     for alias, key in getattr(config_class, "attribute_map", {}).items():
@@ -50,8 +53,12 @@ def main() -> None:
         config = CONFIG_MAPPING[name]()
         own = {k: v for k, v in plain(config).items() if k != "model_type"}
         row: dict[str, Any] = {"defaults": {**own, "tie_word_embeddings": getattr(config, "tie_word_embeddings", None)}}
+        row["without"] = []
         for key in (*PARTS_OF, "text_config"):
             inner = getattr(config, key, None)
+            if inner is None and key in PARTS_OF and hasattr(config.sub_configs.get(key), "model_type"):
+                row["without"].append(key)  # there only where a file has it
+                inner = config.sub_configs[key]()
             if inner is not None:
                 row[key] = plain(inner)
                 if key == "text_config" and row["defaults"]["tie_word_embeddings"] is not None:
