@@ -11,7 +11,7 @@ from llmcalc.adapters import inputs_of_adapter
 from llmcalc.bases import base, compact
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
-from llmcalc.huggingface import read_config
+from llmcalc.huggingface import override, read_config
 from llmcalc.huggingface.towers import TOWERS
 from llmcalc.inputs import PASTED, TOWERS_ARE
 from pages.ui.words.problems import notes_of
@@ -55,6 +55,34 @@ def test_a_published_model_with_a_tower_has_as_many_parameters_as_its_hub_page_s
     assert reading.model.parameters().value == total
     assert sum(q.value for q in reading.model.components().values()) == total
     assert {"vision_tower", "projector"} <= reading.model.components().keys()
+
+
+def test_a_tower_that_only_some_sizes_of_a_model_have_is_counted_where_the_file_has_it():
+    # transformers' Gemma4ForConditionalGeneration and Gemma4UnifiedForConditionalGeneration with both towers' defaults
+    for model_type, total, beside in (
+        ("gemma4", 5_554_675_488, 477_497_632),
+        ("gemma4_unified", 3_056_257_024, 45_498_624),
+    ):
+        both = read_config({"model_type": model_type, "vision_config": {}, "audio_config": {}}).model
+        assert (both.parameters().value, sum(t.parameters().value for t in both.beside)) == (total, beside)
+        without = read_config({"model_type": model_type, "vision_config": None, "audio_config": None})
+        assert (without.model.parameters().value, without.notes[1:]) == (total - beside, ())
+        sees = read_config({"model_type": model_type, "vision_config": {}}).model.parameters().value
+        hears = read_config({"model_type": model_type, "audio_config": {}}).model.parameters().value
+        assert sees + hears == total + total - beside
+
+
+def test_of_a_model_that_also_speaks_the_thinker_is_counted_and_that_is_said():
+    # transformers' thinker classes at their defaults
+    for model_type, total in (("qwen2_5_omni", 11_338_288_896), ("qwen3_omni_moe", 18_418_329_704)):
+        config = {"model_type": model_type}
+        reading = read_config(config)
+        assert reading.model.parameters().value == total
+        assert reading.notes[0].id == "thinker"
+        assert read_config(reading.used).model == reading.model
+        assert read_config(override(config, n_layers=2)).model.n_layers == 2
+        with pytest.raises(InputError, match="thinker_config"):
+            read_config({**config, "thinker_config": []})
 
 
 def test_a_tower_is_there_frozen_trained_or_left_out():

@@ -109,6 +109,11 @@ SAME_AS: Mapping[str, str] = {
     "nllb": "m2m_100",
     "stablelm_epoch": "stablelm",
 }
+# Models that also speak: what is read is their thinker, of that model_type, which takes and writes all but sound
+_THINKERS: Mapping[str, str] = {
+    "qwen2_5_omni": "qwen2_5_omni_thinker",
+    "qwen3_omni_moe": "qwen3_omni_moe_thinker",
+}
 _SIZES = ("hidden_size", "d_model", "n_embd")  # one of these is in every config of a language model
 LLAMA_KEYS = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
 LIKE_LLAMA = Recipe(qkv_bias="attention_bias", output_bias="attention_bias", ffn_bias="mlp_bias", windows=as_said)
@@ -172,6 +177,11 @@ def read_config(config: Mapping[str, Any]) -> Reading:
     Raises InputError, naming the key, for a config that is malformed, incomplete or contradictory, and for a
     model_type that is unknown and not like LLaMA either.
     """
+    if (thinker := _thinker(config)) is not None:
+        reading = read_config(thinker)
+        notice = Notice("thinker", "only the thinker is counted: the talker and its sound are left out")
+        used = {"model_type": config["model_type"], "thinker_config": dict(reading.used)}
+        return replace(reading, notes=(notice, *reading.notes), used=used)
     path, text = language_part(config)
     model_type, family = _family(config, text)
     task, head, notices = _task(config, text, model_type, family)
@@ -246,6 +256,7 @@ def dimensions(config: Mapping[str, Any]) -> dict[str, int]:
 
 def names_of_sizes(config: Mapping[str, Any]) -> dict[str, str]:
     """What we call the sizes in ``config``, by its own keys: n_layers by num_hidden_layers."""
+    config = _thinker(config) or config
     family = _family(config, language_part(config)[1])[1]
     return {key: name for name, key in (COMMON if family is None else family.names).items()}
 
@@ -261,6 +272,8 @@ def override(config: Mapping[str, Any], **dimensions: int) -> dict[str, Any]:
 
     Raises InputError for a dimension that the family's configs have no key for.
     """
+    if (thinker := _thinker(config)) is not None:
+        return {**config, "thinker_config": override(thinker, **dimensions)}
     path, text = language_part(config)
     model_type, family = _family(config, text)
     names = COMMON if family is None else family.names
@@ -300,6 +313,18 @@ def language_part(config: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
         if default is not None:
             return "text_config", default
     return "", config
+
+
+def _thinker(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The config of the thinker of a model that also speaks, None for any other model."""
+    outer = config.get("model_type") if isinstance(config, Mapping) else None
+    if not isinstance(outer, str) or outer not in _THINKERS:
+        return None
+    given = config.get("thinker_config")
+    inner = {} if given is None else given
+    _check_mapping("thinker_config", inner)
+    stored = {key: config[key] for key in ("quantization_config",) if key in config}
+    return {**stored, **inner, "model_type": _THINKERS[outer]}
 
 
 def _check_mapping(key: str, config: Any) -> None:
