@@ -72,6 +72,26 @@ def test_a_tower_that_only_some_sizes_of_a_model_have_is_counted_where_the_file_
         assert sees + hears == total + total - beside
 
 
+def test_a_tower_for_sound_by_the_name_that_published_files_have_for_it():
+    # transformers' NemotronH_Omni_Reasoning_V3 of this config, whose files say sound_config
+    config = {
+        "model_type": "nemotron_h_omni",
+        "architectures": ["NemotronH_Omni_Reasoning_V3"],
+        "projector_hidden_size": 512,
+        "vision_config": {
+            **{"num_hidden_layers": 2, "qkv_bias": False, "num_registers": 3, "video_temporal_patch_size": 2},
+        },
+        "sound_config": {
+            **{"model_type": "parakeet_encoder", "hidden_size": 256, "num_hidden_layers": 2, "intermediate_size": 96},
+            **{"projection_hidden_size": 4096, "projection_bias": False},
+        },
+    }
+    reading = read_config(config)
+    assert reading.model.parameters().value == 2_056_240_000
+    assert "audio_tower" in reading.model.components()
+    assert read_config(reading.used).model == reading.model
+
+
 def test_of_a_model_that_also_speaks_the_thinker_is_counted_and_that_is_said():
     # transformers' thinker classes at their defaults
     for model_type, total in (("qwen2_5_omni", 11_338_288_896), ("qwen3_omni_moe", 18_418_329_704)):
@@ -170,7 +190,7 @@ MESSES = ([], "x", {"hidden_size": None}, {"num_hidden_layers": 10**8}, {"patch_
 
 @pytest.mark.parametrize("model_type", sorted(TOWERS))
 def test_any_tower_in_a_mess_is_refused_and_never_breaks(model_type):
-    for key in ("vision_config", "audio_config", "encoder_config"):
+    for key in ("vision_config", "audio_config", "encoder_config", "adapter_config", "sound_config"):
         for mess in MESSES:
             with contextlib.suppress(InputError):
                 read_config({"model_type": model_type, key: mess})

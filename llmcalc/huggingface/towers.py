@@ -445,12 +445,17 @@ def _mistral_projector(w: Whole) -> Tower:
     )
 
 
-def _internvl(w: Whole) -> Sequence[Tower]:
-    ratio = w.keys.value("downsample_ratio")
+def _shuffled(keys: Keys) -> int:
+    """How many patches' sides are joined to one."""
+    ratio = keys.value("downsample_ratio")
     if not isinstance(ratio, int | float) or not 0 < ratio <= 1:
         raise InputError("downsample_ratio", "'downsample_ratio' must be between 0 and 1", code="key_not_modelled",
                          key="downsample_ratio", found=shown(ratio))  # fmt: skip
-    d_in = w.vision.size("hidden_size") * int(1 / ratio) ** 2
+    return int(1 / ratio)
+
+
+def _internvl(w: Whole) -> Sequence[Tower]:
+    d_in = w.vision.size("hidden_size") * _shuffled(w.keys) ** 2
     norm = LayerNorm(d_in, "projector_norm", component=PROJECTOR)
     return _by_type(w.vision), _projector(norm, *_two(d_in, w.d_text, w.d_text))
 
@@ -1024,6 +1029,91 @@ def _qwen3_asr(w: Whole) -> Sequence[Tower]:
     return _qwen3_omni_audio(w.audio), _projector(*_two(d, d, d_out))
 
 
+def _radio(v: Keys, frames: int) -> Tower:
+    """C-RADIO's: patches of images and of so many frames of a video, class tokens and registers."""
+    d = v.size("hidden_size")
+    n_heads, side = v.size("num_attention_heads"), v.size("max_img_size") // _side(v, "patch_size")
+    patch = _square(v) * v.size("num_channels")
+    inner, gated = _inner(v, d), v.flag("use_swiglu_ffn")
+    if gated:
+        inner = -(-int(inner * 2 / 3) // 8) * 8
+    front: list[Part] = [
+        Linear(patch, d, False, "patch_embedding", VISION),
+        Linear(frames * patch, d, False, "video_embedding", VISION),
+        LearnedPositions(side**2, d),
+        Vectors(v.size("num_cls_tokens", 0) + v.size("num_registers", 0), d, "class_token"),
+    ]
+    layer = (
+        LayerNorm(d, "attention_norm"),
+        Attention(
+            d, n_heads, n_heads, _head(v, d, n_heads, "num_attention_heads"), v.flag("qkv_bias"), True, sees="all"
+        ),
+        LayerNorm(d, "feed_forward_norm"),
+        FeedForward(d, inner, gated, True),
+        Vectors(2, d, "layer_scales"),
+    )
+    return _tower(front, layer, _layers(v))
+
+
+def _parakeet(a: Keys, bias: bool) -> Tower:
+    """A conformer: two half networks around attention with relative positions and a convolution."""
+    d, d_ff, n_heads = a.size("hidden_size"), a.size("intermediate_size"), a.size("num_attention_heads")
+    width, kernel = _head(a, d, n_heads, "num_attention_heads"), a.size("conv_kernel_size")
+    channels, square = a.size("subsampling_conv_channels"), a.size("subsampling_conv_kernel_size") ** 2
+    n_halvings = a.size("subsampling_factor").bit_length() - 1
+    rows = a.size("num_mel_bins") // a.size("subsampling_conv_stride") ** n_halvings
+    step = (
+        Convolution(1, channels, square, id="second_convolution", component=AUDIO),
+        Linear(channels, channels, True, "linear_1", AUDIO),
+    )
+    inside = a.flag("convolution_bias")
+    layer = (
+        LayerNorm(d, "feed_forward_norm"),
+        FeedForward(d, d_ff, bias=bias),
+        LayerNorm(d, "attention_norm"),
+        Attention(d, n_heads, n_heads, width, bias, bias, sees="all"),
+        Linear(d, d, False, "position_keys", AUDIO),
+        Vectors(2, d, "relative_bias", AUDIO),
+        LayerNorm(d, "convolution_norm"),
+        Linear(d, 2 * d, inside, "linear_1", AUDIO),
+        Convolution(1, d, kernel, inside, "convolution", AUDIO),
+        LayerNorm(d, "inner_norm"),
+        Linear(d, d, inside, "linear_2", AUDIO),
+        LayerNorm(d, "second_feed_forward_norm"),
+        FeedForward(d, d_ff, bias=bias, id="second_feed_forward"),
+        LayerNorm(d, "final_norm"),
+    )
+    blocks = ((Block(step, "first_block"), n_halvings - 1), (Block(layer), _layers(a)))
+    front = (
+        Convolution(1, channels, square, id="first_convolution", component=AUDIO),
+        Linear(channels * rows, d, True, "linear_1", AUDIO),
+    )
+    return Tower(front, tuple((block, count) for block, count in blocks if count > 0), (), AUDIO, AUDIO)
+
+
+def _nemotron_omni(w: Whole) -> Sequence[Tower]:
+    """Images always; sound where the file has a tower for it. With layers that predict ahead, images have a norm."""
+    width = w.keys.size(_named(w.keys, "vit_hidden_size", "vision_hidden_size"))
+    inner = w.keys.size("projector_hidden_size")
+    wide = width * _shuffled(w.keys) ** 2
+    vision = _radio(w.vision, w.keys.size("video_temporal_patch_size"))
+    norm = RMSNorm(wide, "projector_norm", PROJECTOR)
+    text = w.keys.config.get("text_config") or w.keys.config.get("llm_config")
+    if isinstance(text, Mapping) and text.get("num_nextn_predict_layers"):
+        vision = replace(vision, back=(LayerNorm(width, "final_norm"),))
+    if "audio_config" not in w.towers:
+        return vision, _projector(norm, *_two(wide, inner, w.d_text, False))
+    a = w.audio
+    d, d_mid, bias = a.size("hidden_size"), a.size("projection_hidden_size"), a.flag("projection_bias")
+    return (
+        vision,
+        _parakeet(a, a.given("attention_bias") and a.flag("attention_bias")),
+        _projector(
+            norm, *_two(wide, inner, w.d_text, False), RMSNorm(d, "hidden_norm"), *_two(d, d_mid, w.d_text, bias)
+        ),
+    )
+
+
 # Published with code of their own: whose config class fills in what their files omit
 _STANDS_IN = {"kimi_vl": "kimi_k25"}
 TOWERS: Mapping[str, Reader] = {
@@ -1040,6 +1130,7 @@ TOWERS: Mapping[str, Reader] = {
     "muse_spark": _muse_spark,
     "qwen3_asr": _qwen3_asr,
     "qwen3_omni_moe_thinker": _qwen3_omni,
+    "nemotron_h_omni": _nemotron_omni,
     "step3p7": _step3p7,
     "voxtral_realtime": _voxtral_realtime,
     "kimi_vl": _kimi,
@@ -1098,6 +1189,9 @@ PARTS_OF = (
 )  # fmt: skip
 
 
+_OTHER_NAMES = {"audio_config": "sound_config"}
+
+
 @cache
 def _read_defaults() -> Mapping[str, Any]:
     return json.loads(resources.files("llmcalc.huggingface").joinpath("towers.json").read_text("utf-8"))
@@ -1121,6 +1215,9 @@ def towers_of(config: Mapping[str, Any], text: Mapping[str, int]) -> tuple[tuple
     Raises InputError for keys that are missing, malformed or contradictory.
     """
     model_type = config["model_type"]
+    for key, other in _OTHER_NAMES.items():
+        if config.get(key) is None and config.get(other) is not None:
+            config = {**config, key: config[other]}
     row = _read_defaults()["models"][_STANDS_IN.get(model_type, model_type)]
     keys = Keys(model_type, config, {}, row["defaults"], {})
     kept = [key for key in PARTS_OF if key in row and (config.get(key) is not None or key not in row["without"])]

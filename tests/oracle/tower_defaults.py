@@ -47,6 +47,14 @@ def of_class(config_class: Any) -> dict[str, Any]:
     return {"defaults": dict(sorted(defaults.items())), "aliases": aliases}
 
 
+def left_out(config: Any, key: str) -> Any:
+    """What the class of a tower fills in that the whole model's class leaves out by default; None where it has none."""
+    if (spec := getattr(config, "sub_configs_defaults", {}).get(key)) is not None:
+        return CONFIG_MAPPING[spec.model_type](**spec.init_kwargs)
+    found = config.sub_configs.get(key)
+    return found() if hasattr(found, "model_type") else None
+
+
 def main() -> None:
     models, classes = {}, {}
     for name in sorted(set(TOWERS) & set(CONFIG_MAPPING)):
@@ -56,9 +64,8 @@ def main() -> None:
         row["without"] = []
         for key in (*PARTS_OF, "text_config"):
             inner = getattr(config, key, None)
-            if inner is None and key in PARTS_OF and hasattr(config.sub_configs.get(key), "model_type"):
+            if inner is None and key in PARTS_OF and (inner := left_out(config, key)) is not None:
                 row["without"].append(key)  # there only where a file has it
-                inner = config.sub_configs[key]()
             if inner is not None:
                 row[key] = plain(inner)
                 if key == "text_config" and row["defaults"]["tie_word_embeddings"] is not None:
