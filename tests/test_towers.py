@@ -92,6 +92,22 @@ def test_a_tower_for_sound_by_the_name_that_published_files_have_for_it():
     assert read_config(reading.used).model == reading.model
 
 
+def test_hunyuan_ocrs_tower_whose_class_has_no_default_language_model():
+    # transformers' HunYuanVLForConditionalGeneration of this config
+    config = {
+        "model_type": "hunyuan_vl",
+        "text_config": {
+            **{"hidden_size": 448, "intermediate_size": 300, "num_hidden_layers": 2, "num_attention_heads": 4},
+            **{"num_key_value_heads": 2, "head_dim": 64, "vocab_size": 999},
+        },
+        "vision_config": {
+            **{"hidden_size": 320, "num_attention_heads": 4, "num_hidden_layers": 1, "patch_size": 16},
+            **{"spatial_merge_size": 3, "intermediate_size": 500, "max_image_size": 2048},
+        },
+    }
+    assert read_config(config).model.parameters().value == 11_408_436
+
+
 def test_of_a_model_that_also_speaks_the_thinker_is_counted_and_that_is_said():
     # transformers' thinker classes at their defaults
     for model_type, total in (("qwen2_5_omni", 11_338_288_896), ("qwen3_omni_moe", 18_418_329_704)):

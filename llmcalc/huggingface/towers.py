@@ -1114,6 +1114,29 @@ def _nemotron_omni(w: Whole) -> Sequence[Tower]:
     )
 
 
+def _hunyuan(w: Whole) -> Sequence[Tower]:
+    """Two convolutions join patches; vectors mark where an image begins and ends, and its lines."""
+    v = w.vision
+    d, patch = v.size("hidden_size"), _side(v, "patch_size")
+    front: list[Part] = [
+        Convolution(v.size("num_channels"), d, patch**2),
+        LearnedPositions((v.size("max_image_size") // patch) ** 2 + 1, d),
+    ]
+    projector = _projector(
+        Linear(2 * d, 4 * d),
+        Linear(4 * d, w.d_text),
+        Convolution(d, 2 * d, v.size("spatial_merge_size") ** 2, id="downsampling", component=PROJECTOR),
+        RMSNorm(d, "hidden_norm"),
+        Vectors(1, 4 * d, "newline", PROJECTOR),
+        Vectors(3, w.d_text, "ends_of_image", PROJECTOR),
+        RMSNorm(w.d_text, "final_norm"),
+    )
+    every = (  # a head of keys for each of queries, whatever the file says
+        replace(part, n_kv_heads=part.n_heads) if isinstance(part, Attention) else part for part in _layer(v)
+    )
+    return _tower(front, tuple(every), _layers(v)), projector
+
+
 # Published with code of their own: whose config class fills in what their files omit
 _STANDS_IN = {"kimi_vl": "kimi_k25"}
 TOWERS: Mapping[str, Reader] = {
@@ -1131,6 +1154,7 @@ TOWERS: Mapping[str, Reader] = {
     "qwen3_asr": _qwen3_asr,
     "qwen3_omni_moe_thinker": _qwen3_omni,
     "nemotron_h_omni": _nemotron_omni,
+    "hunyuan_vl": _hunyuan,
     "step3p7": _step3p7,
     "voxtral_realtime": _voxtral_realtime,
     "kimi_vl": _kimi,
