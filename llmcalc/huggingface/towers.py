@@ -255,7 +255,8 @@ def _qwen2_omni_encoder(keys: Keys) -> Tower:
 
 def _conformer(keys: Keys) -> Tower:
     """Granite Speech: two half networks around attention and a convolution; classes in the middle and at the end."""
-    d, n_heads, width = keys.size("hidden_dim"), keys.size("num_heads"), keys.size("dim_head")
+    d, n_heads = keys.size("hidden_dim"), keys.size("num_heads")
+    width = keys.optional("dim_head") or _head(keys, d, n_heads, "num_heads")
     inner = d * keys.size("conv_expansion_factor")
     d_ff, kernel = d * keys.size("feedforward_mult"), keys.size("conv_kernel_size")
     layer = (
@@ -942,6 +943,14 @@ def _minimax_m3(w: Whole) -> Sequence[Tower]:
     return _tower(front, _layer(v), _layers(v)), _projector(*_two(d, inner, w.d_text), *together)
 
 
+def _patches_of_sides(keys: Keys) -> int:
+    """Patches of an image whose two sides may differ."""
+    sides, patch = keys.list_of("image_size", int, 2) or [], _side(keys, "patch_size")
+    if len(sides) != 2:
+        raise keys.missing("image_size")
+    return whole("image_size", (sides[0] // patch) * (sides[1] // patch))
+
+
 def _molmo2(w: Whole) -> Sequence[Tower]:
     """Outputs of several layers, joined, are pooled by attention, then go through a gated network."""
     v, adapter = w.vision, w.towers["adapter_config"]
@@ -961,7 +970,7 @@ def _molmo2(w: Whole) -> Sequence[Tower]:
     )
     front: list[Part] = [
         Convolution(v.size("num_channels"), d, _square(v)),
-        LearnedPositions(v.size("num_position_embeddings"), d),
+        LearnedPositions(v.optional("num_position_embeddings") or _patches_of_sides(v), d),
     ]
     d_pooled, inner = adapter.size("hidden_size"), adapter.size("intermediate_size")
     d_in = d_pooled * _feature_layers(adapter)

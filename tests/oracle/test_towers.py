@@ -38,6 +38,8 @@ TIED = {
     "glm46v": {"out_hidden_size"},
     "glmga": {"out_hidden_size"},
     "glm4v_moe": {"out_hidden_size"},
+    "granite_docling": {"out_hidden_size"},
+    "molmo2": {"num_hidden_layers"},
     "muse_spark": {"num_hidden_layers", "out_hidden_size"},
 }
 
@@ -67,6 +69,8 @@ def test_a_random_model_with_towers_has_as_many_parameters_as_the_real_one(model
     for key in PARTS_OF:
         if key in row and not (key in row["without"] and rng.random() < 0.3):
             config[key] = changed(row[key], rng, TIED.get(model_type, ()))
+    if model_type == "nemotron_h_omni":
+        config["vision_config"]["video_temporal_patch_size"] = 2  # as the whole model's
     config |= {key: rng.random() < 0.5 for key in row["defaults"] if key in FLAGS}
     if "deepstack_visual_indexes" in row.get("vision_config", {}):
         config["vision_config"]["deepstack_visual_indexes"] = [0]

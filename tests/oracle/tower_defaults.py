@@ -39,6 +39,10 @@ def of_class(config_class: Any) -> dict[str, Any]:
         and field.name not in SHARED
         and f'"{field.name}"' in KNOWN
     }
+    made = config_class()
+    for key, value in defaults.items():
+        if value is None and isinstance(getattr(made, key, None), list):
+            defaults[key] = getattr(made, key)  # a list that the class has of its own; a number is taken from others
     aliases: dict[str, list[str]] = {}
     for alias, key in getattr(config_class, "attribute_map", {}).items():
         for one, other in ((key, alias), (alias, key)):
