@@ -5,7 +5,11 @@ from __future__ import annotations
 import functools
 
 from llmcalc.bases import base
+from llmcalc.errors import InputError
 from llmcalc.inputs import MODELS, PASTED
+from llmcalc.step.run import TrainingRun
+from llmcalc.step.weights import weights_of
+from llmcalc.transformer.model import Model
 
 LIBRARY = [model for model in MODELS if model != PASTED]
 
@@ -20,3 +24,11 @@ def kind(name: str) -> tuple[frozenset[type], bool, bool, bool]:
 
 
 KINDS = list({kind(name): name for name in reversed(LIBRARY)}.values())
+
+
+def is_run(model: Model) -> bool:
+    """Whether a step of the model is simulated: its family's code was read, and all its parts are known to run."""
+    try:
+        return model.code is not None and weights_of(model, TrainingRun()).everything > 0
+    except InputError:
+        return False

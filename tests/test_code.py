@@ -16,7 +16,7 @@ from llmcalc.step.norms import NORMS
 from llmcalc.transformer.code import CHOICES, LISTS, PLAIN, Code
 
 ROOT = Path(__file__).parent.parent / "llmcalc"
-SIZES = {"rotary_fraction": (-0.1, 1.1), "rotary_width": (0, -1), "n_positions": (-1,)}
+SIZES = {"rotary_fraction": (-0.1, 1.1), "rotary_width": (0, -1), "n_positions": (-1,), "layer_runs": (0, -1)}
 FREE = {"activation"}  # what a config calls it, which a step runs or says that it does not
 
 

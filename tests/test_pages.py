@@ -60,11 +60,14 @@ def test_what_a_page_looks_at_is_found(monkeypatch):
 
 
 # Sizes that a plain decoder does not have, and models that have them
+SEES = '{"model_type": "gemma3", "text_config": {"num_hidden_layers": 4}, "vision_config": {"num_hidden_layers": 2}}'
 WITH = {
-    "n_experts": "Mixtral 8x7B",
-    "top_k": "Mixtral 8x7B",
-    "d_expert": "DeepSeek-V3 671B",
-    "n_decoder_layers": "T5 small",
+    "n_experts": {"model": "Mixtral 8x7B"},
+    "top_k": {"model": "Mixtral 8x7B"},
+    "d_expert": {"model": "DeepSeek-V3 671B"},
+    "n_decoder_layers": {"model": "T5 small"},
+    "mtp": {"model": "DeepSeek-V3.1 671B"},
+    "towers": {"model": PASTED, "config": SEES},
 }
 
 
@@ -77,7 +80,7 @@ def test_a_link_takes_every_option_and_both_ends_of_every_input():
 @pytest.mark.parametrize(("id", "model"), WITH.items())
 def test_a_link_takes_both_ends_of_a_size_that_only_some_models_have(id, model):
     for value in INPUTS[id].ends:
-        link_takes({id: value}, {"model": model})
+        link_takes({id: value}, model)
 
 
 def link_takes(values, model):
@@ -91,7 +94,7 @@ def link_takes(values, model):
 def test_every_page_stands_where_everything_is_at_one_end(page):
     for end in (0, -1):
         values = {key: declared.ends[end] for key, declared in INPUTS.items()} | {"model": "GPT-2 124M"}
-        values |= dict.fromkeys(WITH)
+        values |= {key: DEFAULTS[key] for key in WITH}
         app = opened(page, link_parameters(values))
         assert {key: app.session_state[key] for key in INPUTS} == values
 

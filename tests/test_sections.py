@@ -18,10 +18,13 @@ from pages.ui.app import sections
 from pages.ui.app.controls import GROUPS, OPEN_GROUP
 
 KNOBS = [declared.id for group in ("shape", "size") for declared in in_group(group)]
-OTHERS = [id for id in INPUTS if id not in (*KNOBS, "config", "compare", "chapter")]
+OTHERS = [id for id in INPUTS if id not in (*KNOBS, "config", "compare", "chapter", "towers")]
 ELSEWHERE = {"model": "Llama 3 8B", "student": "TinyLlama 1.1B", "accelerator": "A100 80GB SXM"}
 WHOLE = {"lang", "model", "present"}  # what everything depends on
-OF_MODELS = dict.fromkeys(("n_experts", "top_k", "d_expert"), "DeepSeek-V3 671B") | {"n_decoder_layers": "T5 small"}
+OF_MODELS = dict.fromkeys(("n_experts", "top_k", "d_expert"), "DeepSeek-V3 671B") | {
+    "n_decoder_layers": "T5 small",
+    "mtp": "DeepSeek-V3.1 671B",
+}
 Screen = dict[tuple[int, ...], tuple[str, bytes]]
 
 

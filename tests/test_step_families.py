@@ -6,6 +6,7 @@ import itertools
 from collections import Counter
 
 import pytest
+from kinds import is_run
 from laws import for_each
 
 from llmcalc import InputError, TrainingRun, from_config, training_step
@@ -115,7 +116,7 @@ def test_all_parameters_train_but_those_that_the_models_code_sets(case):
 @for_each("id", models())
 def test_a_published_models_code_creates_as_many_weights_as_are_counted(id):
     published = from_config(model(id).config)
-    if published.code is not None:
+    if is_run(published):
         assert weights_of(published, TrainingRun()).everything == published.parameters().value
 
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from kinds import is_run
 from laws import for_each
 
 from llmcalc import TrainingRun, from_config, training_step
@@ -36,10 +37,10 @@ def kind(model):
     return replace(model.code, n_positions=0), *parts, frozenset(layers), len(model.blocks) > 1, model.tied
 
 
-# One simulated model of each kind
-every_kind = pytest.mark.parametrize(
-    "id", {kind(model): id for id, model in MODELS.items() if model.code is not None}.values()
-)
+# One model of each kind, and those of them that are simulated
+OF_EACH_KIND = {kind(model): id for id, model in MODELS.items() if model.code is not None}.values()
+SIMULATED = [id for id in OF_EACH_KIND if is_run(MODELS[id])]
+every_kind = pytest.mark.parametrize("id", SIMULATED)
 RUNS = (
     TrainingRun(batch_size=2, seq_len=64),
     TrainingRun(batch_size=1, seq_len=256, loss="fused", attention="eager", precision="bf16", optimizer="sgd"),
@@ -88,14 +89,14 @@ def test_a_moment_is_what_is_named_and_less_than_a_step_of_the_allocator_a_piece
 
 @every_kind
 def test_quantised_under_lora_a_model_never_needs_more_than_in_16_bits(id):
-    """A packed weight is kept for the way back, and what it is unpacked to lives for one product only."""
+    """A packed weight is kept for the way back, and what it is unpacked to lives for one product only. Activations may
+    be more: a packed product under autocast returns what came in, in its format."""
     for run in RUNS:
         lora = replace(run, lora_rank=8, lora_targets="all", optimizer="adamw_fused")
         whole = training_step(MODELS[id], lora)
         for base in [base for base in LORA_BASES if base != "same"]:
             packed = training_step(MODELS[id], replace(lora, lora_base=base))
             assert packed.peak.value <= whole.peak.value, (run, base, packed.peak_phase)
-            assert packed.saved_activations.value <= whole.saved_activations.value, (run, base)
 
 
 @every_kind
@@ -108,7 +109,9 @@ def test_one_device_is_the_simulated_step(id):
         assert alone.neediest.peak == pytest.approx(simulated, rel=1e-12)
 
 
-@pytest.mark.parametrize("id", [id for id, model in MODELS.items() if model.code is None])
+@pytest.mark.parametrize(
+    "id", [id for id, m in MODELS.items() if m.code is None or (id in OF_EACH_KIND and id not in SIMULATED)]
+)
 def test_where_a_plain_decoder_stands_in_the_parameters_and_gradients_are_the_models_own(id):
     model, run = MODELS[id], RUNS[0]
     plain = plain_sizes(model).model()

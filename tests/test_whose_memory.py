@@ -199,9 +199,9 @@ def test_a_share_that_would_be_rounded_away_is_said_to_be_less(share, said):
 def test_where_lora_needs_more_than_full_training_the_page_says_why(dropout, more):
     # q, k, v and o of 24 layers keep each their own dropped-out input, 2 bytes, and its mask, 1, of 32,768 × 2,048
     link = {"model": "OPT 1.3B", "precision": "bf16", "seq_len": 32_768, "batch_size": 1, "lora_rank": 16}
-    values = {**link, "dropout": dropout}
+    values = {**link, "dropout": dropout, "lora_dropout": dropout, "lora_precision": "same"}
     lora = configured(**values)
-    plain = configured(**{**values, "dropout": 0.0})
+    plain = configured(**{**values, "dropout": 0.0, "lora_dropout": 0.0})
     kept = lora.step.saved_activations.value - plain.step.saved_activations.value
     assert not more or kept > 24 * 4 * 32_768 * 2_048 * 2
     told = [

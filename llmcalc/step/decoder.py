@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -48,8 +48,8 @@ class Layer:
         beside = Beside(parts, {norm.id: norm for norm in norms(block.parts_of("qk_norm"))}, self.norms)
         with s.tape.serving("attention"):
             self.attention: Mixer
-            if s.code.disentangled and isinstance(mixer, Attention):
-                self.attention = DisentangledSelfAttention(mixer, s, beside)
+            if s.code.disentangled:
+                self.attention = DisentangledSelfAttention(cast(Attention, mixer), s, beside)
             else:
                 self.attention = running(mixer, s, beside)
             cross = parts.get("cross_attention")
