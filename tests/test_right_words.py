@@ -258,7 +258,7 @@ def test_no_page_calls_a_guess_more_than_an_estimate(page, config):
 
 
 def test_what_a_model_leaves_out_is_said_beside_its_title_and_in_its_report():
-    vision = {"model_type": "gemma3", "vision_config": {"hidden_size": 1152}, "text_config": {"num_hidden_layers": 2}}
+    vision = {"model_type": "gemma3n", "vision_config": {"hidden_size": 1152}, "text_config": {"vocab_size": 1000}}
     links = [({"model": "Gemma 3 4B (text)"}, "Only the language model of a multimodal model is counted")]
     links += [({"model": "DeepSeek-V3 671B"}, "without the layer for multi-token prediction")]
     links += [({"model": PASTED, "config": compact(vision)}, "Only the language model is counted")]

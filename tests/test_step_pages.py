@@ -145,7 +145,7 @@ def test_the_page_says_that_no_gpu_was_read():
 
 @pytest.mark.parametrize(
     ("link", "family"),
-    [({}, "nanogpt"), ({"model": "Llama 3 8B"}, "llama"), ({"norm": "RMSNorm"}, ""), ({"model": "T5 small"}, "")],
+    [({}, "nanogpt"), ({"model": "Llama 3 8B"}, "llama"), ({"norm": "RMSNorm"}, ""), ({"model": "T5 small"}, "t5")],
 )
 def test_the_training_page_says_what_its_figures_rest_on_and_how_far_off_that_is(link, family):
     app = opened("training", link)

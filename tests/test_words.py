@@ -108,7 +108,7 @@ def shown_quantities():
         ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}
     for changes in WAYS_TO_RUN:
         step = Configuration(models[0] | changes).step
-        roots = [step.saved_activations, step.logits, step.weight_casts, step.trainable, *step.moments.values()]
+        roots = [step.saved_activations, step.logits, step.weight_casts, *step.moments.values()]
         ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}
     everything = {"data_parallel": 2, "zero_stage": 3, "tensor_parallel": 2, "sequence_parallel": True}
     everything |= {"pipeline_parallel": 2, "context_parallel": 2, "expert_parallel": 2, "gradient_accumulation": 4}
