@@ -43,7 +43,7 @@ def test_steps_of_fine_tuning_are_what_was_measured():
     # all but DeBERTa: on fakes the way back through `gather` is out of place, on a GPU it is in place
     found = [compared(row) for row in measured_steps() if row.group in GROUPS and row.family != "deberta-v2"]
     assert {c.row.group for c in found} >= {*GROUPS} - {"fine-tuning"}
-    (deberta,) = (compared(row) for row in measured_steps() if row.family == "deberta-v2")
+    deberta = next(compared(row) for row in measured_steps() if row.family == "deberta-v2" and row.seen)
     assert abs(deberta.error("llmcalc", "saved")) < 1e-4
     spread_out = 2 * 6 * 384 * 2052 * 4  # a number for each sequence, head, token and relative position
     assert deberta.row.peak - deberta.predicted["llmcalc", "peak"] < spread_out
