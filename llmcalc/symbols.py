@@ -41,7 +41,7 @@ SYMBOLS: dict[str, Symbol] = {
     "d_inner": Symbol(r"d_\text{in}"),
     "d_state": Symbol("n_s"),
     "d_conv": Symbol("k_c"),
-    "dt_rank": Symbol(r"r_\Delta"),
+    "dt_rank": Symbol(r"r_\text{dt}"),
     "n_groups": Symbol("g"),
     "n_key_heads": Symbol("h_k"),
     "n_value_heads": Symbol("h_v"),
