@@ -319,16 +319,16 @@ step = configured(**of_model, optimizer="adamw_8bit", precision="bf16")
 @adds("a kind of attention, feed-forward network or norm")
 def _attention(copy: Copy) -> None:
     """That of test_parts, which shows that it is counted, cached, cut up and simulated."""
-    part = inspect.getsource(test_parts.one_vector_elements.function), inspect.getsource(test_parts.KeyIsValue)
+    part = inspect.getsource(test_parts.key_as_value_elements.function), inspect.getsource(test_parts.KeyIsValue)
     running = inspect.getsource(test_parts.KeyIsValueAttention)
     of_parts, of_steps = _imports("quantity", "sources", r"transformer\.\w+"), _imports(r"step(?:\.\w+)?")
     title = '"""Attention whose keys are its values."""'
     copy.write("llmcalc/transformer/key_is_value.py", "\n\n\n".join((f"{title}\n\n{of_parts}", *part)))
     of_steps += "from llmcalc.transformer.key_is_value import KeyIsValue\n"
     copy.write("llmcalc/step/key_is_value.py", f"{title}\n\n{of_steps}\n\n{running}")
-    copy.say("quantities", {"one_vector_elements": "One vector"})
+    copy.say("quantities", {"key_as_value_elements": "One vector"})
     copy.say("modules", {"transformer_key_is_value": "Parameters: keys that are values"})
-    copy.insert(f"{WORDS}id/formulas.toml", "[formulas]", 'one_vector_elements = "Satu vektor."')
+    copy.insert(f"{WORDS}id/formulas.toml", "[formulas]", 'key_as_value_elements = "Satu vektor."')
     found = copy.found(
         """
 from dataclasses import replace
@@ -358,7 +358,7 @@ def _imports(*modules: str) -> str:
 
 @adds("a technique of training")
 def _technique(copy: Copy) -> None:
-    copy.change("llmcalc/techniques/mix.py", '    "optimizer": _of_run("optimizer", "set_to_none"),\n', ZEROING)
+    copy.change("llmcalc/techniques/mix.py", OPTIMIZER, ZEROING)
     copy.say("techniques", {"switch_zeroing": "Zeroing", "cost_zeroing": "Nothing."})
     path = "llmcalc/accuracy/published_results.py"
     copy.change(
@@ -381,7 +381,8 @@ parts = mix.memory.parts
     assert names[-1] == "Change: Zeroing"
 
 
-ZEROING = '    "optimizer": _of_run("optimizer"),\n    "zeroing": _of_run("set_to_none"),\n'
+OPTIMIZER = '    "optimizer": _of_run("optimizer", "set_to_none", '
+ZEROING = '    "zeroing": _of_run("set_to_none"),\n    "optimizer": _of_run("optimizer", '
 
 
 @adds("an input")

@@ -87,7 +87,7 @@ def test_attention_leaves_no_question_open():
 
 
 @formula(r"E_\text{token}", "elements", VASWANI_2017.at("sec. 3.2.2"))
-def one_vector_elements(*, n_kv_heads, d_head):
+def key_as_value_elements(*, n_kv_heads, d_head):
     """One vector for each key/value head is kept: it is the key, and the value."""
     return n_kv_heads * d_head
 
@@ -142,7 +142,7 @@ class KeyIsValue:
         return self.window
 
     def kv_elements_per_token(self) -> Quantity:
-        return one_vector_elements(n_kv_heads=self.n_kv_heads, d_head=self.d_head)
+        return key_as_value_elements(n_kv_heads=self.n_kv_heads, d_head=self.d_head)
 
     def kv_cache_elements(self, *, seq_len) -> Quantity:
         return cache_elements(self.kv_elements_per_token(), seq_len=seq_len, window=self.window)
