@@ -376,6 +376,12 @@ def test_what_can_be_laid_out_and_what_cannot(layout, codes):
     assert sorted(each.code for each in found if each.broken) == sorted(codes)
 
 
+def test_a_decoder_that_attends_to_an_encoder_is_on_one_stage():
+    pair, run = library("T5 11B"), TrainingRun(batch_size=1, seq_len=64)
+    for devices, codes in ({"pipeline_parallel": 2}, ["attends_to_encoder"]), ({"data_parallel": 2}, []):
+        assert [found.code for found in contradictions(pair, run, Layout(**devices)) if found.broken] == codes
+
+
 def test_a_model_without_experts_has_none_to_deal_out():
     found = contradictions(GPT2, MIXED, Layout(data_parallel=4, expert_parallel=2))
     assert [each.code for each in found if each.broken] == ["not_over_devices"]
