@@ -73,9 +73,9 @@ def test_nesting_beyond_any_config_is_refused(depth):
 
 @pytest.mark.parametrize("text", ['{"a": "' + '\\"' * 499_000, '{"a": [' + "[]," * 300_000 + "NaN]}", '"' * 999_999])
 def test_a_hostile_text_is_refused_soon(text):
-    begun = time.monotonic()
+    begun = time.process_time()  # our own work, whatever else the machine does meanwhile
     assert refused(text).code == "config_not_json"
-    assert time.monotonic() - begun < 2
+    assert time.process_time() - begun < 2
 
 
 VALUES = st.recursive(
