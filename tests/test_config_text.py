@@ -37,8 +37,6 @@ def test_a_byte_order_mark_and_a_key_given_twice_are_read(text):
         ("{'a': 1}", 1, 2),
         ('{\n "a": 1,\n b}', 3, 2),
         ('{"a": 1} x', 1, 10),
-        ('{"NaN": "Infinity",\n "a": [1, NaN]}', 2, 11),
-        ('{"\\"Infinity": 1,\n "a": -Infinity}', 2, 7),
         ('{"a": 1e999}', 1, 7),
         ('{"a":\n' + "9" * 5000 + "}", 2, 1),
         (b'{"a":\n "\xff"}', 2, 3),
@@ -51,6 +49,16 @@ def test_what_is_not_json_is_refused_where_it_goes_wrong(text, line, column):
     assert f"line {line}, column {column}" in str(error)
 
 
+def test_numbers_that_python_writes_and_json_lacks_are_read_and_are_no_sizes():
+    # as in the config.json of Nemotron-H, whose class takes the longest step of Mamba from it
+    text = '{"model_type": "nemotron_h", "time_step_limit": [0.0, Infinity], "x": NaN, "y": -Infinity}'
+    config = parse_config(text)
+    assert config["time_step_limit"] == [0.0, "Infinity"]
+    assert read_config(config).model == read_config({"model_type": "nemotron_h"}).model
+    with pytest.raises(InputError, match="'hidden_size' must be a whole number, not 'NaN'"):
+        read_config(parse_config('{"model_type": "llama", "hidden_size": NaN}'))
+
+
 @pytest.mark.parametrize(("text", "found"), [("[]", "a list"), ('"a"', "a text"), ("null", "null"), ("1", "single")])
 def test_json_that_is_no_object_is_refused(text, found):
     error = refused(text)
@@ -58,10 +66,10 @@ def test_json_that_is_no_object_is_refused(text, found):
     assert found in str(error)
 
 
-def test_a_config_may_have_a_million_bytes_and_no_more():
-    largest = '{"é": "' + "x" * (1_000_000 - 10) + '"}'
-    assert len(largest.encode()) == 1_000_000
-    assert len(parse_config(largest)["é"]) == 999_990
+def test_a_config_may_have_four_million_bytes_and_no_more():
+    largest = '{"é": "' + "x" * (4_000_000 - 10) + '"}'
+    assert len(largest.encode()) == 4_000_000
+    assert len(parse_config(largest)["é"]) == 3_999_990
     assert refused(largest + " ").code == refused((largest + " ").encode()).code == "config_too_large"
 
 
@@ -71,7 +79,7 @@ def test_nesting_beyond_any_config_is_refused(depth):
     assert parse_config('{"a":' * 100 + "1" + "}" * 100)
 
 
-@pytest.mark.parametrize("text", ['{"a": "' + '\\"' * 499_000, '{"a": [' + "[]," * 300_000 + "NaN]}", '"' * 999_999])
+@pytest.mark.parametrize("text", ['{"a": "' + '\\"' * 499_000, '{"a": [' + "[]," * 300_000 + "nan]}", '"' * 999_999])
 def test_a_hostile_text_is_refused_soon(text):
     begun = time.process_time()  # our own work, whatever else the machine does meanwhile
     assert refused(text).code == "config_not_json"

@@ -48,7 +48,7 @@ ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
     "list": (200, {}, b"[1, 2]"),
     "latin": (200, {}, b'{"model_type": "\xe9"}'),
     "squeezed": (200, {"Content-Encoding": "gzip"}, b"\x1f\x8b\x08\x00"),
-    "large": (200, {}, b'{"a": "' + b"x" * 1_000_000 + b'"}'),
+    "large": (200, {}, b'{"a": "' + b"x" * 4_000_000 + b'"}'),
     "cut_off": (200, {"Content-Length": "1000"}, b"{"),
 }
 
@@ -204,8 +204,8 @@ def test_the_token_goes_to_the_hub_and_not_where_the_hub_redirects_to(hub, monke
         ("list", "hub_malformed", "not a list"),
         ("latin", "hub_malformed", "line 1, column 17: not UTF-8"),
         ("squeezed", "hub_malformed", "not UTF-8"),
-        ("large", "hub_malformed", "more than 1,000,000 bytes"),
-        ("endless", "hub_malformed", "more than 1,000,000 bytes"),
+        ("large", "hub_malformed", "more than 4,000,000 bytes"),
+        ("endless", "hub_malformed", "more than 4,000,000 bytes"),
         ("cut_off", "hub_offline", "check the network"),
         ("to_disk", "hub_offline", "file://"),
     ],

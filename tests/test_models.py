@@ -404,6 +404,9 @@ WITHOUT_DEFAULTS = {
     "internlm2": "hidden_size",
     "nemotron-nas": "hidden_size",
     "qwen": "hidden_size",
+    **dict.fromkeys(("aquila", "xverse", "orion", "yuan", "minicpm", "minicpmv", "molmo"), "hidden_size"),
+    **dict.fromkeys(("exaone", "bailing_moe", "bailing_moe_v2", "dots_ocr", "phi3small"), "hidden_size"),
+    **{"llada": "d_model", "openelm": "model_dim"},
 }
 
 

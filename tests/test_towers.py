@@ -12,7 +12,7 @@ from llmcalc.bases import base, compact
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
 from llmcalc.huggingface import override, read_config
-from llmcalc.huggingface.towers import TOWERS
+from llmcalc.huggingface.beside import TOWERS
 from llmcalc.inputs import PASTED, TOWERS_ARE
 from pages.ui.words.problems import notes_of
 

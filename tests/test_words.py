@@ -20,9 +20,9 @@ from llmcalc.configuration import Configuration
 from llmcalc.errata import ERRATA, EXAMPLE_STEPS, LAYER_TERMS, complete_parameters
 from llmcalc.errors import InputError
 from llmcalc.huggingface import from_config, read_config
+from llmcalc.huggingface.beside import TOWERS, towers_of
 from llmcalc.huggingface.encoders import ENCODERS
 from llmcalc.huggingface.families import FAMILIES
-from llmcalc.huggingface.towers import TOWERS, towers_of
 from llmcalc.inference import cache_per_token, inference_memory
 from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED
 from llmcalc.lessons.facts import training_state
@@ -165,6 +165,10 @@ MORE_PARTS = (
         "moe_intermediate_size": 8,
     },
     {"model_type": "nemotron_h", "moe_latent_size": 64, "use_bias": True},
+    {
+        **{"model_type": "yuan", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2},
+        **{"num_attention_heads": 4, "vocab_size": 100},
+    },
     {"model_type": "qwen3_next", "attention_bias": True},
     {"model_type": "deepseek_v4", "compress_ratios": [0, 4, 128] * 15},
     {

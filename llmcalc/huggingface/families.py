@@ -28,6 +28,7 @@ from llmcalc.huggingface.pairs import (
     speech_to_text_front,
     whisper_front,
 )
+from llmcalc.huggingface.published import PUBLISHED
 from llmcalc.huggingface.sparse import SPARSE
 from llmcalc.huggingface.variants import VARIANTS
 
@@ -99,6 +100,7 @@ FAMILIES: Mapping[str, Family] = {
     **HYBRIDS,
     **SPARSE,
     **VARIANTS,
+    **PUBLISHED,
     **ENCODERS,
     **_ENCODER_DECODERS,
 }
@@ -116,6 +118,6 @@ def keys_of(model_type: str, config: Mapping[str, Any], given: Family | None = N
     """
     family = given or FAMILIES[model_type]
     row = _read_defaults().get(family.defaults_of or model_type, {})
-    aliases = {key: tuple(names) for key, names in row.get("aliases", {}).items()}
+    aliases = {key: tuple(names) for key, names in row.get("aliases", {}).items()} | dict(family.aliases)
     filled_in = {**row.get("defaults", {}), **family.defaults}
     return Keys(model_type, config, family.names, filled_in, aliases, row.get("rounds_heads", False))

@@ -19,13 +19,14 @@ class Family:
     """How to read one model_type: a function from its keys and a task to a model, and its names for our dimensions.
 
     ``defaults_of`` names the model_type whose config class fills in what is omitted, where that is another one;
-    ``defaults`` are those of a family that has no such class.
+    ``defaults`` are those of a family that has no such class, and ``aliases`` other names of its keys.
     """
 
     build: Callable[[Keys, str], Model]
     names: Names
     defaults_of: str | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 COMMON: Names = {

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from llmcalc.errors import InputError
+from llmcalc.huggingface.beside import CAUSAL, PARTS_OF, TOWERS, default_text, default_tie, towers_of
 from llmcalc.huggingface.families import FAMILIES, keys_of
 from llmcalc.huggingface.family import COMMON, Family, decoder_alone
 from llmcalc.huggingface.heads import HeadTask, task_of, with_head
@@ -15,13 +16,12 @@ from llmcalc.huggingface.layers import as_said, flat_patterns, refuse_other_laye
 from llmcalc.huggingface.prediction import prediction_layers
 from llmcalc.huggingface.quantized import Quantization, quantization_of
 from llmcalc.huggingface.stack import Recipe, build
-from llmcalc.huggingface.towers import PARTS_OF, TOWERS, default_text, default_tie, towers_of
 from llmcalc.transformer.model import Model
 from llmcalc.transformer.part import Part
 from llmcalc.transformer.tower import Tower
 
 # Where a multimodal model keeps the config of its language model, and which family that is when it does not say.
-NESTED = ("text_config", "llm_config", "language_config")
+NESTED = ("text_config", "llm_config", "language_config", "llm_cfg")
 TEXT_OF: Mapping[str, str] = {
     "aria": "aria_text",
     "audioflamingo3": "qwen2",
@@ -104,7 +104,9 @@ SAME_AS: Mapping[str, str] = {
     "exaone4_5_text": "exaone4",
     "gpt-sw3": "gpt2",
     "mimo": "qwen2",
+    "minimax_m1": "minimax",
     "minimax_m3": "minimax_m3_vl_text",
+    "minimax_text_01": "minimax",
     "mistral_text": "mistral",
     "myt5": "t5",
     "nllb": "m2m_100",
@@ -131,6 +133,7 @@ _NOT_LLAMA = (
     *("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"),  # a mixture of experts
     *("kv_lora_rank", "cross_attention_layers", "hidden_size_per_layer_input"),  # another attention, another input
     *("state_size", "ssm_state_size", "mamba_d_state", "linear_num_key_heads", "lru_width"),  # a state space model
+    *("layer_norm_eps", "layer_norm_epsilon"),  # another norm, and a network without a gate
     *("type_vocab_size", "encoder_layers", "num_decoder_layers", "is_encoder_decoder"),  # an encoder
 )
 
@@ -142,6 +145,8 @@ _TASKS: tuple[tuple[str, str], ...] = (
     ("ForConditionalGeneration", "language model"),
     ("MTModel", "language model"),
     ("Omni_Reasoning_V3", "language model"),
+    ("MiniCPMV", "language model"),
+    ("ModelLM", "language model"),
     ("ForPreTraining", "pretraining"),
     ("EncoderModel", "encoder"),
     ("Model", "base"),
@@ -459,8 +464,8 @@ def _towers(
 ) -> tuple[tuple[Tower, ...], dict[str, Any]] | None:
     """The towers beside the language model, and what was read of them; None where there are none that are known."""
     named = _architecture(config) or ""
-    if outer not in TOWERS or named.endswith("ForCausalLM"):  # such a class is the language model alone
-        return None
+    if outer not in TOWERS or (named.endswith("ForCausalLM") and outer not in CAUSAL):
+        return None  # such a class is the language model alone
     try:
         return towers_of(config, keys.dimensions)
     except InputError as error:
@@ -483,7 +488,9 @@ def _nested(
     whole = {**named, **of_towers}
     if not path:
         return {**used, **whole}
-    of_text = {key: value for key, value in used.items() if key != "architectures" or "architectures" not in config}
+    text = config.get(path)
+    own = isinstance(text, Mapping) and bool(text.get("architectures"))
+    of_text = {key: value for key, value in used.items() if key != "architectures" or own or key not in config}
     if "tie_word_embeddings" in config:
         whole["tie_word_embeddings"] = config["tie_word_embeddings"]
     return {**whole, path: of_text} if config.get(path) is not None else whole

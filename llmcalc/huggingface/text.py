@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from llmcalc.errors import InputError
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 4_000_000  # a published file that lists every layer that is not quantised has three million
 MAX_DEPTH = 100  # of objects and lists in one another; published configs have about five
 _STRING_OR_SCALAR = re.compile(r'"(?:[^"\\]|\\.)*"?|[^\s"\[\]{},:]+', re.DOTALL)
 
@@ -20,12 +20,14 @@ def parse_config(text: str | bytes) -> dict[str, Any]:
     >>> parse_config('{"model_type": "gpt2", "n_layer": 12}')
     {'model_type': 'gpt2', 'n_layer': 12}
 
+    NaN and Infinity, which Python writes though JSON has no such numbers, become the texts that they are.
+
     Raises InputError for ``config`` with the code config_too_large (details: limit), config_not_json (line, column,
-    reason; also for NaN, Infinity and numbers that are too long), config_too_deep (limit) or config_not_object (found).
+    reason; also for numbers that are too long), config_too_deep (limit) or config_not_object (found).
     """
     text = _decoded(text)
     try:
-        config = json.loads(text, parse_int=_int_of(text), parse_float=_float_of(text), parse_constant=_float_of(text))
+        config = json.loads(text, parse_int=_int_of(text), parse_float=_float_of(text), parse_constant=str)
     except json.JSONDecodeError as error:
         raise _not_json(error.lineno, error.colno, error.msg) from None
     except RecursionError:

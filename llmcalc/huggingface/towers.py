@@ -1,17 +1,12 @@
 """Towers of models that also take images or sound, and what projects them into the language model's width.
 
-One entry a model_type, read from the class of that name in Hugging Face transformers. What a config class fills in when
-a file omits a key, or a whole tower's config, is in ``towers.json``, written by ``tests/oracle/tower_defaults.py``.
+One entry a model_type, read from the class of that name in Hugging Face transformers.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib import resources
-from typing import Any
 
 from llmcalc.errors import InputError
 from llmcalc.huggingface.keys import MOST_LAYERS, Keys, does_not_divide, shown, whole
@@ -58,25 +53,31 @@ LAYER_NORM_NO_BIAS: Norm = lambda width, id: LayerNorm(width, id, bias=False)  #
 # Pieces
 
 
-def _tower(
+def layers_as_tower(
     front: Sequence[Part], layer: tuple[Part, ...], n_layers: int, back: Sequence[Part] = (), component: str = VISION
 ) -> Tower:
+    """A stack of layers that are alike, with what is before and behind it."""
     return Tower(tuple(front), ((Block(layer), n_layers),), tuple(back), component, component)
 
 
-def _projector(*parts: Part) -> Tower:
+def projector_of(*parts: Part) -> Tower:
+    """What projects into the language model's width, its linear layers numbered."""
     numbered = [
         replace(part, id=f"linear_{i}") if isinstance(part, Linear) else part for i, part in enumerate(parts, 1)
     ]
     return Tower(back=tuple(numbered), id=PROJECTOR, component=PROJECTOR)
 
 
-def _two(d_in: int, d_inner: int, d_out: int, bias: bool = True, second: bool | None = None) -> list[Part]:
+def two_linear(d_in: int, d_inner: int, d_out: int, bias: bool = True, second: bool | None = None) -> list[Part]:
     """Two linear layers."""
     return [Linear(d_in, d_inner, bias), Linear(d_inner, d_out, bias if second is None else second)]
 
 
-def _layers(keys: Keys, key: str = "num_hidden_layers") -> int:
+def layers_of(keys: Keys, key: str = "num_hidden_layers") -> int:
+    """A number of layers.
+
+    Raises InputError beyond what any model has.
+    """
     number = keys.size(key)
     if number > MOST_LAYERS:
         message = f"{number:,} layers; more than {MOST_LAYERS:,} are not counted"
@@ -84,13 +85,17 @@ def _layers(keys: Keys, key: str = "num_hidden_layers") -> int:
     return number
 
 
-def _head(keys: Keys, d_model: int, n_heads: int, key: str) -> int:
+def head_of(keys: Keys, d_model: int, n_heads: int, key: str) -> int:
+    """How wide a head is.
+
+    Raises InputError where that is no whole number.
+    """
     if d_model % n_heads:
         raise does_not_divide(key, n_heads, "hidden_size", d_model)
     return d_model // n_heads
 
 
-def _layer(
+def encoder_layer(
     keys: Keys,
     *,
     norm: Norm = LayerNorm,
@@ -110,7 +115,7 @@ def _layer(
     return (
         norm(d_model, "attention_norm"),
         Attention(
-            d_model, n_heads, n_kv_heads, _head(keys, d_model, n_heads, heads), qkv_bias, output_bias, sees="all"
+            d_model, n_heads, n_kv_heads, head_of(keys, d_model, n_heads, heads), qkv_bias, output_bias, sees="all"
         ),
         norm(d_model, "feed_forward_norm"),
         FeedForward(d_model, d_ff, gated, ffn_bias),
@@ -129,11 +134,13 @@ def _side(keys: Keys, key: str) -> int:
     return keys.size(key)
 
 
-def _patches(keys: Keys) -> int:
+def patches_of(keys: Keys) -> int:
+    """How many patches an image has."""
     return (_side(keys, "image_size") // _side(keys, "patch_size")) ** 2
 
 
-def _square(keys: Keys) -> int:
+def square_of(keys: Keys) -> int:
+    """How many pixels a patch has."""
     return _side(keys, "patch_size") ** 2
 
 
@@ -143,7 +150,7 @@ def _feature_layers(keys: Keys, key: str = "vision_feature_layer") -> int:
     return max(1, len(value)) if isinstance(value, list | tuple) else 1
 
 
-def _pooling(d_model: int, d_ff: int) -> list[Part]:
+def pooling(d_model: int, d_ff: int) -> list[Part]:
     """SigLIP's head: a learned query that attends to all patches."""
     attention = Attention(d_model, 1, 1, d_model, True, True, sees="all", id="pooling_attention")
     return [
@@ -161,42 +168,51 @@ def _clip(keys: Keys) -> Tower:
     d = keys.size("hidden_size")
     front: list[Part] = [
         Vectors(1, d, "class_token"),
-        Convolution(keys.size("num_channels"), d, _square(keys), False),
-        LearnedPositions(_patches(keys) + 1, d),
+        Convolution(keys.size("num_channels"), d, square_of(keys), False),
+        LearnedPositions(patches_of(keys) + 1, d),
         LayerNorm(d, "embedding_norm"),
     ]
-    return _tower(front, _layer(keys), _layers(keys), [LayerNorm(d, "final_norm")])
+    return layers_as_tower(front, encoder_layer(keys), layers_of(keys), [LayerNorm(d, "final_norm")])
 
 
 def _siglip(keys: Keys) -> Tower:
     d = keys.size("hidden_size")
-    front: list[Part] = [Convolution(keys.size("num_channels"), d, _square(keys)), LearnedPositions(_patches(keys), d)]
-    head = _pooling(d, keys.size("intermediate_size")) if keys.flag("vision_use_head") else []
-    return _tower(front, _layer(keys), _layers(keys), [LayerNorm(d, "final_norm"), *head])
+    front: list[Part] = [
+        Convolution(keys.size("num_channels"), d, square_of(keys)),
+        LearnedPositions(patches_of(keys), d),
+    ]
+    head = pooling(d, keys.size("intermediate_size")) if keys.flag("vision_use_head") else []
+    return layers_as_tower(front, encoder_layer(keys), layers_of(keys), [LayerNorm(d, "final_norm"), *head])
 
 
 def _siglip2(keys: Keys) -> Tower:
     d = keys.size("hidden_size")
     front: list[Part] = [
-        Convolution(keys.size("num_channels"), d, _square(keys)),
+        Convolution(keys.size("num_channels"), d, square_of(keys)),
         LearnedPositions(keys.size("num_patches"), d),
     ]
-    head = _pooling(d, keys.size("intermediate_size")) if keys.flag("vision_use_head") else []
-    return _tower(front, _layer(keys), _layers(keys), [LayerNorm(d, "final_norm"), *head])
+    head = pooling(d, keys.size("intermediate_size")) if keys.flag("vision_use_head") else []
+    return layers_as_tower(front, encoder_layer(keys), layers_of(keys), [LayerNorm(d, "final_norm"), *head])
 
 
 def _siglip_without_head(keys: Keys) -> Tower:
     """As Idefics and its kin have it."""
     d = keys.size("hidden_size")
-    front: list[Part] = [Convolution(keys.size("num_channels"), d, _square(keys)), LearnedPositions(_patches(keys), d)]
-    return _tower(front, _layer(keys), _layers(keys), [LayerNorm(d, "final_norm")])
+    front: list[Part] = [
+        Convolution(keys.size("num_channels"), d, square_of(keys)),
+        LearnedPositions(patches_of(keys), d),
+    ]
+    return layers_as_tower(front, encoder_layer(keys), layers_of(keys), [LayerNorm(d, "final_norm")])
 
 
 def _pixtral(keys: Keys) -> Tower:
     d = keys.size("hidden_size")
-    front: list[Part] = [Convolution(keys.size("num_channels"), d, _square(keys), False), RMSNorm(d, "embedding_norm")]
-    layer = _layer(keys, norm=RMSNorm, qkv_bias=False, output_bias=False, gated=True, ffn_bias=False)
-    return _tower(front, layer, _layers(keys))
+    front: list[Part] = [
+        Convolution(keys.size("num_channels"), d, square_of(keys), False),
+        RMSNorm(d, "embedding_norm"),
+    ]
+    layer = encoder_layer(keys, norm=RMSNorm, qkv_bias=False, output_bias=False, gated=True, ffn_bias=False)
+    return layers_as_tower(front, layer, layers_of(keys))
 
 
 def _internvit(keys: Keys) -> Tower:
@@ -204,45 +220,48 @@ def _internvit(keys: Keys) -> Tower:
     d = keys.size("hidden_size")
     norm: Norm = RMSNorm if keys.text("norm_type") == "rms_norm" else LayerNorm
     extra: list[Part] = [Vectors(2, d, "layer_scales")]
-    if keys.flag("use_qk_norm"):
+    if keys.flag(named_key(keys, "qk_normalization", "use_qk_norm")):
         extra += [RMSNorm(d, "query_norm", "qk_norm"), RMSNorm(d, "key_norm", "qk_norm")]
-    front: list[Part] = [Vectors(1, d, "class_token"), Convolution(keys.size("num_channels"), d, _square(keys))]
+    front: list[Part] = [Vectors(1, d, "class_token"), Convolution(keys.size("num_channels"), d, square_of(keys))]
     if keys.flag("use_absolute_position_embeddings"):
-        front.append(LearnedPositions(_patches(keys) + 1, d))
+        front.append(LearnedPositions(patches_of(keys) + 1, d))
     back = [] if keys.flag("use_mean_pooling") else [LayerNorm(d, "final_norm")]
-    layer = _layer(keys, norm=norm, qkv_bias=keys.flag("attention_bias"), extra=extra)
-    return _tower(front, layer, _layers(keys), back)
+    bias = keys.flag(named_key(keys, "qkv_bias", "attention_bias"))
+    layer = encoder_layer(keys, norm=norm, qkv_bias=bias, extra=extra)
+    return layers_as_tower(front, layer, layers_of(keys), back)
 
 
 def _moonvit(keys: Keys) -> Tower:
     d = keys.size("hidden_size")
-    high = keys.size(_named(keys, "pos_emb_height", "init_pos_emb_height"))
-    wide = keys.size(_named(keys, "pos_emb_width", "init_pos_emb_width"))
-    positions = LearnedPositions(high * wide, d)
-    front: list[Part] = [Convolution(3, d, _square(keys)), positions]
-    return _tower(front, _layer(keys), _layers(keys), [LayerNorm(d, "final_norm")])
+    positions = LearnedPositions(keys.size("pos_emb_height") * keys.size("pos_emb_width"), d)
+    front: list[Part] = [Convolution(3, d, square_of(keys)), positions]
+    return layers_as_tower(front, encoder_layer(keys), layers_of(keys), [LayerNorm(d, "final_norm")])
 
 
 def _without_positions(keys: Keys) -> Tower:
     """SigLIP with rotary positions (VideoLLaMA 3)."""
     d = keys.size("hidden_size")
-    patch = Convolution(keys.size("num_channels"), d, _square(keys))
-    return _tower([patch], _layer(keys), _layers(keys), [LayerNorm(d, "final_norm")])
+    patch = Convolution(keys.size("num_channels"), d, square_of(keys))
+    return layers_as_tower([patch], encoder_layer(keys), layers_of(keys), [LayerNorm(d, "final_norm")])
 
 
 def _ovis(keys: Keys) -> Tower:
     """Patches become probabilities over a vocabulary of their own."""
     d = keys.size("hidden_size")
     front: list[Part] = [
-        Convolution(keys.size("num_channels"), d, _square(keys)),
-        LearnedPositions(_patches(keys), d),
+        Convolution(keys.size("num_channels"), d, square_of(keys)),
+        LearnedPositions(patches_of(keys), d),
         RMSNorm(d, "embedding_norm"),
     ]
     bias = keys.flag("qkv_bias")
-    layer = _layer(keys, norm=RMSNorm, qkv_bias=bias, output_bias=bias, gated=True, ffn_bias=keys.flag("mlp_bias"))
+    layer = encoder_layer(
+        keys, norm=RMSNorm, qkv_bias=bias, output_bias=bias, gated=True, ffn_bias=keys.flag("mlp_bias")
+    )
     words = keys.size("vocab_size") - keys.size("num_visual_indicator_tokens", 0)
     head = Linear(d * keys.size("hidden_stride") ** 2, words, False, "linear_1")
-    return _tower(front, layer, _layers(keys), [RMSNorm(d, "final_norm"), head, LayerNorm(words, "head_norm")])
+    return layers_as_tower(
+        front, layer, layers_of(keys), [RMSNorm(d, "final_norm"), head, LayerNorm(words, "head_norm")]
+    )
 
 
 def _qwen2_omni_encoder(keys: Keys) -> Tower:
@@ -256,7 +275,7 @@ def _qwen2_omni_encoder(keys: Keys) -> Tower:
 def _conformer(keys: Keys) -> Tower:
     """Granite Speech: two half networks around attention and a convolution; classes in the middle and at the end."""
     d, n_heads = keys.size("hidden_dim"), keys.size("num_heads")
-    width = keys.optional("dim_head") or _head(keys, d, n_heads, "num_heads")
+    width = keys.optional("dim_head") or head_of(keys, d, n_heads, "num_heads")
     inner = d * keys.size("conv_expansion_factor")
     d_ff, kernel = d * keys.size("feedforward_mult"), keys.size("conv_kernel_size")
     layer = (
@@ -277,35 +296,35 @@ def _conformer(keys: Keys) -> Tower:
     d_out = keys.size("output_dim")
     front = [Linear(keys.size("input_dim"), d, True, "linear_1", AUDIO)]
     back = [Linear(d, d_out, True, "linear_2", AUDIO), Linear(d_out, d, True, "linear_3", AUDIO)]
-    return _tower(front, layer, _layers(keys, "num_layers"), back, AUDIO)
+    return layers_as_tower(front, layer, layers_of(keys, "num_layers"), back, AUDIO)
 
 
-def _named(keys: Keys, *names: str) -> str:
+def named_key(keys: Keys, *names: str) -> str:
     """The first of several names of one key that the config, or its class, knows."""
     return next((name for name in names if keys.has(name)), names[0])
 
 
 def _whisper_encoder(keys: Keys) -> Tower:
     """Whisper's, whose keys have no bias."""
-    width = _named(keys, "d_model", "hidden_size")
+    width = named_key(keys, "d_model", "hidden_size")
     d = keys.size(width)
     front: list[Part] = [
         Convolution(keys.size("num_mel_bins"), d, 3, id="first_convolution", component=AUDIO),
         Convolution(d, d, 3, id="second_convolution", component=AUDIO),
         LearnedPositions(keys.size("max_source_positions"), d, trains=False),
     ]
-    layer = _layer(
+    layer = encoder_layer(
         keys,
-        heads=_named(keys, "encoder_attention_heads", "num_attention_heads"),
+        heads=named_key(keys, "encoder_attention_heads", "num_attention_heads"),
         width=width,
-        inner=keys.size(_named(keys, "encoder_ffn_dim", "intermediate_size")),
+        inner=keys.size(named_key(keys, "encoder_ffn_dim", "intermediate_size")),
         qkv_bias=False,
         extra=[Vectors(2, d, "query_value_bias")],
     )
-    return _tower(
+    return layers_as_tower(
         front,
         layer,
-        _layers(keys, _named(keys, "encoder_layers", "num_hidden_layers")),
+        layers_of(keys, named_key(keys, "encoder_layers", "num_hidden_layers")),
         [LayerNorm(d, "final_norm")],
         AUDIO,
     )
@@ -318,8 +337,8 @@ def _glm_asr_encoder(keys: Keys) -> Tower:
         Convolution(keys.size("num_mel_bins"), d, 3, id="first_convolution", component=AUDIO),
         Convolution(d, d, 3, id="second_convolution", component=AUDIO),
     ]
-    layer = _layer(keys, qkv_bias=False, extra=[Vectors(2, d, "query_value_bias")])
-    return _tower(front, layer, _layers(keys), [LayerNorm(d, "final_norm")], AUDIO)
+    layer = encoder_layer(keys, qkv_bias=False, extra=[Vectors(2, d, "query_value_bias")])
+    return layers_as_tower(front, layer, layers_of(keys), [LayerNorm(d, "final_norm")], AUDIO)
 
 
 BY_TYPE: Mapping[str, Callable[[Keys], Tower]] = {
@@ -328,6 +347,8 @@ BY_TYPE: Mapping[str, Callable[[Keys], Tower]] = {
     "siglip2_vision_model": _siglip2,
     "pixtral": _pixtral,
     "internvl_vision": _internvit,
+    "intern_vit_6b": _internvit,
+    "interns1_vision": _internvit,
     "kimi_k25_vision": _moonvit,
     "moonvit": _moonvit,
     "idefics2_vision": _siglip_without_head,
@@ -349,7 +370,7 @@ BY_TYPE: Mapping[str, Callable[[Keys], Tower]] = {
 }
 
 
-def _by_type(keys: Keys) -> Tower:
+def tower_by_type(keys: Keys) -> Tower:
     """The tower that a config of that model_type describes."""
     return BY_TYPE[keys.model_type](keys)
 
@@ -360,7 +381,7 @@ def _by_type(keys: Keys) -> Tower:
 def _llava(w: Whole) -> Sequence[Tower]:
     d_in = w.vision.size("hidden_size") * _feature_layers(w.keys)
     bias = w.keys.flag("multimodal_projector_bias")
-    return _by_type(w.vision), _projector(*_two(d_in, w.d_text, w.d_text, bias))
+    return tower_by_type(w.vision), projector_of(*two_linear(d_in, w.d_text, w.d_text, bias))
 
 
 def _llava_next(w: Whole) -> Sequence[Tower]:
@@ -375,32 +396,32 @@ def _video_llava(w: Whole) -> Sequence[Tower]:
 
 def _vipllava(w: Whole) -> Sequence[Tower]:
     d_in = w.vision.size("hidden_size") * _feature_layers(
-        w.keys, _named(w.keys, "vision_feature_layers", "vision_feature_layer")
+        w.keys, named_key(w.keys, "vision_feature_layers", "vision_feature_layer")
     )
     norm = LayerNorm(d_in, "projector_norm", component=PROJECTOR)
-    return _by_type(w.vision), _projector(norm, *_two(d_in, w.d_text, w.d_text))
+    return tower_by_type(w.vision), projector_of(norm, *two_linear(d_in, w.d_text, w.d_text))
 
 
 def _paligemma(w: Whole) -> Sequence[Tower]:
-    return _by_type(w.vision), _projector(Linear(w.vision.size("hidden_size"), w.keys.size("projection_dim")))
+    return tower_by_type(w.vision), projector_of(Linear(w.vision.size("hidden_size"), w.keys.size("projection_dim")))
 
 
 def _gemma3(w: Whole) -> Sequence[Tower]:
     d = w.vision.size("hidden_size")
-    return _by_type(w.vision), _projector(RMSNorm(d, "projector_norm", PROJECTOR), Linear(d, w.d_text, False))
+    return tower_by_type(w.vision), projector_of(RMSNorm(d, "projector_norm", PROJECTOR), Linear(d, w.d_text, False))
 
 
 def _aya(w: Whole) -> Sequence[Tower]:
     d_in = w.vision.size("hidden_size") * w.keys.size("downsample_factor") ** 2
     inner = w.keys.optional("alignment_intermediate_size") or w.d_text
     norm = LayerNorm(d_in, "projector_norm", component=PROJECTOR)
-    return _by_type(w.vision), _projector(norm, Linear(d_in, inner), Linear(inner // 2, w.d_text))
+    return tower_by_type(w.vision), projector_of(norm, Linear(d_in, inner), Linear(inner // 2, w.d_text))
 
 
 def _cohere2(w: Whole) -> Sequence[Tower]:
     d_in = w.vision.size("hidden_size") * w.keys.size("downsample_factor") ** 2
     inner = w.keys.size("alignment_intermediate_size")
-    return _by_type(w.vision), _projector(Linear(d_in, inner), Linear(inner // 2, w.d_text))
+    return tower_by_type(w.vision), projector_of(Linear(d_in, inner), Linear(inner // 2, w.d_text))
 
 
 def _idefics2(w: Whole) -> Sequence[Tower]:
@@ -422,31 +443,31 @@ def _idefics2(w: Whole) -> Sequence[Tower]:
         Linear(inner, w.d_text, False, "linear_3"),
         Vectors(resampler.size("resampler_n_latents"), d, "resampler_queries", PROJECTOR),
     )
-    depth = _layers(resampler, "resampler_depth")
+    depth = layers_of(resampler, "resampler_depth")
     norm = (RMSNorm(d, "final_norm"),)
-    return _by_type(w.vision), Tower(front, ((Block(layer), depth),), norm, PROJECTOR, PROJECTOR)
+    return tower_by_type(w.vision), Tower(front, ((Block(layer), depth),), norm, PROJECTOR, PROJECTOR)
 
 
 def _idefics3(w: Whole) -> Sequence[Tower]:
     d_in = w.vision.size("hidden_size") * w.keys.size("scale_factor") ** 2
-    return _by_type(w.vision), _projector(Linear(d_in, w.d_text, False))
+    return tower_by_type(w.vision), projector_of(Linear(d_in, w.d_text, False))
 
 
 def _mistral3(w: Whole) -> Sequence[Tower]:
-    return _by_type(w.vision), _mistral_projector(w)
+    return tower_by_type(w.vision), _mistral_projector(w)
 
 
 def _mistral_projector(w: Whole) -> Tower:
     d, merge = w.vision.size("hidden_size"), w.keys.size("spatial_merge_size")
     bias = w.keys.flag("multimodal_projector_bias")
-    return _projector(
+    return projector_of(
         RMSNorm(d, "projector_norm", PROJECTOR),
         Linear(d * merge**2, d, False),
-        *_two(d * _feature_layers(w.keys), w.d_text, w.d_text, bias),
+        *two_linear(d * _feature_layers(w.keys), w.d_text, w.d_text, bias),
     )
 
 
-def _shuffled(keys: Keys) -> int:
+def shuffled(keys: Keys) -> int:
     """How many patches' sides are joined to one."""
     ratio = keys.value("downsample_ratio")
     if not isinstance(ratio, int | float) or not 0 < ratio <= 1:
@@ -456,9 +477,9 @@ def _shuffled(keys: Keys) -> int:
 
 
 def _internvl(w: Whole) -> Sequence[Tower]:
-    d_in = w.vision.size("hidden_size") * _shuffled(w.keys) ** 2
+    d_in = w.vision.size("hidden_size") * shuffled(w.keys) ** 2
     norm = LayerNorm(d_in, "projector_norm", component=PROJECTOR)
-    return _by_type(w.vision), _projector(norm, *_two(d_in, w.d_text, w.d_text))
+    return tower_by_type(w.vision), projector_of(norm, *two_linear(d_in, w.d_text, w.d_text))
 
 
 def _kimi(w: Whole) -> Sequence[Tower]:
@@ -466,7 +487,7 @@ def _kimi(w: Whole) -> Sequence[Tower]:
     d = w.vision.size("hidden_size")
     d_in = d * merge[0] * merge[1]
     norm = LayerNorm(w.keys.optional("projection_hidden_size") or d, "projector_norm", component=PROJECTOR)
-    return _by_type(w.vision), _projector(norm, *_two(d_in, d_in, w.d_text))
+    return tower_by_type(w.vision), projector_of(norm, *two_linear(d_in, d_in, w.d_text))
 
 
 def _qwen2_vl(w: Whole) -> Sequence[Tower]:
@@ -474,11 +495,13 @@ def _qwen2_vl(w: Whole) -> Sequence[Tower]:
     d = v.size("embed_dim")
     ratio = v.value("mlp_ratio")
     inner = int(d * ratio) if isinstance(ratio, int | float) and 0 < ratio < 1000 else d
-    patch = Convolution(_channels(v), d, _square(v) * v.size("temporal_patch_size"), False)
-    layer = _layer(v, heads="num_heads", width="embed_dim", inner=inner)
+    patch = Convolution(_channels(v), d, square_of(v) * v.size("temporal_patch_size"), False)
+    layer = encoder_layer(v, heads="num_heads", width="embed_dim", inner=inner)
     wide = d * v.size("spatial_merge_size") ** 2
-    merger = _projector(LayerNorm(d, "projector_norm", component=PROJECTOR), *_two(wide, wide, v.size("hidden_size")))
-    return _tower([patch], layer, _layers(v, "depth")), merger
+    merger = projector_of(
+        LayerNorm(d, "projector_norm", component=PROJECTOR), *two_linear(wide, wide, v.size("hidden_size"))
+    )
+    return layers_as_tower([patch], layer, layers_of(v, "depth")), merger
 
 
 def _channels(keys: Keys) -> int:
@@ -487,11 +510,11 @@ def _channels(keys: Keys) -> int:
 
 def _qwen2_5_vision(v: Keys) -> Sequence[Tower]:
     d = v.size("hidden_size")
-    patch = Convolution(_channels(v), d, _square(v) * v.size("temporal_patch_size"), False)
-    layer = _layer(v, norm=RMSNorm, heads="num_heads", gated=True)
+    patch = Convolution(_channels(v), d, square_of(v) * v.size("temporal_patch_size"), False)
+    layer = encoder_layer(v, norm=RMSNorm, heads="num_heads", gated=True)
     wide = d * v.size("spatial_merge_size") ** 2
-    merger = _projector(RMSNorm(d, "projector_norm", PROJECTOR), *_two(wide, wide, v.size("out_hidden_size")))
-    return _tower([patch], layer, _layers(v, "depth")), merger
+    merger = projector_of(RMSNorm(d, "projector_norm", PROJECTOR), *two_linear(wide, wide, v.size("out_hidden_size")))
+    return layers_as_tower([patch], layer, layers_of(v, "depth")), merger
 
 
 def _qwen2_5_vl(w: Whole) -> Sequence[Tower]:
@@ -501,12 +524,12 @@ def _qwen2_5_vl(w: Whole) -> Sequence[Tower]:
 def _qwen3_vision(v: Keys, deep: bool = True) -> Sequence[Tower]:
     d = v.size("hidden_size")
     front: list[Part] = [
-        Convolution(_channels(v), d, _square(v) * v.size("temporal_patch_size")),
+        Convolution(_channels(v), d, square_of(v) * v.size("temporal_patch_size")),
         LearnedPositions(v.size("num_position_embeddings"), d),
     ]
     wide, d_out = d * v.size("spatial_merge_size") ** 2, v.size("out_hidden_size")
-    merger = _projector(LayerNorm(d, "projector_norm", component=PROJECTOR), *_two(wide, wide, d_out))
-    tower = _tower(front, _layer(v, heads="num_heads"), _layers(v, "depth"))
+    merger = projector_of(LayerNorm(d, "projector_norm", component=PROJECTOR), *two_linear(wide, wide, d_out))
+    tower = layers_as_tower(front, encoder_layer(v, heads="num_heads"), layers_of(v, "depth"))
     n_deep = len(v.list_of("deepstack_visual_indexes", int) or ()) if deep else 0
     if not n_deep:
         return tower, merger
@@ -530,11 +553,11 @@ def _glm4v(w: Whole) -> Sequence[Tower]:
     v = w.vision
     d, merge, d_out = v.size("hidden_size"), v.size("spatial_merge_size"), v.size("out_hidden_size")
     front: list[Part] = [
-        Convolution(_channels(v), d, _square(v) * v.size("temporal_patch_size")),
+        Convolution(_channels(v), d, square_of(v) * v.size("temporal_patch_size")),
         RMSNorm(d, "embedding_norm"),
-        LearnedPositions(_patches(v), d),
+        LearnedPositions(patches_of(v), d),
     ]
-    layer = _layer(
+    layer = encoder_layer(
         v, norm=RMSNorm, heads="num_heads", inner=d_out, qkv_bias=v.flag("attention_bias"), output_bias=False,
         gated=True, ffn_bias=False,
     )  # fmt: skip
@@ -549,25 +572,25 @@ def _glm4v(w: Whole) -> Sequence[Tower]:
         PROJECTOR,
         PROJECTOR,
     )
-    return _tower(front, layer, _layers(v, "depth"), [RMSNorm(d, "final_norm")]), merger
+    return layers_as_tower(front, layer, layers_of(v, "depth"), [RMSNorm(d, "final_norm")]), merger
 
 
 def _llama4(w: Whole) -> Sequence[Tower]:
     v = w.vision
     d = v.size("hidden_size")
     front: list[Part] = [
-        Convolution(v.size("num_channels"), d, _square(v), False),
+        Convolution(v.size("num_channels"), d, square_of(v), False),
         Vectors(1, d, "class_token"),
-        LearnedPositions(_patches(v) + 1, d),
+        LearnedPositions(patches_of(v) + 1, d),
         LayerNorm(d, "embedding_norm"),
     ]
     d_in, d_mid = v.size("intermediate_size"), v.size("projector_output_dim")
-    projector = _projector(
+    projector = projector_of(
         Linear(d_in, v.size("projector_input_dim"), False),
         Linear(d_mid, d_mid, False),
         Linear(v.size("vision_output_dim"), w.d_text, False),
     )
-    return _tower(front, _layer(v), _layers(v), [LayerNorm(d, "final_norm")]), projector
+    return layers_as_tower(front, encoder_layer(v), layers_of(v), [LayerNorm(d, "final_norm")]), projector
 
 
 def _mllama(w: Whole) -> Sequence[Tower]:
@@ -576,9 +599,9 @@ def _mllama(w: Whole) -> Sequence[Tower]:
     d, tiles = v.size("hidden_size"), v.size("max_num_tiles")
     ratios = v.optional("max_aspect_ratio_id") or len(v.list_of("supported_aspect_ratios", list) or ())
     rows = (ratios + 1) * tiles
-    patches = _patches(v) + 1
+    patches = patches_of(v) + 1
     front: list[Part] = [
-        Convolution(v.size("num_channels"), d, _square(v), False),
+        Convolution(v.size("num_channels"), d, square_of(v), False),
         Vectors(1, d, "class_token"),
         LearnedPositions(patches, d),
         LearnedPositions((ratios + 1) * tiles * patches, d, "tile_positions"),
@@ -586,44 +609,46 @@ def _mllama(w: Whole) -> Sequence[Tower]:
         Vectors(3, 1, "gates"),
         LayerNorm(d, "embedding_norm"),
     ]
-    layer = _layer(v, heads="attention_heads", qkv_bias=False, output_bias=False)
+    layer = encoder_layer(v, heads="attention_heads", qkv_bias=False, output_bias=False)
     gated = (*layer, Vectors(2, 1, "gates"))
-    blocks = ((Block(layer), _layers(v)), (Block(gated, "global_block"), _layers(v, "num_global_layers")))
+    blocks = ((Block(layer), layers_of(v)), (Block(gated, "global_block"), layers_of(v, "num_global_layers")))
     tower = Tower(tuple(front), blocks, (LayerNorm(d, "final_norm"),), VISION, VISION)
-    return tower, _projector(Linear(v.size("vision_output_dim"), w.d_text))
+    return tower, projector_of(Linear(v.size("vision_output_dim"), w.d_text))
 
 
 def _audio_linear(w: Whole) -> Sequence[Tower]:
-    return _by_type(w.audio), _projector(Linear(w.audio.size(_named(w.audio, "d_model", "hidden_size")), w.d_text))
+    return tower_by_type(w.audio), projector_of(
+        Linear(w.audio.size(named_key(w.audio, "d_model", "hidden_size")), w.d_text)
+    )
 
 
 def _voxtral(w: Whole) -> Sequence[Tower]:
-    return _by_type(w.audio), _projector(
-        *_two(w.audio.size(_named(w.audio, "encoder_ffn_dim", "intermediate_size")), w.d_text, w.d_text, False)
+    return tower_by_type(w.audio), projector_of(
+        *two_linear(w.audio.size(named_key(w.audio, "encoder_ffn_dim", "intermediate_size")), w.d_text, w.d_text, False)
     )
 
 
 def _audioflamingo(w: Whole) -> Sequence[Tower]:
     bias = w.keys.flag("projector_bias")
-    d_in = w.audio.size(_named(w.audio, "d_model", "hidden_size"))
-    return _by_type(w.audio), _projector(*_two(d_in, w.d_text, w.d_text, bias))
+    d_in = w.audio.size(named_key(w.audio, "d_model", "hidden_size"))
+    return tower_by_type(w.audio), projector_of(*two_linear(d_in, w.d_text, w.d_text, bias))
 
 
 def _glm_asr(w: Whole) -> Sequence[Tower]:
-    return _by_type(w.audio), _projector(*_two(w.audio.size("intermediate_size"), 2 * w.d_text, w.d_text))
+    return tower_by_type(w.audio), projector_of(*two_linear(w.audio.size("intermediate_size"), 2 * w.d_text, w.d_text))
 
 
 def _lighton(w: Whole) -> Sequence[Tower]:
     d, merge = w.vision.size("hidden_size"), w.keys.size("spatial_merge_size")
-    return _by_type(w.vision), _projector(
+    return tower_by_type(w.vision), projector_of(
         RMSNorm(d, "projector_norm", PROJECTOR),
         Linear(d * merge**2, d, False),
-        *_two(d, w.d_text, w.d_text, False),
+        *two_linear(d, w.d_text, w.d_text, False),
     )
 
 
 def _deepseek_vl(w: Whole) -> Sequence[Tower]:
-    return _by_type(w.vision), _projector(*_two(w.vision.size("hidden_size"), w.d_text, w.d_text))
+    return tower_by_type(w.vision), projector_of(*two_linear(w.vision.size("hidden_size"), w.d_text, w.d_text))
 
 
 def _hyperclovax(w: Whole) -> Sequence[Tower]:
@@ -636,16 +661,16 @@ def _paddle(w: Whole) -> Sequence[Tower]:
     d = w.vision.size("hidden_size")
     wide = d * w.vision.size("spatial_merge_size") ** 2
     norm = LayerNorm(d, "projector_norm", component=PROJECTOR)
-    return _by_type(w.vision), _projector(norm, *_two(wide, wide, w.d_text))
+    return tower_by_type(w.vision), projector_of(norm, *two_linear(wide, wide, w.d_text))
 
 
 def _qwen2_omni(w: Whole) -> Sequence[Tower]:
-    return (_by_type(w.audio), *_qwen2_5_vision(w.vision))
+    return (tower_by_type(w.audio), *_qwen2_5_vision(w.vision))
 
 
 def _ovis2(w: Whole) -> Sequence[Tower]:
     table = Vectors(w.vision.size("vocab_size"), w.keys.size("hidden_size"), "visual_embedding", PROJECTOR)
-    return _by_type(w.vision), _projector(table)
+    return tower_by_type(w.vision), projector_of(table)
 
 
 def _lfm2(w: Whole) -> Sequence[Tower]:
@@ -655,7 +680,7 @@ def _lfm2(w: Whole) -> Sequence[Tower]:
     )
     bias = w.keys.flag("projector_bias")
     norm = [LayerNorm(d_in, "projector_norm", component=PROJECTOR)] if w.keys.flag("projector_use_layernorm") else []
-    return _by_type(w.vision), _projector(*norm, *_two(d_in, inner, w.d_text, bias))
+    return tower_by_type(w.vision), projector_of(*norm, *two_linear(d_in, inner, w.d_text, bias))
 
 
 def _granite_speech(w: Whole) -> Sequence[Tower]:
@@ -663,7 +688,7 @@ def _granite_speech(w: Whole) -> Sequence[Tower]:
     encoder, former = w.towers["encoder_config"], w.towers["projector_config"]
     d, n_heads = former.size("hidden_size"), former.size("num_attention_heads")
     d_ff, d_sound = former.size("intermediate_size"), former.size("encoder_hidden_size")
-    width = _head(former, d, n_heads, "num_attention_heads")
+    width = head_of(former, d, n_heads, "num_attention_heads")
     every = former.size("cross_attention_frequency")
     plain = (
         Attention(d, n_heads, n_heads, width, True, True, sees="all"),
@@ -679,7 +704,7 @@ def _granite_speech(w: Whole) -> Sequence[Tower]:
         Linear(d, d, True, "linear_4"),
         LayerNorm(d, "cross_attention_norm"),
     )
-    n_layers = _layers(former)
+    n_layers = layers_of(former)
     crossed = -(-n_layers // every)
     blocks = ((Block(crossing, "merger_block"), crossed), (Block(plain), n_layers - crossed))
     front: tuple[Part, ...] = (
@@ -688,7 +713,7 @@ def _granite_speech(w: Whole) -> Sequence[Tower]:
     )
     linear = (Linear(d, w.d_text, True, "linear_1"),)
     kept = tuple((block, count) for block, count in blocks if count)
-    return _by_type(encoder), Tower(front, kept, linear, PROJECTOR, PROJECTOR)
+    return tower_by_type(encoder), Tower(front, kept, linear, PROJECTOR, PROJECTOR)
 
 
 def _glm_ocr(w: Whole) -> Sequence[Tower]:
@@ -696,9 +721,9 @@ def _glm_ocr(w: Whole) -> Sequence[Tower]:
     d, merge, d_out = v.size("hidden_size"), v.size("spatial_merge_size"), v.size("out_hidden_size")
     bias = v.flag("attention_bias")
     inner = v.optional("projection_intermediate_size") or d_out * _channels(v)
-    patch = Convolution(_channels(v), d, _square(v) * v.size("temporal_patch_size"))
+    patch = Convolution(_channels(v), d, square_of(v) * v.size("temporal_patch_size"))
     also = [RMSNorm(d // v.size("num_heads"), f"{of}_norm", "qk_norm") for of in ("query", "key")]
-    layer = _layer(
+    layer = encoder_layer(
         v, norm=RMSNorm, heads="num_heads", qkv_bias=bias, output_bias=bias, gated=True, ffn_bias=bias, extra=also
     )
     merger = Tower(
@@ -712,7 +737,7 @@ def _glm_ocr(w: Whole) -> Sequence[Tower]:
         PROJECTOR,
         PROJECTOR,
     )
-    return _tower([patch], layer, _layers(v, "depth"), [RMSNorm(d, "final_norm")]), merger
+    return layers_as_tower([patch], layer, layers_of(v, "depth"), [RMSNorm(d, "final_norm")]), merger
 
 
 def _aria(w: Whole) -> Sequence[Tower]:
@@ -724,7 +749,7 @@ def _aria(w: Whole) -> Sequence[Tower]:
         count = max(whole("projector_patch_to_query_dict", row) for row in rows.values())
     else:
         count = w.keys.size(most)
-    return _by_type(w.vision), _projector(
+    return tower_by_type(w.vision), projector_of(
         *(Linear(d, d, False) for _ in range(3)),
         Linear(d, d),
         Linear(d, w.d_text, False),
@@ -741,14 +766,14 @@ def _cosmos3_edge(w: Whole) -> Sequence[Tower]:
     v, inner = w.vision, w.keys.size("projector_hidden_size")
     d = v.size("hidden_size")
     norm = LayerNorm(d, "projector_norm", component=PROJECTOR)
-    return _siglip2(v), _projector(norm, *_two(d * v.size("spatial_merge_size") ** 2, inner, w.d_text))
+    return _siglip2(v), projector_of(norm, *two_linear(d * v.size("spatial_merge_size") ** 2, inner, w.d_text))
 
 
 def _voxtral_realtime(w: Whole) -> Sequence[Tower]:
     """Whisper's with rotary positions, a gate in the feed-forward network, and heads of their own width."""
     a = w.audio
     d, d_ff, n_heads = a.size("hidden_size"), a.size("intermediate_size"), a.size("num_attention_heads")
-    width = a.optional("head_dim") or _head(a, d, n_heads, "num_attention_heads")
+    width = a.optional("head_dim") or head_of(a, d, n_heads, "num_attention_heads")
     front: list[Part] = [
         Convolution(a.size("num_mel_bins"), d, 3, id="first_convolution", component=AUDIO),
         Convolution(d, d, 3, id="second_convolution", component=AUDIO),
@@ -761,14 +786,14 @@ def _voxtral_realtime(w: Whole) -> Sequence[Tower]:
         FeedForward(d, d_ff, True),
         Vectors(1, d, "down_bias", AUDIO),
     )
-    tower = _tower(front, layer, _layers(a), [RMSNorm(d, "final_norm")], AUDIO)
-    return tower, _projector(*_two(d * w.keys.size("downsample_factor"), w.d_text, w.d_text, False))
+    tower = layers_as_tower(front, layer, layers_of(a), [RMSNorm(d, "final_norm")], AUDIO)
+    return tower, projector_of(*two_linear(d * w.keys.size("downsample_factor"), w.d_text, w.d_text, False))
 
 
 def _gemma4_vision(v: Keys) -> Tower:
     d, n_heads, width = v.size("hidden_size"), v.size("num_attention_heads"), v.size("head_dim")
     front: list[Part] = [
-        Convolution(3, d, _square(v), False),
+        Convolution(3, d, square_of(v), False),
         LearnedPositions(2 * v.size("position_embedding_size"), d),
     ]
     layer = (
@@ -781,7 +806,7 @@ def _gemma4_vision(v: Keys) -> Tower:
         FeedForward(d, v.size("intermediate_size"), True),
         RMSNorm(d, "feed_forward_post_norm"),
     )
-    return _tower(front, layer, _layers(v))
+    return layers_as_tower(front, layer, layers_of(v))
 
 
 def _gemma4_audio(a: Keys) -> Tower:
@@ -793,7 +818,7 @@ def _gemma4_audio(a: Keys) -> Tower:
         raise InputError("subsampling_conv_channels", "'subsampling_conv_channels' must be two widths",
                          code="key_not_modelled", key="subsampling_conv_channels", found=found)  # fmt: skip
     first, second = channels
-    width = _head(a, d, n_heads, "num_attention_heads")
+    width = head_of(a, d, n_heads, "num_attention_heads")
     front: list[Part] = [
         Convolution(1, first, 9, False, "first_convolution", AUDIO),
         LayerNorm(first, "embedding_norm", bias=False),
@@ -820,7 +845,9 @@ def _gemma4_audio(a: Keys) -> Tower:
         *half("second_feed_forward"),
         RMSNorm(d, "final_norm"),
     )
-    return _tower(front, layer, _layers(a), [Linear(d, a.size("output_proj_dims"), True, "linear_2", AUDIO)], AUDIO)
+    return layers_as_tower(
+        front, layer, layers_of(a), [Linear(d, a.size("output_proj_dims"), True, "linear_2", AUDIO)], AUDIO
+    )
 
 
 def _gemma4(w: Whole) -> Sequence[Tower]:
@@ -832,7 +859,7 @@ def _gemma4(w: Whole) -> Sequence[Tower]:
     if "audio_config" in w.towers:
         towers.append(_gemma4_audio(w.audio))
         projector.append(Linear(w.audio.size("output_proj_dims"), w.d_text, False))
-    return (*towers, _projector(*projector)) if towers else ()
+    return (*towers, projector_of(*projector)) if towers else ()
 
 
 def _gemma4_unified(w: Whole) -> Sequence[Tower]:
@@ -850,21 +877,23 @@ def _gemma4_unified(w: Whole) -> Sequence[Tower]:
             Linear(v.size("output_proj_dims"), w.d_text, False),
         ]
     if "audio_config" in w.towers:
-        width = w.audio.size(_named(w.audio, "output_proj_dims", "audio_embed_dim"))
+        width = w.audio.size(named_key(w.audio, "output_proj_dims", "audio_embed_dim"))
         parts.append(Linear(width, w.d_text, False))
-    return (_projector(*parts),) if parts else ()
+    return (projector_of(*parts),) if parts else ()
 
 
 def _muse_vision(w: Whole) -> Sequence[Tower]:
     v, inner = w.vision, w.keys.size("projector_hidden_size")
     d = v.size("hidden_size")
     front: list[Part] = [
-        Convolution(3, d, _square(v) * v.size("patch_temporal"), False),
+        Convolution(3, d, square_of(v) * v.size("patch_temporal"), False),
         LearnedPositions(v.size("pos_emb_height") * v.size("pos_emb_width"), d),
         LayerNorm(d, "embedding_norm"),
     ]
-    tower = _tower(front, _layer(v), _layers(v), [LayerNorm(d, "final_norm")])
-    return tower, _projector(*_two(w.keys.size("out_hidden_size"), inner, inner, False), Linear(inner, w.d_text, False))
+    tower = layers_as_tower(front, encoder_layer(v), layers_of(v), [LayerNorm(d, "final_norm")])
+    return tower, projector_of(
+        *two_linear(w.keys.size("out_hidden_size"), inner, inner, False), Linear(inner, w.d_text, False)
+    )
 
 
 def _muse_spark(w: Whole) -> Sequence[Tower]:
@@ -884,7 +913,7 @@ def _muse_spark(w: Whole) -> Sequence[Tower]:
         layer = (
             Convolution(1, d, kernel, id="convolution", component=AUDIO),
             RMSNorm(d, "feed_forward_norm"),
-            FeedForward(d, _inner(a, d), bias=True),
+            FeedForward(d, inner_of(a, d), bias=True),
         )
         entry = (Linear(d_in * patch, d, True, "linear_1", AUDIO), RMSNorm(d, "embedding_norm"))
         stages.append(Tower(entry, ((Block(layer), depth),), (), f"stage_{i}", AUDIO))
@@ -895,7 +924,7 @@ def _muse_spark(w: Whole) -> Sequence[Tower]:
     return vision, Tower(tuple(stages), (), back, AUDIO, AUDIO), projector
 
 
-def _inner(keys: Keys, d: int) -> int:
+def inner_of(keys: Keys, d: int) -> int:
     """So many times the width."""
     ratio = keys.value("mlp_ratio")
     if not isinstance(ratio, int | float) or not 0 < ratio < 1000:
@@ -908,21 +937,21 @@ def _step3p7(w: Whole) -> Sequence[Tower]:
     """Two convolutions halve the patches' sides and double their width after the layers."""
     v = w.vision
     width, heads, layers = (
-        _named(v, *names)
+        named_key(v, *names)
         for names in (("width", "hidden_size"), ("heads", "num_attention_heads"), ("layers", "num_hidden_layers"))
     )
     d = v.size(width)
     front: list[Part] = [
-        Convolution(v.size("num_channels"), d, _square(v), False),
-        LearnedPositions(_patches(v), d),
+        Convolution(v.size("num_channels"), d, square_of(v), False),
+        LearnedPositions(patches_of(v), d),
         LayerNorm(d, "embedding_norm"),
     ]
     back: list[Part] = [
         Convolution(d, 2 * d, 9, id="first_convolution"),
         Convolution(2 * d, 4 * d, 9, id="second_convolution"),
     ]
-    layer = _layer(v, width=width, heads=heads, inner=_inner(v, d), extra=[Vectors(2, d, "layer_scales")])
-    return _tower(front, layer, _layers(v, layers), back), _projector(
+    layer = encoder_layer(v, width=width, heads=heads, inner=inner_of(v, d), extra=[Vectors(2, d, "layer_scales")])
+    return layers_as_tower(front, layer, layers_of(v, layers), back), projector_of(
         Linear(4 * d, w.d_text, w.keys.flag("projector_bias"))
     )
 
@@ -936,11 +965,13 @@ def _minimax_m3(w: Whole) -> Sequence[Tower]:
     v, inner = w.vision, w.keys.size("projector_hidden_size")
     d, merge = v.size("hidden_size"), v.size("spatial_merge_size")
     front: list[Part] = [
-        Convolution(v.size("num_channels"), d, _square(v) * v.size("temporal_patch_size"), False),
+        Convolution(v.size("num_channels"), d, square_of(v) * v.size("temporal_patch_size"), False),
         LayerNorm(d, "embedding_norm"),
     ]
-    together = _two(w.d_text * merge**2, inner, w.d_text)
-    return _tower(front, _layer(v), _layers(v)), _projector(*_two(d, inner, w.d_text), *together)
+    together = two_linear(w.d_text * merge**2, inner, w.d_text)
+    return layers_as_tower(front, encoder_layer(v), layers_of(v)), projector_of(
+        *two_linear(d, inner, w.d_text), *together
+    )
 
 
 def _patches_of_sides(keys: Keys) -> int:
@@ -958,7 +989,7 @@ def _molmo2(w: Whole) -> Sequence[Tower]:
 
     def heads(keys: Keys) -> tuple[int, int, int]:
         n_heads = keys.size("num_attention_heads")
-        width = keys.optional("head_dim") or _head(keys, keys.size("hidden_size"), n_heads, "num_attention_heads")
+        width = keys.optional("head_dim") or head_of(keys, keys.size("hidden_size"), n_heads, "num_attention_heads")
         return n_heads, keys.size("num_key_value_heads"), width
 
     bias = v.flag("attention_bias")
@@ -969,14 +1000,14 @@ def _molmo2(w: Whole) -> Sequence[Tower]:
         FeedForward(d, v.size("intermediate_size"), bias=True),
     )
     front: list[Part] = [
-        Convolution(v.size("num_channels"), d, _square(v)),
+        Convolution(v.size("num_channels"), d, square_of(v)),
         LearnedPositions(v.optional("num_position_embeddings") or _patches_of_sides(v), d),
     ]
     d_pooled, inner = adapter.size("hidden_size"), adapter.size("intermediate_size")
     d_in = d_pooled * _feature_layers(adapter)
     n_heads, n_kv_heads, width = heads(adapter)
     bias, inner_bias = adapter.flag("attention_bias"), adapter.flag("mlp_bias")
-    return _tower(front, layer, _layers(v)), _projector(
+    return layers_as_tower(front, layer, layers_of(v)), projector_of(
         Linear(d_in, n_heads * width, bias),
         Linear(d_in, n_kv_heads * width, bias),
         Linear(d_in, n_kv_heads * width, bias),
@@ -1006,7 +1037,7 @@ def _granite_docling(w: Whole) -> Sequence[Tower]:
         )
         blocks += [(Block(merger, name), n_deep)] if n_deep else []
     parts += [LayerNorm(d_out, "hidden_norm"), Linear(d_out, d_out, False), LayerNorm(d_out, "final_norm")]
-    return _siglip_without_head(v), replace(_projector(*parts), blocks=tuple(blocks))
+    return _siglip_without_head(v), replace(projector_of(*parts), blocks=tuple(blocks))
 
 
 def _qwen3_omni_audio(a: Keys) -> Tower:
@@ -1021,8 +1052,8 @@ def _qwen3_omni_audio(a: Keys) -> Tower:
         Convolution(width, width, 9, id="third_convolution", component=AUDIO),
         Linear(width * rows, d, False, "linear_1", AUDIO),
     ]
-    layer = _layer(a, heads="encoder_attention_heads", width="d_model", inner=a.size("encoder_ffn_dim"))
-    return _tower(front, layer, _layers(a, "encoder_layers"), [LayerNorm(d, "final_norm")], AUDIO)
+    layer = encoder_layer(a, heads="encoder_attention_heads", width="d_model", inner=a.size("encoder_ffn_dim"))
+    return layers_as_tower(front, layer, layers_of(a, "encoder_layers"), [LayerNorm(d, "final_norm")], AUDIO)
 
 
 def _qwen3_omni(w: Whole) -> Sequence[Tower]:
@@ -1035,15 +1066,15 @@ def _qwen3_omni(w: Whole) -> Sequence[Tower]:
 
 def _qwen3_asr(w: Whole) -> Sequence[Tower]:
     d, d_out = w.audio.size("d_model"), w.audio.size("output_dim")
-    return _qwen3_omni_audio(w.audio), _projector(*_two(d, d, d_out))
+    return _qwen3_omni_audio(w.audio), projector_of(*two_linear(d, d, d_out))
 
 
 def _radio(v: Keys, frames: int) -> Tower:
     """C-RADIO's: patches of images and of so many frames of a video, class tokens and registers."""
     d = v.size("hidden_size")
     n_heads, side = v.size("num_attention_heads"), v.size("max_img_size") // _side(v, "patch_size")
-    patch = _square(v) * v.size("num_channels")
-    inner, gated = _inner(v, d), v.flag("use_swiglu_ffn")
+    patch = square_of(v) * v.size("num_channels")
+    inner, gated = inner_of(v, d), v.flag("use_swiglu_ffn")
     if gated:
         inner = -(-int(inner * 2 / 3) // 8) * 8
     front: list[Part] = [
@@ -1055,19 +1086,19 @@ def _radio(v: Keys, frames: int) -> Tower:
     layer = (
         LayerNorm(d, "attention_norm"),
         Attention(
-            d, n_heads, n_heads, _head(v, d, n_heads, "num_attention_heads"), v.flag("qkv_bias"), True, sees="all"
+            d, n_heads, n_heads, head_of(v, d, n_heads, "num_attention_heads"), v.flag("qkv_bias"), True, sees="all"
         ),
         LayerNorm(d, "feed_forward_norm"),
         FeedForward(d, inner, gated, True),
         Vectors(2, d, "layer_scales"),
     )
-    return _tower(front, layer, _layers(v))
+    return layers_as_tower(front, layer, layers_of(v))
 
 
 def _parakeet(a: Keys, bias: bool) -> Tower:
     """A conformer: two half networks around attention with relative positions and a convolution."""
     d, d_ff, n_heads = a.size("hidden_size"), a.size("intermediate_size"), a.size("num_attention_heads")
-    width, kernel = _head(a, d, n_heads, "num_attention_heads"), a.size("conv_kernel_size")
+    width, kernel = head_of(a, d, n_heads, "num_attention_heads"), a.size("conv_kernel_size")
     channels, square = a.size("subsampling_conv_channels"), a.size("subsampling_conv_kernel_size") ** 2
     n_halvings = a.size("subsampling_factor").bit_length() - 1
     rows = a.size("num_mel_bins") // a.size("subsampling_conv_stride") ** n_halvings
@@ -1092,7 +1123,7 @@ def _parakeet(a: Keys, bias: bool) -> Tower:
         FeedForward(d, d_ff, bias=bias, id="second_feed_forward"),
         LayerNorm(d, "final_norm"),
     )
-    blocks = ((Block(step, "first_block"), n_halvings - 1), (Block(layer), _layers(a)))
+    blocks = ((Block(step, "first_block"), n_halvings - 1), (Block(layer), layers_of(a)))
     front = (
         Convolution(1, channels, square, id="first_convolution", component=AUDIO),
         Linear(channels * rows, d, True, "linear_1", AUDIO),
@@ -1102,23 +1133,26 @@ def _parakeet(a: Keys, bias: bool) -> Tower:
 
 def _nemotron_omni(w: Whole) -> Sequence[Tower]:
     """Images always; sound where the file has a tower for it. With layers that predict ahead, images have a norm."""
-    width = w.keys.size(_named(w.keys, "vit_hidden_size", "vision_hidden_size"))
+    width = w.keys.size(named_key(w.keys, "vit_hidden_size", "vision_hidden_size"))
     inner = w.keys.size("projector_hidden_size")
-    wide = width * _shuffled(w.keys) ** 2
+    wide = width * shuffled(w.keys) ** 2
     vision = _radio(w.vision, w.keys.size("video_temporal_patch_size"))
     norm = RMSNorm(wide, "projector_norm", PROJECTOR)
     text = w.keys.config.get("text_config") or w.keys.config.get("llm_config")
     if isinstance(text, Mapping) and text.get("num_nextn_predict_layers"):
         vision = replace(vision, back=(LayerNorm(width, "final_norm"),))
     if "audio_config" not in w.towers:
-        return vision, _projector(norm, *_two(wide, inner, w.d_text, False))
+        return vision, projector_of(norm, *two_linear(wide, inner, w.d_text, False))
     a = w.audio
     d, d_mid, bias = a.size("hidden_size"), a.size("projection_hidden_size"), a.flag("projection_bias")
     return (
         vision,
         _parakeet(a, a.given("attention_bias") and a.flag("attention_bias")),
-        _projector(
-            norm, *_two(wide, inner, w.d_text, False), RMSNorm(d, "hidden_norm"), *_two(d, d_mid, w.d_text, bias)
+        projector_of(
+            norm,
+            *two_linear(wide, inner, w.d_text, False),
+            RMSNorm(d, "hidden_norm"),
+            *two_linear(d, d_mid, w.d_text, bias),
         ),
     )
 
@@ -1131,7 +1165,7 @@ def _hunyuan(w: Whole) -> Sequence[Tower]:
         Convolution(v.size("num_channels"), d, patch**2),
         LearnedPositions((v.size("max_image_size") // patch) ** 2 + 1, d),
     ]
-    projector = _projector(
+    projector = projector_of(
         Linear(2 * d, 4 * d),
         Linear(4 * d, w.d_text),
         Convolution(d, 2 * d, v.size("spatial_merge_size") ** 2, id="downsampling", component=PROJECTOR),
@@ -1141,14 +1175,12 @@ def _hunyuan(w: Whole) -> Sequence[Tower]:
         RMSNorm(w.d_text, "final_norm"),
     )
     every = (  # a head of keys for each of queries, whatever the file says
-        replace(part, n_kv_heads=part.n_heads) if isinstance(part, Attention) else part for part in _layer(v)
+        replace(part, n_kv_heads=part.n_heads) if isinstance(part, Attention) else part for part in encoder_layer(v)
     )
-    return _tower(front, tuple(every), _layers(v)), projector
+    return layers_as_tower(front, tuple(every), layers_of(v)), projector
 
 
-# Published with code of their own: whose config class fills in what their files omit
-_STANDS_IN = {"kimi_vl": "kimi_k25"}
-TOWERS: Mapping[str, Reader] = {
+READERS: Mapping[str, Reader] = {
     "aria": _aria,
     "cosmos3_edge": _cosmos3_edge,
     "gemma4": _gemma4,
@@ -1216,77 +1248,3 @@ TOWERS: Mapping[str, Reader] = {
     "vipllava": _vipllava,
     "voxtral": _voxtral,
 }
-# Keys of a config that hold one of a tower
-PARTS_OF = (
-    "vision_config", "audio_config", "perceiver_config", "encoder_config", "projector_config", "adapter_config",
-)  # fmt: skip
-
-
-_OTHER_NAMES = {"audio_config": "sound_config"}
-
-
-@cache
-def _read_defaults() -> Mapping[str, Any]:
-    return json.loads(resources.files("llmcalc.huggingface").joinpath("towers.json").read_text("utf-8"))
-
-
-def default_text(model_type: str) -> Mapping[str, Any] | None:
-    """The config of the language model that the class of that name takes where the file has none."""
-    row = _read_defaults()["models"].get(model_type)
-    return row["text_config"] if row else None
-
-
-def default_tie(model_type: Any) -> bool | None:
-    """Whether the head of the class of that name is tied where its file says nothing; None where it has no towers."""
-    row = _read_defaults()["models"].get(model_type) if isinstance(model_type, str) else None
-    return row["defaults"]["tie_word_embeddings"] if row else None
-
-
-def towers_of(config: Mapping[str, Any], text: Mapping[str, int]) -> tuple[tuple[Tower, ...], dict[str, Any]]:
-    """The towers of the model that ``config`` describes beside a language model of such sizes, and what was read of it.
-
-    Raises InputError for keys that are missing, malformed or contradictory.
-    """
-    model_type = config["model_type"]
-    for key, other in _OTHER_NAMES.items():
-        if config.get(key) is None and config.get(other) is not None:
-            config = {**config, key: config[other]}
-    row = _read_defaults()["models"][_STANDS_IN.get(model_type, model_type)]
-    keys = Keys(model_type, config, {}, row["defaults"], {})
-    kept = [key for key in PARTS_OF if key in row and (config.get(key) is not None or key not in row["without"])]
-    towers = {key: _keys_of_tower(model_type, key, config.get(key), row[key]) for key in kept}
-    found = tuple(TOWERS[model_type](Whole(keys, towers, text)))
-    used = dict(keys.used)
-    for key, of_tower in towers.items():
-        if config.get(key) is not None:
-            used[key] = {"model_type": of_tower.model_type, **of_tower.used}
-    return found, used
-
-
-def _keys_of_tower(model_type: str, key: str, given: Any, default: Mapping[str, Any]) -> Keys:
-    """A tower's keys: as its class fills them in, or as the whole model's class does where the file has none of it.
-
-    Raises InputError with the code tower_unknown where the model takes any tower, and the file names one that is not
-    known: one that bears the model's own name is its own.
-    """
-    kind = default["model_type"]
-    if given is None:
-        return Keys(kind, {}, {}, default, {})
-    if not isinstance(given, Mapping) or any(not isinstance(name, str) for name in given):
-        message = f"{key!r} must be a JSON object, not {shown(given)}"
-        raise InputError(key, message, code="key_not_object", key=key, found=shown(given))
-    named = given.get("model_type")
-    if isinstance(named, str) and kind in BY_TYPE and not _is_own(named, model_type, kind):
-        kind = named
-        if kind not in BY_TYPE:
-            message = f"a tower of the model_type {shown(kind)} is not modelled"
-            raise InputError(key, message, tuple(BY_TYPE), code="tower_unknown", model_type=kind)
-    row = _read_defaults()["classes"].get(kind, {"defaults": default, "aliases": {}})
-    aliases = {name: tuple(others) for name, others in row["aliases"].items()}
-    return Keys(kind, given, {}, row["defaults"], aliases)
-
-
-def _is_own(named: str, model_type: str, kind: str) -> bool:
-    """Whether what a file calls a tower is another name of the model's own: idefics2 for its tower."""
-    stem, *own = (name.removesuffix("_vision").removesuffix("_encoder") for name in (named, model_type, kind))
-    return named not in BY_TYPE and stem in own

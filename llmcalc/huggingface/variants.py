@@ -13,7 +13,7 @@ from llmcalc.huggingface import layers
 from llmcalc.huggingface.decoders import DECODERS, GEMMA, LLAMA
 from llmcalc.huggingface.family import COMMON, SAME_KV, Family, expert_names, stack, unread
 from llmcalc.huggingface.hybrids import kimi_delta
-from llmcalc.huggingface.keys import Keys, shown, whole
+from llmcalc.huggingface.keys import shown, whole
 from llmcalc.huggingface.layers import periodic
 from llmcalc.huggingface.plan import Kit, Layer, Parts, planned
 from llmcalc.huggingface.sparse import hyper_connections, indexer, per_layer
@@ -591,97 +591,6 @@ def _muse_spark(kit: Kit) -> Sequence[Layer]:
     return found
 
 
-# Published with code of their own
-
-
-def _chatglm(keys: Keys) -> Recipe:
-    grouped = keys.flag("multi_query_attention")
-    return Recipe(
-        norm=RMSNorm if keys.flag("rmsnorm") else LayerNorm,
-        grouped=grouped,
-        qkv_bias="add_qkv_bias",
-        output_bias="add_bias_linear",
-        ffn_bias="add_bias_linear",
-        final_norm=keys.flag("post_layer_norm"),
-        tied=False,
-    )
-
-
-def _block_configs(kit: Kit) -> Sequence[Layer]:
-    """Nemotron-NAS: ``block_configs`` says of each layer what its attention and its network are."""
-    keys, d, n = kit.keys, kit.d_model, kit.n_layers
-    rows = keys.value("block_configs") if keys.has("block_configs") else None
-    if not isinstance(rows, list) or len(rows) != n or any(not isinstance(row, dict) for row in rows):
-        message = f"this model's layers differ: 'block_configs' must say of each of {n} what it is made of"
-        raise InputError("block_configs", message, code="block_configs", layers=n)
-    keys.used["block_configs"] = [{of: _said(row, of) for of in ("attention", "ffn")} for row in rows]
-    n_heads, found = keys.dimension("n_heads"), []
-    for row in rows:
-        attention, network = _said(row, "attention"), _said(row, "ffn")
-        parts: list[Part] = []
-        kinds = []
-        if attention.get("no_op"):
-            kinds.append("without")
-        elif attention.get("replace_with_linear"):
-            parts += [*kit.norm("attention_norm"), Projection(d, d, "linear_in_place", "attention")]
-            kinds.append("linear")
-        else:
-            sharing = whole("n_heads_in_group", attention.get("n_heads_in_group"))
-            kv = max(1, n_heads // sharing)
-            parts += [*kit.norm("attention_norm"), *kit.attention(n_kv_heads=kv)]
-            kinds.append("global")
-        if network.get("no_op"):
-            pass
-        elif network.get("replace_with_linear"):
-            parts += [*kit.norm("feed_forward_norm"), Projection(d, d, "network_in_place", "feed_forward")]
-        else:
-            width = network.get("intermediate_size")
-            if width is None:
-                width = _multiple(network.get("ffn_mult"), d)
-            parts += [
-                *kit.norm("feed_forward_norm"),
-                FeedForward(d, whole("intermediate_size", width), True, keys.flag("mlp_bias")),
-            ]
-        if parts:  # a layer of neither lets its input through
-            found.append((tuple(kinds or ("without",)), tuple(parts)))
-    return found
-
-
-def _said(row: dict[str, Any], of: str) -> dict[str, Any]:
-    """What is said of a layer's attention or network, without what it has not: those are most of it."""
-    given = row.get(of)
-    return {key: value for key, value in given.items() if value not in (None, False)} if isinstance(given, dict) else {}
-
-
-def _multiple(factor: Any, d_model: int) -> int:
-    """The width of a network of DeciLM's: two thirds of so many times d_model, filled up to a multiple of 256."""
-    if not isinstance(factor, int | float) or isinstance(factor, bool) or not 0 < factor < 10**6:
-        raise InputError(
-            "ffn_mult",
-            f"'ffn_mult' must be a number, not {shown(factor)}",
-            code="key_not_whole",
-            key="ffn_mult",
-            found=shown(factor),
-        )
-    return 256 * -(-int(2 * factor * d_model / 3) // 256)
-
-
-def _qwen1(kit: Kit) -> Sequence[Layer]:
-    network = (kit.dense(d_ff=max(1, kit.keys.dimension("d_ff") // 2)),)
-    return [(("dense",), kit.pre(kit.attention(), network))] * kit.n_layers
-
-
-def _internlm(keys: Keys) -> Recipe:
-    bias = "bias" if keys.has("bias") else "attention_bias"
-    return Recipe(qkv_bias=bias, output_bias=bias)
-
-
-_DEEPSEEK1 = Recipe(
-    qkv_bias="attention_bias",
-    output_bias="attention_bias",
-    experts=Mixture(sparse=layers.after_dense("first_k_dense_replace"), shared="n_shared_experts"),
-)
-_NO_KV = {name: key for name, key in COMMON.items() if name not in ("n_kv_heads", "d_head")}
 _DBRX_NAMES = {"d_model": "d_model", "n_layers": "n_layers", "n_heads": "n_heads", "vocab_size": "vocab_size"}
 
 # Language models of models that see and hear, where they have a name of their own
@@ -924,56 +833,5 @@ VARIANTS: Mapping[str, Family] = {
         replace(GEMMA, gate=True, experts=Mixture(sparse=layers.listed_sparse(0))),
         _muse_spark,
         expert_names("num_local_experts"),
-    ),
-    # published with code of their own
-    "chatglm": replace(
-        stack(
-            _chatglm,
-            {
-                "d_model": "hidden_size",
-                "n_layers": "num_layers",
-                "n_heads": "num_attention_heads",
-                "n_kv_heads": "multi_query_group_num",
-                "d_head": "kv_channels",
-                "d_ff": "ffn_hidden_size",
-                "vocab_size": "padded_vocab_size",
-            },
-        ),
-        defaults={
-            "multi_query_attention": False,
-            "multi_query_group_num": None,
-            "kv_channels": None,
-            "rmsnorm": True,
-            "add_qkv_bias": False,
-            "add_bias_linear": False,
-            "post_layer_norm": True,
-            "tie_word_embeddings": False,
-        },
-    ),
-    "qwen": planned(
-        replace(Recipe(qkv_bias=True), tied=False), _qwen1, _NO_KV, defaults={"tie_word_embeddings": False}
-    ),
-    "baichuan": replace(stack(Recipe(), _NO_KV), defaults={"tie_word_embeddings": False}),
-    "internlm": replace(stack(_internlm, _NO_KV), defaults={"bias": True, "tie_word_embeddings": False}),
-    "internlm2": replace(
-        stack(_internlm, _NO_D_HEAD),
-        defaults={"bias": False, "tie_word_embeddings": False, "num_key_value_heads": None},
-    ),
-    "deepseek": replace(
-        stack(_DEEPSEEK1, {k: v for k, v in expert_names("n_routed_experts").items() if k != "d_head"}),
-        defaults={
-            "attention_bias": False,
-            "first_k_dense_replace": 0,
-            "moe_layer_freq": 1,
-            "n_shared_experts": None,
-            "num_key_value_heads": None,
-            "tie_word_embeddings": False,
-        },
-    ),
-    "nemotron-nas": planned(
-        replace(LLAMA, code=None),
-        _block_configs,
-        {k: v for k, v in COMMON.items() if k not in ("n_kv_heads", "d_ff", "d_head")},
-        defaults={"attention_bias": False, "mlp_bias": False, "tie_word_embeddings": False},
     ),
 }

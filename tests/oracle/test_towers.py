@@ -18,7 +18,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from llmcalc.errors import InputError
 from llmcalc.huggingface import read_config
-from llmcalc.huggingface.towers import PARTS_OF, TOWERS
+from llmcalc.huggingface.beside import PARTS_OF, TOWERS
 
 transformers.logging.set_verbosity_error()
 MODELS = json.loads(resources.files("llmcalc.huggingface").joinpath("towers.json").read_text())["models"]

@@ -1,0 +1,180 @@
+"""Models that are published with code of their own: as many parameters as the Hub counts in their files."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmcalc.errors import InputError
+from llmcalc.huggingface import read_config
+
+_OPENELM_HEADS = [16] * 3 + [20] * 7 + [24] * 8 + [28] * 6 + [32] * 4
+_OPENELM_WIDTHS = [0.5, 0.63, 0.76, 0.89, 1.02, 1.15, 1.28, 1.41, 1.54, 1.67, 1.8, 1.93, 2.06, 2.19, 2.31, 2.44]
+_OPENELM_WIDTHS += [2.57, 2.7, 2.83, 2.96, 3.09, 3.22, 3.35, 3.48, 3.61, 3.74, 3.87, 4.0]
+# What of each published config.json says its sizes, and the total of the Hub's page
+PUBLISHED = {
+    "MiniCPM-V 2.6": (
+        {
+            **{"architectures": ["MiniCPMV"], "model_type": "minicpmv", "version": 2.6, "hidden_size": 3584},
+            **{"intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28},
+            **{"num_key_value_heads": 4, "vocab_size": 151666, "query_num": 64, "drop_vision_last_layer": False},
+            "vision_config": {
+                **{"model_type": "siglip", "hidden_size": 1152, "image_size": 980, "intermediate_size": 4304},
+                **{"num_attention_heads": 16, "num_hidden_layers": 27, "patch_size": 14},
+            },
+        },
+        8_099_175_152,
+    ),
+    "Molmo 7B-D": (
+        {
+            **{"architectures": ["MolmoForCausalLM"], "model_type": "molmo", "hidden_size": 3584},
+            **{"intermediate_size": 37888, "num_hidden_layers": 28, "num_attention_heads": 28, "norm_after": False},
+            **{"num_key_value_heads": 4, "embedding_size": 152064, "vocab_size": 152064, "layer_norm_type": "rms"},
+            **{"qkv_bias": True, "attention_layer_norm": False, "weight_tying": False},
+        },
+        8_021_025_280,
+    ),
+    "InternVL2 2B": (
+        {
+            **{"architectures": ["InternVLChatModel"], "model_type": "internvl_chat", "downsample_ratio": 0.5},
+            "llm_config": {
+                **{"architectures": ["InternLM2ForCausalLM"], "model_type": "internlm2", "hidden_size": 2048},
+                **{"intermediate_size": 8192, "num_hidden_layers": 24, "num_attention_heads": 16, "bias": False},
+                **{"num_key_value_heads": 8, "vocab_size": 92553},
+            },
+            "vision_config": {
+                **{"model_type": "intern_vit_6b", "hidden_size": 1024, "intermediate_size": 4096, "image_size": 448},
+                **{"num_attention_heads": 16, "num_hidden_layers": 24, "patch_size": 14, "norm_type": "layer_norm"},
+                **{"qkv_bias": True, "qk_normalization": False},
+            },
+        },
+        2_205_754_368,
+    ),
+    "Phi-3 Vision": (
+        {
+            **{"architectures": ["Phi3VForCausalLM"], "model_type": "phi3_v", "hidden_size": 3072},
+            **{"intermediate_size": 8192, "num_hidden_layers": 32, "num_attention_heads": 32},
+            **{"num_key_value_heads": 32, "vocab_size": 32064, "tie_word_embeddings": False},
+        },
+        4_146_621_440,
+    ),
+    "Phi-3 Small": (
+        {
+            **{"architectures": ["Phi3SmallForCausalLM"], "model_type": "phi3small", "hidden_size": 4096},
+            **{"ff_intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32},
+            **{"num_key_value_heads": 8, "vocab_size": 100352},
+        },
+        7_392_272_384,
+    ),
+    "ChatGLM 6B": (
+        {
+            **{"architectures": ["ChatGLMModel"], "model_type": "chatglm", "hidden_size": 4096, "num_layers": 28},
+            **{"inner_hidden_size": 16384, "num_attention_heads": 32, "vocab_size": 130528},
+        },
+        6_173_286_400,
+    ),
+    "ChatGLM2 6B": (
+        {
+            **{"architectures": ["ChatGLMModel"], "model_type": "chatglm", "hidden_size": 4096, "num_layers": 28},
+            **{"ffn_hidden_size": 13696, "num_attention_heads": 32, "padded_vocab_size": 65024, "kv_channels": 128},
+            **{"multi_query_attention": True, "multi_query_group_num": 2, "add_qkv_bias": True, "rmsnorm": True},
+            **{"add_bias_linear": False, "tie_word_embeddings": False},
+        },
+        6_243_584_000,
+    ),
+    "EXAONE 3.0 7.8B": (
+        {
+            **{"architectures": ["ExaoneForCausalLM"], "model_type": "exaone", "hidden_size": 4096},
+            **{"intermediate_size": 14336, "num_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8},
+            **{"vocab_size": 102400, "tie_word_embeddings": False},
+        },
+        7_818_448_896,
+    ),
+    "LLaDA 8B": (
+        {
+            **{"architectures": ["LLaDAModelLM"], "model_type": "llada", "d_model": 4096, "n_layers": 32},
+            **{"mlp_hidden_size": 12288, "n_heads": 32, "n_kv_heads": 32, "embedding_size": 126464},
+            **{"vocab_size": 126464, "weight_tying": False},
+        },
+        8_015_581_184,
+    ),
+    "dots.ocr": (
+        {
+            **{"architectures": ["DotsOCRForCausalLM"], "model_type": "dots_ocr", "hidden_size": 1536},
+            **{"intermediate_size": 8960, "num_hidden_layers": 28, "num_attention_heads": 12},
+            **{"num_key_value_heads": 2, "vocab_size": 151936, "attention_bias": True, "tie_word_embeddings": False},
+            "vision_config": {"embed_dim": 1536, "num_hidden_layers": 42, "post_norm": True, "use_bias": False},
+        },
+        3_039_179_264,
+    ),
+    "OpenELM 1.1B": (
+        {
+            **{"architectures": ["OpenELMForCausalLM"], "model_type": "openelm", "model_dim": 2048, "head_dim": 64},
+            **{"num_transformer_layers": 28, "num_query_heads": _OPENELM_HEADS, "vocab_size": 32000},
+            **{"num_kv_heads": [n // 4 for n in _OPENELM_HEADS], "ffn_multipliers": _OPENELM_WIDTHS},
+        },
+        1_079_891_456,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_model_with_code_of_its_own_has_as_many_parameters_as_its_files(name):
+    config, total = PUBLISHED[name]
+    reading = read_config(config)
+    assert reading.model.parameters().value == total
+    assert reading.warnings == ()
+    assert read_config(reading.used).model == reading.model
+
+
+def test_the_selection_of_ling_minis_experts_is_a_buffer_that_its_file_counts():
+    # the Hub counts 16,255,643,392 in the file: with a number for each of 256 experts in 19 layers
+    config = {
+        **{"architectures": ["BailingMoeV2ForCausalLM"], "model_type": "bailing_moe_v2", "hidden_size": 2048},
+        **{"intermediate_size": 5120, "moe_intermediate_size": 512, "num_hidden_layers": 20, "head_dim": 128},
+        **{"num_attention_heads": 16, "num_key_value_heads": 4, "num_experts": 256, "num_shared_experts": 1},
+        **{"num_experts_per_tok": 8, "first_k_dense_replace": 1, "vocab_size": 157184},
+    }
+    assert read_config(config).model.parameters().value == 16_255_643_392 - 19 * 256
+
+
+def test_the_first_qwen_is_read_under_the_names_of_gpt2_too():
+    # CodeFuse-DevOps-Model-7B, made from Qwen-7B
+    names = {"n_embd": 4096, "n_head": 32, "n_layer": 32, "ffn_hidden_size": 22016, "vocab_size": 151936}
+    config = {"model_type": "qwen", "architectures": ["QWenLMHeadModel"], **names}
+    assert read_config(config).model.parameters().value == 7_721_324_544
+
+
+def test_towers_of_kimi_under_the_names_of_its_files():
+    # NVIDIA's files of Kimi K2.5 leave the tower's model_type empty; its projector has two layers of 4,608 channels
+    vision = {
+        **{"model_type": "", "vt_hidden_size": 1152, "vt_intermediate_size": 4304, "vt_num_attention_heads": 16},
+        **{"vt_num_hidden_layers": 27, "init_pos_emb_height": 64, "init_pos_emb_width": 64},
+    }
+    whole = {"model_type": "kimi_k25", "text_config": {"model_type": "deepseek_v3", "num_nextn_predict_layers": 0}}
+    named = read_config({**whole, "vision_config": {"model_type": "kimi_k25_vision"}}).model
+    assert read_config({**whole, "vision_config": vision}).model == named
+    fewer = read_config({**whole, "vision_config": {**vision, "vt_num_hidden_layers": 26}}).model
+    layer = 4 * (1152**2 + 1152) + 2 * 1152 * 4304 + 4304 + 1152 + 4 * 1152
+    assert named.parameters().value - fewer.parameters().value == layer
+
+
+def test_kimi_k3s_tower_has_wide_heads_and_no_biases():
+    vision = {
+        **{"vt_hidden_size": 1024, "vt_intermediate_size": 4096, "vt_num_attention_heads": 12},
+        **{"vt_num_hidden_layers": 27, "qkv_hidden_size": 1536, "merge_kernel_size": [2, 2], "patch_size": 14},
+        **{"init_pos_emb_height": 64, "init_pos_emb_width": 64, "norm_type": "rmsnorm"},
+    }
+    text = {"model_type": "kimi_linear", "hidden_size": 7168}
+    reading = read_config({"model_type": "kimi_k3", "text_config": text, "vision_config": vision})
+    layer = 4 * 1024 * 1536 + 2 * 1024 * 4096 + 2 * 1024
+    tower = 27 * layer + 3 * 14**2 * 1024 + 64**2 * 1024 + 1024
+    projector = 4096**2 + 4096 * 7168 + 7168
+    assert sum(part.parameters().value for part in reading.model.beside) == tower + projector
+
+
+def test_a_config_with_another_norm_is_not_like_llama():
+    text = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 9}
+    text["intermediate_size"] = 9
+    assert read_config({"model_type": "no_such_model", **text, "rms_norm_eps": 1e-6}).warnings[0].id == "like_llama"
+    with pytest.raises(InputError, match="'layer_norm_eps' is not LLaMA's"):
+        read_config({"model_type": "no_such_model", **text, "layer_norm_eps": 1e-5})
