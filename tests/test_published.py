@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llmcalc.errors import InputError
-from llmcalc.huggingface import read_config
+from llmcalc.huggingface import override, read_config
 
 _OPENELM_HEADS = [16] * 3 + [20] * 7 + [24] * 8 + [28] * 6 + [32] * 4
 _OPENELM_WIDTHS = [0.5, 0.63, 0.76, 0.89, 1.02, 1.15, 1.28, 1.41, 1.54, 1.67, 1.8, 1.93, 2.06, 2.19, 2.31, 2.44]
@@ -178,3 +178,19 @@ def test_a_config_with_another_norm_is_not_like_llama():
     assert read_config({"model_type": "no_such_model", **text, "rms_norm_eps": 1e-6}).warnings[0].id == "like_llama"
     with pytest.raises(InputError, match="'layer_norm_eps' is not LLaMA's"):
         read_config({"model_type": "no_such_model", **text, "layer_norm_eps": 1e-5})
+
+
+def test_a_t5gemmas_stacks_are_read_from_inside_its_config():
+    # transformers 5.23's T5GemmaForConditionalGeneration of T5Gemma B-B's file
+    one = {
+        **{"hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 12, "num_attention_heads": 12},
+        **{"num_key_value_heads": 12, "head_dim": 64, "vocab_size": 256000},
+    }
+    config = {"model_type": "t5gemma", "encoder": one, "decoder": one}
+    reading = read_config(config)
+    assert reading.model.parameters().value == 591_490_560
+    assert (reading.dimensions["n_layers"], reading.dimensions["n_decoder_layers"]) == (12, 12)
+    assert read_config(reading.used).model == reading.model
+    assert read_config(override(config, n_layers=4)).dimensions["n_layers"] == 4
+    with pytest.raises(InputError, match="the decoder's 'hidden_size' is 64, not the encoder's"):
+        read_config({**config, "decoder": {**one, "hidden_size": 64}})

@@ -165,6 +165,9 @@ MORE_PARTS = (
         "moe_intermediate_size": 8,
     },
     {"model_type": "nemotron_h", "moe_latent_size": 64, "use_bias": True},
+    {"model_type": "blip_text_model", "encoder_hidden_size": 1024},
+    {"model_type": "ernie4_5_vl_moe"},
+    {"model_type": "git", "num_image_with_embedding": 6},
     {
         **{"model_type": "yuan", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2},
         **{"num_attention_heads": 4, "vocab_size": 100},

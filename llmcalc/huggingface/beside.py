@@ -13,16 +13,16 @@ from importlib import resources
 from typing import Any
 
 from llmcalc.errors import InputError
-from llmcalc.huggingface import published_towers, towers
+from llmcalc.huggingface import more_towers, published_towers, towers
 from llmcalc.huggingface.keys import Keys, shown
 from llmcalc.huggingface.towers import Reader, Whole
 from llmcalc.transformer.tower import Tower
 
-TOWERS: Mapping[str, Reader] = {**towers.READERS, **published_towers.READERS}
+TOWERS: Mapping[str, Reader] = {**towers.READERS, **more_towers.READERS, **published_towers.READERS}
 # Published with code of their own: whose config class fills in what their files omit
 _STANDS_IN = {"kimi_vl": "kimi_k25", "kimi_k3": "kimi_k25", "internvl_chat": "internvl", "interns1": "internvl"}
 # Whole models whose class is named as if it were the language model alone
-CAUSAL = frozenset({"molmo", "phi3_v", "phi4_multimodal", "dots_ocr"})
+CAUSAL = frozenset({"molmo", "phi3_v", "phi4_multimodal", "dots_ocr", "git", "fuyu"})
 # Keys of towers by the names that published files have for them
 _KEYS_OF_FILES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "kimi_k25_vision": {
@@ -33,8 +33,9 @@ _KEYS_OF_FILES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 # Keys of a config that hold one of a tower
 PARTS_OF = (
-    "vision_config", "audio_config", "perceiver_config", "encoder_config", "projector_config", "adapter_config",
-)  # fmt: skip
+    *("vision_config", "audio_config", "perceiver_config", "encoder_config", "projector_config", "adapter_config"),
+    "qformer_config",
+)
 
 
 _OTHER_NAMES = {"audio_config": "sound_config"}

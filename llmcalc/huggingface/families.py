@@ -30,6 +30,7 @@ from llmcalc.huggingface.pairs import (
 )
 from llmcalc.huggingface.published import PUBLISHED
 from llmcalc.huggingface.sparse import SPARSE
+from llmcalc.huggingface.unusual import UNUSUAL
 from llmcalc.huggingface.variants import VARIANTS
 
 _ENCODER_DECODERS: Mapping[str, Family] = {
@@ -102,6 +103,7 @@ FAMILIES: Mapping[str, Family] = {
     **VARIANTS,
     **PUBLISHED,
     **ENCODERS,
+    **UNUSUAL,
     **_ENCODER_DECODERS,
 }
 

@@ -31,7 +31,7 @@ TASKS: tuple[tuple[str, str], ...] = (
 )
 _POOLED = frozenset(
     {"albert", "bert", "megatron-bert", "ernie", "nomic_bert", "rembert", "deberta-v2", "big_bird", "deberta", "gte",
-     "layoutlm", "roc_bert", "tapas", "funnel", "jina_embeddings_v3"}
+     "layoutlm", "roc_bert", "tapas", "funnel", "jina_embeddings_v3", "fnet", "mobilebert"}
 )  # fmt: skip
 _DENSE = frozenset(
     {"camembert", "data2vec-text", "electra", "ibert", "longformer", "mpnet", "roberta", "roberta-prelayernorm",
@@ -43,6 +43,8 @@ _POOLS_CHOICES = frozenset(
     {"camembert", "xlm-roberta", "data2vec-text", "ibert", "longformer", "mpnet", "roberta", "xlm-roberta-xl",
      "roberta-prelayernorm"}
 )  # fmt: skip
+_POOLS_ANSWERS = frozenset({"fnet"})  # and only these answer questions with a pooler
+_NARROW = frozenset({"mobilebert"})  # layers work on less than the stream's width
 _SUMMARISED = frozenset({"xlm", "flaubert"})  # XLM's: one linear layer on the first token, with a bias
 _TRANSFORMED = frozenset({"modernbert", "modernbert-decoder"})
 _ENCODER_ALONE = frozenset({"t5", "mt5", "umt5"})  # of two stacks, their token classifiers have the encoder only
@@ -71,8 +73,10 @@ def task_of(architecture: str, model_type: str) -> HeadTask | None:
 
 def with_head(model: Model, keys: Keys, head: HeadTask) -> Model:
     """The model with that head at its end."""
-    parts = _head_parts(model.width, keys, head.kind)
-    ids = {part.id for part in parts} | ({"pooler"} if head.kind == "answers" else set())
+    width = keys.dimensions["d_model"] if keys.model_type in _NARROW else model.width
+    parts = _head_parts(width, keys, head.kind)
+    unpooled = head.kind == "answers" and keys.model_type not in _POOLS_ANSWERS
+    ids = {part.id for part in parts} | ({"pooler"} if unpooled else set())
     return replace(model, back=(*(part for part in model.back if part.id not in ids), *parts))
 
 
@@ -94,13 +98,13 @@ def _head_parts(d_model: int, keys: Keys, kind: str) -> list[Part]:
     if family in _TRANSFORMED:
         return [*_transform(keys, d_model), replace(linear, bias=family == "modernbert")]
     if kind == "choice":
-        if family == "roformer":
+        if family in ("roformer", "convbert"):
             return [linear]
         if family in _SUMMARISED:  # a score for each label, and one of these
             return [Classifier(d_model, _labels(keys)), Classifier(_labels(keys), 1, id="choice")]
         pools = family in _POOLED or family in _POOLS_CHOICES
         return [Pooler(d_model), linear] if pools else [replace(linear, dense=True)]
-    if family in _SUMMARISED:
+    if family in _SUMMARISED or family == "t5gemma":
         return [linear]
     pooler = [Pooler(d_model)] if family in _POOLED else []
     if family in _DENSE:

@@ -147,8 +147,8 @@ class BartRecipe:
     ``attention_bias`` is always, never, or the key that says; without ``key_bias`` keys have none of their own.
     ``global_projections``: the encoder has a second set of them (LED). ``tied_alone``: the head of the decoder alone is
     tied too. ``one_table``: only the decoder reads tokens. ``encoder_positions`` is the key of the encoder's rows where
-    they are not the decoder's. ``front_also`` and ``encoder_also`` are parts that only one family has, before the
-    encoder and in each of its layers.
+    they are not the decoder's. ``front_also``, ``encoder_also`` and ``decoder_also`` are parts that one family has,
+    before the encoder and in each layer of a stack.
     """
 
     positions: int | None = 2
@@ -167,6 +167,7 @@ class BartRecipe:
     encoder_positions_train: bool = True
     front_also: Callable[[Keys], tuple[Part, ...]] | None = None
     encoder_also: Callable[[Keys], tuple[Part, ...]] | None = None
+    decoder_also: Callable[[Keys], tuple[Part, ...]] | None = None
     code: Code | None = None
 
 
@@ -231,7 +232,8 @@ def _bart_layer(keys: Keys, recipe: BartRecipe, stack: str, alone: bool = False)
     biases = bias and recipe.key_bias, bias
     cross = Attention(d_model, n_heads, n_heads, width, *biases, sees="source", id="cross_attention")
     far = recipe.global_projections and stack == "encoder"
-    also: list[Part] = list(recipe.encoder_also(keys)) if recipe.encoder_also and stack == "encoder" else []
+    of_stack = recipe.encoder_also if stack == "encoder" else recipe.decoder_also
+    also: list[Part] = list(of_stack(keys)) if of_stack else []
     if bias and not recipe.key_bias:  # queries and values only, of each attention
         also.append(Vectors(2 if stack == "encoder" else 4, d_model, "query_value_bias", "attention"))
 

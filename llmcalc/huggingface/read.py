@@ -16,6 +16,7 @@ from llmcalc.huggingface.layers import as_said, flat_patterns, refuse_other_laye
 from llmcalc.huggingface.prediction import prediction_layers
 from llmcalc.huggingface.quantized import Quantization, quantization_of
 from llmcalc.huggingface.stack import Recipe, build
+from llmcalc.huggingface.unusual import flat
 from llmcalc.transformer.model import Model
 from llmcalc.transformer.part import Part
 from llmcalc.transformer.tower import Tower
@@ -26,13 +27,18 @@ TEXT_OF: Mapping[str, str] = {
     "aria": "aria_text",
     "audioflamingo3": "qwen2",
     "aya_vision": "cohere2",
+    "blip": "blip_text_model",
+    "blip-2": "opt",
     "cohere2_vision": "cohere2",
     "cosmos3_edge": "cosmos3_edge_text",
     "cosmos3_omni": "qwen3_vl_text",
     "deepseek_ocr2": "unlimited_ocr_text",
     "deepseek_vl": "llama",
     "dots3_note": "dots3_note_text",
+    "ernie4_5_moe_vl": "ernie4_5_vl_moe_text",
+    "ernie4_5_vl_moe": "ernie4_5_vl_moe_text",
     "exaone4_5": "exaone4",
+    "fuyu": "persimmon",
     "gemma3": "gemma3_text",
     "gemma3n": "gemma3n_text",
     "gemma4": "gemma4_text",
@@ -44,6 +50,7 @@ TEXT_OF: Mapping[str, str] = {
     "glm_ocr": "glm_ocr_text",
     "glmasr": "llama",
     "glmga": "glm4v_text",
+    "got_ocr2": "qwen2",
     "granite_docling": "granite_docling_text",
     "granite_speech": "granite",
     "granite_speech_plus": "granite",
@@ -52,15 +59,20 @@ TEXT_OF: Mapping[str, str] = {
     "idefics2": "mistral",
     "idefics3": "llama",
     "inkling_mm_model": "inkling_text",
+    "instructblip": "opt",
+    "instructblipvideo": "opt",
     "internvl": "qwen2",
     "kimi_k25": "deepseek_v3",
     "kimi_vl": "deepseek_v3",
+    "kosmos-2": "kosmos_2_text_model",
+    "lfm3_vl": "lfm3",
     "lighton_ocr": "qwen3",
     "llama4": "llama4_text",
     "llava": "llama",
     "llava_next": "llama",
     "llava_next_video": "llama",
     "llava_onevision": "qwen2",
+    "minicpmv4_6": "qwen3_5_text",
     "minimax_m3_vl": "minimax_m3_vl_text",
     "mistral3": "mistral",
     "mistral_large4": "mistral_large4_text",
@@ -73,6 +85,7 @@ TEXT_OF: Mapping[str, str] = {
     "ovis2": "qwen2",
     "paddleocr_vl": "paddleocr_vl_text",
     "paligemma": "gemma",
+    "pp_chart2table": "qwen2",
     "qianfan_ocr": "qwen3",
     "qwen2_5_omni_thinker": "qwen2",
     "qwen2_5_vl": "qwen2_5_vl_text",
@@ -147,6 +160,9 @@ _TASKS: tuple[tuple[str, str], ...] = (
     ("Omni_Reasoning_V3", "language model"),
     ("MiniCPMV", "language model"),
     ("ModelLM", "language model"),
+    ("ForTextToText", "language model"),
+    ("GenerationDecoder", "language model"),
+    ("GenerationEncoder", "base"),
     ("ForPreTraining", "pretraining"),
     ("EncoderModel", "encoder"),
     ("Model", "base"),
@@ -189,6 +205,7 @@ def read_config(config: Mapping[str, Any]) -> Reading:
         notice = Notice("thinker", "only the thinker is counted: the talker and its sound are left out")
         used = {"model_type": config["model_type"], "thinker_config": dict(reading.used)}
         return replace(reading, notes=(notice, *reading.notes), used=used)
+    config = flat(config)
     path, text = language_part(config)
     model_type, family = _family(config, text)
     task, head, notices = _task(config, text, model_type, family)
@@ -281,6 +298,7 @@ def override(config: Mapping[str, Any], **dimensions: int) -> dict[str, Any]:
     """
     if (thinker := _thinker(config)) is not None:
         return {**config, "thinker_config": override(thinker, **dimensions)}
+    config = flat(config)
     path, text = language_part(config)
     model_type, family = _family(config, text)
     names = COMMON if family is None else family.names
