@@ -262,7 +262,9 @@ def _phi4_audio(a: Keys) -> Tower:
     d, n_heads, d_ff = a.size("hidden_size"), a.size("num_attention_heads"), a.size("intermediate_size")
     channels, out = a.size("nemo_conv_channels"), a.size("ext_pw_out_channel")
     width, separable = head_of(a, d, n_heads, "num_attention_heads"), a.size("depthwise_separable_out_channel")
-    halvings = a.size("time_reduction").bit_length() - 1
+    halvings, rows = a.size("time_reduction").bit_length() - 1, a.size("input_size")
+    for _ in range(halvings):
+        rows = (rows + 1) // 2
     step = (
         Convolution(1, channels, 9, id="second_convolution", component=AUDIO),
         Linear(channels, channels, True, "linear_1", AUDIO),
@@ -284,11 +286,11 @@ def _phi4_audio(a: Keys) -> Tower:
         *half("second_feed_forward"),
         LayerNorm(d, "final_norm"),
     )
-    rows = a.size("bias_max_distance") * (1 if a.flag("bias_symmetric") else 2)
+    distances = a.size("bias_max_distance") * (1 if a.flag("bias_symmetric") else 2)
     front = (
         Convolution(1, channels, 9, id="first_convolution", component=AUDIO),
-        Linear(channels * a.size("nemo_final_size"), d, True, "linear_1", AUDIO),
-        Vectors(rows, n_heads, "relative_bias", AUDIO),
+        Linear(channels * rows, d, True, "linear_1", AUDIO),
+        Vectors(distances, n_heads, "relative_bias", AUDIO),
     )
     blocks = ((Block(step, "first_block"), halvings - 1), (Block(layer), layers_of(a, "num_blocks")))
     return Tower(front, tuple((block, count) for block, count in blocks if count > 0), (), AUDIO, AUDIO)

@@ -109,7 +109,7 @@ def _read_mobilebert(keys: Keys, task: str) -> Model:
     back: list[Part] = [Pooler(d)] if task in ("base", "pretraining") else []
     if task not in NO_HEAD:
         tied = keys.flag("tie_word_embeddings")
-        back += [TransformedHead(vocab, d, d, False, True, True, True, False)]
+        back += [TransformedHead(vocab, d, d, False, True, True, True, not tied)]
         back.append(Projection(d - width if tied else d, vocab, "head_rest", "head"))
     return assemble(tuple(front), list(_mobilebert(kit)), tuple(back))
 
@@ -129,6 +129,11 @@ def _trocr(keys: Keys) -> Recipe:
         norm=LayerNorm, layout=POST, positions=2, qkv_bias=True, output_bias=True, gated=False, ffn_bias=True,
         cross=True, final_norm=False, embedding_norm=keys.flag("layernorm_embedding"),
     )  # fmt: skip
+
+
+def _bert_generation(keys: Keys) -> Recipe:
+    keys.refuse_other_than("tie_word_embeddings", (True,))
+    return replace(_BERT, types=None, head=None, head_bias=True, pooler=False)
 
 
 def _cpmant_front(kit: Kit) -> Parts:
@@ -237,8 +242,8 @@ def _fsmt(keys: Keys, task: str) -> Model:
     own = keys.flag("tie_word_embeddings")
     head = () if own or task in NO_HEAD else (Head(target, d_model),)
     keys.used["tie_word_embeddings"] = own
-    decoder = TokenEmbedding(target, d_model, "decoder_embedding")
-    return replace(model, front=(model.front[0], decoder, *model.front[1:]), back=(*model.back, *head))
+    decoder = () if own else (TokenEmbedding(target, d_model, "decoder_embedding"),)
+    return replace(model, front=(model.front[0], *decoder, *model.front[1:]), back=(*model.back, *head))
 
 
 def _composers(keys: Keys, task: str) -> Model:
@@ -258,7 +263,7 @@ def _moonshine(keys: Keys, task: str) -> Model:
     def attention(stack: str, **changes: Any) -> Attention:
         own = "" if stack == "encoder" else "decoder_"
         n_heads = keys.dimension(f"n_{own}heads")
-        n_kv_heads = keys.optional(f"{stack}_num_key_value_heads") or n_heads
+        n_kv_heads = keys.optional("encoder_num_key_value_heads") or n_heads  # of both stacks
         if d % n_heads:
             key = keys.names[f"n_{own}heads"]
             raise InputError(key, f"{key!r} does not divide", code="does_not_divide", key=key, value=n_heads,
@@ -354,7 +359,7 @@ def _seamless(keys: Keys, task: str) -> Model:
 _SEAMLESS = Family(_seamless, {**BART_NAMES, "d_model": "hidden_size"})
 _NO_FF = {name: key for name, key in COMMON.items() if name != "d_ff"}
 UNUSUAL: Mapping[str, Family] = {
-    "bert-generation": stack(replace(_BERT, types=None, head=None, head_bias=True, pooler=False), SAME_KV),
+    "bert-generation": stack(_bert_generation, SAME_KV),
     "convbert": planned(
         replace(
             _BERT,
@@ -407,6 +412,7 @@ UNUSUAL: Mapping[str, Family] = {
         Recipe(qkv_bias="use_bias", output_bias="use_bias", ffn_bias="use_bias", head_bias="use_bias"),
         _ernie_vision,
         {**_NO_FF, "d_ff": "intermediate_size", "top_k": "moe_k"},
+        defaults={"moe_intermediate_size": [1536, 512]},
     ),
     "prophetnet": Family(_prophet, _PROPHET_NAMES),
     "fsmt": Family(_fsmt, {**BART_NAMES, "vocab_size": "src_vocab_size"}),
