@@ -43,12 +43,23 @@ LATENT = {
     "v_head_dim": 24,
     "head_dim": 12,
 }
+DELTA = {
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 12,
+    "linear_value_head_dim": 20,
+    "shared_expert_intermediate_size": 64,
+}
 MORE = {
     "gpt_neo": {"attention_types": [[["global", "local"], 2]], "window_size": 8},
     "gptj": {"rotary_dim": 12},
     "codegen": {"rotary_dim": 12},
     "dots1": {"n_shared_experts": 1},
     **dict.fromkeys(("deepseek_v2", "deepseek_v3", "kimi_k2", "minicpm3", "youtu", "glm4_moe_lite"), LATENT),
+    **dict.fromkeys(("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"), DELTA),
+    "qwen3_next alike": DELTA | {"linear_num_value_heads": 2},
+    "lfm2": {"layer_types": ["conv", "full_attention"] * 2},
+    "lfm2 biased": {"layer_types": ["conv", "full_attention"] * 2, "conv_bias": True},
     # the other ways in which a family's layers may run
     "falcon new": {"new_decoder_architecture": True, "num_kv_heads": 2},
     "falcon alibi": {"alibi": True, "multi_query": False, "parallel_attn": False, "bias": True, "num_kv_heads": 4},
@@ -61,7 +72,9 @@ MORE = {
     "phi3 partial": {"partial_rotary_factor": 0.5},
     "olmo clamped": {"clip_qkv": 8.0},
 }
-STACKS = {**DECODERS, **MIXTURES}
+# Families of the other tables of which the code was read
+READ = ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text", "lfm2")
+STACKS = {**DECODERS, **MIXTURES, **dict.fromkeys(READ)}
 CASES = [*STACKS, *(name for name in MORE if name not in STACKS)]
 every_case = for_each("case", CASES)
 

@@ -166,6 +166,15 @@ NANOCHAT_CODE = replace(
     ),
     qk_norm_last=True,
 )
+QWEN3_5_CODE = replace(
+    LLAMA_CODE,
+    norm="rms_weight_fp32",
+    qk_norm="rms_weight_fp32",
+    rotary_fraction=0.25,
+    rotary_of_batch=True,
+    gate_joined=True,
+)
+LFM2_CODE = replace(LLAMA_CODE, dropout_at=())
 DEEPSEEK3_CODE = replace(LLAMA_CODE, experts_adapted=True, router="sigmoid", router_fp32=True, router_scaled=True)
 DEEPSEEK2_CODE = replace(
     LLAMA_CODE,
@@ -179,6 +188,8 @@ DEEPSEEK2_CODE = replace(
 )
 QWEN2_MOE_CODE = replace(LLAMA_CODE, shared_first=True, router_cast=True)
 QWEN_MOE_CODE = replace(QWEN2_MOE_CODE, experts_adapted=True)
+QWEN3_NEXT_CODE = replace(QWEN3_5_CODE, rotary_of_batch=False, delta_joined=True, shared_first=True, router_cast=True)
+QWEN3_5_MOE_CODE = replace(QWEN3_5_CODE, shared_first=True, router_cast=True)
 
 FLEX_OLMO_CODE = replace(OLMO2_CODE, experts_adapted=True, router_cast=True)
 GRANITE_MOE_CODE = replace(GRANITE_CODE, joined_gate=True, router="chosen_softmax", router_normalised=False)

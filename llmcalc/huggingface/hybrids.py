@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from llmcalc.errors import InputError
 from llmcalc.huggingface import layers
+from llmcalc.huggingface.code import LFM2_CODE, QWEN3_5_CODE, QWEN3_5_MOE_CODE, QWEN3_NEXT_CODE
 from llmcalc.huggingface.decoders import GEMMA, LLAMA
 from llmcalc.huggingface.family import COMMON, Family, expert_names
 from llmcalc.huggingface.keys import Keys, shown, whole
@@ -585,10 +586,13 @@ _MAMBA_NAMES = {"d_model": "hidden_size", "n_layers": "num_hidden_layers", "voca
 _WITHOUT_HEAD = {name: key for name, key in COMMON.items() if name != "d_head"}
 
 HYBRIDS: Mapping[str, Family] = {
-    "qwen3_next": planned(_QWEN, _qwen3_next, expert_names("num_experts")),
-    "qwen3_5_text": planned(replace(_QWEN, experts=None), _qwen3_next),
+    "qwen3_next": planned(_QWEN, _qwen3_next, expert_names("num_experts"), code=QWEN3_NEXT_CODE),
+    "qwen3_5_text": planned(replace(_QWEN, experts=None), _qwen3_next, code=QWEN3_5_CODE),
     "qwen3_5_moe_text": planned(
-        _QWEN_ALL, _qwen3_next, {**expert_names("num_experts"), "d_ff": "moe_intermediate_size"}
+        _QWEN_ALL,
+        _qwen3_next,
+        {**expert_names("num_experts"), "d_ff": "moe_intermediate_size"},
+        code=QWEN3_5_MOE_CODE,
     ),
     "olmo_hybrid": planned(replace(GEMMA, qk_norm=QKNorm(width="all")), _olmo_hybrid, _WITHOUT_HEAD),
     "kimi_linear": planned(
@@ -618,7 +622,7 @@ HYBRIDS: Mapping[str, Family] = {
     ),
     "zamba": planned(_PLAIN, _zamba, _WITHOUT_HEAD),
     "zamba2": planned(_PLAIN, _zamba2, _WITHOUT_HEAD),
-    "lfm2": planned(replace(_PLAIN, qk_norm=QKNorm()), _lfm2, _WITHOUT_HEAD),
+    "lfm2": planned(replace(_PLAIN, qk_norm=QKNorm()), _lfm2, _WITHOUT_HEAD, code=LFM2_CODE),
     "lfm2_moe": planned(
         replace(_PLAIN, qk_norm=QKNorm(), experts=Mixture(sparse=layers.after_dense("num_dense_layers"), buffers=True)),
         _lfm2_moe,

@@ -15,6 +15,7 @@ from llmcalc.huggingface.stack import (
     assemble,
     attention_of,
     back_of,
+    code_of,
     feed_forward_of,
     front_of,
     head_width,
@@ -25,6 +26,7 @@ from llmcalc.huggingface.stack import (
     qk_norms_of,
 )
 from llmcalc.transformer.attention import Attention
+from llmcalc.transformer.code import Code
 from llmcalc.transformer.feedforward import FeedForward
 from llmcalc.transformer.latent_attention import LatentAttention
 from llmcalc.transformer.model import Model
@@ -161,13 +163,16 @@ def planned(
     before: Callable[[Kit], Parts] = lambda kit: (),
     after: Callable[[Kit], Parts] = lambda kit: (),
     defaults: dict[str, Any] | None = None,
+    code: Code | None = None,
 ) -> Family:
-    """A family of one stack of layers that differ one by one; ``before`` and ``after`` stand around the layers."""
+    """A family of one stack of layers that differ one by one; ``before`` and ``after`` stand around the layers, and
+    ``code`` says how its class runs them, None where that has not been read."""
 
     def read(keys: Keys, task: str) -> Model:
         note_mtp(keys)
         kit = Kit(keys, recipe if isinstance(recipe, Recipe) else recipe(keys))
         front, layers = front_of(keys, kit.recipe), plan(kit)
-        return layered((*front, *before(kit)), layers, (*after(kit), *back_of(keys, kit.recipe, task)))
+        model = layered((*front, *before(kit)), layers, (*after(kit), *back_of(keys, kit.recipe, task)))
+        return replace(model, code=code_of(keys, replace(kit.recipe, code=code), model))
 
     return Family(read, names, defaults_of, defaults or {})

@@ -178,7 +178,7 @@ def build(keys: Keys, recipe: Recipe, task: str) -> Model:
     blocks = {kind: layer(*kind) for kind in dict.fromkeys(kinds)}
     note_mtp(keys)
     model = assemble(front, [(_adjectives(kind), blocks[kind]) for kind in kinds], back_of(keys, recipe, task))
-    return replace(model, code=_code(keys, recipe, model))
+    return replace(model, code=code_of(keys, recipe, model))
 
 
 def note_mtp(keys: Keys) -> None:
@@ -191,10 +191,11 @@ def note_mtp(keys: Keys) -> None:
             keys.note("mtp_left_out", text, layers=number)
 
 
-def _code(keys: Keys, recipe: Recipe, model: Model) -> Code | None:
+def code_of(keys: Keys, recipe: Recipe, model: Model) -> Code | None:
+    """How the class of ``model``, which ``recipe`` describes, runs its layers; None where that has not been read."""
     if recipe.code is None:
         return None
-    attention = next((part for part in model.layers()[0].parts if isinstance(part, Attention)), None)
+    attention = next((p for block in model.layers() for p in block.parts if isinstance(p, Attention)), None)
     parallel = recipe.code.parallel or recipe.layout in (PARALLEL, PARALLEL_TWO_NORMS)
     windows = [part.window for block, _ in model.blocks for part in block.parts if isinstance(part, Attention)]
     runs = max(1, keys.layers() // model.n_layers) if recipe.shared_layers else 1

@@ -169,8 +169,13 @@ class SelfAttention(Kernels):
             self.kv_heads = self.heads
         model = s.dim("d_model", part.d_model)
         targets = s.run.lora_rank > 0
+        self.gate_joined = part.gate and s.code.gate_joined
         if s.code.joined_projections == "no":
-            self.query = Linear(s, (model,), (self.heads, self.head), part.qkv_bias, "query", targets)
+            if self.gate_joined:
+                self.pair = s.dim("d_head_pair", 2 * part.d_head)
+                self.query = Linear(s, (model,), (self.heads, self.pair), part.qkv_bias, "query", targets, "query_gate")
+            else:
+                self.query = Linear(s, (model,), (self.heads, self.head), part.qkv_bias, "query", targets)
             self.key = Linear(s, (model,), (self.kv_heads, self.head), part.qkv_bias, "key", targets)
             self.value = Linear(s, (model,), (self.kv_heads, self.head), part.qkv_bias, "value", targets)
         else:
@@ -178,7 +183,8 @@ class SelfAttention(Kernels):
             self.joined = Linear(s, (model,), (joined, self.head), part.qkv_bias, "query_key_value", targets)
         values = self.heads, self.head
         self.out = Linear(s, values, (model,), part.output_bias, "attention_projection", targets, "output")
-        self.gate = Linear(s, (model,), (self.heads, self.head), role="attention_gate") if part.gate else None
+        apart = part.gate and not self.gate_joined
+        self.gate = Linear(s, (model,), (self.heads, self.head), role="attention_gate") if apart else None
         self.sinks = s.weight(self.heads, name="sink_parameters") if part.sinks else None
         self.query_norm = self._norm("query_norm", beside.qk_norms, self.heads)
         self.key_norm = self._norm("key_norm", beside.qk_norms, self.kv_heads)
@@ -208,8 +214,16 @@ class SelfAttention(Kernels):
     ) -> Attended:
         """Attention of ``x`` to itself, or to a ``source``; ``bias`` is added to the scores."""
         s, code = self.s, self.s.code
-        query, key, value = self._project(x, source)
-        gate = self.gate(x, (*s.rows(), self.heads, self.head)) if self.gate is not None else None
+        gate = None
+        if self.gate_joined:
+            wide = (*s.rows(), self.heads, self.head)
+            query, gate = op.split(self.query(x, (*s.rows(), self.heads, self.pair)), wide, wide)
+            gate = op.copied(gate)
+            key, value = (of(x, (*s.rows(), self.kv_heads, self.head)) for of in (self.key, self.value))
+        else:
+            query, key, value = self._project(x, source)
+        if self.gate is not None:
+            gate = self.gate(x, (*s.rows(), self.heads, self.head))
         del x
         if not code.qk_norm_last:
             query, key = self._normed(query, key)

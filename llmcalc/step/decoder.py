@@ -20,12 +20,21 @@ from llmcalc.step.tables import MaskedOutput, Output, Tokens
 from llmcalc.step.tape import Dim, Dims, Parameter, Tensor
 from llmcalc.transformer.attention import Attention
 from llmcalc.transformer.model import Block, Model
-from llmcalc.transformer.part import mixers, norms
+from llmcalc.transformer.part import Part, mixers, norms
 
 
 def _weightless(s: Setting, id: str, channels: Dim) -> NormLayer | None:
     """The norm of this id, where it has no weights."""
     return NormLayer(s, s.code.norm, channels, ()) if id in s.code.weightless_norms else None
+
+
+# What a layer's other parts run themselves
+_BESIDE = ("router", "shared_experts", "shared_gate", "cross_attention")
+
+
+def _is_run(part: Part, mixer: Part, network: Part) -> bool:
+    """Whether a layer runs it: its mixer and its network, norms, and what these run."""
+    return part in (mixer, network) or bool(norms([part])) or part.id in _BESIDE
 
 
 class Layer:
@@ -42,6 +51,8 @@ class Layer:
         if network is None:
             raise InputError("model", "a training step of a layer without a feed-forward network is not simulated")
         mixer = meet[0]
+        if unknown := [part.id for part in block.parts if not _is_run(part, mixer, network)]:
+            raise InputError("model", f"a training step of a model with such {unknown[0]} is not simulated")
         for id in ("attention_norm", "feed_forward_norm"):
             if (norm := _weightless(s, id, s.dim("d_model", mixer.d_model))) is not None:
                 self.norms[id] = norm
@@ -215,9 +226,8 @@ class Decoder:
 
     def _rotary(self, x: Tensor) -> Rotary | None:
         code = self.s.code
-        if not code.rotary or not self.layers:
-            return None
-        return Rotary(self.s, self.layers[0].attention.rotated, x.dtype)
+        turning = [head for layer in self.layers if (head := layer.attention.rotated) is not None]
+        return Rotary(self.s, turning[0], x.dtype) if code.rotary and turning else None
 
     def _mask_of(self, window: int | None) -> str:
         """Which mask a layer with this window takes: a fused kernel needs none for a window that holds all tokens."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llmcalc.step import operations as op
 from llmcalc.step.adapters import Adapter, packed_product
+from llmcalc.step.names import NAMES
 from llmcalc.step.setting import Setting
 from llmcalc.step.tape import Dims, Tensor
 
@@ -27,7 +28,8 @@ class Linear:
         self.s, self.outputs, self.role = s, outputs, role
         called, reads = name or role, len(inputs)
         kind = "matrix" if module else "weight"
-        self.weight = s.weight(*inputs, *outputs, name=f"{called}_parameters", role=kind, reads=reads, module=called)
+        counted = called if called in NAMES else f"{called}_parameters"
+        self.weight = s.weight(*inputs, *outputs, name=counted, role=kind, reads=reads, module=called)
         self.bias = s.weight(*outputs, name=f"{called}_bias", reads=len(outputs), module=called) if bias else None
         self.is_quantized = module and s.run.quantizes and not self.weight.trains
         self.adapter = Adapter(s, self.weight, inputs, outputs) if module and adapted and s.adapts(called) else None

@@ -31,10 +31,14 @@ Attended = tuple[Tensor, Tensor | None]
 
 
 class Mixer(Protocol):
-    """What runs a part in which tokens meet: it has ``heads``, of which rotary positions turn ``rotated`` channels."""
+    """What runs a part in which tokens meet: it has ``heads``."""
 
     heads: Dim
-    rotated: Dim
+
+    @property
+    def rotated(self) -> Dim | None:
+        """How many channels of a head rotary positions turn; None where they are not asked."""
+        ...
 
     def __call__(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None) -> Attended:
         """What the part makes of ``x``."""

@@ -35,7 +35,8 @@ class Rotary:
         code = self.s.code
         wide = self.half if code.rotary_tables_half else self.channels
         n_tables = 1 if code.rotary_complex else 2
-        return [self.s.constant((self.s.tokens, wide), self.dtype, "rotary") for _ in range(n_tables)]
+        rows = self.s.rows(wide) if code.rotary_of_batch else (self.s.tokens, wide)
+        return [self.s.constant(rows, self.dtype, "rotary") for _ in range(n_tables)]
 
     def _partly(self, x: Tensor, tables: list[Tensor]) -> Tensor:
         """``x`` with the part of each head that turns, turned."""

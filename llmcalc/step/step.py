@@ -21,6 +21,7 @@ from llmcalc.errors import InputError
 from llmcalc.quantity import Quantity, total
 from llmcalc.step.buffers import MODEL_BUFFERS, buffers_memory
 from llmcalc.step.course import Course, nothing
+from llmcalc.step.delta_net import CHUNK
 from llmcalc.step.masks import MASK_STEP
 from llmcalc.step.optimizer import optimizer_state, optimizer_temporary
 from llmcalc.step.run import BASE_FORMATS, TrainingRun
@@ -34,6 +35,7 @@ from llmcalc.step.state import (
 )
 from llmcalc.step.timeline import Change, Timeline, piece, timeline
 from llmcalc.step.weights import Weights, weights_of
+from llmcalc.transformer.delta_net import DeltaNet
 from llmcalc.transformer.model import Model
 
 Size = Any  # int, or a float64 array in a sweep
@@ -193,13 +195,16 @@ def swept(model: Model, run: TrainingRun, peak_of: Callable[[TrainingRun], Size]
 
     A layer that sees a window runs other kernels once the sequence reaches it, and a batch of one needs no copies of
     its heads, so lengths on either side of a window, and batches of one and of more, are swept apart; with padding,
-    which masks every layer, also lengths that a mask is padded from.
+    which masks every layer, also lengths that a mask is padded from; and where tokens go by in chunks, lengths that
+    fill them.
     """
     batch, length = np.broadcast_arrays(np.asarray(run.batch_size, float), np.asarray(run.seq_len, float))
     windows = sorted({mixer.window for mixer in model.mixers if mixer.window})
     side = 2 * np.digitize(length, windows) + (batch == 1)
     if run.padding:
         side = 2 * side + (length % MASK_STEP == 0)
+    if any(mixer.id == DeltaNet.id for mixer in model.mixers):
+        side = 2 * side + (length % CHUNK == 0)
     peaks = np.empty(batch.shape)
     for group in np.unique(side):
         here = side == group

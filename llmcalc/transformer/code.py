@@ -47,6 +47,8 @@ class Code:
     # indices that copy keys and values ("indexed"), or copied for every head at once ("spread")
     joined_projections: Joined = "split"
     projections_clamped: bool = False
+    gate_joined: bool = False  # queries and the gate of attention's output come out of one product (Qwen3-Next)
+    delta_joined: bool = False  # the delta rule's queries, keys, values and gate do, head by head
 
     # Embeddings
     embedding_projected_last: bool = False  # a narrow embedding is widened after its norm (ELECTRA)
@@ -62,6 +64,7 @@ class Code:
     rotary_local: bool = False  # only local layers are rotated, where there are any
     rotary_tables: Literal[1, 2] = 1  # sets of angles; 2: local layers have their own
     rotary_tables_half: bool = False  # as wide as half of what turns
+    rotary_of_batch: bool = False  # each sequence has its own
     rotary_tables_fp32: bool = False  # not brought to the format of the stream
     # Tables are spread out again in each "layer", or for each "tensor"
     rotary_spread: Literal["", "layer", "tensor"] = ""

@@ -9,3 +9,4 @@ from llmcalc.step.operations.elementwise import *  # noqa: F403
 from llmcalc.step.operations.kernels import *  # noqa: F403
 from llmcalc.step.operations.moving import *  # noqa: F403
 from llmcalc.step.operations.products import *  # noqa: F403
+from llmcalc.step.operations.recurrent import *  # noqa: F403

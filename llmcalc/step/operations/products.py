@@ -49,8 +49,9 @@ def linear(
 
 
 def _is_alone(x: Tensor) -> bool:
-    """Is it a batch of one, so that its sides can be taken by heads as they lie in memory?"""
-    return all(np.all(dim.value == 1) for dim in x.dims if dim.name == "batch_size")
+    """Is it a batch of one, not in chunks, so that its sides can be taken by heads as they lie in memory?"""
+    chunked = any(np.any(dim.value > 1) for dim in x.dims if dim.name == "n_chunks")
+    return not chunked and all(np.all(dim.value == 1) for dim in x.dims if dim.name == "batch_size")
 
 
 def batched_product(a: Tensor, b: Tensor, dims: Dims, role: str) -> Tensor:
