@@ -50,6 +50,14 @@ DELTA = {
     "linear_value_head_dim": 20,
     "shared_expert_intermediate_size": 64,
 }
+PER_LAYER = {
+    "hidden_size_per_layer_input": 12,
+    "vocab_size_per_layer_input": 320,
+    "num_kv_shared_layers": 2,
+    "global_head_dim": 48,
+    "sliding_window": 8,
+    "layer_types": ["sliding_attention", "full_attention"] * 2,
+}
 MORE = {
     "gpt_neo": {"attention_types": [[["global", "local"], 2]], "window_size": 8},
     "gptj": {"rotary_dim": 12},
@@ -60,6 +68,9 @@ MORE = {
     "qwen3_next alike": DELTA | {"linear_num_value_heads": 2},
     "lfm2": {"layer_types": ["conv", "full_attention"] * 2},
     "lfm2 biased": {"layer_types": ["conv", "full_attention"] * 2, "conv_bias": True},
+    "gemma4_text": PER_LAYER,
+    "gemma4_text alike": PER_LAYER | {"attention_k_eq_v": True, "num_kv_shared_layers": 0},
+    "gemma4_text plain": {"hidden_size_per_layer_input": 0, "global_head_dim": 48},
     # the other ways in which a family's layers may run
     "falcon new": {"new_decoder_architecture": True, "num_kv_heads": 2},
     "falcon alibi": {"alibi": True, "multi_query": False, "parallel_attn": False, "bias": True, "num_kv_heads": 4},
@@ -73,7 +84,7 @@ MORE = {
     "olmo clamped": {"clip_qkv": 8.0},
 }
 # Families of the other tables of which the code was read
-READ = ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text", "lfm2")
+READ = ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text", "lfm2", "gemma4_text")
 STACKS = {**DECODERS, **MIXTURES, **dict.fromkeys(READ)}
 CASES = [*STACKS, *(name for name in MORE if name not in STACKS)]
 every_case = for_each("case", CASES)

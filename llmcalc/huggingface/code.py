@@ -132,6 +132,16 @@ PHI3_CODE = replace(
 )
 GEMMA_CODE = replace(LLAMA_CODE, norm="rms_weight_fp32", qk_norm="rms_weight_fp32", embedding_scaled=True)
 GEMMA2_CODE = replace(GEMMA_CODE, sdpa=False)
+GEMMA4_CODE = replace(
+    LLAMA_CODE,
+    norm="rms_power",
+    qk_norm="rms_power",
+    weightless_norms=("value_norm",),
+    queries_first=True,
+    rotary_tables=2,
+    embedding_scaled=True,
+    layer_scaled=True,
+)
 OLMO_CODE = replace(
     LLAMA_CODE,
     norm="layer_norm_fp32",

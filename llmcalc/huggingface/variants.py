@@ -10,6 +10,7 @@ from typing import Any
 
 from llmcalc.errors import InputError
 from llmcalc.huggingface import layers
+from llmcalc.huggingface.code import GEMMA4_CODE
 from llmcalc.huggingface.decoders import DECODERS, GEMMA, LLAMA
 from llmcalc.huggingface.family import COMMON, SAME_KV, Family, expert_names, stack, unread
 from llmcalc.huggingface.hybrids import kimi_delta
@@ -57,6 +58,15 @@ def _shares(kinds: list[str], shared: int) -> list[bool]:
             "num_kv_shared_layers", message, code="key_not_modelled", key="num_kv_shared_layers", found=shown(shared)
         )
     return [shared > 0 and i >= first for i in range(len(kinds))]
+
+
+def _lends(kinds: Sequence[str], borrowed: Sequence[bool]) -> list[bool]:
+    """Which layers lend their keys and values: the last of its kind that has some, where later ones have none."""
+    pairs = [*zip(kinds, borrowed, strict=True)]
+    return [
+        not borrows and (kind, True) in pairs[i + 1 :] and (kind, False) not in pairs[i + 1 :]
+        for i, (kind, borrows) in enumerate(pairs)
+    ]
 
 
 def _gemma_attention(kit: Kit, width: int, **changes: Any) -> Parts:
@@ -114,10 +124,11 @@ def _gemma3n(kit: Kit) -> Sequence[Layer]:
     window, d_head = keys.optional("sliding_window"), kit.d_head()
     borrowed = _shares(kinds, keys.size("num_kv_shared_layers", 0))
     found = []
-    for kind, borrows, width in zip(kinds, borrowed, widths, strict=True):
-        attention = _gemma_attention(kit, d_head, window=window if kind == SLIDING else None, borrows=borrows)
+    for kind, borrows, lends, width in zip(kinds, borrowed, _lends(kinds, borrowed), widths, strict=True):
+        changes = {"borrows": borrows, "lends": lends}
+        attention = _gemma_attention(kit, d_head, window=window if kind == SLIDING else None, **changes)
         network = (FeedForward(d, whole("intermediate_size", width), True),)
-        told = ("local" if kind == SLIDING else "global", "borrowing" if borrows else "keeping")
+        told = ("local" if kind == SLIDING else "global", "borrowing" if borrows else "lending" if lends else "keeping")
         found.append((told, (*kit.sandwich(attention, network), *beside)))
     return found
 
@@ -145,8 +156,8 @@ def _gemma4(kit: Kit) -> Sequence[Layer]:
         window = None if window is None else window // 2 + 1
     beside = _per_layer_inputs(kit) if keys.has("hidden_size_per_layer_input") else ()
     found = []
-    for kind, borrows, row in zip(kinds, borrowed, mine, strict=True):
-        changes: dict[str, Any] = {"window": window if kind == SLIDING else None, "borrows": borrows}
+    for kind, borrows, lends, row in zip(kinds, borrowed, _lends(kinds, borrowed), mine, strict=True):
+        changes: dict[str, Any] = {"window": window if kind == SLIDING else None, "borrows": borrows, "lends": lends}
         changes["key_is_value"] = same and kind == FULL
         if "num_key_value_heads" in row:
             changes["n_kv_heads"] = row["num_key_value_heads"]
@@ -155,7 +166,7 @@ def _gemma4(kit: Kit) -> Sequence[Layer]:
         network: Parts = (kit.dense(d_ff=wide * kit.dense().d_ff),)
         if keys.has("enable_moe_block") and keys.flag("enable_moe_block"):
             network = (*network, *_gemma4_mixture(kit))
-        told = ("local" if kind == SLIDING else "global", "borrowing" if borrows else "keeping")
+        told = ("local" if kind == SLIDING else "global", "borrowing" if borrows else "lending" if lends else "keeping")
         found.append((told, (*kit.sandwich(attention, network), *beside)))
     return found
 
@@ -693,6 +704,7 @@ VARIANTS: Mapping[str, Family] = {
         _gemma4,
         expert_names("num_experts", "top_k_experts"),
         before=_per_layer_front,
+        code=GEMMA4_CODE,
     ),
     "gemma4_unified_text": planned(GEMMA, _gemma4),
     "longcat_flash": planned(

@@ -170,7 +170,14 @@ class SelfAttention(Kernels):
         model = s.dim("d_model", part.d_model)
         targets = s.run.lora_rank > 0
         self.gate_joined = part.gate and s.code.gate_joined
-        if s.code.joined_projections == "no":
+        if s.code.joined_projections == "no" and s.code.queries_first:
+            self.query = Linear(s, (model,), (self.heads, self.head), part.qkv_bias, "query", targets)
+            if not part.borrows:
+                self.key = Linear(s, (model,), (self.kv_heads, self.head), part.qkv_bias, "key", targets)
+            if not (part.borrows or part.key_is_value):
+                self.value = Linear(s, (model,), (self.kv_heads, self.head), part.qkv_bias, "value", targets)
+            self.value_norm = NormLayer(s, s.code.qk_norm, self.head, ())
+        elif s.code.joined_projections == "no":
             if self.gate_joined:
                 self.pair = s.dim("d_head_pair", 2 * part.d_head)
                 self.query = Linear(s, (model,), (self.heads, self.pair), part.qkv_bias, "query", targets, "query_gate")
@@ -214,6 +221,10 @@ class SelfAttention(Kernels):
     ) -> Attended:
         """Attention of ``x`` to itself, or to a ``source``; ``bias`` is added to the scores."""
         s, code = self.s, self.s.code
+        if code.queries_first:
+            query, key, value = self._queries_first(x, rotary)
+            del x
+            return self._back(*self._recomputed(query, key, value, mask, bias), None)
         gate = None
         if self.gate_joined:
             wide = (*s.rows(), self.heads, self.head)
@@ -237,6 +248,11 @@ class SelfAttention(Kernels):
         key, value = s.cached(key, value)
         out, weights = self._recomputed(query, key, value, mask, bias)
         del query, key, value
+        return self._back(out, weights, gate)
+
+    def _back(self, out: Tensor, weights: Tensor | None, gate: Tensor | None) -> Attended:
+        """What heads have gathered, gated and normed where there is that, through the projection back."""
+        s, code = self.s, self.s.code
         out = op.contiguous(out, False, "attention_output")
         if gate is not None:
             out = op.multiply(out, op.sigmoid(gate), "gated")
@@ -245,6 +261,35 @@ class SelfAttention(Kernels):
         out = self.out(out, s.rows(*self.out.outputs))
         dropped = {"residual", "projection"} & set(code.dropout_at)
         return op.dropout(out, s.run.dropout if dropped else 0), weights
+
+    def _queries_first(self, x: Tensor, rotary: Rotary | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, then keys and values: those of an earlier layer, where this one borrows them (Gemma 3n and 4)."""
+        s, part = self.s, self.part
+        local = part.window is not None
+        kind = "local" if local else "global"
+
+        def turned(x: Tensor) -> Tensor:
+            return x if rotary is None else rotary.one(x, local)
+
+        before = len(s.tape.again)
+        query = self.query(x, (*s.rows(), self.heads, self.head))
+        query = turned(self.query_norm(query) if self.query_norm else query)
+        if part.borrows:
+            return query, *s.shared[kind]
+        after = len(s.tape.again)
+        wide = (*s.rows(), self.kv_heads, self.head)
+        key = self.key(x, wide)
+        value = key if part.key_is_value else self.value(x, wide)
+        key = turned(self.key_norm(key) if self.key_norm else key)
+        value = self.value_norm(value)
+        key, value = s.cached(key, value)
+        if part.lends:
+            # computed again they replace what they were, and their graph, which stays, what it keeps
+            s.shared[kind] = key, value
+            for lent in (key, value):
+                lent.storage.plays("lent")
+            s.kept_again += [*s.tape.again[:before], *s.tape.again[after:]]
+        return query, key, value
 
     def _project(self, x: Tensor, source: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         s, how = self.s, self.s.code.joined_projections

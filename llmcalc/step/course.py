@@ -168,9 +168,10 @@ class Course(ABC):
         return {kind: n for kind, n in self._kept.items() if not self._is_argument(kind)}
 
     def _is_argument(self, kind: Kind) -> bool:
-        """What a checkpointed layer is called with again: masks and angles are held, but not kept by autograd."""
+        """What a checkpointed layer is called with again: masks, angles and what an earlier layer lends are held, but
+        not kept by autograd."""
         kept = self.model.code is not None and self.model.code.mask_kept
-        arguments = ("rotary",) if kept else ("rotary", "attention_mask")
+        arguments = ("rotary", "lent") if kept else ("rotary", "lent", "attention_mask")
         return self.run.recompute in ("full", "selective_ops") and kind.role in arguments
 
     @cached_property

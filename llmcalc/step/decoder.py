@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -13,6 +14,7 @@ from llmcalc.step.adapters import asking_for_a_gradient
 from llmcalc.step.disentangled import DisentangledSelfAttention
 from llmcalc.step.linear import Linear
 from llmcalc.step.norms import NormLayer
+from llmcalc.step.per_layer import PerLayerBranch, PerLayerTable
 from llmcalc.step.registry import Beside, Mixer, running
 from llmcalc.step.rotary import Rotary
 from llmcalc.step.setting import Setting
@@ -29,7 +31,10 @@ def _weightless(s: Setting, id: str, channels: Dim) -> NormLayer | None:
 
 
 # What a layer's other parts run themselves
-_BESIDE = ("router", "shared_experts", "shared_gate", "cross_attention")
+_BESIDE = (
+    *("router", "shared_experts", "shared_gate", "cross_attention"),
+    *("per_layer_gate", "per_layer_projection"),
+)
 
 
 def _is_run(part: Part, mixer: Part, network: Part) -> bool:
@@ -68,6 +73,11 @@ class Layer:
         self.window, self.component = mixer.window, network.component
         with s.tape.serving(self.component):
             self.feed_forward: Callable[[Tensor], Tensor] = running(network, s, beside)
+        self.per_layer: PerLayerBranch | None = None
+        if "per_layer_gate" in parts:
+            with s.tape.serving("per_layer_inputs"):
+                gate, back = (running(parts[id], s) for id in ("per_layer_gate", "per_layer_projection"))
+                self.per_layer = PerLayerBranch(s, gate, back, self.norms["per_layer_norm"])
 
     def __call__(
         self,
@@ -79,8 +89,10 @@ class Layer:
         source_mask: Tensor | None = None,
         bias: Tensor | None = None,
         source_bias: Tensor | None = None,
+        own: Tensor | None = None,
     ) -> Tensor:
-        """The residual stream behind the layer, which may attend to a ``source`` too; ``bias`` is added to scores."""
+        """The residual stream behind the layer, which may attend to a ``source`` too; ``bias`` is added to scores.
+        ``own`` is what a second embedding has for this layer."""
         if self.s.code.parallel:
             return self._parallel(x, rotary, mask)
         residual = x
@@ -99,7 +111,14 @@ class Layer:
         x = self._before("feed_forward", x)
         with self.s.tape.serving(self.component):
             x = self.feed_forward(x)
-        return self._after("feed_forward", x, residual)
+        x = self._after("feed_forward", x, residual)
+        if self.per_layer is not None and own is not None:
+            residual = x
+            with self.s.tape.serving("per_layer_inputs"):
+                x = self.per_layer(x, own)
+            with self.s.tape.serving("residual"):
+                x = op.add(residual, x, "residual")
+        return op.scaled_in_place(x) if self.s.code.layer_scaled else x
 
     def _before(self, branch: str, x: Tensor) -> Tensor:
         norm = self.norms.get(f"{branch}_norm")
@@ -148,6 +167,9 @@ class Decoder:
         self.tied = tokens.original
         self.inward: Linear | None = front.get("embedding_projection")
         self.channels = self.inward.outputs[0] if self.inward else self.embedded
+        self.per_layer: PerLayerTable | None = front.get("per_layer_embedding")
+        self.per_layer_projection: Linear | None = front.get("per_layer_model_projection")
+        self.per_layer_norm: NormLayer | None = front.get("per_layer_projection_norm")
         self.positions: Parameter | None = front.get("positions")
         self.types: list[Parameter] = [front[id] for id in ("type_embedding", "task_embedding") if id in front]
         self.relative: Parameter | None = front.get("relative_embedding")
@@ -181,17 +203,25 @@ class Decoder:
         with s.tape.at("forward", "front"):
             with s.tape.serving("embedding"):
                 embedded = x = self._embed(ids)
+                per_layer = self._per_layer(ids, x)
             rotary, masks = self._rotary(x), self._masks(x)
             if self.relative is not None:
                 s.relative = self.relative if self.relative_norm is None else self.relative_norm(self.relative)
         for i, layer in [*enumerate(self.layers)] * s.code.layer_runs:
             with s.tape.at("forward", i):
                 mask = masks.get(self._mask_of(layer.window))
+                own = None
+                if self.per_layer is not None and per_layer is not None:
+                    own = op.take(per_layer, *s.rows(self.per_layer.width))
+                run = partial(layer, rotary=rotary, mask=mask, own=own)
                 if s.run.recompute in ("full", "selective_ops"):
-                    keeps = s.run.recompute == "selective_ops"
-                    x = s.tape.checkpoint(lambda x, layer=layer, mask=mask: layer(x, rotary, mask), x, keeps=keeps)
+                    x = s.tape.checkpoint(run, x, keeps=s.run.recompute == "selective_ops")
                 else:
-                    x = layer(x, rotary, mask)
+                    x = run(x)
+                    del run
+                del own
+        if s.run.recompute not in ("full", "selective_ops"):
+            s.shared.clear()
         if self.final_norm is not None:
             with s.tape.at("loss", "back"):
                 x = self.final_norm(x)
@@ -224,10 +254,19 @@ class Decoder:
         x = op.dropout(x, s.run.dropout if "embedding" in s.code.dropout_at else 0)
         return self.inward(x, s.rows(self.channels)) if self.inward is not None and last else x
 
+    def _per_layer(self, ids: Tensor, x: Tensor) -> Tensor | None:
+        """What a second embedding has for all layers, where there is one."""
+        if self.per_layer is None or self.per_layer_projection is None or self.per_layer_norm is None:
+            return None
+        return self.per_layer.inputs(ids, x, self.per_layer_projection, self.per_layer_norm)
+
     def _rotary(self, x: Tensor) -> Rotary | None:
         code = self.s.code
-        turning = [head for layer in self.layers if (head := layer.attention.rotated) is not None]
-        return Rotary(self.s, turning[0], x.dtype) if code.rotary and turning else None
+        turning = [(layer.window, head) for layer in self.layers if (head := layer.attention.rotated) is not None]
+        if not code.rotary or not turning:
+            return None
+        heads = [next((h for window, h in turning if bool(window) is local), turning[0][1]) for local in (False, True)]
+        return Rotary(self.s, heads[0], x.dtype, heads[1])
 
     def _mask_of(self, window: int | None) -> str:
         """Which mask a layer with this window takes: a fused kernel needs none for a window that holds all tokens."""
@@ -248,7 +287,9 @@ class Decoder:
         if code.mask == "own" and not s.run.padding:
             return {}
         numbers = code.position_bias == "mask" or (self.unfused and code.mask == "added")
-        dims = (s.batch, *([self._heads()] if code.position_bias == "mask" else []), s.tokens, s.keys)
+        dims = (*([self._heads()] if code.position_bias == "mask" else []), s.tokens, s.keys)
+        if numbers or s.run.padding:  # else all sequences see one mask
+            dims = (s.batch, *dims)
         wanted = sorted({self._mask_of(layer.window) for layer in self.layers})
         with s.tape.serving("attention"):
             return {

@@ -34,11 +34,13 @@ def sdpa_kernel(*, dtype: str, head: int, value_head: int, masked: bool, grouped
 
 
 def added_mask(s: Setting, mask: Tensor, dtype: str) -> Tensor:
-    """A mask as the memory-efficient kernel keeps it: as numbers to add, its rows padded to a multiple of 16 keys."""
-    numbers = s.constant(mask.dims, dtype, "attention_mask") if mask.dtype != dtype else mask
+    """A mask as the memory-efficient kernel keeps it: as numbers to add, for each sequence, its rows filled up to a
+    multiple of 16 keys."""
+    dims = mask.dims if s.batch in mask.dims else (s.batch, *mask.dims)
+    numbers = s.constant(dims, dtype, "attention_mask") if mask.dtype != dtype else mask
     if np.all(np.asarray(s.run.seq_len) % MASK_STEP == 0):
         return numbers
-    *others, keys = mask.dims
+    *others, keys = dims
     wide = Dim(keys.name, -(-keys.value // MASK_STEP) * MASK_STEP)
     return s.constant((*others, wide), dtype, "attention_mask")
 

@@ -46,6 +46,17 @@ def rms_weight_fp32(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tens
     return out.tape.cast(out, dtype, "norm_output")
 
 
+def rms_power(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tensor:
+    """Gemma 4's: normalised by a power of its variance and times the weight, if any, in fp32, then cast back."""
+    dtype = x.dtype
+    x = x.tape.cast(x, "fp32")
+    variance = op.shift(op.mean(op.power(x), channels))
+    out = op.multiply(x, op.power(variance), "normalised")
+    if weights:
+        out = op.multiply(out, x.tape.cast(weights[0], "fp32", "weight_cast", "weight_casts"), "norm_product")
+    return out.tape.cast(out, dtype, "norm_output")
+
+
 def rms_cast_last(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tensor:
     """OLMo 2's: normalised in fp32, times the weight, then cast back."""
     dtype = x.dtype
@@ -105,6 +116,7 @@ NORMS: dict[str, Norm] = {
     "fused_rms": fused_rms,
     "rms": rms,
     "rms_weight_fp32": rms_weight_fp32,
+    "rms_power": rms_power,
     "rms_cast_last": rms_cast_last,
     "rms_weight_cast": rms_weight_cast,
     "layer_norm_in_python": layer_norm_in_python,
@@ -116,7 +128,11 @@ NORMS: dict[str, Norm] = {
 
 
 # What a norm is over, if not d_model
-_SIDES = {"attention_inner_norm": "width", "feed_forward_inner_norm": "d_ff"}
+_SIDES = {
+    "attention_inner_norm": "width",
+    "feed_forward_inner_norm": "d_ff",
+    "per_layer_projection_norm": "d_per_layer",
+}
 
 
 class NormLayer:

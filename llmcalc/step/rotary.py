@@ -8,9 +8,10 @@ from llmcalc.step.tape import Dim, Tensor
 
 
 class Rotary:
-    """Cosines and sines of every position, made once a forward pass; rotates queries and keys of ``head`` channels."""
+    """Cosines and sines of every position, made once a forward pass; rotates queries and keys of ``head`` channels, in
+    local layers of ``local_head``, if that is another."""
 
-    def __init__(self, s: Setting, head: Dim, dtype: str) -> None:
+    def __init__(self, s: Setting, head: Dim, dtype: str, local_head: Dim | None = None) -> None:
         code = s.code
         self.s, self.head, self.dtype = s, head, "fp32" if code.rotary_tables_fp32 else dtype
         self.channels = head
@@ -20,7 +21,9 @@ class Rotary:
         self.tables: list[Tensor] = []  # those that are spread out for each tensor are kept by the model itself
         if code.rotary_spread != "tensor":
             with s.tape.serving("positions"):
-                self.tables = [table for _ in range(code.rotary_tables) for table in self._made()]
+                self.tables = self._made()
+                if code.rotary_tables == 2:
+                    self.tables += self._made(local_head)
 
     def __call__(self, query: Tensor, key: Tensor, local: bool) -> tuple[Tensor, Tensor]:
         """Both, rotated; ``local`` layers take the last set of angles, the others the first."""
@@ -31,9 +34,14 @@ class Rotary:
         key = self._partly(key, self._made() if spread == "tensor" else tables)
         return query, key
 
-    def _made(self) -> list[Tensor]:
+    def one(self, x: Tensor, local: bool) -> Tensor:
+        """Queries or keys alone, rotated by the tables of all layers."""
+        n = len(self.tables) // self.s.code.rotary_tables
+        return self._partly(x, self.tables[-n:] if local else self.tables[:n])
+
+    def _made(self, channels: Dim | None = None) -> list[Tensor]:
         code = self.s.code
-        wide = self.half if code.rotary_tables_half else self.channels
+        wide = channels or (self.half if code.rotary_tables_half else self.channels)
         n_tables = 1 if code.rotary_complex else 2
         rows = self.s.rows(wide) if code.rotary_of_batch else (self.s.tokens, wide)
         return [self.s.constant(rows, self.dtype, "rotary") for _ in range(n_tables)]
@@ -58,7 +66,8 @@ class Rotary:
         return x
 
     def _turned(self, x: Tensor) -> Tensor:
-        others = tuple(d for d in x.dims if d is not self.channels)
-        first, second = op.take(x, *others, self.half), op.take(x, *others, self.half)
+        *others, channels = x.dims
+        half = self.half if channels is self.channels else self.s.dim("d_half", max(1, channels.value // 2))
+        first, second = op.take(x, *others, half), op.take(x, *others, half)
         second = op.negate(second)
         return op.join([second, first], x.dims, heads_first=True)

@@ -51,6 +51,8 @@ def trace(model: Model, run: TrainingRun, layers: Sequence[Block]) -> Trace:
     tape.backward(loss)
     tape.place = Place("backward", "front")  # where it is left, whether or not the front has a part in it
     s.cache.clear()
+    s.shared.clear()
+    s.kept_again.clear()
     del loss, logits
     events = list(tape.events)
     return Trace(events, [(weight.storage.born.layer, weight) for weight in s.weights])

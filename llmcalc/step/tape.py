@@ -118,6 +118,13 @@ class Storage:
             tape.events.append(Event(tape.place, -1, old, self.born))
             tape.events.append(Event(tape.place, 1, self.kind, self.born))
 
+    def plays(self, role: str) -> None:
+        """From here on it is told by another role."""
+        tape, old = self.tape, self.kind
+        self.kind = tape.kind(old.category, old.component, role, old.dims, old.dtype, old.weight)
+        tape.events.append(Event(tape.place, -1, old, self.born))
+        tape.events.append(Event(tape.place, 1, self.kind, self.born))
+
 
 class Tensor:
     """A view of a storage: its sides, its number format, and the operation that made it (None: needs no gradient)."""
@@ -376,6 +383,11 @@ class Tape:
             return found
 
         return back
+
+    @property
+    def again(self) -> list[Storage]:
+        """What has been computed again so far of a checkpointed stretch, to be kept; nothing outside of one."""
+        return self._found or []
 
     def _recompute(self, frame: Frame) -> None:
         """Compute again what the nodes of ``frame`` would have kept, and give it to them."""

@@ -165,8 +165,11 @@ def representatives(order: tuple[Block, ...]) -> tuple[list[Block], list[list[in
 
 
 def _is_end(order: tuple[Block, ...], i: int) -> bool:
-    """Whether layer ``i`` is the last, or the last of an encoder before its decoder."""
-    return i == len(order) - 1 or (order[i + 1].attends_to_source and not order[i].attends_to_source)
+    """Whether layer ``i`` is the last, the last of an encoder before its decoder, or the last of its kind to borrow an
+    earlier one's keys and values, whose gradient comes from it first."""
+    if i == len(order) - 1 or (order[i + 1].attends_to_source and not order[i].attends_to_source):
+        return True
+    return order[i].borrows and all(block is not order[i] for block in order[i + 1 :])
 
 
 def _composed(traced: Trace, order: tuple[Block, ...], stands_for: list[list[int]]) -> list[Stretch]:

@@ -133,7 +133,7 @@ class Attention:
     queries and keys are parts of their own in the block.
 
     ``d_value`` is the width of a head's values where it differs, ``d_in`` that of the input. ``key_is_value``: one
-    projection gives keys and values. ``borrows``: keys and values are those of an earlier layer, which keeps them.
+    projection gives keys and values. ``borrows``: keys and values are those of an earlier layer, which ``lends`` them.
     ``selected`` is how many tokens an indexer leaves a token to see: all are kept all the same. Without
     ``common_queries`` experts beside it have the projections of queries and output (JetMoE).
     """
@@ -156,6 +156,7 @@ class Attention:
     d_in: int | None = None
     key_is_value: bool = False
     borrows: bool = False
+    lends: bool = False
     selected: int | None = None
     common_queries: bool = True
     id: str = "attention"

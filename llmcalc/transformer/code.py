@@ -10,6 +10,7 @@ Norm = Literal[
     "fused_rms",
     "rms",
     "rms_weight_fp32",
+    "rms_power",
     "rms_cast_last",
     "rms_weight_cast",
     "layer_norm_in_python",
@@ -18,7 +19,9 @@ Norm = Literal[
     "layer_norm_by_head",
     "rms_t5",
 ]
-NormPlace = Literal["embedding_norm", "attention_norm", "feed_forward_norm", "final_norm", "query_norm", "key_norm"]
+NormPlace = Literal[
+    "embedding_norm", "attention_norm", "feed_forward_norm", "final_norm", "query_norm", "key_norm", "value_norm"
+]
 Joined = Literal["no", "split", "slices", "indexed", "spread"]
 DropoutPlace = Literal["embedding", "attention", "activation", "residual", "projection", "feed_forward", "final"]
 
@@ -47,6 +50,7 @@ class Code:
     # indices that copy keys and values ("indexed"), or copied for every head at once ("spread")
     joined_projections: Joined = "split"
     projections_clamped: bool = False
+    queries_first: bool = False  # queries are normed and turned before keys and values are made (Gemma 4)
     gate_joined: bool = False  # queries and the gate of attention's output come out of one product (Qwen3-Next)
     delta_joined: bool = False  # the delta rule's queries, keys, values and gate do, head by head
 
@@ -103,6 +107,7 @@ class Code:
     # Also: "activation"; one end of a branch only, attention's "projection" or "feed_forward"; and "final"
     dropout_at: tuple[DropoutPlace, ...] = ("embedding", "attention", "residual")
     embedding_scaled: bool = False  # multiplied by a number
+    layer_scaled: bool = False  # what each layer gives is multiplied in place by a number of its own (Gemma 4)
     branch_scaled: bool = False  # what each branch adds to the stream is (Granite)
     logits_scaled: bool = False
     logits_biased: bool = False  # by a buffer (BART)

@@ -87,6 +87,11 @@ class Block:
         """Whether it attends to what the layers of an encoder made of a source, too."""
         return any(part.id == "cross_attention" for part in self.parts)
 
+    @property
+    def borrows(self) -> bool:
+        """Whether it attends to keys and values of an earlier layer."""
+        return any(getattr(part, "borrows", False) for part in self.parts)
+
     def parameters(self) -> Quantity:
         """Parameters of one layer, by part."""
         return total(self.name, r"N_\text{layer}", *(part.parameters() for part in self.parts))

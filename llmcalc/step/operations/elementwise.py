@@ -29,6 +29,17 @@ def scale(x: Tensor, role: str = "scaled") -> Tensor:
     return x.tape.operation(out, [x], [], rule)
 
 
+def scaled_in_place(x: Tensor) -> Tensor:
+    """``x`` times a number, in place; its gradient is a new tensor."""
+    out = x.detach().laid_out_as(x)
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        g = given(grads)
+        return [tape.new(g.dims, g.dtype, "gradient")]
+
+    return x.tape.operation(out, [x], [], rule)
+
+
 def shift(x: Tensor, role: str = "shifted") -> Tensor:
     """``x`` plus a number, or plus something without a gradient (a mask): the gradient goes back as it is."""
     out = new_like(x, role)
