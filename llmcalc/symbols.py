@@ -76,6 +76,8 @@ SYMBOLS: dict[str, Symbol] = {
     "keys_and_sink": Symbol("(S + 1)", "tokens"),
     "chunk": Symbol("C", "tokens"),
     "n_chunks": Symbol(r"n_\text{chunk}"),
+    "n_chunks_and_one": Symbol(r"(n_\text{chunk} + 1)"),
+    "n_mamba_heads": Symbol("h_m"),
     "padded_tokens": Symbol(r"S_\text{pad}", "tokens"),
     "tokens_and_convolved": Symbol("(S + k_c - 1)", "tokens"),
     "n_value_heads_pair": Symbol("2 h_v"),

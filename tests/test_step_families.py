@@ -50,6 +50,15 @@ DELTA = {
     "linear_value_head_dim": 20,
     "shared_expert_intermediate_size": 64,
 }
+INDEXED = LATENT | {
+    "n_group": 1,
+    "topk_group": 1,
+    "first_k_dense_replace": 1,
+    "index_topk": 8,
+    "index_head_dim": 16,
+    "index_n_heads": 2,
+}
+MAMBA = {"mamba_n_heads": 4, "mamba_d_head": 48, "mamba_d_state": 16, "mamba_n_groups": 2, "mamba_chunk_size": 8}
 PER_LAYER = {
     "hidden_size_per_layer_input": 12,
     "vocab_size_per_layer_input": 320,
@@ -71,6 +80,20 @@ MORE = {
     "gemma4_text": PER_LAYER,
     "gemma4_text alike": PER_LAYER | {"attention_k_eq_v": True, "num_kv_shared_layers": 0},
     "gemma4_text plain": {"hidden_size_per_layer_input": 0, "global_head_dim": 48},
+    "deepseek_v32": INDEXED,
+    "glm_moe_dsa": INDEXED | {"indexer_types": ["full", "shared", "full", "shared"]},
+    "granitemoehybrid": MAMBA | {"layer_types": ["mamba", "attention"] * 2, "shared_intermediate_size": 96},
+    "granitemoehybrid dense": MAMBA
+    | {"layer_types": ["mamba", "attention"] * 2, "num_local_experts": 0, "num_experts_per_tok": 0},
+    "bamba": MAMBA | {"attn_layer_indices": [1]},
+    "nemotron_h": {
+        "layers_block_type": ["mamba", "attention", "mlp", "mamba"],
+        "mamba_num_heads": 4,
+        "mamba_head_dim": 24,
+        "ssm_state_size": 16,
+        "n_groups": 2,
+        "chunk_size": 8,
+    },
     # the other ways in which a family's layers may run
     "falcon new": {"new_decoder_architecture": True, "num_kv_heads": 2},
     "falcon alibi": {"alibi": True, "multi_query": False, "parallel_attn": False, "bias": True, "num_kv_heads": 4},
@@ -84,7 +107,10 @@ MORE = {
     "olmo clamped": {"clip_qkv": 8.0},
 }
 # Families of the other tables of which the code was read
-READ = ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text", "lfm2", "gemma4_text")
+READ = (
+    *("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text", "lfm2", "gemma4_text", "deepseek_v32", "glm_moe_dsa"),
+    *("granitemoehybrid", "bamba", "nemotron_h"),
+)
 STACKS = {**DECODERS, **MIXTURES, **dict.fromkeys(READ)}
 CASES = [*STACKS, *(name for name in MORE if name not in STACKS)]
 every_case = for_each("case", CASES)
@@ -127,8 +153,11 @@ def test_what_trains_gets_a_gradient_and_nothing_else(case, loss, adapters):
 
 
 # The parameters of the models above whose requires_grad is false in transformers 5.23: in the three layers of 4 experts
-# one number for each, and the sinusoids of encoder and decoder, 64 positions of 96 channels each
+# one number for each, and the sinusoids of encoder and decoder, 64 positions of 96 channels each. Through an indexer no
+# gradient goes: its queries, key, weights of its heads, and the norm of its key
+_INDEXER = 56 * 2 * 16 + 96 * 16 + 96 * 2 + 2 * 16
 FIXED = {"afmoe": 3 * 4, "ernie4_5_moe": 3 * 4, "pegasus": 2 * 64 * 96, "marian": 2 * 64 * 96}
+FIXED |= {"deepseek_v32": 4 * _INDEXER, "glm_moe_dsa": 2 * _INDEXER}
 
 
 @for_each("case", [*CASES, "pegasus", "marian"])

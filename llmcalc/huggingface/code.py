@@ -184,6 +184,7 @@ QWEN3_5_CODE = replace(
     rotary_of_batch=True,
     gate_joined=True,
 )
+BAMBA_CODE = replace(LLAMA_CODE, rotary_fraction=0.5)
 LFM2_CODE = replace(LLAMA_CODE, dropout_at=())
 DEEPSEEK3_CODE = replace(LLAMA_CODE, experts_adapted=True, router="sigmoid", router_fp32=True, router_scaled=True)
 DEEPSEEK2_CODE = replace(
@@ -203,6 +204,15 @@ QWEN3_5_MOE_CODE = replace(QWEN3_5_CODE, shared_first=True, router_cast=True)
 
 FLEX_OLMO_CODE = replace(OLMO2_CODE, experts_adapted=True, router_cast=True)
 GRANITE_MOE_CODE = replace(GRANITE_CODE, joined_gate=True, router="chosen_softmax", router_normalised=False)
+DSA_CODE = replace(DEEPSEEK3_CODE, sdpa_mask=True)
+NEMOTRON_H_CODE = replace(
+    DEEPSEEK3_CODE,
+    norm="rms_weight_cast",
+    activation="relu2",
+    rotary=False,
+    single_branch=True,
+    logits_fp32=True,
+)
 GLM4_MOE_CODE = replace(DEEPSEEK3_CODE, rotary_fraction=0.5)
 EXAONE_MOE_CODE = replace(DEEPSEEK3_CODE, rotary_local=True)
 ERNIE_MOE_CODE = replace(

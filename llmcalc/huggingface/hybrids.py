@@ -10,13 +10,22 @@ from dataclasses import replace
 
 from llmcalc.errors import InputError
 from llmcalc.huggingface import layers
-from llmcalc.huggingface.code import LFM2_CODE, QWEN3_5_CODE, QWEN3_5_MOE_CODE, QWEN3_NEXT_CODE
+from llmcalc.huggingface.code import (
+    BAMBA_CODE,
+    GRANITE_MOE_CODE,
+    LFM2_CODE,
+    NEMOTRON_H_CODE,
+    QWEN3_5_CODE,
+    QWEN3_5_MOE_CODE,
+    QWEN3_NEXT_CODE,
+)
 from llmcalc.huggingface.decoders import GEMMA, LLAMA
 from llmcalc.huggingface.family import COMMON, Family, expert_names
 from llmcalc.huggingface.keys import Keys, shown, whole
 from llmcalc.huggingface.plan import Kit, Layer, Parts, planned
 from llmcalc.huggingface.stack import Mixture, QKNorm, Recipe
 from llmcalc.transformer.attention import Attention
+from llmcalc.transformer.code import Code
 from llmcalc.transformer.delta_net import DeltaNet
 from llmcalc.transformer.experts import Experts, Router
 from llmcalc.transformer.feedforward import FeedForward
@@ -211,6 +220,7 @@ def _mamba2(kit: Kit) -> Mamba2:
         keys.size("mamba_d_conv"),
         keys.flag("mamba_proj_bias"),
         keys.flag("mamba_conv_bias"),
+        chunk_size=keys.size("mamba_chunk_size") if keys.has("mamba_chunk_size") else 256,
     )
 
 
@@ -231,6 +241,12 @@ def _granite_hybrid(kit: Kit) -> Sequence[Layer]:
     width = kit.keys.size("shared_intermediate_size", 0)
     network: Parts = kit.network(True) if n_experts else (kit.dense(d_ff=width),)
     return [(told(kind, n_experts > 0), kit.pre(mixers[kind], network)) for kind in kinds]
+
+
+def _granite_code(keys: Keys) -> Code:
+    """Granite 4 turns queries and keys only where its config says so."""
+    key = "position_embedding_type"
+    return replace(GRANITE_MOE_CODE, rotary=keys.has(key) and keys.value(key) == "rope")
 
 
 def _falcon_h1(kit: Kit) -> Sequence[Layer]:
@@ -319,7 +335,12 @@ def _nemotron_h(kit: Kit) -> Sequence[Layer]:
     kernel = keys.size("mamba_d_conv") if keys.given("mamba_d_conv") else keys.size("conv_kernel")
     inner = n_heads * keys.size("mamba_head_dim")
     conv_bias = keys.flag("mamba_conv_bias") if keys.given("mamba_conv_bias") else keys.flag("use_conv_bias")
-    mamba = Mamba2(d, inner, n_heads, keys.size("ssm_state_size"), groups, kernel, keys.flag("use_bias"), conv_bias)
+    size = "mamba_chunk_size" if keys.given("mamba_chunk_size") else "chunk_size"
+    mamba = Mamba2(
+        *(d, inner, n_heads, keys.size("ssm_state_size"), groups, kernel),
+        *(keys.flag("use_bias"), conv_bias),
+        chunk_size=keys.size(size) if keys.has(size) else 128,
+    )
     parts: dict[str, Callable[[], Parts]] = {
         LINEAR: lambda: (mamba,),
         FULL: lambda: kit.attention(),
@@ -602,9 +623,12 @@ HYBRIDS: Mapping[str, Family] = {
         after=lambda kit: _residual(kit, "final_residual_norm", "final_residual_query"),
     ),
     "bailing_hybrid": planned(_KIMI, _bailing_hybrid, expert_names("num_local_experts")),
-    "bamba": planned(LLAMA, _bamba, _WITHOUT_HEAD),
+    "bamba": planned(LLAMA, _bamba, _WITHOUT_HEAD, code=BAMBA_CODE),
     "granitemoehybrid": planned(
-        _GRANITE, _granite_hybrid, {**_WITHOUT_HEAD, "n_experts": "num_local_experts", "top_k": "num_experts_per_tok"}
+        _GRANITE,
+        _granite_hybrid,
+        {**_WITHOUT_HEAD, "n_experts": "num_local_experts", "top_k": "num_experts_per_tok"},
+        code=_granite_code,
     ),
     "falcon_h1": planned(LLAMA, _falcon_h1, COMMON),
     "jamba": planned(
@@ -619,6 +643,7 @@ HYBRIDS: Mapping[str, Family] = {
         replace(_PLAIN, tied=False, gated=False, ffn_bias="mlp_bias"),
         _nemotron_h,
         {**{k: v for k, v in expert_names("n_routed_experts").items() if k != "n_layers"}},
+        code=NEMOTRON_H_CODE,
     ),
     "zamba": planned(_PLAIN, _zamba, _WITHOUT_HEAD),
     "zamba2": planned(_PLAIN, _zamba2, _WITHOUT_HEAD),

@@ -163,7 +163,7 @@ def planned(
     before: Callable[[Kit], Parts] = lambda kit: (),
     after: Callable[[Kit], Parts] = lambda kit: (),
     defaults: dict[str, Any] | None = None,
-    code: Code | None = None,
+    code: Code | Callable[[Keys], Code] | None = None,
 ) -> Family:
     """A family of one stack of layers that differ one by one; ``before`` and ``after`` stand around the layers, and
     ``code`` says how its class runs them, None where that has not been read."""
@@ -173,6 +173,7 @@ def planned(
         kit = Kit(keys, recipe if isinstance(recipe, Recipe) else recipe(keys))
         front, layers = front_of(keys, kit.recipe), plan(kit)
         model = layered((*front, *before(kit)), layers, (*after(kit), *back_of(keys, kit.recipe, task)))
-        return replace(model, code=code_of(keys, replace(kit.recipe, code=code), model))
+        read_code = code(keys) if callable(code) else code
+        return replace(model, code=code_of(keys, replace(kit.recipe, code=read_code), model))
 
     return Family(read, names, defaults_of, defaults or {})

@@ -29,6 +29,8 @@ MODULES: dict[str, frozenset[str]] = {
         "delta_gate": "in_proj_z",
         "delta_decay": "in_proj_a in_proj_b in_proj_ba",
         "delta_output": "out_proj",
+        "mamba2_in": "in_proj",
+        "mamba_out": "out_proj",
         "gated_convolution_in": "in_proj",
         "gated_convolution_out": "out_proj",
         "per_layer_model_projection": "per_layer_model_projection",

@@ -32,12 +32,12 @@ def _weightless(s: Setting, id: str, channels: Dim) -> NormLayer | None:
 
 # What a layer's other parts run themselves
 _BESIDE = (
-    *("router", "shared_experts", "shared_gate", "cross_attention"),
+    *("router", "shared_experts", "shared_gate", "cross_attention", "indexer"),
     *("per_layer_gate", "per_layer_projection"),
 )
 
 
-def _is_run(part: Part, mixer: Part, network: Part) -> bool:
+def _is_run(part: Part, mixer: Part | None, network: Part | None) -> bool:
     """Whether a layer runs it: its mixer and its network, norms, and what these run."""
     return part in (mixer, network) or bool(norms([part])) or part.id in _BESIDE
 
@@ -49,35 +49,45 @@ class Layer:
         self.s = s
         parts = {part.id: part for part in block.parts}
         self.norms: dict[str, NormLayer] = {part.id: running(part, s) for part in block.parts_of("norm")}
-        meet = [part for part in mixers(block.parts) if part.id != "cross_attention"]
+        meet = [part for part in mixers(block.parts) if part.id not in ("cross_attention", "indexer")]
         network = parts.get("experts", parts.get("feed_forward"))
-        if len(meet) != 1:
+        alone = "feed_forward_norm" not in self.norms and not s.code.parallel and s.code.single_branch
+        if len(meet) != 1 and not (alone and network is not None and not meet):
             raise InputError("model", "a training step of a model with such attention, or none, is not simulated")
-        if network is None:
+        if network is None and not alone:
             raise InputError("model", "a training step of a layer without a feed-forward network is not simulated")
-        mixer = meet[0]
+        mixer = meet[0] if meet else None
         if unknown := [part.id for part in block.parts if not _is_run(part, mixer, network)]:
             raise InputError("model", f"a training step of a model with such {unknown[0]} is not simulated")
         for id in ("attention_norm", "feed_forward_norm"):
-            if (norm := _weightless(s, id, s.dim("d_model", mixer.d_model))) is not None:
+            if mixer is not None and (norm := _weightless(s, id, s.dim("d_model", mixer.d_model))) is not None:
                 self.norms[id] = norm
         beside = Beside(parts, {norm.id: norm for norm in norms(block.parts_of("qk_norm"))}, self.norms)
+        self.attention: Mixer | None = None
         with s.tape.serving("attention"):
-            self.attention: Mixer
-            if s.code.disentangled:
+            if mixer is not None and s.code.disentangled:
                 self.attention = DisentangledSelfAttention(cast(Attention, mixer), s, beside)
-            else:
+            elif mixer is not None:
                 self.attention = running(mixer, s, beside)
             cross = parts.get("cross_attention")
             self.cross: Any = running(cross, s, beside) if cross else None
-        self.window, self.component = mixer.window, network.component
-        with s.tape.serving(self.component):
-            self.feed_forward: Callable[[Tensor], Tensor] = running(network, s, beside)
+        self.sees_picked = getattr(mixer, "selected", None) is not None and "indexer" not in parts
+        self.window, self.component = (mixer.window if mixer else None), (network.component if network else "")
+        self.feed_forward: Callable[[Tensor], Tensor] | None = None
+        if network is not None:
+            with s.tape.serving(self.component):
+                self.feed_forward = running(network, s, beside)
         self.per_layer: PerLayerBranch | None = None
         if "per_layer_gate" in parts:
             with s.tape.serving("per_layer_inputs"):
                 gate, back = (running(parts[id], s) for id in ("per_layer_gate", "per_layer_projection"))
                 self.per_layer = PerLayerBranch(s, gate, back, self.norms["per_layer_norm"])
+
+    @property
+    def heads(self) -> Dim:
+        """The heads of its attention."""
+        assert self.attention is not None
+        return self.attention.heads
 
     def __call__(
         self,
@@ -90,28 +100,34 @@ class Layer:
         bias: Tensor | None = None,
         source_bias: Tensor | None = None,
         own: Tensor | None = None,
+        picked: Tensor | None = None,
     ) -> Tensor:
         """The residual stream behind the layer, which may attend to a ``source`` too; ``bias`` is added to scores.
-        ``own`` is what a second embedding has for this layer."""
+        ``own`` is what a second embedding has for this layer, ``picked`` what an earlier layer's indexer has."""
+        if picked is not None:
+            self.s.picked = picked
         if self.s.code.parallel:
             return self._parallel(x, rotary, mask)
-        residual = x
-        x = self._before("attention", x)
-        with self.s.tape.serving("attention"):
-            told = {} if bias is None else {"bias": bias}
-            x, _weights = self.attention(x, rotary, mask, **told)
-        x = self._after("attention", x, residual)
+        if self.attention is not None:
+            residual = x
+            x = self._before("attention", x)
+            with self.s.tape.serving("attention"):
+                told = {} if bias is None else {"bias": bias}
+                x, _weights = self.attention(x, rotary, mask, **told)
+            x = self._after("attention", x, residual)
         if self.cross is not None and source is not None:
             residual = x
             x = self._before("cross_attention", x)
             with self.s.tape.serving("attention"):
                 x, _weights = self.cross(x, None, source_mask, source=source, bias=source_bias)
             x = self._after("cross_attention", x, residual)
-        residual = x
-        x = self._before("feed_forward", x)
-        with self.s.tape.serving(self.component):
-            x = self.feed_forward(x)
-        x = self._after("feed_forward", x, residual)
+        if self.feed_forward is not None:
+            branch = "attention" if self.attention is None else "feed_forward"  # of one branch the norm is the first
+            residual = x
+            x = self._before(branch, x)
+            with self.s.tape.serving(self.component):
+                x = self.feed_forward(x)
+            x = self._after("feed_forward", x, residual)
         if self.per_layer is not None and own is not None:
             residual = x
             with self.s.tape.serving("per_layer_inputs"):
@@ -144,6 +160,8 @@ class Layer:
         first = self.norms["attention_norm"](x)
         second = self.norms["feed_forward_norm"](x) if "feed_forward_norm" in self.norms else first
         del x
+        assert self.attention is not None
+        assert self.feed_forward is not None
         with self.s.tape.serving("attention"):
             attended, _weights = self.attention(first, rotary, mask)
         del first
@@ -213,7 +231,8 @@ class Decoder:
                 own = None
                 if self.per_layer is not None and per_layer is not None:
                     own = op.take(per_layer, *s.rows(self.per_layer.width))
-                run = partial(layer, rotary=rotary, mask=mask, own=own)
+                s.picked = s.picked if layer.sees_picked else None
+                run = partial(layer, rotary=rotary, mask=mask, own=own, picked=s.picked)
                 if s.run.recompute in ("full", "selective_ops"):
                     x = s.tape.checkpoint(run, x, keeps=s.run.recompute == "selective_ops")
                 else:
@@ -222,6 +241,7 @@ class Decoder:
                 del own
         if s.run.recompute not in ("full", "selective_ops"):
             s.shared.clear()
+        s.picked = None
         if self.final_norm is not None:
             with s.tape.at("loss", "back"):
                 x = self.final_norm(x)
@@ -262,7 +282,11 @@ class Decoder:
 
     def _rotary(self, x: Tensor) -> Rotary | None:
         code = self.s.code
-        turning = [(layer.window, head) for layer in self.layers if (head := layer.attention.rotated) is not None]
+        turning = [
+            (layer.window, layer.attention.rotated)
+            for layer in self.layers
+            if layer.attention is not None and layer.attention.rotated is not None
+        ]
         if not code.rotary or not turning:
             return None
         heads = [next((h for window, h in turning if bool(window) is local), turning[0][1]) for local in (False, True)]
@@ -299,11 +323,12 @@ class Decoder:
             }
 
     def _heads(self) -> Dim:
-        return self.layers[0].attention.heads
+        return next(layer.heads for layer in self.layers if layer.attention is not None)
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits of all tokens."""
-        return self.head_product(x, self.s.rows(self.vocabulary))
+        out = self.head_product(x, self.s.rows(self.vocabulary))
+        return self.s.tape.cast(out, "fp32", "logits") if self.s.code.logits_fp32 else out
 
     def head_product(self, x: Tensor, dims: Dims) -> Tensor:
         """The head's product, scaled and capped where the code does so."""

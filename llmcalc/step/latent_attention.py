@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from llmcalc.step import operations as op
 from llmcalc.step.attention import Kernels
+from llmcalc.step.indexer import TokenIndexer, seen_of
 from llmcalc.step.linear import Linear
 from llmcalc.step.norms import NormLayer
-from llmcalc.step.registry import Attended, Beside, runs
+from llmcalc.step.registry import Attended, Beside, running, runs
 from llmcalc.step.rotary import Rotary
 from llmcalc.step.setting import Setting
-from llmcalc.step.tape import Tensor
+from llmcalc.step.tape import Dim, Tensor
 from llmcalc.transformer.latent_attention import LatentAttention
 
 
@@ -26,6 +29,10 @@ class LatentSelfAttention(Kernels):
         self.pair = s.dim("d_key_value", part.d_nope + part.d_value)
         self.latent = s.dim("d_latent", part.kv_lora_rank + part.d_rope)
         self.sinks = None
+        self.indexer: TokenIndexer | None = None
+        if "indexer" in beside.parts:
+            with s.tape.serving("indexer"):
+                self.indexer = running(beside.parts["indexer"], s)
         model, targets = s.dim("d_model", part.d_model), s.run.lora_rank > 0
         queries = (self.heads, self.head)
         self.query_norm = None
@@ -45,28 +52,43 @@ class LatentSelfAttention(Kernels):
     def __call__(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None) -> Attended:
         """Attention of ``x`` to itself."""
         s = self.s
-        query = self._queries(x)
-        narrow, key_turned = op.split(self.down(x, s.rows(self.latent)), s.rows(self.rank), s.rows(self.rotated))
-        del x
+        resting = (
+            x if self.query_norm is None else self.query_norm(self.query_down(x, s.rows(*self.query_down.outputs)))
+        )
+        query = self.query(resting, (*s.rows(), *self.query.outputs))
+        down = self.down(x, s.rows(self.latent))
+        narrow, key_turned = op.split(down, s.rows(self.rank), s.rows(self.rotated))
+        kept, turned = op.split(query, (*s.rows(), self.heads, self.nope), (*s.rows(), self.heads, self.rotated))
+        # what the code holds while an indexer runs
+        held = [x, resting, down, kept] if self.part.selected is not None else []
+        del x, resting, down, query
         wide = self.norm(narrow)
         del narrow
-        kept, turned = op.split(query, (*s.rows(), self.heads, self.nope), (*s.rows(), self.heads, self.rotated))
-        del query
         if rotary is not None:
             turned, key_turned = rotary(turned, key_turned, local=False)
         query = op.join([kept, turned], (*s.rows(), self.heads, self.head), "query", heads_first=True)
+        held += [turned, key_turned] if held else []
         del kept, turned
         pair = self.up(wide, (*s.rows(), self.heads, self.pair))
         del wide
         key, value = op.split(pair, (*s.rows(), self.heads, self.nope), (*s.rows(), self.heads, self.value_head))
         key = op.filled([key, key_turned], (*s.rows(), self.heads, self.head), pair.dtype)
         del pair, key_turned
+        if held:
+            with s.tape.serving("indexer"):
+                mask = self._seen(held[0], held[1], rotary, mask)
         out, weights = self._recomputed(query, key, value, mask)
         del query, key, value
         return self.out(op.contiguous(out, False, "attention_output"), s.rows(*self.out.outputs)), weights
 
-    def _queries(self, x: Tensor) -> Tensor:
+    def _seen(self, x: Tensor, narrow: Tensor, rotary: Rotary | None, mask: Tensor | None) -> Tensor | None:
+        """The mask, less what the indexer of this layer, or of the last one that has any, did not pick."""
         s = self.s
-        if self.query_norm is not None:
-            x = self.query_norm(self.query_down(x, s.rows(*self.query_down.outputs)))
-        return self.query(x, (*s.rows(), *self.query.outputs))
+        found: Tensor | None = s.picked
+        if self.indexer is not None and self.part.selected is not None:
+            few = np.minimum(self.part.selected, s.run.seq_len)
+            picked = Dim("index_top_k", few if isinstance(s.run.seq_len, np.ndarray) else int(few))
+            found = self.indexer(x, narrow, rotary, mask, picked)
+            if not s.tape.is_again:
+                s.picked = found
+        return mask if found is None else seen_of(s, found, mask)

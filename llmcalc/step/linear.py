@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from llmcalc.step import operations as op
 from llmcalc.step.adapters import Adapter, packed_product
 from llmcalc.step.names import NAMES
@@ -24,13 +26,15 @@ class Linear:
         adapted: bool = True,
         name: str = "",
         module: bool = True,
+        trains: bool = True,
     ) -> None:
         self.s, self.outputs, self.role = s, outputs, role
         called, reads = name or role, len(inputs)
         kind = "matrix" if module else "weight"
         counted = called if called in NAMES else f"{called}_parameters"
-        self.weight = s.weight(*inputs, *outputs, name=counted, role=kind, reads=reads, module=called)
-        self.bias = s.weight(*outputs, name=f"{called}_bias", reads=len(outputs), module=called) if bias else None
+        made = partial(s.weight, trains=trains, module=called)
+        self.weight = made(*inputs, *outputs, name=counted, role=kind, reads=reads)
+        self.bias = made(*outputs, name=f"{called}_bias", reads=len(outputs)) if bias else None
         self.is_quantized = module and s.run.quantizes and not self.weight.trains
         self.adapter = Adapter(s, self.weight, inputs, outputs) if module and adapted and s.adapts(called) else None
 

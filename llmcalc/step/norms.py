@@ -138,9 +138,17 @@ _SIDES = {
 class NormLayer:
     """A norm over ``channels``, written as ``name`` says, with weights of these names and ``shape``."""
 
-    def __init__(self, s: Setting, name: str, channels: Dim, weights: Sequence[str], shape: Dims | None = None) -> None:
+    def __init__(
+        self,
+        s: Setting,
+        name: str,
+        channels: Dim,
+        weights: Sequence[str],
+        shape: Dims | None = None,
+        trains: bool = True,
+    ) -> None:
         self.s, self.channels, self.function = s, channels, NORMS[name]
-        self.weights = [s.weight(*(shape or (channels,)), name=weight) for weight in weights]
+        self.weights = [s.weight(*(shape or (channels,)), name=weight, trains=trains) for weight in weights]
 
     def __call__(self, x: Tensor) -> Tensor:
         """``x``, normalised."""

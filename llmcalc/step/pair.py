@@ -52,7 +52,7 @@ class Stack:
         """A number for each head, token and key, which the first layer looks up for all (T5)."""
         if self.bias is None:
             return None
-        s, heads = self.s, layer.attention.heads
+        s, heads = self.s, layer.heads
         with s.tape.serving("positions"):
             which = s.constant((s.tokens, s.keys), "int64", "position_buckets")
             return op.lookup(self.bias, which, (s.tokens, s.keys, heads)).view(heads, s.tokens, s.keys)
@@ -142,5 +142,5 @@ class Pair(Decoder):
 
     def _no_bias(self) -> Tensor:
         """Attention to the source adds a bias of zeros, made once (T5)."""
-        s, heads = self.s, self.layers[self.first].attention.heads
+        s, heads = self.s, self.layers[self.first].heads
         return s.constant((heads, s.tokens, s.keys), s.tape.autocast or s.weight_dtype, "position_bias")

@@ -306,7 +306,7 @@ class Tape:
         cached = self.casts.get(id(weight))
         if cached is None:
             cached = self.narrowed(weight, narrow or self.autocast, "weight_cast", "weight_casts")
-            if isinstance(weight, Parameter) and weight.trains:
+            if isinstance(weight, Parameter) and (weight.trains or not self.records):
                 self.casts[id(weight)] = cached
         return cached
 
@@ -323,6 +323,13 @@ class Tape:
         before, self.autocast = self.autocast, None
         yield
         self.autocast = before
+
+    @contextmanager
+    def without_gradients(self) -> Iterator[None]:
+        """What happens inside is not written down: nothing is kept (``torch.no_grad``)."""
+        before, self.records = self.records, False
+        yield
+        self.records = before
 
     def leave_autocast(self) -> None:
         """Forget the copies: those that the graph keeps stay until their backward."""
@@ -388,6 +395,11 @@ class Tape:
     def again(self) -> list[Storage]:
         """What has been computed again so far of a checkpointed stretch, to be kept; nothing outside of one."""
         return self._found or []
+
+    @property
+    def is_again(self) -> bool:
+        """Whether a checkpointed stretch is being computed again."""
+        return self._found is not None
 
     def _recompute(self, frame: Frame) -> None:
         """Compute again what the nodes of ``frame`` would have kept, and give it to them."""

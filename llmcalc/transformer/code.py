@@ -102,6 +102,7 @@ class Code:
 
     # The rest of a layer, and of the model
     layer_runs: int = 1  # how many times all layers run, one after the other, with the same weights (ALBERT)
+    single_branch: bool = False  # a layer may be attention alone, or a network alone (Nemotron-H)
     parallel: bool = False  # attention and feed-forward network read the same input
     activation: str = "gelu"  # as configs call it: `llmcalc.step.activations` says which it runs
     # Also: "activation"; one end of a branch only, attention's "projection" or "feed_forward"; and "final"
@@ -110,6 +111,7 @@ class Code:
     layer_scaled: bool = False  # what each layer gives is multiplied in place by a number of its own (Gemma 4)
     branch_scaled: bool = False  # what each branch adds to the stream is (Granite)
     logits_scaled: bool = False
+    logits_fp32: bool = False  # the model gives them in fp32
     logits_biased: bool = False  # by a buffer (BART)
     head_input_scaled: bool = False  # what a tied head reads is multiplied by a number (T5)
     loss_fp32: bool = True  # its own loss is taken of an fp32 copy of the logits

@@ -79,6 +79,10 @@ class Indexer:
             parts += [rms_norm_scale(width=self.d_index).named(f"{of}_scale") for of in ("index_query", "index_key")]
         return total(self.id, "N_i", *parts)
 
+    def fixed_parameters(self) -> tuple[Quantity, ...]:
+        """All of it: what it picks has no gradient, and transformers adds no loss of its own."""
+        return (self.parameters(),)
+
     def matrices(self) -> tuple[Matrix, ...]:
         d, h, w = self.d_model, self.n_heads, self.d_index
         query = index_query_parameters(d_in=self.d_query, n_index_heads=h, d_index=w)

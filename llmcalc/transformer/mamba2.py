@@ -38,6 +38,7 @@ class Mamba2:
     """Mamba-2: ``n_heads`` heads share d_inner channels, each channel with a state of ``d_state`` numbers.
 
     ``bias`` is that of the two outer projections, ``norm`` the gated norm before the last of them.
+    ``chunk_size`` is how many tokens the code takes at once.
     """
 
     d_model: int
@@ -50,6 +51,7 @@ class Mamba2:
     conv_bias: bool = True
     norm: bool = True
     fp32: bool = True
+    chunk_size: int = 256
     id: str = "mamba"
     component: str = "recurrent"
     sees: str = "past"

@@ -33,7 +33,7 @@ RECOMPUTED = {"selective_ops": "selective_ops"}
 
 
 def renamed(row: Mapping[str, Any], instrument: str) -> dict[str, Any]:
-    """A row of the instrument as the package ships it. New rows are unseen."""
+    """A row of the instrument as the package ships it. New rows are unseen, unless they say otherwise."""
     nanogpt = row["model"] == "nanogpt"
     again = row.get("accumulation", 1) > 1  # onto gradients that are there already
     phases = {("fwdA" if again else "fwd1"): "forward", ("bwdA" if again else "bwd1"): "backward", "opt1": "optimizer"}
@@ -46,7 +46,7 @@ def renamed(row: Mapping[str, Any], instrument: str) -> dict[str, Any]:
         "config": nanogpt_dimensions(row["config"]) if nanogpt else row["config"],
         "instrument": row.get("instrument", instrument),
         "group": "reentrant" if row["ckpt"] == "reentrant" else row.get("group", "family"),
-        "seen": False,
+        "seen": row.get("seen", False),
         "run": {
             "batch_size": row["B"],
             "seq_len": row["S"],

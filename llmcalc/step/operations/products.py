@@ -48,7 +48,7 @@ def linear(
     return tape.operation(out, inputs, saved, rule)
 
 
-def _is_alone(x: Tensor) -> bool:
+def is_alone(x: Tensor) -> bool:
     """Is it a batch of one, not in chunks, so that its sides can be taken by heads as they lie in memory?"""
     chunked = any(np.any(dim.value > 1) for dim in x.dims if dim.name == "n_chunks")
     return not chunked and all(np.all(dim.value == 1) for dim in x.dims if dim.name == "batch_size")
@@ -59,7 +59,7 @@ def batched_product(a: Tensor, b: Tensor, dims: Dims, role: str) -> Tensor:
     tape = a.tape
     if tape.autocast:
         a, b = tape.cast(a, tape.autocast), tape.cast(b, tape.autocast)
-    a, b = (x if _is_alone(x) else contiguous(x, True) for x in (a, b))
+    a, b = (x if is_alone(x) else contiguous(x, True) for x in (a, b))
     out = tape.new(dims, wider(a.dtype, b.dtype), role)
     out.heads_first = True
     wanted = [(x.dims, needs_gradient(x)) for x in (a, b)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmcalc.step.operations.common import gradient_of, in_fp32, new_like, unary
+from llmcalc.step.operations.common import gradient_of, in_fp32, new_like, unary, wider
+from llmcalc.step.operations.moving import copied
 from llmcalc.step.tape import Dims, Grads, Tape, Tensor, given, needs_gradient
 
 
@@ -39,7 +40,7 @@ def softplus(x: Tensor) -> Tensor:
 def running_sum(x: Tensor) -> Tensor:
     """``cumsum``: keeps nothing; its gradient is one from behind, turned round before and after."""
     x = in_fp32(x)
-    return unary(x, "running_sum", [], temporaries=1)
+    return unary(x, "running_sum", [], temporaries=2)
 
 
 def padded_with_zeros(x: Tensor, dims: Dims, *, adds: bool) -> Tensor:
@@ -120,3 +121,19 @@ def earlier_turns(pieces: Sequence[Tensor], whole: Tensor, state: Tensor, kept: 
     for i, out in enumerate(outs):
         out.node, out.index = outs[0].node, i
     return outs
+
+
+def contracted(a: Tensor, b: Tensor, dims: Dims, *, copies: tuple[bool, bool]) -> Tensor:
+    """``einsum`` of two: one product, before which those that do not lie as it needs them are copied (``copies``), each
+    in autocast's format."""
+    tape = a.tape
+    if tape.autocast:
+        a, b = tape.cast(a, tape.autocast), tape.cast(b, tape.autocast)
+    a, b = (copied(x) if copies_it else x for x, copies_it in zip((a, b), copies, strict=True))
+    out = tape.new(dims, wider(a.dtype, b.dtype), "product")
+    wanted = [(x.dims, x.dtype, needs_gradient(x)) for x in (a, b)]
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        return [tape.new(dims, dtype, "gradient") if needed else None for dims, dtype, needed in wanted]
+
+    return tape.operation(out, [a, b], [a, b], rule)
