@@ -203,6 +203,9 @@ JOINED = {
     "_{QKV}": ("_Q", "_K", "_V"),
     r"_\text{gate, up}": (r"_\text{gate}", r"_\text{up}"),
     r"_\text{proj out}": (r"_\text{proj}",),
+    "_{QG}": ("_Q", "_G"),
+    "_{QK,V}": ("_{QK}", "_V"),
+    "_{QK,V,Z}": ("_{QK}", "_V", "_Z"),
 }
 AMP = TrainingRun(batch_size=2, seq_len=64, precision="amp_bf16")
 COPYING = (

@@ -100,12 +100,9 @@ class Layer:
         bias: Tensor | None = None,
         source_bias: Tensor | None = None,
         own: Tensor | None = None,
-        picked: Tensor | None = None,
     ) -> Tensor:
         """The residual stream behind the layer, which may attend to a ``source`` too; ``bias`` is added to scores.
-        ``own`` is what a second embedding has for this layer, ``picked`` what an earlier layer's indexer has."""
-        if picked is not None:
-            self.s.picked = picked
+        ``own`` is what a second embedding has for this layer."""
         if self.s.code.parallel:
             return self._parallel(x, rotary, mask)
         if self.attention is not None:
@@ -201,6 +198,7 @@ class Decoder:
         for i, block in enumerate(layers):
             with s.tape.at("forward", i):
                 self.layers.append(Layer(s, block))
+        s.lends_picked = any(layer.sees_picked for layer in self.layers)
 
     def _build_back(self, model: Model) -> dict[str, Any]:
         back: dict[str, Any] = {part.id: running(part, self.s) for part in model.back}
@@ -231,8 +229,7 @@ class Decoder:
                 own = None
                 if self.per_layer is not None and per_layer is not None:
                     own = op.take(per_layer, *s.rows(self.per_layer.width))
-                s.picked = s.picked if layer.sees_picked else None
-                run = partial(layer, rotary=rotary, mask=mask, own=own, picked=s.picked)
+                run = partial(layer, rotary=rotary, mask=mask, own=own)
                 if s.run.recompute in ("full", "selective_ops"):
                     x = s.tape.checkpoint(run, x, keeps=s.run.recompute == "selective_ops")
                 else:

@@ -14,7 +14,7 @@ from llmcalc.step.norms import NormLayer
 from llmcalc.step.registry import Beside, runs
 from llmcalc.step.rotary import Rotary
 from llmcalc.step.setting import Setting
-from llmcalc.step.tape import Dim, Tensor
+from llmcalc.step.tape import Dim, Dims, Tensor
 from llmcalc.transformer.indexer import Indexer
 
 
@@ -77,13 +77,13 @@ class TokenIndexer:
         return tape.new((s.batch, s.tokens, self.heads, s.keys), dtype, "scores")
 
 
-def seen_of(s: Setting, picked: Tensor, mask: Tensor | None) -> Tensor | None:
-    """The mask of a layer whose tokens see what an indexer ``picked``."""
+def seen_of(s: Setting, picked: Dims, mask: Tensor | None) -> Tensor | None:
+    """The mask of a layer whose tokens see what an indexer picked, a tensor of sides ``picked``."""
     if mask is None:
         return None
     tape, square = s.tape, (s.batch, s.tokens, s.keys)
     ones = tape.new(square, "bool", "attention_mask")
-    places = tape.new(picked.dims, "int64", "router_choice")
+    places = tape.new(picked, "int64", "router_choice")
     hidden = tape.new(square, "bool", "attention_mask")
     del ones, places
     if mask.dtype == "bool":

@@ -84,11 +84,12 @@ class LatentSelfAttention(Kernels):
     def _seen(self, x: Tensor, narrow: Tensor, rotary: Rotary | None, mask: Tensor | None) -> Tensor | None:
         """The mask, less what the indexer of this layer, or of the last one that has any, did not pick."""
         s = self.s
-        found: Tensor | None = s.picked
         if self.indexer is not None and self.part.selected is not None:
             few = np.minimum(self.part.selected, s.run.seq_len)
-            picked = Dim("index_top_k", few if isinstance(s.run.seq_len, np.ndarray) else int(few))
-            found = self.indexer(x, narrow, rotary, mask, picked)
-            if not s.tape.is_again:
-                s.picked = found
-        return mask if found is None else seen_of(s, found, mask)
+            s.picked = Dim("index_top_k", few if isinstance(s.run.seq_len, np.ndarray) else int(few))
+            found = self.indexer(x, narrow, rotary, mask, s.picked)
+            found.storage.plays("lent")
+            if s.lends_picked and s.tape.frame is not None:
+                s.tape.frame.held.append(found)
+            return seen_of(s, found.dims, mask)
+        return mask if s.picked is None else seen_of(s, s.rows(s.picked), mask)

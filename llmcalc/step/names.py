@@ -51,7 +51,7 @@ NAMES = {name.id: name for name in _counted()} | {
         Name("position_query_bias", "b_{Q,r}"),
         Name("query_key_value_parameters", "W_{QKV}"),
         Name("query_key_value_bias", "b_{QKV}"),
-        Name("query_gate_parameters", r"W_{Q,\text{gate}}"),
+        Name("query_gate_parameters", "W_{QG}"),
         Name("delta_query_key_value_parameters", "W_{QK,V}"),
         Name("delta_query_key_value_gate_parameters", "W_{QK,V,Z}"),
         Name("gated_convolution_in_bias", "b"),

@@ -29,7 +29,8 @@ class Setting:
     relative: Tensor | None = None  # the table of relative positions that layers share (DeBERTa)
     cache: list[Tensor] = field(default_factory=list)  # keys and values of all layers
     shared: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)  # those that later layers borrow
-    picked: Tensor | None = None  # the tokens that the last indexer picked
+    picked: Dim | None = None  # how many tokens the last indexer picked
+    lends_picked: bool = False  # which later layers see, too
     kept_again: list[Storage] = field(default_factory=list)  # what the graph of these keeps, once they are made again
     _dims: dict[tuple[str, int], Dim] = field(default_factory=dict)
 

@@ -217,12 +217,13 @@ def _edge(tensor: Tensor) -> tuple[Node | Parameter | None, int]:
 class Frame:
     """A checkpointed stretch of the forward pass: its nodes keep nothing, and ``run`` computes them again. Where it
     ``keeps`` some results all the same, these are ``kept`` and taken, in order, when it runs again; ``products`` counts
-    those that came by."""
+    those that came by. What later stretches are called with is ``held`` until it has gone back."""
 
     run: Callable[[], None]
     keeps: bool = False
     nodes: list[Node] = field(default_factory=list)
     kept: list[Tensor] = field(default_factory=list)
+    held: list[Tensor] = field(default_factory=list)
     products: int = 0
 
 
