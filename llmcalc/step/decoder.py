@@ -71,7 +71,7 @@ class Layer:
                 self.attention = running(mixer, s, beside)
             cross = parts.get("cross_attention")
             self.cross: Any = running(cross, s, beside) if cross else None
-        self.sees_picked = getattr(mixer, "selected", None) is not None and "indexer" not in parts
+        self.sees_picked = block.sees_picked
         self.window, self.component = (mixer.window if mixer else None), (network.component if network else "")
         self.feed_forward: Callable[[Tensor], Tensor] | None = None
         if network is not None:

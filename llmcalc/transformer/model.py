@@ -92,6 +92,12 @@ class Block:
         """Whether it attends to keys and values of an earlier layer."""
         return any(getattr(part, "borrows", False) for part in self.parts)
 
+    @property
+    def sees_picked(self) -> bool:
+        """Whether it attends to tokens that the indexer of an earlier layer picked."""
+        picks = any(getattr(part, "selected", None) is not None for part in self.parts)
+        return picks and all(part.id != "indexer" for part in self.parts)
+
     def parameters(self) -> Quantity:
         """Parameters of one layer, by part."""
         return total(self.name, r"N_\text{layer}", *(part.parameters() for part in self.parts))
