@@ -546,3 +546,14 @@ def test_a_config_that_lists_its_layers_one_by_one_fits_a_link():
     config = {"model_type": "nemotron-nas", **sizes, "intermediate_size": None, "block_configs": layers}
     assert len(json.dumps(config)) > 20_000
     assert from_config(json.loads(compact(config))) == from_config(config)
+
+
+def test_where_kernels_of_their_own_would_keep_less_the_step_says_which_code_it_is_of():
+    for model_type, said in (
+        ("qwen3_next", True),
+        ("granitemoehybrid", True),
+        ("gemma4_text", False),
+        ("llama", False),
+    ):
+        notes = [note.id for note in read_config({"model_type": model_type}).notes]
+        assert ("without_kernels" in notes) is said

@@ -155,6 +155,10 @@ def layered(front: Parts, layers: Sequence[Layer], back: Parts) -> Model:
     return assemble(front, told, back)
 
 
+# Parts for which there are fused kernels in packages of their own, which keep less than transformers' PyTorch code
+_WITH_KERNELS = ("delta_net", "mamba", "convolution", "indexer")
+
+
 def planned(
     recipe: Recipe | Callable[[Keys], Recipe],
     plan: Plan,
@@ -174,6 +178,8 @@ def planned(
         front, layers = front_of(keys, kit.recipe), plan(kit)
         model = layered((*front, *before(kit)), layers, (*after(kit), *back_of(keys, kit.recipe, task)))
         read_code = code(keys) if callable(code) else code
+        if read_code is not None and any(part.id in _WITH_KERNELS for part in model.parts):
+            keys.note("without_kernels", "a training step is that of transformers' PyTorch code without fused kernels")
         return replace(model, code=code_of(keys, replace(kit.recipe, code=read_code), model))
 
     return Family(read, names, defaults_of, defaults or {})
