@@ -71,7 +71,7 @@ def frees_what_it_has(stage: Stage) -> None:
     left = {(kind.category, kind.role) for kind, n in alive.items() if n and kind.bytes}
     assert {category for category, _ in left} <= {"gradients", "inputs"}, (stage.stage, left)
     gradients = {kind: n for kind, n in alive.items() if kind.category == "gradients" and n}
-    there = 0 if stage.run.gradients_stay else stage.gradients.value
+    there = 0 if stage.run.gradients_stay else stage.holds.gradients.value
     rest = sum(n * kind.bytes for kind, n in gradients.items()) - there
     assert -1 < rest <= sum(gradients.values()) * ALLOCATION_STEP, (stage.stage, rest)
 
@@ -122,7 +122,7 @@ def test_sharing_more_out_never_needs_more_but_for_the_buffers_that_it_takes(mod
     assume(layout["data_parallel"] > 1 and layout["zero_stage"] < 3)
     less, more = (
         [
-            (stage.peak, stage.buffers, sum(count * len(weights) for weights, count in stage._held))
+            (stage.peak, stage.exchange.buffers, sum(count * len(weights) for weights, count in stage.layers.held))
             for stage in every_stage(laid_out(model, layout | {"zero_stage": layout["zero_stage"] + i}, **run))
         ]
         for i in (0, 1)
@@ -151,11 +151,11 @@ def test_weights_shared_out_are_gathered_forward_and_backward_for_every_micro_ba
     rank = laid_out(model, layout | {"zero_stage": 3}, **run)
     share = (rank.layout.replicas - 1) / rank.layout.replicas
     for stage in every_stage(rank):
-        numbers = sum(count * stage.pieces.elements(weights) for weights, count in stage._held if weights)
+        numbers = sum(count * stage.pieces.elements(weights) for weights, count in stage.layers.held if weights)
         each = rank.run.numbers.weight_bytes
         if base := BASE_FORMATS[rank.run.lora_base]:
             each = WEIGHT_FORMATS[base].bits / 8
-        each = min(each, stage.messages["products"])
+        each = min(each, stage.exchange.sizes["products"])
         assert stage.traffic.value >= 2 * numbers * each * share * rank.run.gradient_accumulation * (1 - 1e-12)
 
 
@@ -183,8 +183,8 @@ def test_experts_that_are_dealt_out_are_reduced_among_the_ranks_that_have_the_sa
     dealt = laid_out("Mixtral 8x7B", {"data_parallel": 8, "expert_parallel": expert_parallel}).neediest
     each, copies = dealt.run.numbers.gradient_bytes, 8 // expert_parallel
     sent = dealt.traffic.inputs
-    assert sent["gradient_messages"].value == 2 * dealt.parameters[False] * each * 7 / 8
-    assert sent["expert_gradient_messages"].value == 2 * dealt.parameters[True] * each * (copies - 1) / copies
+    assert sent["gradient_messages"].value == 2 * dealt.holds.parameters[False] * each * 7 / 8
+    assert sent["expert_gradient_messages"].value == 2 * dealt.holds.parameters[True] * each * (copies - 1) / copies
 
 
 def test_what_a_rank_sends_is_what_the_one_that_sends_most_does_and_the_table_of_plans_says_the_same():

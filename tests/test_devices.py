@@ -97,7 +97,7 @@ def test_a_simulated_layer_keeps_what_korthikanti_says_and_a_named_rest(row, t, 
     def kept(n_layers: int) -> float:
         model = replace(shape, n_layers=n_layers).model()
         layout = Layout(tensor_parallel=t, sequence_parallel=sequence_parallel)
-        return rank_memory(model, run, layout).neediest.kept
+        return rank_memory(model, run, layout).neediest.passage.kept
 
     hidden, by_tokens = batch * SEQUENCE * d_model, t if sequence_parallel else 1
     scores = batch * n_heads * SEQUENCE**2 // t
@@ -185,7 +185,7 @@ def test_weights_of_all_stages_add_up_to_the_model(model):
     for p in (2, 3):
         layout, work = Layout(pipeline_parallel=p), Work(model, SEVERAL, model)
         pieces = Pieces(work, SEVERAL, layout)
-        held = [sum(Stage(work, SEVERAL, layout, i, pieces).parameters.values()) for i in range(p)]
+        held = [sum(Stage(work, SEVERAL, layout, i, pieces).holds.parameters.values()) for i in range(p)]
         copied = model.front[0].parameters().value if work.tied else 0
         assert sum(held) == model.parameters().value + copied
 
@@ -194,11 +194,11 @@ def test_the_first_stage_holds_as_many_micro_batches_as_there_are_stages():
     for p, m, held in ((4, 8, 4), (4, 2, 2), (8, 8, 8)):
         stage = rank_memory(LLAMA, replace(SEVERAL, gradient_accumulation=m), Layout(pipeline_parallel=p)).neediest
         if stage.stage == 0:
-            assert stage.in_flight.value == held
+            assert stage.passage.in_flight.value == held
     # interleaved: Korthikanti's factor 1 + (p − 1)/pv of the layers of a whole model, p times those of a stage
     layout = Layout(pipeline_parallel=4, interleave=4)
     stage = next(iter(stages(LLAMA, replace(SEVERAL, gradient_accumulation=64), layout)))
-    assert stage.in_flight.value / 4 == 1 + 3 / 16
+    assert stage.passage.in_flight.value / 4 == 1 + 3 / 16
 
 
 def stages(model, run, layout):
@@ -208,8 +208,8 @@ def stages(model, run, layout):
 def test_expert_parallelism_deals_out_the_experts_alone():
     whole = rank_memory(MIXTRAL, SEVERAL, Layout(data_parallel=8)).neediest
     dealt = rank_memory(MIXTRAL, SEVERAL, Layout(data_parallel=8, expert_parallel=8)).neediest
-    assert dealt.parameters[True] * 8 == whole.parameters[True]
-    assert dealt.parameters[False] == whole.parameters[False]
+    assert dealt.holds.parameters[True] * 8 == whole.holds.parameters[True]
+    assert dealt.holds.parameters[False] == whole.holds.parameters[False]
     # ZeRO shares the rest out: with all of it a rank has an eighth of everything either way
     thirds = [
         rank_memory(MIXTRAL, SEVERAL, Layout(data_parallel=8, expert_parallel=e, zero_stage=3)).optimizer_state.value
@@ -299,7 +299,7 @@ def test_a_layout_that_cannot_be_is_refused_by_the_name_of_its_input(model, layo
 def test_key_value_heads_fewer_than_the_devices_are_repeated():
     check_layout(LLAMA, SEVERAL, Layout(tensor_parallel=32))
     by_8, by_16 = (rank_memory(LLAMA, SEVERAL, Layout(tensor_parallel=t)).neediest for t in (8, 16))
-    assert sum(by_8.parameters.values()) < 2 * sum(by_16.parameters.values())
+    assert sum(by_8.holds.parameters.values()) < 2 * sum(by_16.holds.parameters.values())
 
 
 def test_a_configuration_counts_the_nearest_layout_that_can_be_and_says_what_is_wrong():

@@ -245,13 +245,13 @@ def test_stages_have_their_layers_and_what_is_before_and_behind_them(layout, lay
         stage = Stage(work, MIXED, layout, i, pieces)
         outside = (TABLE + POSITIONS if i == 0 else 0) + (LAST_NORM if i == last else 0)
         outside += TABLE if i == last > 0 else 0  # tied: the last stage has a copy for its head
-        assert stage.n_layers == n
-        assert sum(stage.parameters.values()) == n * GPT2_LAYER + outside
+        assert stage.layers.n_layers == n
+        assert sum(stage.holds.parameters.values()) == n * GPT2_LAYER + outside
 
 
 def test_interleaved_stages_have_every_other_stretch():
     work, layout = Work(GPT2, MIXED, GPT2), Layout(pipeline_parallel=2, interleave=3)
-    found = [Stage(work, MIXED, layout, i, Pieces(work, MIXED, layout)).stretches for i in (0, 1)]
+    found = [Stage(work, MIXED, layout, i, Pieces(work, MIXED, layout)).layers.stretches for i in (0, 1)]
     assert found == [[(0, 2), (4, 6), (8, 10)], [(2, 4), (6, 8), (10, 12)]]
 
 
@@ -262,7 +262,7 @@ def test_layers_of_other_kinds_are_where_they_are():
     work, layout = Work(model, run, model), Layout(pipeline_parallel=4)
     (dense, _), (mixture, _) = model.blocks
     pieces = Pieces(work, run, layout)
-    held = [Stage(work, run, layout, i, pieces).weights.value for i in range(4)]
+    held = [Stage(work, run, layout, i, pieces).holds.weights.value for i in range(4)]
     d, m = dense.parameters().value, mixture.parameters().value
     table = 129_280 * 7_168  # of the embedding, and of the head
     assert held == [2 * (3 * d + 13 * m + table), 2 * 15 * m, 2 * 15 * m, 2 * (15 * m + table + 7_168)]
@@ -285,15 +285,17 @@ def test_micro_batches_wait_in_the_first_stage(p, v, m, waiting):
     found = rank(Layout(pipeline_parallel=p, interleave=v), run)
     stage = found.neediest
     assert stage.stage == 0
-    assert found.in_flight.value == pytest.approx(waiting * stage.kept)
+    assert found.in_flight.value == pytest.approx(waiting * stage.passage.kept)
     # eager attention of 12 heads keeps 12·S² scores of 2 bytes and more for each of its 12/p layers
-    assert stage.kept > 12 // p * 2 * 12 * S**2
+    assert stage.passage.kept > 12 // p * 2 * 12 * S**2
 
 
 def test_a_stage_keeps_its_layers_share_of_the_activations():
     # twelve layers on one device, three of them on the first of four: what a layer keeps is the same
     run = replace(MIXED, attention="eager", loss="fused")
-    kept = {n: rank(Layout(pipeline_parallel=p), run).neediest.kept for p, n in ((2, 6), (4, 3), (6, 2), (12, 1))}
+    kept = {
+        n: rank(Layout(pipeline_parallel=p), run).neediest.passage.kept for p, n in ((2, 6), (4, 3), (6, 2), (12, 1))
+    }
     each = kept[2] - kept[1]
     assert kept[3] - kept[2] == each
     assert kept[6] - kept[3] == 3 * each
@@ -318,7 +320,7 @@ def test_chunks_of_the_loss_are_rounded_up():
 
 def test_a_vocabulary_that_does_not_divide_is_padded():
     # 50,257 rows over 2 ranks: 25,129 each
-    held = {t: sum(rank(Layout(tensor_parallel=t)).neediest.parameters.values()) for t in (1, 2)}
+    held = {t: sum(rank(Layout(tensor_parallel=t)).neediest.holds.parameters.values()) for t in (1, 2)}
     assert held[1] == PARAMETERS
     halved = LAYERS * (12 * H**2 // 2 + (3 * H + 4 * H) // 2)  # matrices; biases of what is dealt out: qkv and d_ff
     whole = LAYERS * (2 * H + 4 * H) + POSITIONS + LAST_NORM  # biases of what is added up; norms, positions

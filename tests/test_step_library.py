@@ -149,22 +149,22 @@ def test_every_parameter_is_on_one_stage_and_what_trains_has_a_gradient_there(id
     layout, work = Layout(pipeline_parallel=p), Work(model, run, model)
     pieces = Pieces(work, run, layout)
     stages = [Stage(work, run, layout, i, pieces) for i in range(p)]
-    held = [stage.weights.value / run.numbers.weight_bytes for stage in stages]
-    trains = [sum(stage.parameters.values()) for stage in stages]
+    held = [stage.holds.weights.value / run.numbers.weight_bytes for stage in stages]
+    trains = [sum(stage.holds.parameters.values()) for stage in stages]
     # a tied table is on the last stage too, where that is not the first
     copied = model.front[0].parameters().value if model.tied and p > 1 else 0
     assert sum(held) == model.parameters().value + copied
     assert sum(trains) == model.trainable_parameters().value + copied
     # what is in front of the layers is on the first, what is behind them on the last
     layers = [block.parameters().value for block in model.layers()]
-    begins = [stage.stretches[0] for stage in stages]
+    begins = [stage.layers.stretches[0] for stage in stages]
     of_layers = [sum(layers[begin:end]) for begin, end in begins]
     assert held[0] - of_layers[0] == sum(part.parameters().value for part in model.front) + (
         0 if p > 1 else sum(part.parameters().value for part in model.back)
     )
     if p > 1:
         assert held[-1] - of_layers[-1] == sum(part.parameters().value for part in model.back) + copied
-    assert sum(stage.gradients.value for stage in stages) == sum(trains) * run.numbers.gradient_bytes
+    assert sum(stage.holds.gradients.value for stage in stages) == sum(trains) * run.numbers.gradient_bytes
 
 
 def test_messages_are_as_wide_as_the_layers():
@@ -172,7 +172,7 @@ def test_messages_are_as_wide_as_the_layers():
     assert MODELS["opt-350m"].width == 1024
     run, layout = TrainingRun(batch_size=3, seq_len=100, precision="bf16"), Layout(pipeline_parallel=2)
     stage = rank_memory(MODELS["opt-350m"], run, layout).neediest
-    assert stage.buffers.value == 2 * 3 * 100 * 1024 * 2  # an activation and a gradient, two bytes each
+    assert stage.exchange.buffers.value == 2 * 3 * 100 * 1024 * 2  # an activation and a gradient, two bytes each
 
 
 @every_model
@@ -194,7 +194,7 @@ def test_layers_without_attention_have_sizes_and_are_refused_in_a_step_by_name()
             _ = training_step(model, RUNS[0]).peak
         assert caught.value.input_id == "model"
         assert rank_memory(plain, RUNS[0], Layout(), counted=model).peak.value > 0
-    messages = rank_memory(plain, RUNS[0], Layout(context_parallel=2), counted=only).neediest.messages
+    messages = rank_memory(plain, RUNS[0], Layout(context_parallel=2), counted=only).neediest.exchange.sizes
     assert messages["d_model"] == 768
 
 

@@ -59,28 +59,28 @@ class RankMemory(Course):
     @property
     def weights(self) -> Quantity:
         """Weights as the forward pass finds them."""
-        return self.neediest.weights
+        return self.neediest.holds.weights
 
     @property
     def buffers(self) -> Quantity:
         """What the model's class registers beside the weights of the rank's layers."""
-        return self.neediest.model_buffers or nothing(MODEL_BUFFERS, r"M_\text{buffers}")
+        return self.neediest.holds.model_buffers or nothing(MODEL_BUFFERS, r"M_\text{buffers}")
 
     @property
     def gradients(self) -> Quantity:
         """Gradients once the backward pass is through."""
-        return self.neediest.gradients
+        return self.neediest.holds.gradients
 
     @property
     def optimizer_state(self) -> Quantity:
         """What the optimizer keeps, wherever it is."""
-        return self.neediest.optimizer_state
+        return self.neediest.holds.optimizer_state
 
     @property
     def optimizer_temporary(self) -> Quantity:
         """What the optimizer allocates while it steps."""
         meaning = "What the optimizer allocates while it steps."
-        size = self.neediest.optimizer_temporary
+        size = self.neediest.holds.optimizer_temporary
         return Quantity("optimizer_temporary", size, "bytes", r"M_\text{temporary}", meaning=meaning)
 
     @property
@@ -106,12 +106,12 @@ class RankMemory(Course):
     @property
     def in_flight(self) -> Quantity:
         """Activations of the micro-batches in flight but the one in its backward pass."""
-        return self.neediest.waiting
+        return self.neediest.passage.waiting
 
     @property
     def communication(self) -> Quantity:
         """Buffers of messages to and from other ranks."""
-        return self.neediest.buffers
+        return self.neediest.exchange.buffers
 
     @cached_property
     def traffic(self) -> Quantity:

@@ -46,7 +46,7 @@ def step_time(
         parts.append(message_time(sent_bytes=rank.traffic.value, link_bandwidth=hardware.link_bandwidth))
     if rank and layout.offload_optimizer:
         sizes = {"gradient_bytes": run.trained.gradient_bytes, "weight_bytes": run.trained.weight_bytes}
-        n, shards = sum(rank.neediest.parameters.values()), layout.sharing(1)
+        n, shards = sum(rank.neediest.holds.parameters.values()), layout.sharing(1)
         parts.append(host_time(rank_parameters=n, **sizes, shards=shards, host_bandwidth=hardware.host_bandwidth))
     return total("step_time", r"t_\text{step}", *parts)
 
