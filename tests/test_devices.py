@@ -163,7 +163,7 @@ def test_a_higher_zero_stage_never_needs_more(model, precision):
 def test_more_copies_never_need_more_each(model, stage):
     copies = [peak(model, data_parallel=n, zero_stage=stage) for n in (2, 4, 16, 256)]
     assert copies == sorted(copies, reverse=True)
-    if stage < 2:  # beyond, one device has no buffers
+    if stage == 1:  # else one device has no buffers
         assert copies[0] <= peak(model)
 
 

@@ -17,6 +17,7 @@ from llmcalc.accuracy.published_results import PUBLISHED_RESULTS
 from llmcalc.article import article_parameters
 from llmcalc.bases import base
 from llmcalc.configuration import Configuration
+from llmcalc.devices.rank import OF_SHARDED
 from llmcalc.errata import ERRATA, EXAMPLE_STEPS, LAYER_TERMS, complete_parameters
 from llmcalc.errors import InputError
 from llmcalc.huggingface import from_config, read_config
@@ -114,9 +115,12 @@ def shown_quantities():
     everything |= {"pipeline_parallel": 2, "context_parallel": 2, "expert_parallel": 2, "gradient_accumulation": 4}
     mixture = next(values for values in models if values["model"] == "Mixtral 8x7B")
     lora = {"lora_rank": 8, "lora_base": "NF4", "offload_optimizer": True, "lora_targets": "all"}
-    for changes in ({}, everything, everything | {"interleave": 2, "recompute": "full"}, lora, SAVED):
+    shared = {"data_parallel": 2, "zero_stage": 3}
+    layouts = ({}, everything, everything | {"interleave": 2, "recompute": "full"}, lora, SAVED)
+    for changes in (*layouts, shared, {"data_parallel": 2}, {"data_parallel": 2, "zero_stage": 2}):
         rank = Configuration(mixture | changes).rank
         roots = [rank.peak, rank.weights, rank.gradients, rank.optimizer_state, rank.communication, rank.traffic]
+        roots += rank.moments.values()
         ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}
     ids |= {q.id for root in quantities_of_techniques(mixture, lora) for _, q in root.walk() if not q.is_given}
     towers = [
@@ -144,7 +148,7 @@ def shown_quantities():
     ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}
     errata = [figure.right() for figure in FIGURES]
     ids |= {q.id for root in (*errata, complete_parameters(tied_head=False)) for _, q in root.walk() if not q.is_given}
-    return ids | {q.id for q in errata} | {"rounding"}
+    return ids | {q.id for q in errata} | {"rounding", *OF_SHARDED}
 
 
 # Settings that add a part which a family's defaults lack

@@ -10,9 +10,11 @@ import numpy as np
 
 from llmcalc.catalog.precisions import BYTES
 from llmcalc.devices import formulas as f
+from llmcalc.devices.gathering import Gathering
 from llmcalc.devices.holdings import Holdings, summed
 from llmcalc.devices.layers import Layers
 from llmcalc.devices.layout import chosen
+from llmcalc.devices.work import shares_gradients
 from llmcalc.quantity import Quantity, total
 from llmcalc.rates import messages as sent
 from llmcalc.step.run import TrainingRun
@@ -52,8 +54,60 @@ class Exchange:
         return {name: self.sizes[name] for name in names}
 
     @cached_property
+    def gathering(self) -> Gathering:
+        """What fully sharded data parallel gathers and reduces."""
+        return Gathering(self.layers, self.run)
+
+    @cached_property
     def buffers(self) -> Quantity:
-        """All buffers that messages to and from other ranks need."""
+        """All buffers that messages to and from other ranks need, each at its most."""
+        terms = [*self._passing, *self._buckets]
+        if self.gathering.is_used:
+            gathering, layer = self.gathering, self.gathering.largest
+            if np.any(gathering.keeps):
+                terms.append(f.kept_weights(gathered_bytes=gathering.everything.weights))
+            else:
+                terms.append(f.gathered_weights(root_bytes=gathering.root.weights, layer_bytes=layer.weights))
+            terms.append(f.gradients_to_reduce(layer_bytes=layer.reduced))
+            if np.any(gathering.adds_up):
+                added = gathering.everything.reduced - self.holds.gradients.value
+                terms.append(f.added_gradients(gradients_added=added))
+        return summed("communication", r"M_\text{comm}", terms)
+
+    @cached_property
+    def passing(self) -> Quantity:
+        """The buffers that are there for as long as micro-batches go through."""
+        return summed("communication", r"M_\text{comm}", self._passing)
+
+    @cached_property
+    def buckets(self) -> Quantity:
+        """The buckets in which replicas with whole gradients send these."""
+        return summed("gradient_buckets", r"M_\text{buckets}", self._buckets)
+
+    @property
+    def buckets_go(self) -> bool:
+        """Whether the buckets take the place of the gradients once the backward pass of the last micro-batch is
+        through, so that there is one of both in the optimizer's step."""
+        return bool(np.all(self.layers.layout.ddp_bucket_view))
+
+    @property
+    def _buckets(self) -> list[Quantity]:
+        layout, run = self.layers.layout, self.run
+        there = shares_gradients(run, layout)
+        if layout.ddp_bucket_view and not np.any(run.gradient_accumulation > 1):
+            there = there & False  # the gradients are the buckets
+        found = []
+        for experts, n in self.holds.parameters.items():
+            used = there & (layout.sharing(0, experts=experts) > 1)
+            if np.any(used) and np.any(n):
+                each = self.holds.of_trained(lambda numbers: numbers.gradient_bytes, experts=experts)
+                part = f.gradient_buckets(rank_parameters=n, gradient_bytes=each)
+                part = replace(part, value=chosen(used, part.value, 0))
+                found.append(part.named("expert_gradient_buckets") if experts else part)
+        return found
+
+    @cached_property
+    def _passing(self) -> list[Quantity]:
         layout, run, m = self.layers.layout, self.run, self.sizes
         size = self._sized("batch_size", "rank_tokens")
         found = [
@@ -74,31 +128,17 @@ class Exchange:
                 f.dispatch_buffers(**size, **self._sized("d_model", "split", "top_k"), element_bytes=m["products"]),
             ),
             (
-                self.layers.layout.sharing(3) > 1,
-                f.gathered_weights(
-                    root_parameters=self._root,
-                    block_parameters=self._largest_layer(),
-                    element_bytes=m["products"],
-                ),
-            ),
-            (
-                self.layers.layout.sharing(2) > 1,
+                (layout.sharing(2) > 1) & (layout.sharing(3) == 1),
                 f.reduce_buffer(
                     block_parameters=self._largest_layer(trains=True), gradient_bytes=run.trained.gradient_bytes
                 ),
             ),
         ]
-        terms = [
+        return [
             replace(q, value=chosen(used, q.value, 0)) if isinstance(used, np.ndarray) else q
             for used, q in found
             if np.any(used)
         ]
-        return summed("communication", r"M_\text{comm}", terms)
-
-    @property
-    def _root(self) -> Size:
-        """Numbers in its weights outside the layers."""
-        return sum(count * self.layers.pieces.elements(weights) for weights, count in self.layers.outside if weights)
 
     def _largest_layer(self, *, trains: bool = False) -> Size:
         """Numbers in the weights of its largest layer: in all, or in those that train."""

@@ -10,6 +10,7 @@ from llmcalc.sources import (
     KORTHIKANTI_2022,
     LIU_2023,
     NARAYANAN_2021,
+    PYTORCH,
     RAJBHANDARI_2020,
     REN_2021,
     ZHAO_2023,
@@ -117,12 +118,36 @@ def dispatch_buffers(*, element_bytes, batch_size, rank_tokens, top_k, d_model, 
 
 
 @formula(r"M_\text{gathered}", "bytes", ZHAO_2023.at("sec. 3.2, 3.3"))
-def gathered_weights(*, root_parameters, block_parameters, element_bytes):
+def gathered_weights(*, root_bytes, layer_bytes):
     """ZeRO stage 3: whole weights of what is outside the layers, of the layer that runs, and of the prefetched next."""
-    return (root_parameters + 2 * block_parameters) * element_bytes
+    return root_bytes + 2 * layer_bytes
+
+
+@formula(r"M_\text{gathered}", "bytes", PYTORCH.at("fully_shard, reshard_after_forward=False"))
+def kept_weights(*, gathered_bytes):
+    """ZeRO stage 3 with weights kept gathered: all of them whole."""
+    return gathered_bytes
+
+
+@formula(r"M_\text{added}", "bytes", PYTORCH.at("torch/distributed/pipelining/stage.py, backward_maybe_with_nosync"))
+def added_gradients(*, gradients_added):
+    """ZeRO stage 3 in a pipeline: gradients are added up whole, and reduced behind the last micro-batch."""
+    return gradients_added
+
+
+@formula(r"M_\text{reduce}", "bytes", ZHAO_2023.at("sec. 3.1"))
+def gradients_to_reduce(*, layer_bytes):
+    """ZeRO stage 3: whole gradients of what trains in one layer, in the format that they are reduced in."""
+    return layer_bytes
+
+
+@formula(r"M_\text{buckets}", "bytes", PYTORCH.at("torch/nn/parallel/distributed.py, gradient_as_bucket_view"))
+def gradient_buckets(*, rank_parameters, gradient_bytes):
+    """Data parallelism: buckets in which gradients are sent, as large as all of them together."""
+    return rank_parameters * gradient_bytes
 
 
 @formula(r"M_\text{reduce}", "bytes", ZHAO_2023.at("sec. 3.1"))
 def reduce_buffer(*, block_parameters, gradient_bytes):
-    """ZeRO stages 2 and 3: whole gradients of what trains in one layer, on their way to the ranks that keep them."""
+    """ZeRO stage 2: whole gradients of what trains in one layer, on their way to the ranks that keep them."""
     return block_parameters * gradient_bytes

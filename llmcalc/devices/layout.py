@@ -49,7 +49,10 @@ class Layout:
     gradients too, 3 the weights too (FSDP). ``sequence_parallel``: what tensor parallelism leaves whole is split by
     tokens. ``interleave``: stretches of layers that each pipeline rank holds. ``context_parallel``: ring attention.
     ``expert_parallel``: among how many of the data- and context-parallel ranks the experts are shared out.
-    ``offload_optimizer``: the optimizer's states are in the host's memory, and it steps there.
+    ``offload_optimizer``: the optimizer's states are in the host's memory, and it steps there. ``ddp_bucket_view``:
+    where replicas have whole gradients, these are views of the buckets that are sent (DistributedDataParallel's
+    ``gradient_as_bucket_view``), not beside them. ``keep_gathered``: weights that ZeRO's stage 3 shares out stay whole
+    from the forward pass to the backward pass (FSDP2's ``reshard_after_forward=False``), as in a pipeline they do.
 
     All may be arrays, for a table of plans.
     """
@@ -65,6 +68,8 @@ class Layout:
     context_parallel: Size = field(default=1, metadata=_declared(most=1_024, takes_devices=True, cuts_up=True))
     expert_parallel: Size = field(default=1, metadata=_declared(most=1_024, cuts_up=True))
     offload_optimizer: Size = field(default=False, metadata=_declared(is_planned=False, switch="offload"))
+    ddp_bucket_view: Size = field(default=False, metadata=_declared(is_planned=False, switch="data_parallel"))
+    keep_gathered: Size = field(default=False, metadata=_declared(is_planned=False, switch="zero"))
 
     def __post_init__(self) -> None:
         for declared in fields(self):

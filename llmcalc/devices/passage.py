@@ -2,51 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from llmcalc.devices import formulas as f
 from llmcalc.devices.exchange import Exchange
+from llmcalc.devices.gathering import Gathering
 from llmcalc.devices.holdings import Holdings
 from llmcalc.devices.layers import Layers
 from llmcalc.devices.layout import chosen
-from llmcalc.devices.pieces import Place, Summary
+from llmcalc.devices.turns import Part, Summary, Turn, at
 from llmcalc.quantity import Quantity
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.timeline import Change, Segment, Stretch, Timeline, larger, piece
 
 Size = Any  # int, or a float64 array in a table of plans
-
-
-class Part(NamedTuple):
-    """Some of what happens, at a place of the step; None: in the layer whose turn it is."""
-
-    phase: str
-    place: str | None
-    segment: Segment
-    summary: Summary
-
-
-class Turn(NamedTuple):
-    """Parts that follow each other, as often as they come here one after the other."""
-
-    parts: tuple[Part, ...]
-    times: Size
-
-    @property
-    def summary(self) -> Summary:
-        """All parts in short."""
-        net: Size = 0
-        most: Size = 0
-        kept: Size = 0
-        for part in self.parts:
-            most = larger(most, net + part.summary.most)
-            net, kept = net + part.summary.net, kept + part.summary.kept
-        return Summary(net, most, kept)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +32,17 @@ class Passage:
     holds: Holdings
     exchange: Exchange
 
+    @property
+    def gathering(self) -> Gathering:
+        """What fully sharded data parallel gathers and reduces."""
+        return self.exchange.gathering
+
     @cached_property
     def turns(self) -> list[Turn]:
         """What happens between the beginning of the step and the optimizer's."""
+        gathers = self.gathering.is_used
         return [
+            *([self.gathering.begin()] if gathers else []),
             *self._in_front("forward"),
             *self._handed_over("forward", "front", 1, 1 - self.layers.is_first),
             *self._in_layers("forward"),
@@ -70,34 +51,49 @@ class Passage:
             *self._behind("loss"),
             *self._casts_gone(),
             *self._behind("forward_end"),
+            *(self.gathering.turn_round() if gathers else []),
             *self._behind("backward"),
             *self._handed_over("backward", "back", 1, 1 - self.layers.is_last),
             *self._in_layers("backward"),
             *self._handed_over("backward", "front", -1, 1 - self.layers.is_first),
             *self._in_front("backward"),
             *self._left_over(),
+            *(self._reduced_outside() if gathers else []),
         ]
 
     def _in_front(self, phase: str) -> Iterator[Turn]:
         layers, pieces = self.layers, self.layers.pieces
-        yield from _at(pieces.segments, pieces.summaries, phase, "front", layers.is_whole)
+        yield from at(pieces.segments, pieces.summaries, phase, "front", layers.is_whole)
         alone = layers.is_first - layers.is_whole
-        yield from _at(pieces.apart_segments, pieces.apart_summaries, phase, "front", alone)
-        yield from _at(pieces.shared_segments, pieces.shared_summaries, phase, "front", 1 - layers.is_first)
+        yield from at(pieces.apart_segments, pieces.apart_summaries, phase, "front", alone)
+        yield from at(pieces.shared_segments, pieces.shared_summaries, phase, "front", 1 - layers.is_first)
 
     def _behind(self, phase: str) -> Iterator[Turn]:
         layers, pieces = self.layers, self.layers.pieces
-        yield from _at(pieces.segments, pieces.summaries, phase, "back", layers.is_whole)
+        yield from at(pieces.segments, pieces.summaries, phase, "back", layers.is_whole)
         alone = layers.is_last - layers.is_whole
-        yield from _at(pieces.apart_segments, pieces.apart_summaries, phase, "back", alone)
+        yield from at(pieces.apart_segments, pieces.apart_summaries, phase, "back", alone)
 
     def _in_layers(self, phase: str) -> Iterator[Turn]:
-        pieces = self.layers.pieces
-        layers = list(zip(self.layers.work.alike, self.layers.counts, strict=True))
-        for alike, count in layers if phase == "forward" else reversed(layers):
-            key = phase, alike.place
-            if segment := pieces.segments.get(key):
-                yield Turn((Part(phase, None, segment, pieces.summaries[key]),), count)
+        pieces, alike = self.layers.pieces, self.layers.work.alike
+        keys = [(phase, each.place) for each in alike]
+        parts = [Part(phase, None, pieces.segments[key], pieces.summaries[key]) for key in keys]
+        if self.gathering.is_used and phase == "forward":
+            yield from self.gathering.forward(parts)
+        elif self.gathering.is_used:
+            yield from self.gathering.backward(parts, [pieces.reduced(each.place) for each in alike])
+        else:
+            turns = [Turn((part,), count) for part, count in zip(parts, self.layers.counts, strict=True)]
+            yield from turns if phase == "forward" else reversed(turns)
+
+    def _reduced_outside(self) -> Iterator[Turn]:
+        """The whole gradients of what is outside the layers go, and the rank's share of them comes."""
+        layers, pieces = self.layers, self.layers.pieces
+        yield self.gathering.end()
+        yield Turn(pieces.reduced_outside(None), layers.is_whole)
+        yield Turn(pieces.reduced_outside("front"), layers.is_first - layers.is_whole)
+        yield Turn(pieces.reduced_outside("back"), layers.is_last - layers.is_whole)
+        yield self.gathering.close()
 
     def _handed_over(self, phase: str, place: str, sign: int, times: Size) -> Iterator[Turn]:
         """The hidden state from the layers of another rank or to them, or its gradient."""
@@ -166,15 +162,25 @@ class Passage:
     def _during(self) -> tuple[Segment, Segment, Segment]:
         """What is there for as long as micro-batches go through, before and after: those that wait, and buffers; and
         the optimizer's step."""
+        exchange, buckets = (
+            self.exchange,
+            piece("communication", "gradient_buckets", self.exchange.buckets.value, "fp8"),
+        )
         held = [
             piece("in_flight", "in_flight", self.waiting.value, "fp8"),
-            piece("communication", "communication", self.exchange.buffers.value, "fp8"),
+            piece("communication", "communication", exchange.passing.value, "fp8"),
         ]
-        scratch = piece("optimizer_temporary", "optimizer", self.holds.optimizer_temporary, "fp8")
-        gone = [Change(-1, kind) for kind in held]
+        gone = []
+        if self.gathering.is_used:
+            held.append(piece("communication", "added_up", self.gathering.added_up(self.holds.gradients.value), "fp8"))
+            last = piece("communication", "reduce_buffer", self.gathering.reduced_at_last, "fp8")
+            gone += [Change(1, last), Change(-1, last)]
+        gone += [Change(-1, kind) for kind in held]
         gone += [Change(1, piece("gradients", "gradients", size, "fp8")) for size in self._more_gradients]
+        scratch = piece("optimizer_temporary", "optimizer", self.holds.optimizer_temporary, "fp8")
         steps = [Change(1, scratch), Change(-1, scratch)]
-        return Segment([Change(1, kind) for kind in held]), Segment(gone), Segment(steps)
+        (gone if exchange.buckets_go else steps).append(Change(-1, buckets))
+        return Segment([Change(1, kind) for kind in (*held, buckets)]), Segment(gone), Segment(steps)
 
     @property
     def _more_gradients(self) -> Iterator[Size]:
@@ -217,6 +223,7 @@ class Passage:
             first = height + there * summary.most
             peak = larger(peak, larger(first, first + there * (times - 1) * summary.net))
             height = height + times * summary.net
+        peak = larger(peak, height + after.most)
         return larger(peak, height + after.net + steps.most)
 
     @cached_property
@@ -235,10 +242,3 @@ class Passage:
                         stretches.append(Stretch(phase, number if place is None else place, segment))
         end = [Stretch("backward", "front", after), Stretch("optimizer", "back", steps)]
         return Timeline(self.base, [*stretches, *end])
-
-
-def _at(
-    segments: Mapping[Place, Segment], summaries: Mapping[Place, Summary], phase: str, place: str, times: Size
-) -> Iterator[Turn]:
-    if segment := segments.get((phase, place)):
-        yield Turn((Part(phase, place, segment, summaries[phase, place]),), times)

@@ -3,15 +3,17 @@ cut it up alike, and then spread over the rows."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from llmcalc.devices.layout import Layout, chosen, fields_that
 from llmcalc.devices.shard import Shards
+from llmcalc.devices.turns import Part, Place, Summary
 from llmcalc.devices.work import Work
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.tape import Event, Kind
@@ -19,25 +21,16 @@ from llmcalc.step.timeline import Change, Segment
 from llmcalc.step.weights import Weight
 
 Size = Any  # int, or a float64 array in a table of plans
-Place = tuple[str, int | str]  # a phase, and a traced layer or what is outside of the layers
 
 _OF_A_MICRO_BATCH = ("activations", "held_logits", "inputs")
 _ON_EVERY_STAGE = ("rotary", "attention_mask")
-
-
-class Summary(NamedTuple):
-    """Of a segment: what it leaves, the most that it holds on the way, and what a micro-batch keeps of it."""
-
-    net: Size
-    most: Size
-    kept: Size
 
 
 class Pieces:
     """What a rank holds of each weight, and each segment of the step."""
 
     def __init__(self, work: Work, run: TrainingRun, layout: Layout) -> None:
-        self.work = work
+        self.work, self.run = work, run
         run, layout, self._rows = _told_apart(run, layout)
         self.shards = Shards((*work.model.parts, *work.counted.parts), run, layout)
         self._sums: dict[tuple[Weight, ...], Size] = {}
@@ -124,6 +117,33 @@ class Pieces:
     def left_over_summaries(self) -> dict[int, Summary]:
         """The same in short."""
         return {place: self._summary(segment) for place, segment in self.left_over.items()}
+
+    def reduced(self, place: int) -> tuple[Part, ...]:
+        """The parts in which a layer's whole gradients go, and a rank's share of them comes."""
+        return self._reduced(None, self._gradients(lambda event: event.place.layer == place))
+
+    def reduced_outside(self, place: str | None) -> tuple[Part, ...]:
+        """The same in front of the layers, or behind them, where the other is on another rank; None: of both."""
+        outside = (place,) if place else ("front", "back")
+        apart = place is not None
+        return self._reduced(
+            "front", self._gradients(lambda e: e.place.layer in outside and not (apart and self._stays_apart(e)))
+        )
+
+    def _gradients(self, wanted: Callable[[Event], bool]) -> Counter[Kind]:
+        """What is left of the gradients that come and go in the backward pass."""
+        left: Counter[Kind] = Counter()
+        for event in filter(wanted, self.work.events):
+            if event.kind.category == "gradients" and event.place.phase in ("backward", "recompute"):
+                left[event.kind] += event.sign
+        return left
+
+    def _reduced(self, place: str | None, left: Counter[Kind]) -> tuple[Part, ...]:
+        gone = Segment([Change(-n, self.shards.of(kind)) for kind, n in left.items() if n])
+        shares = [Change(n, self.shards.share_of(kind)) for kind, n in left.items() if n]
+        stay = self.run.gradients_stay or self.run.steps_in_backward
+        come = Segment([*shares, *(Change(-n, kind) for n, kind in shares if stay)])
+        return tuple(Part("backward", place, part, self._summary(part)) for part in (gone, come))
 
     def _stays_apart(self, event: Event) -> bool:
         """Whether it lets go in front of the layers of something made behind them, or the other way round: a rank may

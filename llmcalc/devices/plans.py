@@ -16,7 +16,7 @@ import numpy as np
 from llmcalc.devices.layout import ZERO_STAGES, Layout, is_possible, is_switch
 from llmcalc.devices.passes import recomputed_share
 from llmcalc.devices.rank import candidates
-from llmcalc.devices.work import Work
+from llmcalc.devices.work import Work, under_ddp, with_same_events
 from llmcalc.errors import InputError
 from llmcalc.quantity import given_quantity
 from llmcalc.rates.times import bubble
@@ -60,7 +60,7 @@ def plans(
     cluster: Cluster,
     *,
     counted: Model | None = None,
-    offload_optimizer: bool = False,
+    layout: Layout = Layout(),  # noqa: B008  (it is frozen)
     progress: Callable[[float], None] = lambda _: None,
 ) -> pd.DataFrame:
     """A row for each plan that can be: those that fit first, by time, then by bytes sent, then by the peak.
@@ -70,7 +70,8 @@ def plans(
     its work; ``again``, what recomputation adds to the operations; ``time``, one plus both; ``traffic``, bytes that a
     rank sends in a step.
 
-    ``progress`` is told what share is done. Raises InputError where nothing divides the global batch.
+    Of ``layout`` counts what plans do not try: where the optimizer is, how gradients are kept. ``progress`` is told
+    what share is done. Raises InputError where nothing divides the global batch.
     """
     import pandas as pd
 
@@ -82,9 +83,11 @@ def plans(
     for recompute in TRIED:
         for micro_batch, micro_batches, rows in _by_events(grid):
             sample = replace(run, recompute=recompute, batch_size=micro_batch, gradient_accumulation=micro_batches)
-            work = Work(model, sample, counted or model)
+            laid_out = _layout(rows, layout)
+            sample = under_ddp(sample, laid_out)
+            work = Work(model, with_same_events(sample, laid_out), counted or model)
             for part in _chunks(rows):
-                tables.append(_counted(work, sample, part, cluster, offload_optimizer))
+                tables.append(_counted(work, sample, part, cluster, layout))
                 done += len(part["data_parallel"])
                 progress(done / n_rows)
     columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
@@ -96,10 +99,10 @@ def plans(
     return frame.iloc[order].reset_index(drop=True)
 
 
-def _counted(work: Work, run: TrainingRun, rows: Table, cluster: Cluster, offload_optimizer: bool) -> Table:
+def _counted(work: Work, run: TrainingRun, rows: Table, cluster: Cluster, kept: Layout) -> Table:
     """The rows with what they need and cost."""
     run = replace(run, batch_size=rows["micro_batch"], gradient_accumulation=rows["micro_batches"])
-    layout = _layout(rows, offload_optimizer)
+    layout = _layout(rows, kept)
     peak, traffic = np.zeros(len(rows["micro_batch"])), np.zeros(len(rows["micro_batch"]))
     for stage in candidates(work, run, layout):
         peak = np.maximum(peak, stage.peak)
@@ -154,7 +157,7 @@ def _grid(model: Model, run: TrainingRun, cluster: Cluster) -> Table:
     rows = _crossed(rows | {"replicas": replicas}, "zero_stage", ZERO_STAGES)
     rows = _where(rows, (rows["zero_stage"] == 0) | (rows.pop("replicas") > 1))
     sizes = replace(run, batch_size=rows["micro_batch"], gradient_accumulation=rows["micro_batches"])
-    return _where(rows, is_possible(model, sizes, _layout(rows, False))) if len(rows["micro_batch"]) else rows
+    return _where(rows, is_possible(model, sizes, _layout(rows, Layout()))) if len(rows["micro_batch"]) else rows
 
 
 def _with_experts(rows: Table, model: Model) -> Table:
@@ -186,10 +189,13 @@ def _where(rows: Table, condition: np.ndarray) -> Table:
 
 def _by_events(rows: Table) -> Iterator[tuple[int, int, Table]]:
     """Rows whose steps have the same events, with a micro-batch and a number of them that stand for all: of several,
-    gradients stay through the step; one of a single sequence needs no copies of its heads."""
+    gradients stay through the step; one of a single sequence needs no copies of its heads; replicas may share out
+    their weights, or send whole gradients."""
     alone, once = rows["micro_batch"] == 1, rows["micro_batches"] == 1
-    for size, number in product((1, 2), repeat=2):
-        here = (alone == (size == 1)) & (once == (number == 1))
+    replicas = rows["data_parallel"] * rows["context_parallel"]
+    how = np.where(rows["zero_stage"] == 0, replicas > 1, 2 * (rows["zero_stage"] == ZERO_STAGES[-1]))
+    for size, number, kind in product((1, 2), (1, 2), (0, 1, 2)):
+        here = (alone == (size == 1)) & (once == (number == 1)) & (how == kind)
         if np.any(here):
             yield size, number, _where(rows, here)
 
@@ -200,6 +206,6 @@ def _chunks(rows: Table) -> Iterator[Table]:
         yield {name: column[start : start + _ROWS_AT_ONCE] for name, column in rows.items()}
 
 
-def _layout(rows: Table, offload_optimizer: bool) -> Layout:
+def _layout(rows: Table, kept: Layout) -> Layout:
     columns: dict[str, Any] = {name: rows[name] > 0 if kind is bool else rows[name] for name, kind in _LAYOUT.items()}
-    return Layout(**columns, offload_optimizer=offload_optimizer)
+    return replace(kept, **columns)

@@ -6,7 +6,7 @@ is that simulation to the byte; on several it is an estimate, with buffers for m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -17,15 +17,25 @@ from llmcalc.devices.layout import Layout, check_layout
 from llmcalc.devices.pieces import Pieces
 from llmcalc.devices.shard import smaller
 from llmcalc.devices.stage import Stage
-from llmcalc.devices.work import Work, with_same_events
-from llmcalc.quantity import Quantity
+from llmcalc.devices.work import Work, under_ddp, with_same_events
+from llmcalc.quantity import Quantity, total
 from llmcalc.step.buffers import MODEL_BUFFERS
-from llmcalc.step.course import Course, nothing
+from llmcalc.step.course import Course, nothing, of_category
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.step import Step, swept, training_step
+from llmcalc.step.tape import Kind
 from llmcalc.step.timeline import Timeline, larger
 from llmcalc.transformer.model import Model
 
+# What fully sharded data parallel holds for a while
+OF_SHARDED = {
+    "gathered_weights": "Whole weights of what is outside the layers, and of the layer that runs.",
+    "gather_buffer": "The buffer that a layer's weights are gathered into.",
+    "cast_shards": "The rank's share of a layer's weights, cast before it is sent.",
+    "whole_gradients": "Whole gradients of what is not yet reduced.",
+    "reduce_buffer": "The buffer that a layer's gradients are reduced from.",
+    "added_up": "Weights that stay gathered and gradients that are added up whole, through all micro-batches.",
+}
 _FIRST_STAGES = 3  # layers of other kinds, such as dense ones before mixtures of experts, come first
 
 
@@ -99,9 +109,30 @@ class RankMemory(Course):
         return bool(self.layout.offload_optimizer)
 
     @property
-    def between_devices(self) -> Mapping[str, Quantity]:
+    def between_steps(self) -> Sequence[Quantity]:
+        """The buckets of gradients stay."""
+        exchange = self.neediest.exchange
+        return [exchange.buckets] if exchange.buckets.value and not exchange.buckets_go else []
+
+    def between_devices(self, alive: Mapping[Kind, int]) -> list[Quantity]:
         """Activations of micro-batches that wait for their backward pass, and buffers of messages."""
-        return {"in_flight": self.in_flight, "communication": self.communication}
+        exchange = self.neediest.exchange
+        sizes: dict[str, float] = {}
+        for kind, n in alive.items():
+            if kind.category == "communication":
+                sizes[kind.role] = sizes.get(kind.role, 0) + n * kind.bytes
+        parts: list[Quantity] = []
+        for role, size in sizes.items():
+            if role == "communication":
+                parts += exchange.passing.parts or [exchange.passing]
+            elif role == "gradient_buckets":
+                parts += exchange.buckets.parts or [exchange.buckets]
+            elif size:
+                symbol = rf"M_\text{{{role.replace('_', ' ')}}}"
+                parts.append(Quantity(role, size, "bytes", symbol, meaning=OF_SHARDED[role]))
+        waiting = [self.in_flight] if of_category(alive, "in_flight") else []
+        parts = [part for part in parts if part.value]
+        return [*waiting, *([total("communication", r"M_\text{comm}", *parts)] if parts else [])]
 
     @property
     def in_flight(self) -> Quantity:
@@ -136,7 +167,8 @@ def rank_memory(model: Model, run: TrainingRun, layout: Layout, *, counted: Mode
     read.
     """
     check_layout(model, run, layout)
-    return RankMemory(model, run, layout, _work(model, with_same_events(run), counted or model))
+    run = under_ddp(run, layout)
+    return RankMemory(model, run, layout, _work(model, with_same_events(run, layout), counted or model))
 
 
 @lru_cache(maxsize=64)
@@ -170,7 +202,8 @@ def peak_on_each(model: Model, run: TrainingRun, layout: Layout, *, counted: Mod
         if layout == Layout():
             return training_step(model, part, counted=counted).peak.value
         peak: Any = 0
-        for stage in candidates(Work(model, with_same_events(part), counted or model), part, layout):
+        part = under_ddp(part, layout)
+        for stage in candidates(Work(model, with_same_events(part, layout), counted or model), part, layout):
             peak = larger(peak, stage.peak)
         return peak
 

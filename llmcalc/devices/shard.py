@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from llmcalc.catalog.precisions import BYTES
 from llmcalc.devices.layout import Layout, chosen
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.tape import Dim, Dims, Kind
@@ -43,12 +44,14 @@ class Shards:
 
     Tensor parallelism deals out heads, inner width and vocabulary, as each part says (Shoeybi et al. 2019); with
     sequence parallelism what is left whole is split by tokens (Korthikanti et al. 2022). Context parallelism splits all
-    by tokens. Expert parallelism deals out the weights of the experts. ZeRO shares out gradients as they arrive.
+    by tokens. Expert parallelism deals out the weights of the experts. ZeRO shares out gradients: as they arrive in
+    stage 2, when the layer is through in stage 3.
     """
 
     def __init__(self, parts: Iterable[Part], run: TrainingRun, layout: Layout) -> None:
         self.run, self.layout = run, layout
         self._held: dict[Kind, Held] = {}
+        self._shares: dict[Kind, Held] = {}
         found = [width for part in parts for width in widths(part)]
         self._by_tensor = {width.name: width for width in found}
         self._joined = {(width.name, width.number): width.joins for width in found if width.joins}
@@ -60,13 +63,26 @@ class Shards:
         return self._held[kind]
 
     def _cut(self, kind: Kind) -> Held:
+        if kind.category == "gradients" and _divides(self.layout.sharing(3, experts=is_of_experts(kind))):
+            return Held("communication", "communication", "whole_gradients", self.dims(kind), kind.dtype, kind.weight)
+        if kind.category == "gradients" and _divides(self.layout.sharing(2, experts=is_of_experts(kind))):
+            return self.share_of(kind)
         dims = self.dims(kind)
-        if kind.category == "gradients" and _divides(among := self.layout.sharing(2, experts=is_of_experts(kind))):
-            dims = (Dim("parameters", -(-prod(dim.value for dim in dims) // among)),)
         if kind.category == "weight_casts" and _divides(among := self.layout.sharing(3)):
             # the gathered layer is cast as it is gathered (FSDP's mixed precision), and goes when it has run
             dims = (*dims, Dim("count", chosen(among > 1, 0, 1)))
         return Held(kind.category, kind.component, kind.role, dims, kind.dtype, kind.weight, kind.reads)
+
+    def share_of(self, kind: Kind) -> Held:
+        """One rank's share of a gradient among the ranks that have the same weights, in the optimizer's format."""
+        if kind not in self._shares:
+            among = self.layout.sharing(2, experts=is_of_experts(kind))
+            dims = (Dim("parameters", -(-prod(dim.value for dim in self.dims(kind)) // among)),)
+            dtype = kind.dtype
+            if _divides(self.layout.sharing(3)) and BYTES[dtype] < self.run.trained.gradient_bytes:
+                dtype = self.run.trained.gradients
+            self._shares[kind] = Held(kind.category, kind.component, kind.role, dims, dtype, kind.weight, kind.reads)
+        return self._shares[kind]
 
     def dims(self, kind: Kind) -> Dims:
         """Its sides on one rank."""

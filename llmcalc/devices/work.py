@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from llmcalc.devices.layout import Layout
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.simulation import trace
 from llmcalc.step.tape import Kind
@@ -18,11 +19,47 @@ from llmcalc.step.weights import Weight, of_part, of_traced
 from llmcalc.transformer.model import Model
 from llmcalc.transformer.part import Part
 
+Size = Any  # int or bool, or an array in a table of plans
 
-def with_same_events(run: TrainingRun) -> TrainingRun:
+
+def smallest(run: TrainingRun) -> TrainingRun:
     """The smallest run whose step has the same events: of one sequence, which needs no copies of its heads, or of two.
     A sweep is over batches of one, or over larger ones."""
     return replace(run, batch_size=int(min(np.min(run.batch_size), 2)))
+
+
+def with_same_events(run: TrainingRun, layout: Layout) -> TrainingRun:
+    """The smallest run with the events of one laid out so."""
+    return in_gathered(smallest(run)) if np.any(layout.sharing(3) > 1) else smallest(run)
+
+
+def casts_gathered(run: TrainingRun) -> bool:
+    """Whether fully sharded weights are gathered in 16 bits where they are kept in 32: FSDP2's policy in place of
+    autocast."""
+    return run.numbers.weights == "fp32" and run.numbers.autocast is not None
+
+
+def in_gathered(run: TrainingRun) -> TrainingRun:
+    """The run as its code finds the weights that fully sharded data parallel has gathered: in 16 bits, and each layer's
+    gradients there until it is through, whatever waits of them elsewhere."""
+    run = replace(run, gradient_accumulation=1, set_to_none=True, optimizer_in_backward=False)
+    numbers = run.numbers
+    if casts_gathered(run) and numbers.linear is None:
+        return replace(run, precision="bf16", lora_precision="same", kbit_prepared=False)
+    return replace(run, precision="bf16") if numbers.weights == "bf16" and numbers.autocast is None else run
+
+
+def shares_gradients(run: TrainingRun, layout: Layout) -> Size:
+    """Where PyTorch's DistributedDataParallel has buckets for gradients: among replicas with whole gradients, but not
+    those that a buffer of another format adds up, which is sent itself."""
+    own_buffer = run.trained.gradients != run.trained.weights
+    return (layout.zero_stage == 0) & (layout.replicas > 1) & (not own_buffer)
+
+
+def under_ddp(run: TrainingRun, layout: Layout) -> TrainingRun:
+    """The run on one of several replicas: gradients that are views of the buckets stay from step to step."""
+    views = layout.ddp_bucket_view & shares_gradients(run, layout)
+    return replace(run, set_to_none=False) if np.all(views) and not run.gradients_stay else run
 
 
 class Alike(NamedTuple):
@@ -44,7 +81,7 @@ class Work:
     def __init__(self, model: Model, run: TrainingRun, counted: Model) -> None:
         self.model, self.run, self.counted = model, run, counted
         shown, stands_for = representatives(model.layers())
-        traced = trace(model, with_same_events(run), shown)
+        traced = trace(model, smallest(run), shown)
         self.events = traced.events
         kind_of = {layer: place for place, layers in enumerate(stands_for) for layer in layers}
         self.order = tuple(kind_of[i] for i in range(len(kind_of)))  # of every layer, which of those traced it is like

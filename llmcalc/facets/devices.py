@@ -130,13 +130,12 @@ class Devices:
 
         Raises InputError where there is none.
         """
-        offload = self.layout.offload_optimizer
         return plans(
             self.training.runs_as,
             self.training.run,
             self.cluster,
             counted=self.training.model,
-            offload_optimizer=offload,
+            layout=self.layout,
         )
 
     def uses(self, plan: Mapping[str, Any]) -> bool:

@@ -96,9 +96,13 @@ class Course(ABC):
         return False
 
     @property
-    def between_devices(self) -> Mapping[str, Quantity]:
-        """What there is only on one of several devices, by its category."""
-        return {}
+    def between_steps(self) -> Sequence[Quantity]:
+        """What else stays from step to step."""
+        return ()
+
+    def between_devices(self, alive: Mapping[Kind, int]) -> list[Quantity]:
+        """What there is only on one of several devices, of what is ``alive``."""
+        return []
 
     @cached_property
     def steady_state(self) -> Quantity:
@@ -109,6 +113,7 @@ class Course(ABC):
         stays += [] if self.offloads_optimizer else [self.optimizer_state]
         stays.append(self.inputs)
         stays += [self.buffers] if self.buffers.value else []
+        stays += self.between_steps
         return total("between_steps", r"M_\text{steady}", *stays)
 
     # How it goes by
@@ -259,7 +264,7 @@ class Course(ABC):
         parts += by_component(alive, "activations", "activation_gradients")
         if id == "optimizer_step":
             parts.append(self.optimizer_temporary)
-        parts += [whole for category, whole in self.between_devices.items() if of_category(alive, category)]
+        parts += self.between_devices(alive)
         parts = [part for part in parts if part.value]
         return total(id, r"M_\text{" + id.replace("_", " ") + "}", *parts, *rounding(moment.bytes, parts))
 

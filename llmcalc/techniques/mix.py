@@ -75,7 +75,8 @@ def _data_parallel(setup: Setup, chosen: Setup) -> Setup:
     """The same sequences shared out among copies of the model."""
     n = chosen.layout.data_parallel
     run = replace(setup.run, batch_size=setup.run.batch_size // n)
-    return Setup(run, replace(setup.layout, data_parallel=n))
+    buckets = {"ddp_bucket_view": chosen.layout.ddp_bucket_view}
+    return Setup(run, replace(setup.layout, data_parallel=n, **buckets))
 
 
 SWITCHES: dict[str, Callable[[Setup, Setup], Setup]] = {
@@ -218,4 +219,7 @@ def _without_idle_settings(setup: Setup) -> Setup:
     run, layout = setup.run, setup.layout
     idle: dict[str, Any] = {} if run.lora_rank else {name: getattr(TrainingRun(), name) for name in OF_LORA}
     sharing = {} if layout.tensor_parallel > 1 else {"sequence_parallel": False}
+    whole = layout.zero_stage == 0 and layout.replicas > 1
+    sharing |= {} if whole else {"ddp_bucket_view": False}
+    sharing |= {} if layout.sharing(3) > 1 else {"keep_gathered": False}
     return Setup(replace(run, **idle), replace(layout, **sharing))

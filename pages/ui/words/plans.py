@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from llmcalc.devices.layout import Layout
@@ -22,6 +22,8 @@ _SAID = {
     "micro_batch": None,
     "recompute": "none",
 }
+# What plans do not try, said of a layout where it is on
+_UNPLANNED = tuple(declared.name for declared in fields(Layout) if not declared.metadata["is_planned"])
 
 
 def plan_name(plan: Mapping[str, Any]) -> str:
@@ -34,4 +36,4 @@ def layout_name(layout: Layout) -> str:
     """A layout in short, without how the step is run: TP 8 · DP 8 · ZeRO-1."""
     sizes = asdict(layout)
     told = [w(f"cluster.{key}", **sizes) for key, usual in _SAID.items() if key in sizes and sizes[key] != usual]
-    return " · ".join([*told, *([w("cluster.offload_optimizer")] if layout.offload_optimizer else [])])
+    return " · ".join([*told, *(w(f"cluster.{name}") for name in _UNPLANNED if sizes[name])])
