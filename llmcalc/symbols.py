@@ -106,6 +106,7 @@ SYMBOLS: dict[str, Symbol] = {
     "rank_layers": Symbol("L_r"),
     "rank_parameters": Symbol("N_r", "parameters"),
     "gathered_bytes": Symbol(r"M_\text{gathered}", "bytes"),
+    "pipeline_ends": Symbol("e", ""),
     "gradients_added": Symbol(r"M_\nabla", "bytes"),
     "root_bytes": Symbol(r"M_\text{root}", "bytes"),
     "layer_bytes": Symbol(r"M_\text{layer}", "bytes"),

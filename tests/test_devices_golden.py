@@ -94,14 +94,33 @@ def test_tensor_parallelism_sends_what_megatron_lm_says(t, recompute, all_reduce
 
 @pytest.mark.parametrize(
     ("layout", "times"),
-    [({}, 1), ({"interleave": 2}, 2), ({"tensor_parallel": 4, "sequence_parallel": True}, 1 / 4)],
-    ids=["plain", "interleaved", "scattered"],
+    [
+        ({"pipeline_parallel": 2}, 1),  # the first of two sends hidden states alone, the last gradients alone
+        ({"pipeline_parallel": 3}, 2),  # one between sends both
+        ({"pipeline_parallel": 2, "interleave": 2}, 3),  # of four stretches each has one end of three boundaries or two
+        ({"pipeline_parallel": 3, "interleave": 2}, 4),
+        ({"pipeline_parallel": 2, "tensor_parallel": 4, "sequence_parallel": True}, 1 / 4),
+    ],
+    ids=["two", "three", "interleaved", "interleaved between", "scattered"],
 )
 def test_a_pipeline_sends_what_megatron_lm_says(layout, times):
     """Narayanan et al. 2021, sec. 3.2: bsh numbers between two devices for a micro-batch and a pass; sec. 4.1: bsh/t
     where ranks of tensor parallelism send a part each; sec. 2.2.2: v times as much with v stretches of layers."""
-    found = sent(Layout(pipeline_parallel=2, **layout))
-    assert found["pipeline_messages"] == 2 * B * S * H * M * 2 * times
+    run = replace(MIXED, gradient_accumulation=M * 3) if layout["pipeline_parallel"] == 3 else MIXED
+    found = sent(Layout(**layout), run)
+    assert found["pipeline_messages"] == B * S * H * run.gradient_accumulation * 2 * times
+
+
+@pytest.mark.parametrize(("p", "v"), [(2, 1), (4, 1), (12, 1), (2, 3), (3, 2)])
+def test_all_ranks_of_a_pipeline_send_once_each_way_over_each_boundary(p, v):
+    """Narayanan et al. 2021, sec. 3.2: bsh numbers for a micro-batch between two consecutive stretches, forward, and as
+    many backward; of pv stretches there are pv − 1 boundaries."""
+    run = replace(MIXED, gradient_accumulation=12)
+    work, layout = Work(GPT2, MIXED, GPT2), Layout(pipeline_parallel=p, interleave=v)
+    pieces = Pieces(work, run, layout)
+    parts = [Stage(work, run, layout, i, pieces).traffic.inputs["pipeline_messages"].value for i in range(p)]
+    assert sum(parts) == 2 * (p * v - 1) * B * S * H * 12 * 2
+    assert max(parts) == sent(layout, run)["pipeline_messages"]
 
 
 def test_a_ring_passes_keys_and_values_on_and_their_gradients_back():
@@ -135,7 +154,7 @@ def test_a_hidden_state_goes_between_stages_as_it_is_and_to_a_product_as_that_ta
     amp = TrainingRun(batch_size=B, seq_len=S, gradient_accumulation=M)
     found = buffers(Layout(pipeline_parallel=2, tensor_parallel=2, sequence_parallel=True), amp)
     assert found == {"pipeline_buffers": 2 * B * S * H * 4 / 2, "sequence_gather_buffer": B * S * H * 2}
-    assert sent(Layout(pipeline_parallel=2), amp) == {"pipeline_messages": 2 * B * S * H * M * 4}
+    assert sent(Layout(pipeline_parallel=2), amp) == {"pipeline_messages": B * S * H * M * 4}
 
 
 def test_a_ring_holds_the_block_at_hand_and_the_next():

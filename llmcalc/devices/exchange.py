@@ -167,6 +167,7 @@ class Exchange:
             ),
             sent.pipeline_messages(
                 interleave=layout.interleave,
+                pipeline_ends=self.layers.is_first + self.layers.is_last,
                 micro_batches=run.gradient_accumulation,
                 hidden_bytes=of_pipeline,
                 split=m["split"],

@@ -15,7 +15,7 @@ import numpy as np
 
 from llmcalc.devices.layout import ZERO_STAGES, Layout, is_possible, is_switch
 from llmcalc.devices.passes import recomputed_share
-from llmcalc.devices.rank import candidates
+from llmcalc.devices.rank import candidates, senders
 from llmcalc.devices.work import Work, under_ddp, with_same_events
 from llmcalc.errors import InputError
 from llmcalc.quantity import given_quantity
@@ -106,6 +106,7 @@ def _counted(work: Work, run: TrainingRun, rows: Table, cluster: Cluster, kept: 
     peak, traffic = np.zeros(len(rows["micro_batch"])), np.zeros(len(rows["micro_batch"]))
     for stage in candidates(work, run, layout):
         peak = np.maximum(peak, stage.peak)
+    for stage in senders(work, run, layout):
         traffic = np.maximum(traffic, stage.traffic.value)
     idle = bubble(
         pipeline_parallel=rows["pipeline_parallel"],

@@ -7,7 +7,7 @@ is that simulation to the byte; on several it is an estimate, with buffers for m
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -50,6 +50,15 @@ def candidates(work: Work, run: TrainingRun, layout: Layout) -> Iterator[Stage]:
         if np.any(last > number):
             yield Stage(work, run, layout, smaller(number, last), pieces)
     yield Stage(work, run, layout, last, pieces)
+
+
+def senders(work: Work, run: TrainingRun, layout: Layout) -> Iterator[Stage]:
+    """The pipeline ranks of which one sends most: those, and the second, which sends both ways."""
+    *firsts, last = candidates(work, run, layout)
+    yield from firsts
+    if np.any(layout.pipeline_parallel > 2):
+        yield replace(last, stage=smaller(1, layout.pipeline_parallel - 1))
+    yield last
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -147,7 +156,7 @@ class RankMemory(Course):
     @cached_property
     def traffic(self) -> Quantity:
         """Bytes that the rank that sends most sends in one step."""
-        ranks = candidates(self.work, self.run, self.layout)
+        ranks = senders(self.work, self.run, self.layout)
         return max((stage.traffic for stage in ranks), key=lambda sent: sent.value)
 
     @cached_property

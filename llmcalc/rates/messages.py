@@ -13,9 +13,10 @@ def tensor_messages(*, all_reduces, tensor_parallel, rank_layers, micro_batches,
 
 
 @formula(r"C_\text{PP}", "bytes", NARAYANAN_2021.at("sec. 3.2"))
-def pipeline_messages(*, interleave, micro_batches, hidden_bytes, split):
-    """Pipeline: hidden states to the next stage and their gradients back, once for each stretch of layers."""
-    return 2 * interleave * micro_batches * hidden_bytes / split
+def pipeline_messages(*, interleave, pipeline_ends, micro_batches, hidden_bytes, split):
+    """Pipeline: hidden states to the next stage and their gradients back, for each stretch of layers, but none over the
+    pipeline's ends, where a rank has one."""
+    return (2 * interleave - pipeline_ends) * micro_batches * hidden_bytes / split
 
 
 @formula(r"C_\text{CP}", "bytes", LIU_2023.at("sec. 3"))
