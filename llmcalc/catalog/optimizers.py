@@ -13,6 +13,7 @@ from llmcalc.catalog.precisions import BYTES, Precision
 from llmcalc.sources import (
     CHEN_2023,
     DETTMERS_2022,
+    DETTMERS_2023,
     JORDAN_2024,
     LOSHCHILOV_2019,
     PYTORCH,
@@ -136,5 +137,20 @@ OPTIMIZERS = {
         Optimizer("rmsprop", PYTORCH.at("torch.optim.RMSprop, foreach"), (_ONE,), of_all=(_ONE,), decays=True),
         Optimizer("adamax", PYTORCH.at("torch.optim.Adamax, foreach"), (_TWO,), of_all=(_ONE,), decays=True),
         Optimizer("adamw_amsgrad", PYTORCH.at("torch.optim.AdamW, amsgrad, foreach"), (_THREE,), of_all=(_ONE,)),
+        Optimizer("adamw_amsgrad_for", PYTORCH.at("torch.optim.AdamW, amsgrad"), (_THREE,), of_each=(_TWO,)),
+        Optimizer("nadam", PYTORCH.at("torch.optim.NAdam, foreach"), (_TWO,), of_all=(_ONE,), decays=True),
+        Optimizer("adagrad", PYTORCH.at("torch.optim.Adagrad, foreach"), (_ONE,), of_all=(_TWO,), decays=True),
+        Optimizer("adafactor_torch_foreach", PYTORCH.at("torch.optim.Adafactor, foreach"), _factored(), of_all=(_ONE,)),
+        Optimizer(
+            "adafactor_hf_beta1",
+            TRANSFORMERS.at("optimization.py, Adafactor, beta1"),
+            (Beside(1, format="fp32"), *_factored("fp32"), _RMS),
+            of_each=_IN_FP32,
+        ),
+        # its states are in memory that the driver pages out to the host, and that PyTorch does not count
+        Optimizer("paged_adamw_8bit", DETTMERS_2023.at("sec. 3, paged optimizers")),
+        Optimizer(
+            "lion_8bit", DETTMERS_2022.at("sec. 2, with Lion's one state"), (Beside(1, format="int8", block=256),)
+        ),
     )
 }

@@ -16,6 +16,7 @@ Size = Any  # int, or a float64 array in a sweep
 
 ATTENTIONS = ("sdpa", "eager")
 RECOMPUTATIONS = ("none", "selective", "selective_ops", "full")
+ALSO_CALLED = {"adafactor_hf": "adafactor"}  # other names of optimizers
 LOSSES = ("hf", "plain", "shift_float", "shift_contig", "chunked", "fused")
 LORA_TARGETS = ("attention", "all", "query_value")  # words; a run also takes names of modules, and PEFT's "all-linear"
 ALL_LINEAR = "all-linear"
@@ -101,6 +102,7 @@ class TrainingRun:
     modules_to_save: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "optimizer", ALSO_CALLED.get(self.optimizer, self.optimizer))
         for name, options in _OPTIONS.items():
             if getattr(self, name) not in options:
                 known = ", ".join(options)
