@@ -125,6 +125,15 @@ ZHAO_2023 = _arxiv(
     "Zhao et al.", 2023, "PyTorch FSDP: Experiences on Scaling Fully Sharded Data Parallel", "2304.11277"
 )
 LOSHCHILOV_2019 = _arxiv("Loshchilov, Hutter", 2019, "Decoupled Weight Decay Regularization", "1711.05101")
+RAFAILOV_2023 = _arxiv("Rafailov et al.", 2023, "Direct Preference Optimization", "2305.18290")
+ETHAYARAJH_2024 = _arxiv(
+    "Ethayarajh et al.", 2024, "KTO: Model Alignment as Prospect Theoretic Optimization", "2402.01306"
+)
+OUYANG_2022 = _arxiv(
+    "Ouyang et al.", 2022, "Training language models to follow instructions with human feedback", "2203.02155"
+)
+SCHULMAN_2017 = _arxiv("Schulman et al.", 2017, "Proximal Policy Optimization Algorithms", "1707.06347")
+SHAO_2024 = _arxiv("Shao et al.", 2024, "DeepSeekMath", "2402.03300")
 JORDAN_2024 = Work(
     "Jordan et al.",
     2024,
@@ -187,6 +196,15 @@ COMPRESSED = Work("vLLM project", 2026, "compressed-tensors", "https://github.co
 FBGEMM = Work("PyTorch", 2025, "FBGEMM", "https://github.com/pytorch/FBGEMM")
 NANOGPT = Work("Karpathy", 2022, "nanoGPT", "https://github.com/karpathy/nanoGPT")
 PYTORCH = Work("PyTorch", 2026, "PyTorch 2.13", "https://pytorch.org/docs/")
+TORCHTITAN = Work("PyTorch", 2024, "torchtitan", "https://github.com/pytorch/torchtitan")
+TORCHTUNE = Work("PyTorch", 2025, "torchtune", "https://github.com/pytorch/torchtune")
+ANSEL_2024 = Work(
+    "Ansel et al.",
+    2024,
+    "PyTorch 2: Faster Machine Learning Through Dynamic Python Bytecode Transformation and Graph Compilation",
+    "https://docs.pytorch.org/assets/pytorch2-2.pdf",
+)
+TRL = Work("Hugging Face", 2026, "TRL", "https://github.com/huggingface/trl")
 PEFT = Work("Hugging Face", 2026, "PEFT 0.21", "https://github.com/huggingface/peft")
 MEASURED = Work(
     "llmcalc",
