@@ -15,9 +15,11 @@ from typing import Any
 
 from llmcalc.catalog.models import models
 from llmcalc.catalog.presets import PRESETS
+from llmcalc.catalog.recipes import PLAIN, RECIPES
 from llmcalc.errors import InputError
 from llmcalc.huggingface import Notice, Reading, override, parse_config, read_config
-from llmcalc.inputs import INPUTS, MODELS, PASTED, Integer, in_group
+from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED, Integer, in_group
+from llmcalc.step.overhead import fragmentation_of
 from llmcalc.transformer.dimensions import Dimensions, plain_sizes
 from llmcalc.transformer.model import Model
 from llmcalc.transformer.part import Part, training, traits
@@ -31,6 +33,32 @@ _PLAIN_DECODER = tuple(f.name for f in fields(Dimensions))
 _LOADED_FROM = "_name_or_path"
 _A_NAME = re.compile(r"(?!www\.)[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?")
 _LONGEST_NAME = 96  # characters, as on the Hub
+
+
+# The inputs that a recipe decides: all that say how a step is run, but for whose account it is told in and into how many
+# micro-batches the reader cuts what is trained on
+OF_RECIPE = tuple(
+    i.id
+    for group in ("run", "fine_tuning")
+    for i in in_group(group)
+    if i.id not in ("recipe", "account", "gradient_accumulation")
+)
+
+
+AT_FIRST_OF_OTHERS = ("fragmentation",)  # what others than the model and the recipe decide, as long as nobody sets it
+
+
+def at_first(named: Mapping[str, Any], start: Base) -> dict[str, Any]:
+    """What every input is as long as nobody sets it: the model that one starts from decides some, the recipe others.
+    ``named`` are those that are set."""
+    found = DEFAULTS | dict(start.values) | recipe_values(named.get("recipe", PLAIN))
+    recompute = named.get("recompute", found["recompute"])
+    return found | {"fragmentation": fragmentation_of(recompute)}
+
+
+def recipe_values(recipe: str) -> dict[str, Any]:
+    """All that a recipe decides."""
+    return {id: RECIPES[recipe].sets.get(id, DEFAULTS[id]) for id in OF_RECIPE}
 
 
 @dataclass(frozen=True)

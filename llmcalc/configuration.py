@@ -12,8 +12,9 @@ import numpy as np
 from llmcalc.accuracy import Standing
 from llmcalc.accuracy.counted_models import CountedModel
 from llmcalc.article import ArticleStep
-from llmcalc.bases import Base, base
+from llmcalc.bases import Base, at_first, base, recipe_values
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
+from llmcalc.catalog.recipes import RECIPES, Recipe
 from llmcalc.devices.layout import Layout
 from llmcalc.devices.plans import Cluster, settings
 from llmcalc.devices.rank import RankMemory
@@ -21,11 +22,12 @@ from llmcalc.errors import InputError
 from llmcalc.facets.account import Account
 from llmcalc.facets.counting import Counting
 from llmcalc.facets.devices import Devices, within_range
-from llmcalc.facets.fitting import Fitting
+from llmcalc.facets.fitting import BesideLora, Fitting
 from llmcalc.facets.serving import Serving
 from llmcalc.facets.training import Training
 from llmcalc.fit.advice import Advice
 from llmcalc.fit.job import Job
+from llmcalc.fit.take import Take
 from llmcalc.fit.verdict import Verdict
 from llmcalc.inputs import DEFAULTS, INPUTS, Choice
 from llmcalc.quantity import Quantity
@@ -86,21 +88,15 @@ class Configuration:
     values: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        if not (missing := DEFAULTS.keys() - self.values.keys()):
+        if self.values.keys() >= DEFAULTS.keys():
             return
         for id, value in self.values.items():
             if id not in INPUTS:
                 raise InputError(id, f"there is no input {id!r}", code="unknown_key")
             if isinstance(INPUTS[id], Choice):
                 INPUTS[id].read(value)
-        whole = DEFAULTS | dict(self._as_it_is if missing else {}) | dict(self.values)
-        object.__setattr__(self, "values", whole)
-
-    @property
-    def _as_it_is(self) -> Mapping[str, Any]:
-        """The values of the model that was named, which a pasted config may be."""
         start = base(self.values.get("model", DEFAULTS["model"]), self.values.get("config", ""))
-        return {**start.values, **start.also}
+        object.__setattr__(self, "values", at_first(self.values, start) | dict(start.also) | dict(self.values))
 
     # The facets
 
@@ -170,6 +166,8 @@ class Configuration:
     peak_of_full_training = Of[float | None]("fitting")
     advice = Of[Callable[[], list[Advice]]]("fitting")
     savings = Of[Callable[[], list[Advice]]]("fitting")
+    takes = Of[list[Take]]("fitting")
+    beside_lora = Of[BesideLora | None]("fitting")
     needed_for = Of[Callable[..., np.ndarray]]("fitting")
     largest_that_fits = Of[Callable[..., Any]]("fitting")
 
@@ -203,6 +201,19 @@ class Configuration:
         """The model of the library that this one is distilled into, run as this one is."""
         id = self.values["student"]
         return Configuration({**self.values, "model": id, **base(id).values})
+
+    # How it is trained
+
+    @property
+    def recipe(self) -> Recipe:
+        """The library's recipe that the reader started from."""
+        return RECIPES[self.values["recipe"]]
+
+    @property
+    def beside_recipe(self) -> dict[str, Any]:
+        """The inputs that the recipe decides and that the reader has changed since: to what it sets them."""
+        whole = recipe_values(self.recipe.id)
+        return {id: value for id, value in whole.items() if self.values[id] != value}
 
     # Techniques
 

@@ -17,6 +17,7 @@ from llmcalc.catalog.models import models
 from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.catalog.precisions import PRECISIONS
 from llmcalc.catalog.presets import PRESETS
+from llmcalc.catalog.recipes import PLAIN, RECIPES
 from llmcalc.devices.layout import TAKES_DEVICES, Layout, is_switch, least
 from llmcalc.errors import InputError
 from llmcalc.step.run import (
@@ -303,7 +304,8 @@ _ALL: tuple[Input, ...] = (
     Switch(id="optimizer_in_backward", group="run", default=False),
     Real(id="weight_decay", group="run", low=0.0, high=1.0, default=0.0, step=0.01),
     Choice(id="account", group="run", options=ACCOUNTS, default="corrected"),
-    # what is trained
+    # what is trained, and as which library does it
+    Choice(id="recipe", group="fine_tuning", options=tuple(RECIPES), default=PLAIN),
     Integer(id="lora_rank", group="fine_tuning", low=0, high=4_096, default=0),
     Choice(id="lora_targets", group="fine_tuning", options=LORA_TARGETS, default="attention"),
     Choice(id="lora_base", group="fine_tuning", options=LORA_BASES, default="same"),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from llmcalc.bases import Base, base
+from llmcalc.bases import Base, base, recipe_values
 from llmcalc.comparison import read_each, write_pinned
 from llmcalc.devices.layout import TAKES_DEVICES
 from llmcalc.errors import InputError
@@ -36,7 +36,7 @@ class Link:
         if self.version == "2":
             now = _with_one_number_of_devices(now, page)
         if self.version in ("2", "3"):
-            now = _as_adapters_were(_without_towers(now))
+            now = _as_fragmentation_was(_as_adapters_were(_without_towers(now)))
         return self if now == self.values else replace(self, values=now)
 
 
@@ -68,6 +68,11 @@ def _as_adapters_were(values: Mapping[str, Any]) -> Mapping[str, Any]:
     return now
 
 
+def _as_fragmentation_was(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Until version 3 it was the same whatever is recomputed."""
+    return {"fragmentation": DEFAULTS["fragmentation"], **values} if values.get("recompute") == "full" else values
+
+
 def _without_towers(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Until version 3 what is beside a language model was not counted."""
     start = base(values.get("model", DEFAULTS["model"]), values.get("config", DEFAULTS["config"]))
@@ -87,7 +92,9 @@ def read_link(
     start, unread = _start(values, defaults)
     problems += [problem for problem in unread if problem.key not in {told.key for told in problems}]
     rest = {key: values for key, values in parameters.items() if key not in _OF_BASE}
-    found, unread = read_parameters(rest, also_known, {**defaults, **start.values})
+    of_recipe, _ = read_parameters({key: values for key, values in rest.items() if key == "recipe"})
+    known = {**defaults, **start.values, **recipe_values(of_recipe.get("recipe", DEFAULTS["recipe"]))}
+    found, unread = read_parameters(rest, also_known, known)
     values |= found
     problems += unread
     problems += _take_out_fixed(values, start)

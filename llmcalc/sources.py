@@ -220,3 +220,27 @@ AMD = Work("AMD", 2025, "AMD Instinct data sheets", "https://www.amd.com/en/prod
 INTEL = Work("Intel", 2024, "Gaudi 3 white paper", "https://www.intel.com/")
 GOOGLE_TPU = Work("Google", 2025, "Cloud TPU system architecture", "https://cloud.google.com/tpu/docs")
 APPLE = Work("Apple", 2025, "Mac technical specifications", "https://support.apple.com/specs")
+
+
+def _at_commit(authors: str, title: str, year: int, repository: str, commit: str) -> Work:
+    """A library as its public repository was at a commit, a version's or just after it."""
+    return Work(authors, year, title, f"https://github.com/{repository}/tree/{commit}")
+
+
+PEFT = _at_commit("Hugging Face", "PEFT 0.20", 2026, "huggingface/peft", "321ee4dd211a5ec07be97ebd1f931d07c83daf3d")
+TRL = _at_commit("Hugging Face", "TRL 1.9", 2026, "huggingface/trl", "00906e8c1086e34ba03ad278fd4446287ac43d18")
+ACCELERATE = _at_commit(
+    "Hugging Face", "Accelerate 1.14", 2026, "huggingface/accelerate", "85dbe03e024451e95668794a9a312cb7f8a73cf3"
+)
+UNSLOTH = _at_commit(
+    "Unsloth AI", "Unsloth 2026.8", 2026, "unslothai/unsloth", "78c1d4d25c2b6fdd4cbccd6932bf2056d59e967e"
+)
+LITGPT = _at_commit(
+    "Lightning AI", "LitGPT 0.5.13", 2026, "Lightning-AI/litgpt", "66723a9a3f91b2c6b33a3bf4985053f2bf63d810"
+)
+TORCHTUNE = _at_commit(
+    "PyTorch", "torchtune 0.7", 2026, "pytorch/torchtune", "a2004d3eeea4a522bc2b8782e4fc8c4e416a67f1"
+)
+TORCHTITAN = _at_commit(
+    "PyTorch", "torchtitan 0.2.2", 2026, "pytorch/torchtitan", "7238a9c57aca5af61d013d6444556648853118f2"
+)

@@ -5,7 +5,7 @@ import streamlit as st
 from pages.ui.app.shell import alone
 from llmcalc.configuration import Configuration
 from llmcalc.words import w
-from pages.content import training
+from pages.content import finetuning, training
 from pages.ui.app.screen import draw
 from pages.ui.app.sections import after_charts
 from pages.ui.app.session import session
@@ -29,7 +29,9 @@ def page() -> None:
 
 def below_the_chart(config: Configuration) -> None:
     """All that is to be read."""
+    draw(finetuning.recipe(config))
     draw(training.what_would_fit(config))
+    draw(finetuning.what_it_takes(config))
     draw([heading(as_counted(config, w("training.terms")))])
     moment = chosen_moment(config)
     draw(training.terms(config.training.moments[moment]))

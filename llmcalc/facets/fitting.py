@@ -14,8 +14,22 @@ from llmcalc.facets.serving import Serving
 from llmcalc.fit.advice import Advice, single_changes, smallest_changes
 from llmcalc.fit.job import Job
 from llmcalc.fit.solve import largest_that_fits
+from llmcalc.fit.take import INFERENCE, SERVED, Take, ways_of_training
 from llmcalc.fit.verdict import Verdict, needed_for
 from llmcalc.inputs import INPUTS, Integer
+
+
+@dataclass(frozen=True)
+class BesideLora:
+    """A step with quantised frozen weights beside one that has them in 16 or 32 bits: the bytes of tensors at the peak,
+    and those that are kept for the backward pass."""
+
+    peak: float
+    peak_of_lora: float
+    saved: float
+    saved_of_lora: float
+    base: str
+    is_prepared: bool
 
 
 @dataclass(frozen=True)
@@ -52,6 +66,25 @@ class Fitting:
             return None
         full = self.job.changed({"lora_rank": 0}).peak
         return full if full < self.job.peak else None
+
+    @cached_property
+    def takes(self) -> list[Take]:
+        """What it would take to train the model whole, with LoRA and with QLoRA, and to serve it, format by format."""
+        found = list(ways_of_training(self.job))
+        for format, stored in SERVED.items():
+            held = self.serving.with_weights_in(stored).inference
+            verdict = Verdict(held, self.devices.accelerator, self.devices.overhead)
+            found.append(Take(INFERENCE, format, {"weight_format": stored}, verdict))
+        return found
+
+    @property
+    def beside_lora(self) -> BesideLora | None:
+        """Where the frozen weights are quantised: what that changes beside the same step with them as they are."""
+        if not (run := self.job.run).quantizes:
+            return None
+        plain = self.job.changed({"lora_base": "same", "kbit_prepared": False})
+        peaks, saved = (self.job.peak, plain.peak), (self.job.step.saved_bytes, plain.step.saved_bytes)
+        return BesideLora(*peaks, *saved, run.lora_base, run.kbit_prepared)
 
     def advice(self) -> list[Advice]:
         """The smallest changes after which the step fits its devices; nothing where it does."""

@@ -25,6 +25,10 @@ class Serving:
         """Memory of inference with a full cache."""
         return self.inference_of(self.values["batch_size"], self.values["seq_len"])
 
+    def with_weights_in(self, format: str) -> Serving:
+        """The same with the weights stored in another format."""
+        return Serving({**self.values, "weight_format": format}, self.counting)
+
     def inference_of(self, batch_size: Any, seq_len: Any) -> Quantity:
         """Inference with another batch or length; arrays make a sweep."""
         return inference_memory(

@@ -12,6 +12,10 @@ from llmcalc.quantity import Quantity, formula
 from llmcalc.sources import PYTORCH
 
 MiB = 2**20
+# Per cent of what is allocated that lies in blocks too torn to be used, by what is recomputed; others are as "none".
+# none: the median of twelve simulated allocation traces. full: what torchtitan prints as reserved, beside what is
+# simulated as allocated (``full_recomputation`` in llmcalc/accuracy/reports.jsonl)
+FRAGMENTATION = {"none": 14.0, "full": 6.0}
 
 
 @formula(r"M_\text{reserved}", "bytes", PYTORCH.at("CUDA semantics: memory management; torch.cuda.memory_reserved"))
@@ -30,6 +34,11 @@ def process_memory(*, reserved_bytes, context_bytes):
 def tensor_budget(*, device_bytes, context_bytes, workspace_bytes, fragmentation):
     """How much tensors may take of a device, so that the process still fits."""
     return (device_bytes - context_bytes) / (1 + fragmentation / 100) - workspace_bytes
+
+
+def fragmentation_of(recompute: str) -> float:
+    """How much fragmentation to reckon with, in per cent, where the reader does not say."""
+    return FRAGMENTATION.get(recompute, FRAGMENTATION["none"])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -115,11 +115,11 @@ def _opening(config: Configuration, link: str, made: date) -> Iterator[Written]:
 
 def _changed(config: Configuration) -> Iterator[list[Line]]:
     """Every input that differs from the base, or from what it is at first where the base does not decide it."""
-    at_first = {**DEFAULTS, **config.base.values}
+    first = at_first(config.values, config.base)
     changed = config.base.changed(config.values)
     for id, value in config.values.items():
-        if id in changed or (id not in (*SHAPE, *_NOT_OF_A_RUN) and value != at_first[id]):
-            yield [_label(id), _value(id, at_first[id]), _value(id, value)]
+        if id in changed or (id not in (*SHAPE, *_NOT_OF_A_RUN) and value != first[id]):
+            yield [_label(id), _value(id, first[id]), _value(id, value)]
 
 
 def _headlines(config: Configuration) -> Iterator[Block]:

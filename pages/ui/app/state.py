@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from llmcalc.bases import Base, base
+from llmcalc.bases import AT_FIRST_OF_OTHERS, Base, at_first, base, recipe_values
 from llmcalc.comparison import read_each
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
@@ -89,18 +89,26 @@ def start_from_address(values: Mapping[str, Any]) -> None:
     decides others."""
     for input_id in ("model", "config"):
         put(input_id, values.get(input_id, DEFAULTS[input_id]))
-    for input_id, default in defaults().items():
+    for input_id, default in (at_first(values, starting_point()) | {"lang": browser_language()}).items():
         put(input_id, values.get(input_id, default))
 
 
 def settle() -> State:
     """Take in what a control's callback has changed, with what follows from it for other inputs."""
     before, now = state(), take_in()
-    if not (follows := one_number_of_devices(before.values, now.values)):
-        return now
+    follows = one_number_of_devices(before.values, now.values)
+    if now.values["recipe"] != before.values["recipe"]:
+        follows |= recipe_values(now.values["recipe"])
+    now = _with(follows, now)
+    # what was as it is at first, and is another at first by now
+    moved = [id for id in AT_FIRST_OF_OTHERS if before.values[id] == now.values[id] == before.defaults[id]]
+    return _with({id: now.defaults[id] for id in moved if now.defaults[id] != now.values[id]}, now)
+
+
+def _with(follows: Mapping[str, Any], now: State) -> State:
     for input_id, value in follows.items():
         put(input_id, value)
-    return take_in()
+    return take_in() if follows else now
 
 
 def refuse(input_id: str, text: str, problem: InputError) -> None:
@@ -232,7 +240,10 @@ def starting_point(model: str | None = None) -> Base:
 
 def defaults() -> dict[str, Any]:
     """What every input is at this moment that neither the reader nor the link set."""
-    return DEFAULTS | dict(starting_point().values) | {"lang": browser_language()}
+    named = {"recipe": _set("recipe", DEFAULTS["recipe"])}
+    of_recipe = at_first(named, starting_point())
+    named["recompute"] = _set("recompute", of_recipe["recompute"])
+    return at_first(named, starting_point()) | {"lang": browser_language()}
 
 
 def chosen_language() -> str:

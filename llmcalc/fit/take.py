@@ -1,0 +1,50 @@
+"""What it would take: the model trained whole, with LoRA and with QLoRA, and served, in each format of its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from llmcalc.errors import InputError
+from llmcalc.fit.job import Fields, Job
+from llmcalc.fit.verdict import Verdict
+
+FULL, LORA, QLORA, INFERENCE = WAYS = ("full", "lora", "qlora", "inference")
+FORMATS = ("fp32", "bf16", "int8", "int4")
+# What the frozen weights of LoRA, and those that are served, are stored in
+SERVED: Mapping[str, str] = {"fp32": "fp32", "bf16": "bf16", "int8": "int8", "int4": "NF4"}
+_BASES = {"int8": "int8", "int4": "NF4-double"}
+_RANK = 16  # where the reader has no adapters
+
+
+@dataclass(frozen=True)
+class Take:
+    """One cell: the inputs that lead to it, and whether that fits; no verdict where there is no such layout."""
+
+    way: str
+    format: str
+    fields: Fields
+    verdict: Verdict | None
+
+
+def ways_of_training(job: Job) -> Iterator[Take]:
+    """A cell for each way to train and each format that it can have, each the same step but for that: whole and with
+    LoRA the weights are in fp32 or bf16 throughout, with QLoRA the frozen ones are quantised and all else is in bf16.
+    """
+    whole: Fields = {"lora_rank": 0}
+    adapted: Fields = {"lora_rank": job.run.lora_rank or _RANK, "lora_base": "same", "kbit_prepared": False}
+    for format in ("fp32", "bf16"):
+        yield _taken(job, FULL, format, {**whole, "precision": format})
+        yield _taken(job, LORA, format, {**adapted, "precision": format})
+    for format, base in _BASES.items():
+        prepared = job.run.kbit_prepared
+        yield _taken(
+            job, QLORA, format, {**adapted, "precision": "bf16", "lora_base": base, "kbit_prepared": prepared}
+        )
+
+
+def _taken(job: Job, way: str, format: str, fields: Fields) -> Take:
+    try:
+        return Take(way, format, fields, job.changed(fields).verdict)
+    except InputError:  # a layout that cannot be
+        return Take(way, format, fields, None)

@@ -1,0 +1,75 @@
+"""How it is trained: the recipe that the reader started from, and what other ways would take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from llmcalc.bases import recipe_values
+from llmcalc.configuration import Configuration
+from llmcalc.fit.take import FORMATS, WAYS, Take
+from llmcalc.inputs import DEFAULTS
+from llmcalc.words import label_of, value_of, w
+from pages.content.pieces import table
+from pages.ui.document import blocks as say
+from pages.ui.document.blocks import Block, cite, heading, note, paragraph, plain, said
+from pages.ui.words.numbers import exact, human
+from pages.ui.words.verdict import on_each, where
+
+
+def recipe(config: Configuration) -> Iterator[Block]:
+    """The choice of a recipe, what it sets, where that was read, and what was changed since."""
+    chosen, changed = config.recipe, config.beside_recipe
+    yield heading(w("recipe.header"))
+    yield say.Controls(["recipe"])
+    sets = _told({id: value for id, value in recipe_values(chosen.id).items() if value != DEFAULTS[id]})
+    yield paragraph(w("recipe.sets", recipe=chosen.id, sets=sets) if sets else w("recipe.plain", recipe=chosen.id))
+    if chosen.nearest:
+        yield note(w("recipe.nearest", library=chosen.library, inputs=", ".join(map(label_of, chosen.nearest))))
+    yield say.Paragraph(said(f"{w('recipe.stays')} {w('working.source')}: ") + cite(chosen.source), is_note=True)
+    if changed:
+        yield paragraph(w("recipe.changed", changes=_told({id: config.values[id] for id in changed})))
+        yield say.Offer(said(w("recipe.back", recipe=chosen.id)), changed, "back_to_recipe")
+
+
+def _told(values: dict[str, object]) -> str:
+    return "; ".join(f"{label_of(id)}: {value_of(id, value)}" for id, value in values.items())
+
+
+def what_it_takes(config: Configuration) -> Iterator[Block]:
+    """The model trained whole, with LoRA and with QLoRA, and served, in each format of its weights."""
+    values, device = config.values, config.accelerator.id
+    yield heading(on_each(config, w("take.header")))
+    there = where(config.layout.devices, device)
+    sizes = {"batch": exact(values["batch_size"]), "length": exact(values["seq_len"])}
+    yield paragraph(w("take.text", where=there, **sizes))
+    cells = {(take.way, take.format): take for take in config.takes}
+    rank = exact(next(take.fields["lora_rank"] for take in config.takes if take.fields.get("lora_rank")))
+    rows = [
+        [w(f"take.{way}", rank=rank), *(_cell(cells.get((way, format))) for format in FORMATS)]
+        for way in WAYS
+    ]  # fmt: skip
+    yield table([w("take.way"), *FORMATS], rows)
+    yield note(w("take.note"))
+    yield from beside_lora(config)
+
+
+def _cell(take: Take | None) -> say.Line:
+    if take is None or take.verdict is None:
+        return plain("–")
+    verdict = take.verdict
+    return plain(f"{human(verdict.needed.value, 'bytes')} {'✓' if verdict.fits else '✗'}")
+
+
+def beside_lora(config: Configuration) -> Iterator[Block]:
+    """Why a step with quantised weights keeps more, or peaks higher, than one without, where it does."""
+    found = config.beside_lora
+    if found is None or (found.saved <= found.saved_of_lora and found.peak <= found.peak_of_lora):
+        return
+    told = [
+        w("take.keeps_more", saved=found.saved, lora=found.saved_of_lora),
+        w("take.peaks_higher" if found.peak > found.peak_of_lora else "take.peaks_lower", peak=found.peak,
+          lora=found.peak_of_lora),
+    ]  # fmt: skip
+    told += [w("take.since_prepared")] if found.is_prepared else []
+    told += [w("take.since_int8")] if found.base == "int8" else []
+    yield paragraph(" ".join(told))
