@@ -35,8 +35,8 @@ _A_NAME = re.compile(r"(?!www\.)[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-
 _LONGEST_NAME = 96  # characters, as on the Hub
 
 
-# The inputs that a recipe decides: all that say how a step is run, but for whose account it is told in and into how many
-# micro-batches the reader cuts what is trained on
+# The inputs that a recipe decides: all that say how a step is run, but for the account that it is told in and the
+# number of micro-batches, which goes with the batch
 OF_RECIPE = tuple(
     i.id
     for group in ("run", "fine_tuning")

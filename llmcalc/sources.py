@@ -244,3 +244,4 @@ TORCHTUNE = _at_commit(
 TORCHTITAN = _at_commit(
     "PyTorch", "torchtitan 0.2.2", 2026, "pytorch/torchtitan", "7238a9c57aca5af61d013d6444556648853118f2"
 )
+DEEPSPEED = Work("DeepSpeed", 2026, "DeepSpeed Configuration JSON", "https://www.deepspeed.ai/docs/config-json/")

@@ -12,14 +12,21 @@ import streamlit as st
 from pages.ui.app.shell import alone
 from llmcalc.accuracy import METHODS, Comparison, MeasuredStep, all_compared, comparing, measured_steps
 from llmcalc.catalog.models import models
+from llmcalc.errors import InputError
+from llmcalc.inputs import shortened
+from llmcalc.measure.receipt import Receipt, read_receipt
 from llmcalc.units import GiB
 from llmcalc.words import w
 from pages.content.accuracy import charts, frames, spreads
+from pages.content.reports import by_people, of_kinds, of_receipts
 from pages.ui.app.screen import draw
 from pages.ui.words.numbers import exact, marked
+from pages.ui.words.problems import problem_words, verbatim
 
 FILTERS = ("model", "precision", "attention", "recompute", "loss", "optimizer")
 FIGURES = ("peak", "saved")
+COMMAND = 'python -m llmcalc.measure "Llama 3.2 1B" precision=bf16 batch_size=4 seq_len=1024 lora_rank=16'
+MOST_RECEIPTS = 50
 SOON, OFTEN = 0.3, 0.2  # seconds until the reader is told how far it is, and between two times
 
 
@@ -37,8 +44,12 @@ def page() -> None:
     all_at_hand()
     rows = [found for found in all_compared() if found.row in wanted]
     draw([frames(rows, count)])
-    draw([charts(rows, chosen_figure())])
+    receipts = kept_receipts()
+    draw([charts(rows, chosen_figure(), receipts)])
+    your_own_card(receipts)
     with st.container(key="spreads"):
+        draw(of_kinds(rows))
+        draw(by_people())
         draw(spreads(rows))
     st.subheader(w("accuracy.table_header"), anchor=False)
     table = every_step(rows)
@@ -48,6 +59,36 @@ def page() -> None:
     st.caption(w("accuracy.column_caption"))
     st.subheader(w("accuracy.how_header"), anchor=False)
     st.markdown(w("accuracy.how", count=len(models())))
+
+
+def kept_receipts() -> list[Receipt]:
+    """The receipts that the reader gave and that can be read."""
+    return [found for found in map(_read, _given().items()) if isinstance(found, Receipt)]
+
+
+def your_own_card(receipts: Sequence[Receipt]) -> None:
+    """How to measure on a card of one's own, where the receipts go, and what they say."""
+    st.subheader(w("reports.receipts_header"), anchor=False)
+    st.markdown(w("reports.receipts"))
+    st.code(COMMAND, language="sh", wrap_lines=True)
+    st.file_uploader(w("reports.upload"), type="json", accept_multiple_files=True, key="receipts")
+    for name, text in _given().items():
+        if isinstance(problem := _read((name, text)), InputError):
+            st.error(f"{verbatim(shortened(name))} {problem_words(problem)}")
+    draw(of_receipts(receipts))
+
+
+def _given() -> dict[str, str]:
+    """The text of each file that was given, by its name."""
+    files = st.session_state.get("receipts") or []
+    return {file.name: file.getvalue().decode("utf-8", "replace") for file in files[:MOST_RECEIPTS]}
+
+
+def _read(given: tuple[str, str]) -> Receipt | InputError:
+    try:
+        return read_receipt(given[1])
+    except InputError as error:
+        return error
 
 
 def chosen_figure() -> str:

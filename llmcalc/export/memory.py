@@ -65,6 +65,15 @@ def savings(config: Configuration) -> Rows:
         yield {**changes, "saved_bytes": advice.saved, "peak_bytes": advice.peak}
 
 
+def takes(config: Configuration) -> Rows:
+    """What it would take to train the model whole, with LoRA and with QLoRA, and to serve it, format by format."""
+    for take in config.takes:
+        if take.verdict is not None:
+            allocated, needed = take.verdict.allocated.value, take.verdict.needed.value
+            bytes = {"allocated_bytes": allocated, "needed_bytes": needed}
+            yield {"way": take.way, "weights": take.format, **bytes, "fits": take.verdict.fits}
+
+
 def device(config: Configuration) -> Rows:
     """The peak of the device that needs most, term by term, in the layout that is set."""
     for part in config.rank.peak.parts:
@@ -119,6 +128,6 @@ def device_working(config: Configuration) -> Rows:
 
 
 TABLES: tuple[Table, ...] = (
-    *(moments, inference, timeline, profile, process, savings, device, growth, memory_map, devices, plans),
+    *(moments, inference, timeline, profile, process, savings, takes, device, growth, memory_map, devices, plans),
     *(training_working, device_working),
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 
 import numpy as np
 
 from llmcalc.accuracy import METHODS, all_compared, covered, error_of, measured_inference, standing_of_row
 from llmcalc.accuracy.inference import WHAT, predicted
+from llmcalc.accuracy.reports import printed as printed_figures
 from llmcalc.catalog.accelerators import ACCELERATORS, readings
 from llmcalc.configuration import Configuration
 from llmcalc.errata import ERRATA, EXAMPLE_STEPS, LAYER_TERMS, complete_parameters
@@ -16,6 +18,7 @@ from llmcalc.reference import formulas
 from llmcalc.step.run import TrainingRun
 from llmcalc.sweeps import law_loss, law_performance, times_parameters
 from llmcalc.symbols import SYMBOLS
+from llmcalc.units import GiB
 
 _IMPROVEMENTS = (1, 2, 5, 10, 20, 50)
 
@@ -105,6 +108,27 @@ def measured_runs(config: Configuration) -> Rows:
             yield {**sizes, "figure": what, **bytes, "error_ratio": error_of(row, what)}
 
 
+def printed_peaks(config: Configuration) -> Rows:
+    """Every figure that people printed of their GPUs, and what is computed for it; the same for every configuration."""
+    for report, figure in printed_figures():
+        yield {
+            "program": report.framework,
+            "version": report.version,
+            "model": report.model,
+            "device": report.device,
+            "run": json.dumps(dict(report.run)),
+            "layout": json.dumps(dict(report.layout)),
+            "figure": figure,
+            "printed_bytes": report.printed[figure] * GiB,
+            "predicted_bytes": report.predicted[figure],
+            "error_ratio": report.error(figure),
+            "not_said": " ".join(report.open),
+            "not_offered": " ".join(report.not_offered),
+            "nearest": " ".join(report.nearest),
+            "source": report.source.work.url,
+        }
+
+
 def all_formulas(config: Configuration) -> Rows:
     """Every formula there is, with what it counts and its source."""
     for module, found in formulas().items():
@@ -164,6 +188,7 @@ TABLES: tuple[Table, ...] = (
         measured,
         measured_settings,
         measured_runs,
+        printed_peaks,
         all_formulas,
         symbols,
         accelerators,

@@ -38,9 +38,7 @@ def ways_of_training(job: Job) -> Iterator[Take]:
         yield _taken(job, LORA, format, {**adapted, "precision": format})
     for format, base in _BASES.items():
         prepared = job.run.kbit_prepared
-        yield _taken(
-            job, QLORA, format, {**adapted, "precision": "bf16", "lora_base": base, "kbit_prepared": prepared}
-        )
+        yield _taken(job, QLORA, format, {**adapted, "precision": "bf16", "lora_base": base, "kbit_prepared": prepared})
 
 
 def _taken(job: Job, way: str, format: str, fields: Fields) -> Take:

@@ -24,6 +24,7 @@ from llmcalc.accuracy.inference import WHAT
 from llmcalc.accuracy.standing import FAR
 from llmcalc.catalog.models import models
 from llmcalc.configuration import Configuration
+from llmcalc.measure.receipt import Receipt
 from llmcalc.words import w
 from pages.content.parameters import checked
 from pages.content.pieces import table
@@ -31,6 +32,7 @@ from pages.ui.document import blocks as say
 from pages.ui.document.blocks import Block, heading, note, paragraph, said
 from pages.ui.figures.steps import error_strips, predicted_against_measured
 from pages.ui.words.numbers import error_share, exact, human
+from pages.ui.words.problems import as_text
 from pages.ui.words.standing import setting_name
 
 
@@ -58,6 +60,13 @@ def pairs(rows: Sequence[Comparison], method: str, what: str) -> tuple[list[floa
     measured: list[float] = [row.measured(what) or 0 for row in found]
     predicted: list[float] = [row.predicted[method, what] for row in found]
     return measured, predicted, [told(row, method, what) for row in found]
+
+
+def of_cards(receipts: Sequence[Receipt]) -> tuple[list[float], list[float], list[str]]:
+    """Allocated as readers measured it, predicted, and what is said of each."""
+    measured = [float(receipt.figures["allocated"]) for receipt in receipts]
+    predicted = [receipt.predicted["allocated"] for receipt in receipts]
+    return measured, predicted, [as_text(f"{receipt.model}, {receipt.device}") for receipt in receipts]
 
 
 def strip(rows: Sequence[Comparison], method: str, what: str) -> tuple[list[float], list[str]]:
@@ -93,12 +102,14 @@ def frames(rows: Sequence[Comparison], of: int) -> say.Frames:
     return say.Frames([*found, say.Frame(said(title), w("accuracy.exact"), [said(counted_on)])])
 
 
-def charts(rows: Sequence[Comparison], what: str) -> say.Beside:
+def charts(rows: Sequence[Comparison], what: str, receipts: Sequence[Receipt] = ()) -> say.Beside:
     """Predicted against measured, and the errors of every rule."""
     methods = [method for method, known in METHODS.items() if what in known]
     spreads = "; ".join(f"{w(f'accuracy.{method}')} {spread(rows, method, what)}" for method in methods)
     sides = apart(rows).items()
     groups = {w(f"accuracy.{side}"): pairs(found, "llmcalc", what) for side, found in sides}
+    if receipts and what == "peak":
+        groups[w("reports.receipt")] = of_cards(receipts)
     article = (w("accuracy.article"), *pairs(rows, "article", what))
     axes = (w("accuracy.measured_axis"), w("accuracy.predicted_axis"))
     title = w(f"accuracy.scatter_{what}")

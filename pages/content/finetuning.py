@@ -8,6 +8,7 @@ from llmcalc.bases import recipe_values
 from llmcalc.configuration import Configuration
 from llmcalc.fit.take import FORMATS, WAYS, Take
 from llmcalc.inputs import DEFAULTS
+from llmcalc.snippets import snippets
 from llmcalc.words import label_of, value_of, w
 from pages.content.pieces import table
 from pages.ui.document import blocks as say
@@ -44,10 +45,9 @@ def what_it_takes(config: Configuration) -> Iterator[Block]:
     yield paragraph(w("take.text", where=there, **sizes))
     cells = {(take.way, take.format): take for take in config.takes}
     rank = exact(next(take.fields["lora_rank"] for take in config.takes if take.fields.get("lora_rank")))
-    rows = [
-        [w(f"take.{way}", rank=rank), *(_cell(cells.get((way, format))) for format in FORMATS)]
-        for way in WAYS
-    ]  # fmt: skip
+    rows: list[list[str | say.Line]] = []
+    for way in WAYS:
+        rows.append([w(f"take.{way}", rank=rank), *(_cell(cells.get((way, format))) for format in FORMATS)])
     yield table([w("take.way"), *FORMATS], rows)
     yield note(w("take.note"))
     yield from beside_lora(config)
@@ -73,3 +73,19 @@ def beside_lora(config: Configuration) -> Iterator[Block]:
     told += [w("take.since_prepared")] if found.is_prepared else []
     told += [w("take.since_int8")] if found.base == "int8" else []
     yield paragraph(" ".join(told))
+
+
+def to_run_it(config: Configuration) -> Iterator[Block]:
+    """What to write to train so, each with what it has no option for."""
+    yield heading(w("snippets.header"))
+    yield paragraph(w("snippets.text"))
+    yield say.Folded(said(w("snippets.open")), "snippets", lambda: _snippets(config))
+
+
+def _snippets(config: Configuration) -> Iterator[Block]:
+    for snippet in snippets(config):
+        yield say.Paragraph(said(w(f"snippets.{snippet.id}")))
+        yield say.Code(snippet.text, snippet.language)
+        if snippet.leaves_out:
+            yield note(w("snippets.leaves_out", inputs=", ".join(map(label_of, snippet.leaves_out))))
+        yield say.Paragraph(said(f"{w('working.source')}: ") + cite(snippet.source), is_note=True)

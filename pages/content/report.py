@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import date
 
-from llmcalc.bases import SHAPE
+from llmcalc.bases import SHAPE, at_first
 from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import Layout
-from llmcalc.inputs import DEFAULTS, INPUTS, LINK_VERSION, PURPOSES
+from llmcalc.inputs import INPUTS, LINK_VERSION, PURPOSES
 from llmcalc.lessons.facts import rule_of_four
 from llmcalc.words import label_of, language, value_of, w
 from llmcalc.words.names import unit_name

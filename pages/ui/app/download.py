@@ -16,14 +16,14 @@ from pages.ui.app.share import link
 OFFERED: Mapping[str, tuple[str, ...]] = {
     "explore": ("components", "moments", "inference", "growth", "article_count", "formats", "model_working"),
     "parameters": ("components", "parts", "layers", "weights", "components_working"),
-    "training": ("timeline", "profile", "moments", "process", "savings", "device", "training_working"),
+    "training": ("timeline", "profile", "moments", "process", "savings", "takes", "device", "training_working"),
     "fits": ("devices", "memory_map"),
     "cluster": ("plans", "device", "device_working"),
     "techniques": ("switches", "formats", "caches", "pruned", "distilled", "techniques_working"),
     "compare": ("compared", "compared_components", "compared_working"),
     "scaling": ("law", "improvements", "law_working"),
     "article": ("printed", "article_working"),
-    "accuracy": ("measured", "measured_settings", "measured_runs"),
+    "accuracy": ("measured", "measured_settings", "measured_runs", "printed_peaks"),
     "method": ("all_formulas", "symbols", "accelerators", "memory_readings"),
 }
 OF_ANY = ("components", "moments", "inference", "model_working")

@@ -39,6 +39,8 @@ def _draw(block: Block) -> None:
             st.markdown(bullets(block))
         case say.Hint(line):
             st.caption(text(line))
+        case say.Code(told, language):
+            st.code(told, language=language, wrap_lines=True)
         case say.Table(key=key):
             with st.container(key=key or None):
                 st.markdown(table(block))

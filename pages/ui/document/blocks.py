@@ -137,6 +137,14 @@ class Rests:
 
 
 @dataclass(frozen=True)
+class Code:
+    """Text of a program or of a file, to be copied. Only the screen has it."""
+
+    text: str
+    language: str
+
+
+@dataclass(frozen=True)
 class Notice:
     """Something that the reader should not miss."""
 
@@ -205,7 +213,7 @@ class Beside:
 
 
 _Number = Headlines | Frames | Chart | Verdict | Rests | Worked
-Block = Written | Heading | Hint | Notice | _Number | Offer | Controls | Folded | Beside
+Block = Written | Heading | Hint | Code | Notice | _Number | Offer | Controls | Folded | Beside
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def written(blocks: Iterable[Block], cited: Cited) -> Iterator[Written]:
             case say.Beside(columns):
                 for column in columns:
                     yield from written(column, cited)
-            case say.Headlines() | say.Controls() | say.Hint():
+            case say.Headlines() | say.Controls() | say.Hint() | say.Code():
                 pass
 
 

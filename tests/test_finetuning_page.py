@@ -1,0 +1,240 @@
+"""How a model is trained: recipes of libraries, what each way takes, and what to write to train so."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from dataclasses import fields
+
+import pytest
+from laws import for_each
+from opened_app import opened
+
+from llmcalc.accuracy.reports import printed, reports
+from llmcalc.bases import OF_RECIPE, recipe_values
+from llmcalc.catalog.recipes import METHODS, PLAIN, RECIPES
+from llmcalc.configuration import Configuration
+from llmcalc.fit.take import FORMATS, WAYS
+from llmcalc.inputs import DEFAULTS, INPUTS
+from llmcalc.link import Link, read_link
+from llmcalc.snippets import LOADED, LOSS, OPTIM, snippets
+from llmcalc.step.run import OF_LORA, TrainingRun
+from llmcalc.units import GiB
+
+EVERY_RECIPE = for_each("recipe", RECIPES.values(), ids=lambda row: row.id)
+
+
+# Recipes
+
+
+@EVERY_RECIPE
+def test_a_recipe_sets_what_inputs_take_and_a_link_that_names_it_means_all_of_it(recipe):
+    assert recipe.method in METHODS
+    assert set(recipe.sets) <= set(OF_RECIPE)
+    assert set(recipe.nearest) <= set(recipe.sets)
+    for id, value in recipe.sets.items():
+        assert INPUTS[id].read(str(value)) == value
+    config = Configuration({"model": "Llama 3.2 1B", "recipe": recipe.id})
+    assert not config.beside_recipe
+    assert {id: config.values[id] for id in OF_RECIPE} == recipe_values(recipe.id)
+    assert bool(config.run.lora_rank) == (recipe.method != "full")
+    assert config.run.quantizes == (recipe.method == "QLoRA")
+    assert config.run.lora_rank or not set(recipe.sets) & set(OF_LORA)
+
+
+def test_libraries_defaults_as_their_sources_print_them():
+    """Read in the files that the rows cite, at their commits."""
+    of = {id: Configuration({"recipe": id}).run for id in RECIPES}
+    # peft, LoraConfig: r = 8, lora_dropout = 0.0; get_peft_model: autocast_adapter_dtype = True
+    peft = of["PEFT LoRA"]
+    assert (peft.lora_rank, peft.lora_dropout, peft.lora_precision) == (8, 0.0, "fp32")
+    # trl, ModelConfig: lora_r = 16, lora_dropout = 0.05; _BaseConfig: gradient_checkpointing = True, bf16 = True
+    trl = of["TRL LoRA"]
+    assert (trl.lora_rank, trl.lora_dropout, trl.recompute) == (16, 0.05, "full")
+    # SFTTrainer: adapters on quantised weights are converted to bf16; use_bnb_nested_quant = False
+    assert (of["TRL QLoRA"].lora_precision, of["TRL QLoRA"].lora_base) == ("same", "NF4")
+    # unsloth, get_peft_model: r = 16, seven target modules, lora_dropout = 0.0; optim = "adamw_8bit"; double quantised
+    unsloth = of["Unsloth QLoRA"]
+    assert (unsloth.lora_rank, unsloth.lora_targets, unsloth.optimizer) == (16, "all", "adamw_8bit")
+    assert (unsloth.lora_base, unsloth.activation_offload) == ("NF4-double", True)
+    # litgpt, finetune/lora.py: lora_r = 8, lora_dropout = 0.05, query and value; no checkpointing on one device
+    litgpt = of["LitGPT LoRA"]
+    assert (litgpt.lora_rank, litgpt.lora_dropout, litgpt.lora_targets) == (8, 0.05, "query_value")
+    assert litgpt.recompute == "none"
+    # torchtune, 8B_full_single_device.yaml: PagedAdamW8bit, optimizer_in_bwd: True, bf16, checkpointing
+    tune = of["torchtune full"]
+    assert (tune.optimizer_in_backward, tune.precision, tune.recompute) == (True, "bf16", "full")
+    # torchtitan: SelectiveAC, fp32 weights, bf16 in mixed precision
+    assert (of["torchtitan full"].recompute, of["torchtitan full"].precision) == ("selective_ops", "amp_bf16")
+    assert of[PLAIN] == TrainingRun()
+
+
+def test_a_link_with_a_recipe_takes_its_values_and_what_it_names_besides():
+    link = read_link({"recipe": ["TRL QLoRA"], "lora_rank": ["64"], "dropout": ["9"]})
+    assert link.values == {"recipe": "TRL QLoRA", "lora_rank": 64}
+    config = Configuration(link.values)
+    assert config.beside_recipe == {"lora_rank": 16}
+    assert config.run.lora_base == "NF4"
+    (problem,) = link.problems
+    assert (problem.key, problem.used) == ("dropout", 0.0)
+
+
+def test_the_reader_chooses_a_recipe_turns_a_switch_and_goes_back():
+    app = opened("training", {"model": "Llama 3.2 1B"})
+    app.selectbox(key="recipe_beside").set_value("TRL QLoRA").run()
+    assert not app.exception
+    assert {id: app.session_state[id] for id in OF_RECIPE} == recipe_values("TRL QLoRA")
+    assert app.session_state["fragmentation"] == 6
+    app.session_state["lora_rank"] = 64
+    app.run()
+    assert any("Changed since" in text.value for text in app.markdown)
+    app.button(key="back_to_recipe").click().run()
+    assert app.session_state["lora_rank"] == 16
+    for id in ("PEFT LoRA", PLAIN):
+        app.selectbox(key="recipe_beside").set_value(id).run()
+    assert {id: app.session_state[id] for id in OF_RECIPE} == {id: DEFAULTS[id] for id in OF_RECIPE}
+    assert app.session_state["fragmentation"] == 14
+
+
+# Fragmentation
+
+
+def test_fragmentation_follows_what_is_recomputed_until_it_is_set():
+    assert Configuration({}).overhead.fragmentation == 14
+    assert Configuration({"recompute": "full"}).overhead.fragmentation == 6
+    assert Configuration({"recompute": "full", "fragmentation": 10}).overhead.fragmentation == 10
+    before = Link({"recompute": "full"}, (), "3").on_page("training").values
+    assert before["fragmentation"] == 14
+    assert "fragmentation" not in Link({"recompute": "full"}, (), "4").on_page("training").values
+
+
+def test_full_recomputation_is_as_torn_as_torchtitan_prints():
+    """Llama 3.1 8B on 8 H100 with every layer recomputed: 83.9 to 84.5 GiB reserved on each."""
+    rows = [
+        r for r in reports() if r.framework == "torchtitan" and r.run["recompute"] == "full" and r.model[-2:] == "8B"
+    ]
+    torn = [r.printed["reserved"] * GiB / r.predicted["allocated"] - 1 for r in rows]
+    assert len(torn) == 4
+    assert all(0.04 < share < 0.08 for share in torn)
+
+
+# What it would take
+
+
+def test_what_it_would_take_is_what_each_configuration_needs():
+    values = {"model": "Llama 3.1 8B", "batch_size": 1, "accelerator": "RTX 4090", "recompute": "full"}
+    takes = {(take.way, take.format): take for take in Configuration(values).takes}
+    assert set(takes) == {
+        *(("full", f) for f in ("fp32", "bf16")),
+        *(("lora", f) for f in ("fp32", "bf16")),
+        *(("qlora", f) for f in ("int8", "int4")),
+        *(("inference", f) for f in FORMATS),
+    }
+    assert {way for way, _ in takes} == set(WAYS)
+    for take in takes.values():
+        same = Configuration({**values, **take.fields})
+        verdict = same.verdict_of_inference if take.way == "inference" else same.verdict
+        assert take.verdict.needed.value == verdict.needed.value
+        assert take.verdict.fits == verdict.fits
+    # 8.03 B weights of 4 bytes, with gradients and two states as large, do not fit 24 GB, nor of 2 bytes
+    assert takes["full", "fp32"].verdict.needed.value > 4 * 4 * 8.03e9
+    assert not takes["full", "bf16"].verdict.fits
+    assert takes["qlora", "int4"].verdict.fits
+
+
+@pytest.mark.parametrize(("base", "prepared", "told"), [("NF4", False, ""), ("int8", False, "8-bit product"),
+                                                        ("NF4", True, "k-bit")])  # fmt: skip
+def test_where_qlora_keeps_more_than_lora_the_page_says_why(base, prepared, told):
+    values = {
+        "model": "Llama 3.1 8B",
+        "precision": "bf16",
+        "lora_rank": 16,
+        "lora_base": base,
+        "kbit_prepared": prepared,
+    }
+    lora, found = (
+        Configuration({**values, "lora_base": "same", "kbit_prepared": False}),
+        Configuration(values).beside_lora,
+    )
+    assert found.saved_of_lora == lora.step.saved_bytes
+    assert (found.saved > found.saved_of_lora) == bool(told)
+    link = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in values.items()}
+    said = " ".join(text.value for text in opened("training", link).markdown)
+    assert ("QLoRA keeps" in said) == bool(told)
+    assert told in said
+
+
+# Figures that people printed
+
+
+def test_printed_figures_with_complete_settings_are_met():
+    judged = sorted(abs(r.error(f)) for r, f in printed() if r.is_complete and f in ("allocated", "reserved"))
+    assert len(judged) >= 14
+    assert judged[len(judged) // 2] < 0.04
+    assert judged[-1] < 0.15
+
+
+def test_every_report_says_what_was_printed_where_and_what_is_open():
+    known = {*INPUTS, *(f.name for f in fields(TrainingRun))}
+    assert len({report.id for report in reports()}) == len(reports()) > 100
+    for report in reports():
+        assert report.printed
+        assert all(0.1 < size < 200 for size in report.printed.values())
+        assert set(report.open) | set(report.nearest) <= known
+        assert report.source.work.url.startswith(f"https://github.com/{report.repository}/")
+        assert set(report.predicted) >= set(report.printed)
+
+
+# Snippets
+
+
+SFT_OPTIONS = {
+    *("output_dir", "per_device_train_batch_size", "gradient_accumulation_steps", "max_length", "packing"),
+    *("packing_strategy", "bf16", "fp16", "gradient_checkpointing", "optim", "weight_decay", "loss_type"),
+    *("use_liger_kernel", "activation_offloading"),
+}
+LORA_OPTIONS = {"task_type", "r", "lora_alpha", "target_modules", "lora_dropout", "modules_to_save"}
+# accelerate/utils/dataclasses.py and examples/torch_native_parallelism/configs/tp_hsdp.yaml
+ACCELERATE_KEYS = {
+    *("distributed_type", "mixed_precision", "num_machines", "num_processes", "fsdp_config", "fsdp_version"),
+    *("fsdp_auto_wrap_policy", "fsdp_reshard_after_forward", "fsdp_offload_params", "fsdp_cpu_ram_efficient_loading"),
+    "fsdp_state_dict_type",
+}
+DEEPSPEED_KEYS = {
+    *("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "bf16", "fp16"),
+    "zero_optimization",
+}
+TORCHRUN_FLAGS = {"--standalone", "--nnodes", "--nproc-per-node", "--rdzv-id", "--rdzv-backend", "--rdzv-endpoint"}
+
+
+def keywords(tree, name):
+    return {k.arg for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == name
+            for k in node.keywords}  # fmt: skip
+
+
+@EVERY_RECIPE
+@pytest.mark.parametrize("layout", [{}, {"n_devices": 16, "zero_stage": 3}, {"n_devices": 8, "zero_stage": 1}])
+def test_snippets_use_options_that_there_are(recipe, layout):
+    config = Configuration({"model": "Llama 3.1 8B", "recipe": recipe.id, **layout})
+    found = {snippet.id: snippet for snippet in snippets(config)}
+    tree = ast.parse(found["trl"].text)
+    assert keywords(tree, "SFTConfig") <= SFT_OPTIONS
+    assert keywords(tree, "LoraConfig") <= LORA_OPTIONS
+    assert ("LoraConfig" in found["trl"].text) == bool(config.run.lora_rank)
+    assert ("BitsAndBytesConfig" in found["trl"].text) == config.run.quantizes
+    assert set(re.findall(r"--[\w-]+", found["torchrun"].text)) <= TORCHRUN_FLAGS
+    if layout:
+        keys = re.findall(r"^ *(\w+):", found["accelerate"].text, re.MULTILINE)
+        assert set(keys) <= ACCELERATE_KEYS
+        told = json.loads(found["deepspeed"].text)
+        assert set(told) == DEEPSPEED_KEYS
+        assert told["train_batch_size"] == 8 * layout["n_devices"]
+        assert told["zero_optimization"]["stage"] == layout["zero_stage"]
+
+
+@pytest.mark.parametrize(("id", "known"), [("precision", LOADED), ("optimizer", OPTIM), ("loss", LOSS)])
+def test_what_a_script_has_no_option_for_is_said(id, known):
+    for option in INPUTS[id].options:
+        script = next(snippets(Configuration({id: option})))
+        assert (id in script.leaves_out) == (option not in known)
