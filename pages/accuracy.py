@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 import pandas as pd
@@ -11,6 +12,7 @@ import streamlit as st
 
 from pages.ui.app.shell import alone
 from llmcalc.accuracy import METHODS, Comparison, MeasuredStep, all_compared, comparing, measured_steps
+from llmcalc.accuracy.reports import predicting, reports
 from llmcalc.catalog.models import models
 from llmcalc.errors import InputError
 from llmcalc.inputs import shortened
@@ -120,12 +122,12 @@ def filtered(rows: Sequence[MeasuredStep]) -> list[MeasuredStep]:
 
 def all_at_hand() -> None:
     """Have every measured step simulated. A process's first reader sees how far that is; later ones find it done."""
-    steps, begun = exact(len(measured_steps())), time.monotonic()
+    steps, begun = len(measured_steps()) + len(reports()), time.monotonic()
     place, told = st.empty(), begun + SOON
-    for count in comparing():
+    for count, _ in enumerate(chain(comparing(), predicting()), 1):
         if (now := time.monotonic()) > told:
-            said = w("accuracy.computing", count=exact(count), steps=steps)
-            place.progress(count / len(measured_steps()), text=said)
+            said = w("accuracy.computing", count=exact(count), steps=exact(steps))
+            place.progress(count / steps, text=said)
             told = now + OFTEN
     place.empty()
 

@@ -193,6 +193,32 @@ small = configured(model="Small 1M", **base("Small 1M").values).model.parameters
     assert found == ["sign", 2 * n, 2 * n, small]
 
 
+@adds("a recipe of a library")
+def _recipe(copy: Copy) -> None:
+    work = WORK.replace("FOUND", "LIBRARY").replace("/found", "/library")
+    copy.write("llmcalc/sources.py", copy.read("llmcalc/sources.py") + work)
+    path, sets = "llmcalc/catalog/recipes.py", '{"precision": "bf16", "lora_rank": 4}'
+    row = f'Recipe(library="Small", method=LORA, source=LIBRARY.at("trainer.py"), sets={sets}),'
+    copy.insert(path, "RECIPES: Mapping[str, Recipe] = {row.id: row for row in (", f"    {row}")
+    copy.change(
+        path, "from llmcalc.sources import ", "from llmcalc.sources import LIBRARY\nfrom llmcalc.sources import "
+    )
+    found = copy.found('[Configuration({"recipe": "Small LoRA"}).run.lora_rank, INPUTS["recipe"].read("Small LoRA")]')
+    assert found == [4, "Small LoRA"]
+
+
+@adds("a figure that somebody printed of a GPU")
+def _printed(copy: Copy) -> None:
+    path = "llmcalc/accuracy/reports.jsonl"
+    row = {"id": "new", "framework": "loop", "model": "GPT-2 124M", "run": {"precision": "fp32"}}
+    row |= {"printed": {"allocated": 9.5}, "repository": "somebody/loop", "place": "README.md"}
+    copy.write(path, copy.read(path) + json.dumps(row) + "\n")
+    asked = "[(r.error(f), r.is_complete, r.source.work.url) for r, f in printed() if r.id == 'new']"
+    ((off, complete, address),) = copy.found(f"from llmcalc.accuracy.reports import printed\n{asked}")
+    assert abs(off) < 1
+    assert [complete, address] == [True, "https://github.com/somebody/loop/blob/HEAD/README.md"]
+
+
 WEIGHTS = "WEIGHT_FORMATS = {\n    row.id: row\n    for row in (\n"
 
 

@@ -8,8 +8,7 @@ it used that `TrainingRun` cannot say, is in the row; a row is ``complete`` wher
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import resources
@@ -126,6 +125,8 @@ def printed() -> list[tuple[Report, str]]:
     return [(report, figure) for report in reports() for figure in FIGURES if figure in report.printed]
 
 
-def of_program(name: str) -> str:
-    """A program's name without what it ran with."""
-    return re.split(r"[ +(]", name)[0]
+def predicting() -> Iterator[Report]:
+    """Predict every report, one by one, for whom waiting for all is long."""
+    for report in reports():
+        _ = report.predicted
+        yield report

@@ -78,6 +78,7 @@ NUMBER strong + span { font-size: 0.8rem !important; opacity: 0.78; }
   z-index: 1000001; background: light-dark(#00659E, #4BA3E3); animation: working 1.2s 0.5s ease-in-out infinite both; }
 @keyframes working { 0% { clip-path: inset(0 100% 0 0); } 50% { clip-path: inset(0); }
   100% { clip-path: inset(0 0 0 100%); } }
+:is(.st-key-worst_reports, .st-key-every_printed) td { white-space: normal; }
 @media (pointer: coarse) { .st-key-neighbours kbd { display: none; } }
 @media (max-width: 767px) {
   [data-testid="stMainBlockContainer"] { padding-left: 0.9rem; padding-right: 0.9rem; }
