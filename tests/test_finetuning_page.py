@@ -116,7 +116,7 @@ def test_full_recomputation_is_as_torn_as_torchtitan_prints():
     ]
     torn = [r.printed["reserved"] * GiB / r.predicted["allocated"] - 1 for r in rows]
     assert len(torn) == 4
-    assert all(0.04 < share < 0.08 for share in torn)
+    assert all(0.02 < share < 0.12 for share in torn)
 
 
 # What it would take

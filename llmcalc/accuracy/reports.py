@@ -98,8 +98,9 @@ class Report:
     def __str__(self) -> str:
         run, said = self.training_run, [self.framework, self.model]
         said.append(f"{run.batch_size} × {run.seq_len}")
-        said += [run.precision, f"recompute={run.recompute}"]
-        said += [f"lora_rank={run.lora_rank} {run.lora_base}"] if run.lora_rank else []
+        said += [run.precision, *([f"recompute={run.recompute}"] if run.recompute != "none" else [])]
+        base = f" {run.lora_base}" if run.quantizes else ""
+        said += [f"lora_rank={run.lora_rank}{base}"] if run.lora_rank else []
         return " ".join([*said, *(f"{name}={value}" for name, value in self.layout.items())])
 
 

@@ -9,10 +9,11 @@ from llmcalc.configuration import Configuration
 from llmcalc.fit.take import FORMATS, WAYS, Take
 from llmcalc.inputs import DEFAULTS
 from llmcalc.snippets import snippets
+from llmcalc.sources import Citation
 from llmcalc.words import label_of, value_of, w
 from pages.content.pieces import table
 from pages.ui.document import blocks as say
-from pages.ui.document.blocks import Block, cite, heading, note, paragraph, plain, said
+from pages.ui.document.blocks import Block, heading, linked, note, paragraph, plain, said
 from pages.ui.words.numbers import exact, human
 from pages.ui.words.verdict import on_each, where
 
@@ -26,10 +27,15 @@ def recipe(config: Configuration) -> Iterator[Block]:
     yield paragraph(w("recipe.sets", recipe=chosen.id, sets=sets) if sets else w("recipe.plain", recipe=chosen.id))
     if chosen.nearest:
         yield note(w("recipe.nearest", library=chosen.library, inputs=", ".join(map(label_of, chosen.nearest))))
-    yield say.Paragraph(said(f"{w('recipe.stays')} {w('working.source')}: ") + cite(chosen.source), is_note=True)
+    yield say.Paragraph(said(w("recipe.stays")) + plain(" ") + _read_in(chosen.source), is_note=True)
     if changed:
         yield paragraph(w("recipe.changed", changes=_told({id: config.values[id] for id in changed})))
         yield say.Offer(said(w("recipe.back", recipe=chosen.id)), changed, "back_to_recipe")
+
+
+def _read_in(source: Citation) -> say.Line:
+    """The version of the library, and the file of it."""
+    return plain(f"{w('working.source')}: {source.work.title}, ") + linked(source.place, source.work.url)
 
 
 def _told(values: dict[str, object]) -> str:
@@ -88,4 +94,4 @@ def _snippets(config: Configuration) -> Iterator[Block]:
         yield say.Code(snippet.text, snippet.language)
         if snippet.leaves_out:
             yield note(w("snippets.leaves_out", inputs=", ".join(map(label_of, snippet.leaves_out))))
-        yield say.Paragraph(said(f"{w('working.source')}: ") + cite(snippet.source), is_note=True)
+        yield say.Paragraph(_read_in(snippet.source), is_note=True)
