@@ -6,12 +6,16 @@ import json
 
 import pytest
 
+from llmcalc.accuracy import of_family
 from llmcalc.errors import InputError
 from llmcalc.measure import real
 from llmcalc.measure.__main__ import config_of, expected, main, setting
 from llmcalc.measure.receipt import FORMAT, Receipt, read_receipt
 from llmcalc.step.run import TrainingRun
 from llmcalc.words import dictionary
+from pages import accuracy as accuracy_page
+from pages.content.accuracy import charts
+from pages.content.reports import of_receipts
 from pages.ui.words.problems import problem_words
 
 LLAMA = {"model_type": "llama", "hidden_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -119,3 +123,25 @@ def test_what_is_wrong_with_a_receipt_is_said_in_both_languages(text, code):
     assert refused.value.code == code
     assert problem_words(refused.value)
     assert all(f"problems.{code}" in dictionary(language) for language in ("en", "id"))
+
+
+def test_receipts_are_drawn_beside_the_others_and_broken_ones_are_told(monkeypatch):
+    class Upload:
+        def __init__(self, name, text):
+            self.name, self.text = name, text
+
+        def getvalue(self):
+            return self.text.encode()
+
+    given = [Upload("mine.json", GOOD.written()), Upload("other.json", "{}")]
+    monkeypatch.setattr(accuracy_page.st, "session_state", {"receipts": given})
+    (kept,) = accuracy_page.kept_receipts()
+    assert kept == GOOD
+    rows = of_family("phi")
+    ((chart,), _) = charts(rows, "peak", [kept]).columns
+    names = [trace["name"] for trace in chart.figure["data"]]
+    assert "Readers' cards" in names
+    assert len(charts(rows, "saved", [kept]).columns[0][0].figure["data"]) == len(names) - 1
+    (told,) = of_receipts([kept])
+    assert [len(told.rows), told.rows[0][1][0].text] == [2, "NVIDIA H100, torch 2.13.0"]
+    assert not list(of_receipts([]))

@@ -54,7 +54,7 @@ def what_it_takes(config: Configuration) -> Iterator[Block]:
     rows: list[list[str | say.Line]] = []
     for way in WAYS:
         rows.append([w(f"take.{way}", rank=rank), *(_cell(cells.get((way, format))) for format in FORMATS)])
-    yield table([w("take.way"), *FORMATS], rows)
+    yield table([w("take.way"), *FORMATS], rows, key="takes")
     yield note(w("take.note"))
     yield from beside_lora(config)
 

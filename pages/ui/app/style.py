@@ -86,7 +86,8 @@ NUMBER strong + span { font-size: 0.8rem !important; opacity: 0.78; }
   .stMarkdown td:not([style*="right"]) { white-space: normal; }  /* text; numbers stay whole */
   .st-key-every_device td { white-space: normal !important; }  /* 88,5 GiB (nominal) */
   /* five columns: what is median / 95% / largest takes a line each */
-  .st-key-spreads .stMarkdown :is(td, th) { white-space: normal; padding: 0.3rem 0.25rem; font-size: 0.8rem; }
+  :is(.st-key-spreads, .st-key-takes) .stMarkdown :is(td, th) {
+    white-space: normal; padding: 0.3rem 0.25rem; font-size: 0.8rem; }
   .st-key-headlines :is([data-testid="stMetricValue"], strong) {
     font-size: 1.5rem !important; }  /* 46,7 miliar, 172 MFLOP */
   /* a technique's cost and what it shrinks have lines of their own under its figures */
