@@ -119,6 +119,20 @@ def test_full_recomputation_is_as_torn_as_torchtitan_prints():
     assert all(0.02 < share < 0.12 for share in torn)
 
 
+def test_advice_reckons_with_what_the_changed_run_will_have():
+    """What is said to fit does once it is put to use, and needs what was said."""
+    config = Configuration({"model": "Llama 3.2 1B", "precision": "bf16", "batch_size": 24, "accelerator": "RTX 4090"})
+    changes = [advice for advice in config.savings() if advice.fields.get("recompute") == "full"]
+    assert changes
+    for advice in changes:
+        after = Configuration({**config.values, "fragmentation": 6.0, **advice.fields})
+        assert after.overhead.fragmentation == 6
+        assert (advice.peak, advice.fits) == (after.job.peak, after.verdict.fits)
+        assert config.job.changed(advice.fields).verdict.needed.value == after.verdict.needed.value
+    kept = Configuration({**config.values, "fragmentation": 30.0}).job.changed({"recompute": "full"})
+    assert kept.overhead.fragmentation == 30
+
+
 # What it would take
 
 

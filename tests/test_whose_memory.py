@@ -86,7 +86,10 @@ def test_headings_say_what_is_below_them(counted):
     heads = [text.value for text in page("training", **COUNTED[counted]).subheader]
     scope = EACH if counted == "each" else ONE
     assert heads == [
+        "How it is trained",
         f"What would make it fit, {EACH}",
+        f"What would it take, {EACH}",
+        "To run it",
         f"Term by term, {scope}",
         f"Allocated, reserved, and what nvidia-smi shows, {EACH}",
         f"The article's formula beside it, {ONE}",
@@ -147,9 +150,9 @@ def test_what_is_solved_for_says_that_it_is_of_each_device():
 
 def test_where_nothing_fits_the_warning_counts_the_devices_that_there_are_and_names_one_of_the_same_software():
     # 84.7 GiB: a TPU v5p has 88.5, and no CUDA context
-    needed = config().verdict.needed.value
+    needed = config(fragmentation=14.0).verdict.needed.value
     assert ACCELERATORS["A100 80GB SXM"].memory < needed < ACCELERATORS["TPU v5p"].memory
-    (told,) = [text.value for text in page("fits").warning]
+    (told,) = [text.value for text in page("fits", fragmentation=14.0).warning]
     assert told.startswith("Not even one sequence of 8,192 tokens fits on each of 4 × A100 80GB SXM (")
     assert "The smallest device of NVIDIA here that holds it is **H200 SXM (" in told
 

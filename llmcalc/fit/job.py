@@ -14,7 +14,7 @@ from llmcalc.devices.layout import Layout
 from llmcalc.devices.rank import RankMemory, peak_on_each, step_on_each
 from llmcalc.fit.solve import largest_that_fits
 from llmcalc.fit.verdict import Verdict, fits, needed_for
-from llmcalc.step.overhead import Overhead
+from llmcalc.step.overhead import Overhead, fragmentation_of
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.step import Step
 from llmcalc.transformer.model import Model
@@ -41,7 +41,10 @@ class Job:
         """The same with some fields of the run and of the layout set. Raises InputError for a layout that cannot be."""
         of_layout = {name: value for name, value in fields.items() if name in _OF_LAYOUT}
         of_run = {name: value for name, value in fields.items() if name not in _OF_LAYOUT}
-        return replace(self, run=replace(self.run, **of_run), layout=replace(self.layout, **of_layout))
+        run, overhead = replace(self.run, **of_run), self.overhead
+        if overhead.fragmentation == fragmentation_of(self.run.recompute):  # nobody set another
+            overhead = replace(overhead, fragmentation=fragmentation_of(run.recompute))
+        return replace(self, run=run, layout=replace(self.layout, **of_layout), overhead=overhead)
 
     @property
     def step(self) -> Step | RankMemory:

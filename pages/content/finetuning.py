@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from llmcalc.bases import recipe_values
 from llmcalc.configuration import Configuration
-from llmcalc.fit.take import FORMATS, WAYS, Take
+from llmcalc.fit.take import FORMATS, INFERENCE, WAYS, Take
 from llmcalc.inputs import DEFAULTS
 from llmcalc.snippets import snippets
 from llmcalc.sources import Citation
@@ -15,7 +15,7 @@ from pages.content.pieces import table
 from pages.ui.document import blocks as say
 from pages.ui.document.blocks import Block, heading, linked, note, paragraph, plain, said
 from pages.ui.words.numbers import exact, human
-from pages.ui.words.verdict import on_each, where
+from pages.ui.words.verdict import as_on_one, on_each, where
 
 
 def recipe(config: Configuration) -> Iterator[Block]:
@@ -53,7 +53,9 @@ def what_it_takes(config: Configuration) -> Iterator[Block]:
     rank = exact(next(take.fields["lora_rank"] for take in config.takes if take.fields.get("lora_rank")))
     rows: list[list[str | say.Line]] = []
     for way in WAYS:
-        rows.append([w(f"take.{way}", rank=rank), *(_cell(cells.get((way, format))) for format in FORMATS)])
+        name = w(f"take.{way}", rank=rank)
+        found = (_cell(cells.get((way, format))) for format in FORMATS)
+        rows.append([as_on_one(config, name) if way == INFERENCE else name, *found])
     yield table([w("take.way"), *FORMATS], rows, key="takes")
     yield note(w("take.note"))
     yield from beside_lora(config)

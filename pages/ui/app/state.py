@@ -98,7 +98,8 @@ def settle() -> State:
     before, now = state(), take_in()
     follows = one_number_of_devices(before.values, now.values)
     if now.values["recipe"] != before.values["recipe"]:
-        follows |= recipe_values(now.values["recipe"])
+        whole = recipe_values(now.values["recipe"])
+        follows |= {id: value for id, value in whole.items() if now.values[id] == before.values[id]}
     now = _with(follows, now)
     # what was as it is at first, and is another at first by now
     moved = [id for id in AT_FIRST_OF_OTHERS if before.values[id] == now.values[id] == before.defaults[id]]
