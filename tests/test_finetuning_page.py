@@ -155,6 +155,12 @@ def test_what_it_would_take_is_what_each_configuration_needs():
     assert takes["full", "fp32"].verdict.needed.value > 4 * 4 * 8.03e9
     assert not takes["full", "bf16"].verdict.fits
     assert takes["qlora", "int4"].verdict.fits
+    # of the linear layers' weights QLoRA saves 8 of 16 bits, or all but 4 and 1/8 (NF4's scales, quantised)
+    linear = 32 * (2 * 4096 * 128 * (32 + 8) + 3 * 4096 * 14_336)
+    held = {key: Configuration({**values, **take.fields}).step.weights.value for key, take in takes.items()}
+    assert held["lora", "bf16"] - held["qlora", "int8"] == pytest.approx(linear, rel=0.01)
+    assert held["lora", "bf16"] - held["qlora", "int4"] == pytest.approx(linear * (2 - 4.127 / 8), rel=0.01)
+    assert held["lora", "fp32"] == pytest.approx(2 * held["lora", "bf16"], rel=0.01)
 
 
 @pytest.mark.parametrize(("base", "prepared", "told"), [("NF4", False, ""), ("int8", False, "8-bit product"),
