@@ -87,9 +87,9 @@ def test_layers_and_what_stands_outside_of_them_are_the_model(id):
     assert sum(count.active for count in inside + outside) == counted.active_parameters().value
 
 
-def test_an_encoder_and_a_decoder_each_count_from_0():
+def test_an_encoder_and_a_decoder_each_count_from_1():
     numbers = [(number, block.name) for number, block in numbered_layers(from_config(model("t5-small").config))]
-    assert numbers == [(i, "encoder_block") for i in range(6)] + [(i, "decoder_block") for i in range(6)]
+    assert numbers == [(i, "encoder_block") for i in range(1, 7)] + [(i, "decoder_block") for i in range(1, 7)]
 
 
 def test_like_terms_are_added_up():

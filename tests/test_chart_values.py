@@ -184,15 +184,15 @@ def test_the_scaling_pages_headlines_are_each_of_its_own_law():
 # Layers
 
 
-def test_layers_have_the_numbers_of_their_modules():
-    """transformers calls GPT-2's layers h.0 to h.11, DeepSeek-V3's model.layers.0 to 60, the first three dense; T5's
-    stacks each begin anew."""
+def test_layers_are_counted_from_one_as_everywhere_else():
+    """GPT-2's 12 are 1 to 12, as in the timeline and in what is downloaded; of DeepSeek-V3's 61 the first three are
+    dense; T5's stacks each begin anew."""
     figure = layer_bars("layers", numbered_layers(Dimensions().model()), NAMES, ("layer", "parameters"))
     for trace in figure["data"]:
         assert trace["x"] == list(range(12))
-        assert [said.partition(":")[0] for said in trace["customdata"]] == [f"Layer {i}" for i in range(12)]
+        assert [said.partition(":")[0] for said in trace["customdata"]] == [f"Layer {i}" for i in range(1, 13)]
     axis = figure["layout"]["xaxis"]
-    assert dict(zip(axis["tickvals"], axis["ticktext"], strict=True)) == {i: str(i) for i in range(12)}
+    assert dict(zip(axis["tickvals"], axis["ticktext"], strict=True)) == {i: str(i + 1) for i in range(12)}
 
     shape = {"model_type": "deepseek_v3", "num_hidden_layers": 61, "first_k_dense_replace": 3}
     figure = layer_bars("layers", numbered_layers(from_config(shape)), NAMES, ("layer", "parameters"))
@@ -202,12 +202,12 @@ def test_layers_have_the_numbers_of_their_modules():
     strip = [trace for trace in figure["data"] if trace.get("yaxis") == "y2"]
     assert [trace["x"] for trace in strip] == [[0, 1, 2], list(range(3, 61))]
     axis = figure["layout"]["xaxis"]
-    assert all(str(at) == text for at, text in zip(axis["tickvals"], axis["ticktext"], strict=True))
+    assert all(str(at + 1) == text for at, text in zip(axis["tickvals"], axis["ticktext"], strict=True))
 
     t5 = from_config({"model_type": "t5"})
     figure = layer_bars("layers", numbered_layers(t5), NAMES, ("layer", "parameters"))
     axis = figure["layout"]["xaxis"]
-    assert dict(zip(axis["tickvals"], axis["ticktext"], strict=True)) == {i: str(i % 6) for i in range(12)}
+    assert dict(zip(axis["tickvals"], axis["ticktext"], strict=True)) == {i: str(i % 6 + 1) for i in range(12)}
 
 
 def test_a_layer_is_as_high_as_its_parameters():

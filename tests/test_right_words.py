@@ -202,6 +202,22 @@ def test_neither_what_a_process_takes_nor_what_is_sent_is_called_measured(page, 
     assert all(":orange-badge[estimate]" in label for label in labels), labels
 
 
+@pytest.mark.parametrize("device", ["M4 Max", "TPU v5e", "Gaudi 3", "MI300X"])
+def test_what_is_only_so_with_cuda_is_not_said_of_another_device(device):
+    """None of them has a CUDA context or an nvidia-smi; and but for AMD's, which PyTorch runs by way of HIP, nothing
+    that was measured ran kernels like theirs."""
+    for page in ("explore", "training", "fits", "cluster"):
+        app = opened(page, {"lang": "en", "accelerator": device}, {})
+        said = [
+            element.value for kind in ("markdown", "caption", "header", "subheader") for element in app.main.get(kind)
+        ]
+        said += [button.label for button in app.main.button]
+        false = ("nvidia-smi", "PyTorch's allocator", "cuBLAS", "the CUDA context")
+        assert not [text for text in said if any(words in text for words in false)]
+        assert ("green-badge[measured] are tensors" in " ".join(said)) == (device == "MI300X")
+        assert any("as much as on a CUDA device" in text for text in said)
+
+
 def test_on_stage_the_verdict_is_said_once():
     app = opened("explore", {"lang": "en", "present": "true"}, {})
     said = [markdown.value for markdown in app.markdown if "a training step needs" in markdown.value]

@@ -17,6 +17,7 @@ from llmcalc.accuracy.inference import MeasuredInference, error_of, measured_inf
 from llmcalc.accuracy.rows import NANOGPT, MeasuredStep, every_step, measured_steps, without_prediction
 from llmcalc.accuracy.standing import (
     ARTICLE,
+    ELSEWHERE,
     ESTIMATE,
     GUESS,
     LABELS,
@@ -35,6 +36,7 @@ from llmcalc.accuracy.standing import (
 
 __all__ = [
     "ARTICLE",
+    "ELSEWHERE",
     "ESTIMATE",
     "GUESS",
     "LABELS",

@@ -252,6 +252,7 @@ def standing_of_count(family: str, parameters: int, counted: CountedModel | None
 # What no row can bear out
 ARTICLE = Standing(ESTIMATE, "article")
 LAW = Standing(ESTIMATE, "law")  # a law that others fitted
+ELSEWHERE = Standing(ESTIMATE, "elsewhere")  # on a device whose kernels are other ones than those that were measured
 PROCESS = Standing(ESTIMATE, "process")  # what is beside the tensors is assumed
 RATE = Standing(ESTIMATE, "rate")  # work over a rate, of which the reader set a share
 SHAPES = Standing(ESTIMATE, "shapes")  # counted from shapes and formats alone

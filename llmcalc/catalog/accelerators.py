@@ -87,6 +87,16 @@ class Accelerator:
         """Where the memory was printed. None: nowhere that we know, the figure is nominal."""
         return self.reading.source if self.reading else None
 
+    @property
+    def has_cuda(self) -> bool:
+        """Whether what a process takes beside its tensors is CUDA's: its context, its libraries' workspaces."""
+        return self.source.work == NVIDIA
+
+    @property
+    def is_cuda_to_pytorch(self) -> bool:
+        """Whether PyTorch runs the kernels of its "cuda" backend there, as it does on AMD's by way of HIP."""
+        return self.source.work in (NVIDIA, AMD)
+
     def peak_flops(self, format: str) -> float | None:
         """The dense rate of products in a number format, in FLOP/s."""
         rates = {"fp32": self.fp32_flops, "bf16": self.bf16_flops, "fp16": self.fp16_flops, "fp8": self.fp8_flops}

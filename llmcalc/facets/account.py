@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llmcalc.accuracy import ARTICLE, Standing, standing_of
+from llmcalc.accuracy import ARTICLE, ELSEWHERE, Standing, standing_of
 from llmcalc.article import ArticleStep
 from llmcalc.devices.layout import Layout
 from llmcalc.devices.rank import RankMemory, peak_on_each
@@ -59,4 +59,6 @@ class Account:
 
     def standing_of(self, run: TrainingRun, layout: Layout | None = None) -> Standing:
         """The same of the step as it would be run, and laid out, so."""
+        if not self.devices.accelerator.is_cuda_to_pytorch:
+            return ELSEWHERE
         return standing_of(self.training.model, self.training.counting.family, run, layout)

@@ -148,11 +148,11 @@ def layer_components(block: Block) -> dict[str, Count]:
 
 
 def numbered_layers(model: Model) -> list[tuple[int, Block]]:
-    """Every layer, in order, with its number. An encoder and a decoder each count from 0."""
+    """Every layer, in order, with its number, from 1. An encoder and a decoder each count their own."""
     seen = dict.fromkeys(("", *_STACKS), 0)
     numbered = []
     for block in model.layers():
         stack = next((stack for stack in _STACKS if block.name.startswith(stack)), "")
-        numbered.append((seen[stack], block))
         seen[stack] += 1
+        numbered.append((seen[stack], block))
     return numbered

@@ -14,6 +14,7 @@ from pages.ui.document.blocks import Block, Chart, Headlines, Notice, paragraph,
 from pages.ui.figures.memory import memory_bars
 from pages.ui.figures.palette import by_component
 from pages.ui.figures.plans import plan_points, plans_of
+from pages.ui.words.devices import process_name
 from pages.ui.words.numbers import human
 from pages.ui.words.plans import plan_name
 from pages.ui.words.standing import Headline
@@ -50,7 +51,7 @@ def numbers(used: Configuration, standing: Standing) -> list[Headline]:
     """What the device that needs most holds."""
     rank = used.rank
     found: list[Headline] = [
-        (w("overhead.process"), used.verdict.needed, PROCESS),
+        (process_name(used.accelerator), used.verdict.needed, PROCESS),
         (w("cluster.peak"), rank.peak, standing),
         (w("components.weights"), rank.weights, standing),
         (w("components.optimizer_state"), rank.optimizer_state, standing),

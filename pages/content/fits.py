@@ -16,7 +16,7 @@ from pages.content.pieces import as_lines
 from pages.ui.document import blocks as say
 from pages.ui.document.blocks import Block, badge, bold, heading, note, plain, said
 from pages.ui.figures.steps import fits_map
-from pages.ui.words.devices import memory_cell, memory_told, printed_size
+from pages.ui.words.devices import beside_tensors, memory_cell, memory_told, printed_size
 from pages.ui.words.numbers import exact, human, marked
 from pages.ui.words.verdict import on_each, where
 from pages.ui.words.verdict import said as verdict_said
@@ -43,7 +43,8 @@ def fits(config: Configuration, purpose: str) -> Iterator[Block]:
     if not found["batch_size"][device.memory]:
         yield _what_would_do(config, purpose, fit)
     yield from fits_map_of(config, purpose, found)
-    yield note(w(f"fits.caveat_{purpose}"))
+    in_training = beside_tensors(device, "fits.caveat_training", "fits.caveat_training_elsewhere")
+    yield note(w("fits.caveat_inference") if serves else in_training)
     yield note(memory_told(device))
     if positions:
         yield note(w("fits.learned_positions", positions=exact(positions)))

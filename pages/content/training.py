@@ -19,6 +19,7 @@ from pages.ui.document.blocks import Block, Line, bold, heading, paragraph, said
 from pages.ui.figures.accounts import told_together
 from pages.ui.figures.palette import by_component
 from pages.ui.figures.timeline import timeline_figure
+from pages.ui.words.devices import beside_tensors, process_name
 from pages.ui.words.numbers import exact, human, marked
 from pages.ui.words.standing import Headline
 from pages.ui.words.verdict import as_counted, as_on_one, for_tensors, on_each, where
@@ -33,7 +34,7 @@ def numbers(config: Configuration) -> list[Headline]:
         (as_counted(config, w("training.steady_state")), account.steady_state, config.standing),
         (as_counted(config, w("training.saved_activations")), account.saved_activations, config.standing),
         (as_counted(config, w("training.peak")), account.peak, config.standing),
-        (on_each(config, w("overhead.process")), config.verdict.needed, PROCESS),
+        (on_each(config, process_name(config.accelerator)), config.verdict.needed, PROCESS),
     ]
 
 
@@ -116,11 +117,15 @@ def terms(at: Quantity) -> Iterator[Block]:
 
 def beside_the_tensors(config: Configuration) -> Iterator[Block]:
     """Allocated, reserved, and what the device shows."""
-    verdict = config.verdict
-    yield heading(on_each(config, w("overhead.header")))
-    yield paragraph(w("overhead.text"))
-    told = {"allocated": verdict.allocated, "reserved": verdict.reserved, "process": verdict.needed}
-    rows = [(w(f"overhead.{label}"), human(quantity.value, "bytes")) for label, quantity in told.items()]
+    verdict, device = config.verdict, config.accelerator
+    yield heading(on_each(config, beside_tensors(device, "overhead.header", "overhead.header_elsewhere")))
+    yield paragraph(beside_tensors(device, "overhead.text", "overhead.text_elsewhere"))
+    told = {
+        w("overhead.allocated"): verdict.allocated,
+        w("overhead.reserved"): verdict.reserved,
+        process_name(device): verdict.needed,
+    }
+    rows = [(label, human(quantity.value, "bytes")) for label, quantity in told.items()]
     yield table([w("working.term"), w("working.amount")], rows)
     yield workings("overhead_working", verdict.needed)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
 from llmcalc.sources import Citation
@@ -10,6 +11,16 @@ from llmcalc.units import GB
 from llmcalc.words import w
 from pages.ui.words.numbers import exact, human
 from pages.ui.words.working import citation
+
+
+def beside_tensors(device: Accelerator, with_cuda: str, elsewhere: str, **told: Any) -> str:
+    """What is said of the memory that a process takes beside its tensors: one of two keys, as it is CUDA's or not."""
+    return w(with_cuda if device.has_cuda else elsewhere, **told)
+
+
+def process_name(device: Accelerator) -> str:
+    """What the memory of a whole process is called."""
+    return beside_tensors(device, "overhead.process", "overhead.process_elsewhere")
 
 
 def printed_size(device: Accelerator) -> str:

@@ -6,6 +6,7 @@ from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import Layout
 from llmcalc.fit.verdict import Verdict
 from llmcalc.words import w
+from pages.ui.words.devices import beside_tensors
 from pages.ui.words.numbers import human
 from pages.ui.words.plans import layout_name
 from pages.ui.words.standing import badge
@@ -15,7 +16,10 @@ def verdict_words(config: Configuration) -> str:
     """Whether a training step fits, what it needs of what there is, what that is made of, and what it may be called."""
     verdict, step = config.verdict, config.on_each
     tensors = f"{_bytes(verdict.allocated.value)} {badge(config.verdict_standing)}"
-    made_of = w("verdict.tensors", tensors=tensors, phase=w(f"phases.{step.peak_phase}"))
+    phase = w(f"phases.{step.peak_phase}")
+    made_of = beside_tensors(
+        verdict.device, "verdict.tensors", "verdict.tensors_elsewhere", tensors=tensors, phase=phase
+    )
     return f"{said(verdict, w('verdict.training_step'))} {made_of}"
 
 
