@@ -257,6 +257,15 @@ def test_the_timeline_counts_layers_from_one_and_names_what_is_alive():
     assert [40 < at <= 54 for at in line["x"]] == [False] * 3 + [True] * 2 + [False] * 3
 
 
+@pytest.mark.parametrize(("device", "written_at"), [(12, 9), (9.5, 9.5), (9, 9), (8, 9)])
+def test_no_line_runs_through_what_is_written_at_the_peak_of_the_timeline(device, written_at):
+    """The axis ends at 1.15 × 9.5 or more, so letters a tenth as high reach from 9 to above 10."""
+    profile = PROFILE.copy()
+    profile[[c for c in profile if c.startswith("live")]] *= GiB
+    figure = timeline_figure("step", profile, NAMES, ("GPU", device * GiB))
+    assert (figure["data"][-1]["y"][0], marked_at(figure, "y")) == (written_at, device)
+
+
 # Colours
 
 

@@ -23,6 +23,19 @@ def test_one_chart_of_a_page_is_on_stage_with_all_its_headline_numbers(page):
     assert metrics(staged) == metrics(whole)
 
 
+@pytest.mark.parametrize(
+    ("page", "link", "times"),
+    [("training", {}, 0), ("fits", {}, 0), ("training", {"account": "article"}, 1), ("parameters", {}, 1)],
+)
+def test_a_room_is_told_once_why_a_number_is_an_estimate(page, link, times):
+    """The verdict has its label, and all the room there is goes to the chart; what it does not say, a note does."""
+    told = []
+    for staged in ({}, {"present": "true"}):  # the page itself is behind the stage
+        app = opened(page, {"n_devices": "4", **link, **staged})
+        told.append([m.value for m in app.main.markdown if m.value.startswith(":orange-badge[estimate] :small[")])
+    assert len(told[1]) - len(told[0]) == times
+
+
 def test_the_lesson_is_read_as_it_is():
     whole, staged = (opened("learn", {"chapter": "6", **link}) for link in ({}, {"present": "true"}))
     assert charts(staged) == charts(whole) != []

@@ -18,6 +18,7 @@ from pages.ui.figures.palette import by_component
 from pages.ui.figures.techniques import waterfall
 from pages.ui.words.numbers import change, exact, human
 from pages.ui.words.standing import Headline
+from pages.ui.words.verdict import on_each
 
 MOST_TOLD = 3  # components of a switch's change
 
@@ -27,7 +28,7 @@ def numbers(config: Configuration) -> list[Headline]:
     mix = config.mix
     found: list[Headline] = [
         (w("techniques.plain"), mix.plain.peak, config.standing_of(mix.plain_setup.run)),
-        (w("techniques.mixed"), mix.result.peak, config.standing_of(config.run, config.layout)),
+        (on_each(config, w("techniques.mixed")), mix.result.peak, config.standing_of(config.run, config.layout)),
     ]
     if mix.time and mix.plain.time and mix.result.time:
         found += [(w("techniques.plain_time"), mix.plain.time, RATE)]

@@ -107,7 +107,10 @@ def _controls(ids: Iterable[str], columns: int) -> None:
 def _place_of_verdict() -> st.delta_generator.DeltaGenerator:
     """Where the verdict stands: here, or, where the page is presented, on stage with the headline numbers."""
     stage = on_stage()
-    return stage.verdict if stage else st.container(key=_VERDICT)
+    if stage is None:
+        return st.container(key=_VERDICT)
+    stage.tells_verdict = True
+    return stage.verdict
 
 
 def _verdict(config: Configuration) -> None:

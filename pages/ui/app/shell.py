@@ -89,9 +89,11 @@ def _page(name: str) -> None:
             if caveats := caveats_of(config.base):
                 st.caption(" ".join(caveats))
             problems_beside(config.problems, "stage_")
-            if config.standing.label == ESTIMATE:
-                standing_note(config.standing)
         _run(name)
+        told = stage.tells_verdict and config.standing == config.verdict_standing  # there, with its label
+        if config.standing.label == ESTIMATE and not told:
+            with stage.notes:
+                standing_note(config.standing)
 
 
 def _run(name: str) -> None:

@@ -30,6 +30,7 @@ class Stage:
     def __init__(self, page: str):
         self.choice = f"presented_{page}"
         self.charts: dict[str, tuple[str, Callable[[], None]]] = {}
+        self.tells_verdict = False
         with st.container(key="stage"):
             self._bar = st.container(key="stage_bar", horizontal=True, gap="small", vertical_alignment="center")
             self.notes = st.container(gap=None)

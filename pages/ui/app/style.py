@@ -30,6 +30,10 @@ PRINTED :is(td, th):last-child { white-space: normal; }
 /* headline numbers and models: as many to a row as there is room for, two on a phone */
 :is(.st-key-headlines, .st-key-compared) { display: grid; gap: 0.8rem;
   grid-template-columns: repeat(auto-fit, minmax(min(11rem, 46%), 1fr)); }
+/* six in two rows of three, for five and one would leave a hole */
+@media (min-width: 768px) {
+  .st-key-headlines:not(.st-key-stage *):has(> :nth-child(6):last-child) { grid-template-columns: repeat(3, 1fr); }
+}
 /* as high as the highest of its row */
 :is(.st-key-headlines, .st-key-compared) { align-items: stretch; }
 .st-key-headlines > .stElementContainer :is(.stButton, .stButton > div, .stTooltipIcon, .stTooltipHoverTarget),
@@ -45,6 +49,11 @@ NUMBER strong { display: block; font-size: 2rem; font-weight: 400; line-height: 
 NUMBER strong + span { font-size: 0.8rem !important; opacity: 0.78; }
 .st-key-compared { grid-template-columns: repeat(auto-fill, minmax(min(11rem, 46%), 1fr)); }
 .st-key-compared [data-testid="stVerticalBlock"] { gap: 0.4rem; }
+/* heads that say for which size: on a phone in few lines */
+@media (max-width: 767px) {
+  .st-key-every_device th { font-size: 0.8rem; line-height: 1.3; vertical-align: bottom; }
+  .st-key-every_device :is(td, th) { padding: 0.4rem 0.5rem; }
+}
 /* what a row is about stays in sight while its models scroll by */
 .st-key-comparison_table :is(td, th):first-child { position: sticky; left: 0; z-index: 1;
   background: light-dark(#ffffff, #11151a); white-space: normal; min-width: 8.5rem; }
@@ -149,6 +158,7 @@ html { font-size: max(16px, min(1.5vw, 2.7vh)); }
 .st-key-stage .st-key-headlines strong + span {
   position: absolute; clip-path: inset(50%); width: 1px; white-space: nowrap; }
 .st-key-stage .st-key-verdict p { font-size: 0.8rem; }
+.st-key-stage .st-key-headlines > .stElementContainer button p { font-size: 0.75rem; }
 .st-key-stage .st-key-headlines { gap: 0.4rem;
   grid-template-columns: repeat(auto-fit, minmax(min(9rem, 46%), 1fr)); }
 .st-key-stage .st-key-headlines > * > [data-testid="stVerticalBlock"],

@@ -17,6 +17,7 @@ from pages.ui.words.numbers import human
 _SHARES = {"forward": 40, "loss": 14, "backward": 38, "optimizer": 8}
 _BORDERS = np.cumsum([0, *_SHARES.values()])
 _LARGEST_NAMED = 4  # categories that a hover tells
+_LABEL_HEIGHT = 0.1  # of the chart's
 _LEAST_DRAWN = 0.004  # of the peak: what is never more is a pixel high, and drawn with others of its size
 
 
@@ -42,7 +43,9 @@ def timeline_figure(title: str, profile: pd.DataFrame, names: Mapping[str, str],
     top = axis["range"][1]
     name = f"{device[0]}: {human(device[1], 'bytes')}"
     name = f"– – {name}" if above and in_sight else f"{name} {'↑' if above else '↓'}"
-    data.append(_labels((x[peak], largest / factor), human(largest, "bytes"), name, top))
+    line = device[1] / factor
+    is_close = 0 <= line - largest / factor < _LABEL_HEIGHT * top  # then it is written above the line, not through it
+    data.append(_labels((x[peak], line if is_close else largest / factor), human(largest, "bytes"), name, top))
     return {
         "data": data,
         "layout": layout(
