@@ -14,6 +14,10 @@ LINK = "lang=id&model=GPT-3+175B"
 CHARTED = [f"{page}?{LINK}" for page in PAGES if page not in ("explore", "learn", "article", "method")]
 CHARTED += ["?lang=id&model=Llama+3+8B&batch_size=1"]  # a device's line behind what small bars come to
 CHARTED += [f"?{LINK}", "fits?lang=id", *(f"learn?lang=id&chapter={chapter}" for chapter in CHAPTERS)]
+CHARTED += ["fits?model=Llama+3+8B&n_devices=4&zero_stage=3&accelerator=TPU+v5p"]  # outlines at the left side
+CHARTED += ["training?lang=id&batch_size=75"]  # the device's line close above the peak
+CHARTED += ["scaling?lang=id&model=DeepSeek-V3+671B", "scaling?model=Pythia+14M"]  # points near the sides
+CHARTED += ["scaling?model=GPT-3+175B&curve=performance"]
 WIDTHS = (1024, 390)  # where charts side by side are narrowest, and a phone
 
 # Of each chart: what is written beyond its edges, or those of its plot where they cut it off, labels of axes and notes

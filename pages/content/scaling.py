@@ -23,6 +23,7 @@ from pages.ui.words.standing import Headline
 from pages.ui.words.titles import title_of
 
 STEPS = (1, 2, 5, 10, 20, 50)  # per cent that a reader may want
+_LETTERS = 44  # fewer than are as wide as the chart on a phone
 
 
 def numbers(config: Configuration) -> list[Headline]:
@@ -73,15 +74,27 @@ def the_law(config: Configuration) -> Chart:
         """The drawn quantity of a model of n parameters."""
         return law_loss(config, n).value if curve == "loss" else law_performance(config, n)
 
+    def beside(size: float, full: str, short: str, *, on_the_right: bool) -> str:
+        """What is written beside a point: in few letters where the chart's edge would cut off more on a phone."""
+        decades = np.log10([sizes[0], size, sizes[-1]])
+        room = (decades[2] - decades[1] if on_the_right else decades[1] - decades[0]) / (decades[2] - decades[0])
+        return full if len(full) < _LETTERS * room else short
+
     title = w(f"scaling.chart_{curve}", alpha=marked(f"{alpha:g}"))
+    at, times, falls = marked(f"{height(here):.3g}"), human(grows), curve == "loss"
     drawn = (sizes.tolist(), np.asarray(height(sizes)).tolist())
     points = [
-        (w("scaling.here"), here, height(here), f"{title_of(config)}: {marked(f'{height(here):.3g}')}"),
+        (
+            w("scaling.here"),
+            here,
+            height(here),
+            beside(here, f"{title_of(config)}: {at}", at, on_the_right=falls),
+        ),
         (
             w(f"scaling.target_{curve}", percent=_wanted(config)),
             target,
             height(target),
-            w("scaling.times", times=human(grows)),
+            beside(target, w("scaling.times", times=times), f"× {times}", on_the_right=not falls),
         ),
     ]
     alt = w(

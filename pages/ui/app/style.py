@@ -30,10 +30,12 @@ PRINTED :is(td, th):last-child { white-space: normal; }
 /* headline numbers and models: as many to a row as there is room for, two on a phone */
 :is(.st-key-headlines, .st-key-compared) { display: grid; gap: 0.8rem;
   grid-template-columns: repeat(auto-fit, minmax(min(11rem, 46%), 1fr)); }
-/* six in two rows of three, for five and one would leave a hole */
+/* no row with a hole: six in rows of three, four in one row where that is 46.4rem wide, else in two */
 @media (min-width: 768px) {
   .st-key-headlines:not(.st-key-stage *):has(> :nth-child(6):last-child) { grid-template-columns: repeat(3, 1fr); }
 }
+.st-key-headlines:not(.st-key-stage *):has(> :nth-child(4):last-child) { grid-template-columns: repeat(auto-fit,
+  minmax(max(min(11rem, 46%), min(46%, (46.4rem - 100%) * 999)), 1fr)); }
 /* as high as the highest of its row */
 :is(.st-key-headlines, .st-key-compared) { align-items: stretch; }
 .st-key-headlines > .stElementContainer :is(.stButton, .stButton > div, .stTooltipIcon, .stTooltipHoverTarget),

@@ -15,6 +15,7 @@ from pages.ui.words.numbers import exact, marked
 
 _FITS, _FITS_NOWHERE = "#0072B2|#3D9BE0", "#C9CCD1|#4A525C"
 _GROUPS = ((COLOURS["embedding"], "circle"), (COLOURS["attention"], "diamond"), (COLOURS["feed_forward"], "square"))
+_NEAR_A_SIDE = 0.2  # of the chart's width: a label is some 0.3 of it on a phone
 _LEAST_PERCENT = 1e-5
 _GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it spread evenly: dots of a strip do not lie on one another
 
@@ -125,10 +126,18 @@ def _contour_labels(
         ours = label == chosen
         labels.append({
             "text": f"<b>{label}</b>" if ours else label, "x": log10(length), "y": log10(batch), "showarrow": False,
+            "xanchor": _anchor(length, grid[1]),
             "font": {"size": 12, "color": MARK if ours else "theme:text"}, "bgcolor": "theme:background",
             "borderpad": 2, "opacity": 0.9,
         })  # fmt: skip
     return labels
+
+
+def _anchor(length: float, lengths: np.ndarray) -> str:
+    """Which end of a label stands on its outline: near a side of the chart the one at that side, so that it stays
+    within."""
+    across = math.log(length / lengths[0]) / math.log(lengths[-1] / lengths[0])
+    return "left" if across < _NEAR_A_SIDE else "right" if across > 1 - _NEAR_A_SIDE else "center"
 
 
 def _is_near(
@@ -138,8 +147,9 @@ def _is_near(
 ) -> bool:
     """Whether a label there would cover one of the runs, or the lines between them."""
     across, up = (math.log(values[-1] / values[0]) for values in (grid[1], grid[0]))
+    middle = math.log(place[1]) + across * {"left": 0.15, "center": 0, "right": -0.15}[_anchor(place[1], grid[1])]
     return any(
-        abs(math.log(place[1] / length)) < 0.15 * across and abs(math.log(place[0] / batch)) < 0.08 * up
+        abs(middle - math.log(length)) < 0.15 * across and abs(math.log(place[0] / batch)) < 0.08 * up
         for batch, length in runs
     )
 
