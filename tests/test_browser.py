@@ -259,3 +259,20 @@ def test_charts_follow_the_theme_when_it_becomes_another(page, address):
     written = {text.evaluate("text => text.style.fill") for text in page.locator(".js-plotly-plot .ytick text").all()}
     assert len(written) == 1, "all charts, and none as before"
     assert written != {on_light}
+
+
+@pytest.mark.parametrize(
+    ("browsers", "asked", "exponent"),
+    [("id-ID", "", "0,076"), ("id-ID", "?lang=en", "0.076"), ("en-US", "?lang=id", "0.076"), ("de-DE", "", "0.076")],
+)
+def test_a_slider_writes_decimals_as_the_words_beside_it_where_the_browser_can(
+    browser, address, browsers, asked, exponent
+):
+    context = browser.new_context(locale=browsers)
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    page.goto(f"{address}/scaling{asked}")
+    settled(page)
+    written = page.get_by_test_id("stSliderThumbValue").filter(visible=True).all_inner_texts()
+    assert exponent in written
+    context.close()

@@ -14,7 +14,7 @@ from llmcalc.errors import InputError
 from llmcalc.inputs import INPUTS, Choice, Input, Integer, Real, Switch, Text
 from llmcalc.symbols import SYMBOLS
 from llmcalc.units import Locale
-from llmcalc.words import locale, w, words
+from llmcalc.words import language, language_asked, locale, w, words
 from pages.ui.app.problems import problems_beside, typed_problem
 from pages.ui.app.sections import redraw, set_inputs, unseen
 from pages.ui.app.state import Refused, State, is_in_link, keep_in_address, put, refuse, show, state, touched, values
@@ -101,7 +101,7 @@ def _control(declared: Input, face: Face, seen: dict[str, Any], told: bool) -> N
             if told:
                 _slider_and_field(declared, face, common)
         case Real():
-            common |= {"value": face.default, "format": "%g"}
+            common |= {"value": face.default, "format": _slider_format()}
             st.slider(min_value=declared.low, max_value=declared.high, step=declared.step, **common)
         case Choice() if f"options.{declared.id}.{declared.default}" in words():
             _named_choice(declared, face, common)
@@ -137,7 +137,7 @@ def twin(input_id: str, place: str = "beside") -> None:
                 typed_problem(face.refused.text, face.refused.problem, face.refused.instead, f"{place}_")
         case Real():
             show(key, value)
-            common |= {"format": "%g"}
+            common |= {"format": _slider_format()}
             st.slider(min_value=declared.low, max_value=declared.high, step=declared.step, **common)
         case Choice():
             show(key, value)
@@ -152,6 +152,13 @@ def twin(input_id: str, place: str = "beside") -> None:
             st.toggle(**common)
         case Text():
             raise TypeError(f"{input_id} is a text")
+
+
+def _slider_format() -> str:
+    """How a slider writes its number. Streamlit knows the browser's marks and those of English, no others: so the
+    browser's where they are those of the reader's language."""
+    is_browsers = language_asked(st.context.locale or "") == language()
+    return "localized" if is_browsers and locale().decimal != "." else "%g"
 
 
 def _stops_slider(declared: Integer, value: int, common: dict[str, Any]) -> None:
