@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from playwright.sync_api import expect
-from real_browser import chart_drawn, metric, settled
+from real_browser import chart_drawn, metric, query, settled
 
 # Llama 3 8B's published config.json; 8,030,261,248 parameters by its model card's safetensors index
 LLAMA = {
@@ -60,3 +60,23 @@ def test_a_config_is_in_use_at_the_first_click_and_what_is_wrong_with_one_is_sai
     expect(heading).to_have_text("llama from a config.json, 8.03 B, changed")
     use.click()
     expect(heading).to_have_text("llama from a config.json, 8.03 B")
+
+
+def test_a_config_that_was_pasted_and_not_confirmed_goes_along_to_another_page_and_into_its_address(page, address):
+    page.goto(address)
+    chart_drawn(page)
+    settled(page)
+    entries = page.evaluate("history.length")
+    page.get_by_test_id("stSidebar").get_by_text("Your own config.json").click()
+    page.get_by_role("textbox", name="Paste a config.json").fill(json.dumps(LLAMA))
+    page.get_by_test_id("stTopNavLink").filter(has_text="Parameters").click()
+    title = "Parameters of meta-llama/Meta-Llama-3-8B (config.json)"
+    expect(page.get_by_test_id("stHeading").first).to_have_text(title)
+    page.wait_for_timeout(2_000)  # what the browser said before it knew of all this has come by then
+    settled(page)
+    assert set(query(page)) == {"model", "config"}
+    assert page.evaluate("history.length") == entries + 2  # the model, and the page
+    page.reload()
+    expect(page.get_by_test_id("stHeading").first).to_have_text(title)
+    page.go_back()
+    expect(page.get_by_test_id("stHeading").first).to_have_text("meta-llama/Meta-Llama-3-8B (config.json)")

@@ -19,7 +19,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from llmcalc.words import speak
 from pages.ui.app.session import session
-from pages.ui.app.state import State, drawn_part, forget_refused, hear, put, settle, state, values
+from pages.ui.app.state import State, drawn_part, forget_refused, hear, mend_address, put, settle, state, values
 
 # Seconds that the charts are ahead of what comes after them: the browser lays out at once all that has come
 HEAD_START = 0.07
@@ -122,9 +122,10 @@ def redraw() -> None:
 
 
 def _redraw() -> None:
-    now = settle()
+    before, now = values(), settle()
     if _all_is_drawn():
         return
+    mend_address({id: value for id, value in now.changed.items() if value == before[id]})
     stale = [key for key, (face, before) in _drawn().items() if face(now) != before]
     if _APP in stale:
         st.rerun()

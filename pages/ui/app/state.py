@@ -15,7 +15,7 @@ from llmcalc.bases import AT_FIRST_OF_OTHERS, Base, at_first, base, recipe_value
 from llmcalc.comparison import read_each
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
-from llmcalc.inputs import DEFAULTS, INPUTS, one_number_of_devices
+from llmcalc.inputs import DEFAULTS, INPUTS, one_number_of_devices, written
 from llmcalc.words import language_asked
 from pages.ui.app.session import session
 
@@ -202,6 +202,19 @@ def keep_in_address(input_id: str) -> None:
     with context.session_state.query_params() as address:
         if binding := address.get_binding_for_param(input_id):
             address.unbind_widget(binding.widget_id)
+
+
+def mend_address(changed: Mapping[str, Any]) -> None:
+    """In a control's callback: have the address go on naming these inputs. Streamlit takes it for what it was when the
+    browser asked for the run, and from that writes it whole; so what an earlier run has just written would be lost."""
+    context = get_script_run_ctx()
+    assert context is not None
+    with context.session_state.query_params() as address:
+        missing = {id: value for id, value in changed.items() if not address.has_param(id)}
+        for id, value in missing.items():
+            address.set_with_no_forward_msg(id, written(value))
+        if missing:
+            address._send_query_param_msg()
 
 
 def note_link() -> None:
