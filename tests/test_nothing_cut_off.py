@@ -116,4 +116,14 @@ def test_a_chart_that_was_never_in_sight_is_on_paper_and_no_table_that_scrolls(p
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.evaluate(drawn) == [True, True]
-    expect(page.get_by_test_id("stDataFrame")).to_be_hidden()
+    table = page.get_by_test_id("stDataFrame")
+    for what in (table, page.locator(".stElementContainer").filter(has=table)):  # nor a hole where it was
+        expect(what).to_be_hidden()
+
+
+def test_a_formula_on_a_phone_is_not_broken_at_each_sign(page, address):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{address}/parameters")
+    settled(page)
+    widths = "[...document.querySelectorAll('td:last-child:has(.katex)')].map((cell) => cell.clientWidth)"
+    assert min(page.evaluate(widths)) >= 100  # 2 · d · h · d_h and a sign

@@ -25,6 +25,8 @@ button[kind="tertiary"]:is(:hover, :active, :focus) { color: inherit !important;
 .stMarkdown table { display: block; max-width: 100%; overflow-x: auto; }
 .stMarkdown td { white-space: nowrap; }
 .stMarkdown td:last-child:not([style*="right"]) { white-space: normal; }  /* a formula, or words */
+/* on a phone a formula is not broken up at each sign to save the table from being scrolled */
+@media (max-width: 767px) { .stMarkdown td:last-child:has(.katex) { min-width: 7.5rem; } }
 /* printed / right / why: the reason wraps, and on a phone it has a line of its own under its figures */
 PRINTED :is(td, th):last-child { white-space: normal; }
 /* headline numbers and models: as many to a row as there is room for, two on a phone */
@@ -179,7 +181,7 @@ _PRINT = """
   :is([data-testid="stSidebar"], [data-testid="stHeader"], [data-testid="stToolbar"], [data-testid="stStatusWidget"]),
   :is([data-testid="stExpandSidebarButton"], [data-testid="stSkipToContent"], [data-testid="stTooltipIcon"] svg),
   /* a table to scroll in is a picture of some of its rows, in the colours and as wide as on the screen */
-  :is([data-testid="stDataFrame"], .st-key-plan_download, .st-key-apply_plan),
+  :is(.stElementContainer:has([data-testid="stDataFrame"]), .st-key-plan_download, .st-key-apply_plan),
   :is(.st-key-download, .st-key-neighbours, .st-key-stage_bar, .st-key-stage_knobs, .st-key-chapter_beside),
   .stApp::before { display: none !important; }
   html, body, #root, .stApp, .stApp :is([data-testid="stAppViewContainer"], [data-testid="stMain"]) {
