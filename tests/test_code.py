@@ -22,7 +22,7 @@ FREE = {"activation"}  # what a config calls it, which a step runs or says that 
 
 def test_every_field_is_checked():
     assert {field.name for field in fields(Code)} == CHOICES.keys() | SIZES.keys() | FREE
-    assert {"dropout_at", "weightless_norms"} == LISTS
+    assert {"dropout_at", "named", "weightless_norms"} == LISTS
 
 
 @for_each("name", CHOICES)

@@ -91,7 +91,7 @@ LISTED = [f"model.layers.{i}.self_attn" for i in range(32)]
         ({"quant_method": "fp8"}, "fp8", set()),
         ({"quant_method": "fp8", "weight_block_size": [128, 128], "ignored_layers": LISTED}, "fp8 128×128",
          {"attention"}),
-        ({"quant_method": "fp8", "ignored_layers": LISTED[:3]}, "fp8", set()),
+        ({"quant_method": "fp8", "ignored_layers": LISTED[:3]}, "fp8", {"attention.0", "attention.1", "attention.2"}),
         ({"quant_method": "fbgemm_fp8", "modules_to_not_convert": ["lm_head"]}, "fp8 rows", set()),
         ({"load_in_4bit": True, "bnb_4bit_use_double_quant": True}, "NF4", set()),
         ({"quant_method": "bitsandbytes", "_load_in_4bit": True, "load_in_4bit": True}, "NF4 fp32 scales", set()),

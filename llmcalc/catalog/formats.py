@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from llmcalc.sources import (
@@ -45,6 +46,13 @@ class NumberFormat:
     def bits(self) -> float:
         """Bits per value in rows of the usual width."""
         return self.bits_in_rows_of(USUAL_WIDTH)
+
+    @property
+    def group(self) -> int:
+        """How many values of a row share a scale, as its name says; 1 where rows are not cut up, or are filled up."""
+        found = re.search(r" g(\d+)| (\d+)×", self.id)
+        named = {"NVFP4": 16, "MXFP4 linear": 32, "MXFP8": 32, "MXFP6": 32}
+        return int(found[1] or found[2]) if found else named.get(self.id, 1)
 
     def bits_in_rows_of(self, width: int) -> float:
         """Bits per value of a matrix whose rows are so wide."""

@@ -21,7 +21,7 @@ LAYER_NORM_CODE = replace(LLAMA_CODE, norm="layer_norm")
 _OF_GPT2_AGE = replace(
     LAYER_NORM_CODE, rotary=False, softmax_fp32=False, dropout_at=("embedding", "attention", "residual")
 )
-GPT2_CODE = replace(_OF_GPT2_AGE, joined_projections="split", mask_kept=True)
+GPT2_CODE = replace(_OF_GPT2_AGE, joined_projections="split", mask_kept=True, named=("embeddings", "attention"))
 BIGCODE_CODE = replace(
     GPT2_CODE, softmax_fp32=True, mask_kept=False, buffers="masks", buffers_in_layers=False, buffer_format="bool"
 )
@@ -34,6 +34,7 @@ GPT_NEO_CODE = replace(
     sdpa=False,
     buffers="masks",
     buffer_format="bool",
+    named=("embeddings", "attention", "weights"),
 )
 GPTJ_CODE = replace(
     GPT_NEO_CODE,
@@ -43,6 +44,7 @@ GPTJ_CODE = replace(
     rotary_spread="tensor",
     buffers="tables",
     buffer_format="fp32",
+    named=("weights", "rotated"),
 )
 CODEGEN_CODE = replace(GPTJ_CODE, joined_projections="split", rotary_tables_fp32=True)
 CTRL_CODE = replace(
@@ -77,6 +79,7 @@ BLOOM_CODE = replace(
     scaled="product",
     sdpa=False,
     dropout_at=("attention", "residual"),
+    named=("weights",),
 )
 FALCON_CODE = replace(
     LAYER_NORM_CODE,
@@ -87,6 +90,7 @@ FALCON_CODE = replace(
     sdpa_grouped=False,
     sdpa_mask=True,
     dropout_at=("residual",),
+    named=("weights",),
 )
 MPT_CODE = replace(
     LAYER_NORM_CODE,
@@ -117,6 +121,7 @@ STABLELM_CODE = replace(
     qk_norm_by_head=True,
     rotary_fraction=0.25,
     dropout_at=("attention", "feed_forward"),
+    named=("attention", "norm"),
 )
 STARCODER2_CODE = replace(LAYER_NORM_CODE, dropout_at=("embedding", "attention", "residual"))
 NEMOTRON_CODE = replace(LAYER_NORM_CODE, norm="layer_norm_1p", rotary_fraction=0.5)

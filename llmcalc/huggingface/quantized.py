@@ -35,7 +35,8 @@ _CONVERTED = ("attention", "feed_forward", "shared_experts", "experts")
 @dataclass(frozen=True)
 class Quantization:
     """``format`` is that of the catalogue's weight formats in which linear layers are, empty where none is like it;
-    ``left`` are the components that are not converted, ``used`` what was read, as short as it can be said."""
+    ``left`` are the components that are not converted ("feed_forward.0": of that layer only), ``used`` what was read,
+    as short as it can be said."""
 
     method: str
     format: str
@@ -70,7 +71,10 @@ def quantization_of(config: Mapping[str, Any], n_layers: int) -> Quantization | 
     if left:
         used = {
             **used,
-            "modules_to_not_convert": [_WORD_OF[component] for component in _CONVERTED if component in left],
+            "modules_to_not_convert": [
+                *(_WORD_OF[component] for component in _CONVERTED if component in left),
+                *(f"layers.{i}.{_WORD_OF[component]}" for component, i in _by_layer(left)),
+            ],
         }
     return Quantization(method, format if format in WEIGHT_FORMATS else "", left, {"quant_method": method, **used})
 
@@ -241,20 +245,32 @@ def _component(name: str) -> str | None:
 
 
 def _left(given: Mapping[str, Any], n_layers: int) -> frozenset[str]:
-    """The components that are left as they are: named for all layers, or listed for half of them at least."""
+    """The components that are left as they are: named for all layers, listed for half of them at least, or of single
+    layers."""
     inner = given.get("quantization")
     lists = [_names(told.get(key)) for told in (given, inner) if isinstance(told, Mapping) for key in _LEFT]
     names = [name for found in lists for name in found]
     whole = {component for name in names if not _LAYER.search(name) and (component := _component(name))}
-    return frozenset(whole | _in_most_layers(names, n_layers))
+    listed = _listed_layers(names)
+    most = {component for component, layers in listed.items() if 2 * len(layers) >= n_layers}
+    single = {
+        f"{component}.{i}" for component, layers in listed.items() if component not in whole | most for i in layers
+    }
+    return frozenset(whole | most | single)
 
 
-def _in_most_layers(names: Iterable[str], n_layers: int) -> set[str]:
+def _listed_layers(names: Iterable[str]) -> dict[str, set[str]]:
+    """The layers of which a component is listed, by the component."""
     layers: dict[str, set[str]] = {}
     for name in names:
         if (place := _LAYER.search(name)) and (component := _component(name)):
             layers.setdefault(component, set()).add(place.group(1) or place.group(2))
-    return {component for component, listed in layers.items() if 2 * len(listed) >= n_layers}
+    return layers
+
+
+def _by_layer(left: Iterable[str]) -> list[tuple[str, int]]:
+    """Those components that are left in some layers only, each with one of them."""
+    return sorted((name.rpartition(".")[0], int(name.rpartition(".")[2])) for name in left if "." in name)
 
 
 def _not_targeted(given: Mapping[str, Any]) -> frozenset[str]:

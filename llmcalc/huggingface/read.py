@@ -13,6 +13,7 @@ from llmcalc.huggingface.family import COMMON, Family, decoder_alone
 from llmcalc.huggingface.heads import HeadTask, task_of, with_head
 from llmcalc.huggingface.keys import Keys, Notice, is_null, shown
 from llmcalc.huggingface.layers import as_said, flat_patterns, refuse_other_layers
+from llmcalc.huggingface.positions import with_positions
 from llmcalc.huggingface.prediction import prediction_layers
 from llmcalc.huggingface.quantized import Quantization, quantization_of
 from llmcalc.huggingface.stack import Recipe, build
@@ -220,6 +221,7 @@ def read_config(config: Mapping[str, Any]) -> Reading:
         model = family.build(keys, task)
     if head is not None:
         model = with_head(model, keys, head)
+    model = with_positions(model, keys)
     notes = keys.notes
     if not (_architecture(text) or _architecture(config)):
         notes = [Notice("assumed_head", "no class is named: counted with a language-model head, no pooler"), *notes]

@@ -123,16 +123,32 @@ def _pieces(model: Model, name: str) -> Iterator[tuple[str, int, int, NumberForm
 
 
 def _linear(model: Model, format: NumberFormat) -> Iterator[tuple[str, int, int, NumberFormat]]:
-    linear = [
-        (count, part.component, m) for block, count in model.blocks for part in block.parts for m in matrices(part)
-    ]
-    linear += [found for part in model.beside for found in linear_beside(part)]
-    only_experts = format.stored == "experts" and any(m.experts for _, _, m in linear)
-    for count, component, m in linear:
-        left = (only_experts and not m.experts) or component in model.unconverted
-        yield "layers", count * m.numbers, m.width, WEIGHT_FORMATS["bf16"] if left else format
+    listed = any("." in name for name in model.unconverted)  # of single layers
+    layers = [(1, i, block) for i, block in enumerate(model.layers())] if listed else []
+    for count, i, block in layers or [(count, -1, block) for block, count in model.blocks]:
+        for part in block.parts:
+            for m in matrices(part):
+                yield "layers", count * m.numbers, m.width, format_in(model, format, part.component, m, i)
+    for part in model.beside:
+        for count, component, m in linear_beside(part):
+            yield "layers", count * m.numbers, m.width, format_in(model, format, component, m)
     for table in _tables(model):
         yield table.role, table.numbers, table.width, WEIGHT_FORMATS["bf16"]
+
+
+def format_in(model: Model, format: NumberFormat, component: str, m: Matrix, layer: int = -1) -> NumberFormat:
+    """The format of a matrix of a layer where linear layers are in ``format``: some components are left in 16 bits, of
+    all layers or of those that the file lists, and some formats are for experts only, where there are any."""
+    only_experts = format.stored == "experts" and bool(model.mixtures)
+    left = not model.unconverted.isdisjoint((component, f"{component}.{layer}"))
+    return WEIGHT_FORMATS["bf16"] if left or (only_experts and not m.experts) else format
+
+
+def grouped_by(name: str) -> int:
+    """How many weights of a row share a scale in the format of that name, so that rows must be whole groups; 1 where
+    any row will do, or a file keeps what does not fit in another type."""
+    format = WEIGHT_FORMATS.get(name)
+    return 1 if format is None or format.stored == "gguf" else format.group
 
 
 def _tables(model: Model) -> tuple[Matrix, ...]:

@@ -18,7 +18,7 @@ from llmcalc.sources import (
 )
 from llmcalc.transformer.cache import borrowed_elements, cache_elements, key_value_elements, unlike_key_value_elements
 from llmcalc.transformer.flops import score_flops, seen_tokens, unlike_score_flops
-from llmcalc.transformer.part import Heads, Matrix, Width, fewer
+from llmcalc.transformer.part import Heads, Matrix, Share, Width, fewer
 
 
 @formula("W_Q", "parameters", VASWANI_2017.at("sec. 3.2.2"))
@@ -231,6 +231,10 @@ class Attention:
         """How many tokens it keeps, None for all."""
         return None if self.caches_all else self.window
 
+    @property
+    def value_width(self) -> int:
+        return 0 if self.borrows else self.n_kv_heads * (self.d_value or self.d_head)
+
     def kv_elements_per_token(self) -> Quantity:
         if self.borrows:
             return borrowed_elements(n_kv_heads=self.n_kv_heads, d_head=self.d_head)
@@ -253,6 +257,10 @@ class Attention:
     @property
     def traits(self) -> frozenset[str]:
         return frozenset({"attention_bias"} if self.qkv_bias else ())
+
+    def of_rank(self, share: Share) -> Attention:
+        """Key/value heads fewer than the ranks are there on each."""
+        return replace(self, n_heads=share.of(self.n_heads), n_kv_heads=share.of(self.n_kv_heads))
 
     def pruned(self, share: float) -> Attention:
         """Whole groups of query heads go, with their key/value head; queries go where only one is there."""

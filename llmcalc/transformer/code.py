@@ -23,6 +23,7 @@ NormPlace = Literal[
     "embedding_norm", "attention_norm", "feed_forward_norm", "final_norm", "query_norm", "key_norm", "value_norm"
 ]
 Joined = Literal["no", "split", "slices", "indexed", "spread"]
+Named = Literal["embeddings", "attention", "norm", "weights", "rotated"]
 DropoutPlace = Literal["embedding", "attention", "activation", "residual", "projection", "feed_forward", "final"]
 
 
@@ -99,6 +100,11 @@ class Code:
     sdpa: bool = True  # there is one
     sdpa_grouped: bool = True  # it is told that key/value heads are fewer, and need not fall back
     sdpa_mask: bool = False  # it is given a mask even where a causal one is all that is needed
+
+    # What still has a name, and so its memory, when it is no longer read: vectors of tokens and positions before they
+    # are added ("embeddings"), "attention"'s output and the "norm" before it while the network runs, the attention
+    # "weights" of a layer while the next one runs, the pieces that "rotated" heads are joined from
+    named: tuple[Named, ...] = ()
 
     # The rest of a layer, and of the model
     layer_runs: int = 1  # how many times all layers run, one after the other, with the same weights (ALBERT)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import KIMI_2025, YANG_2024
 from llmcalc.transformer.linear import linear_parameters
 from llmcalc.transformer.norm import rms_norm_scale
-from llmcalc.transformer.part import Heads, Matrix, State, Width
+from llmcalc.transformer.part import Heads, Matrix, Share, State, Width
 from llmcalc.transformer.state import (
     DELTA_RULE,
     causal_convolution_parameters,
@@ -160,6 +160,9 @@ class DeltaNet:
     @property
     def normed_widths(self) -> tuple[int, ...]:
         return ()
+
+    def of_rank(self, share: Share) -> DeltaNet:
+        return replace(self, n_key_heads=share.of(self.n_key_heads), n_value_heads=share.of(self.n_value_heads))
 
     def pruned(self, share: float) -> DeltaNet:
         """All of it stays: several heads of values share one of keys."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import DEVLIN_2018, HE_2020, LAN_2019, RADFORD_2019, RAFFEL_2019, TRANSFORMERS, VASWANI_2017
-from llmcalc.transformer.part import TOKEN_TABLE, Matrix, Width
+from llmcalc.transformer.part import TOKEN_TABLE, Matrix, Share, Width
 
 
 @formula(r"W_\text{tok}", "parameters", VASWANI_2017.at("sec. 3.4"))
@@ -75,6 +75,9 @@ class TokenEmbedding:
 
     def widths(self) -> tuple[Width, ...]:
         return (Width("vocab_size", self.vocab_size, may_pad=True),)
+
+    def of_rank(self, share: Share) -> TokenEmbedding:
+        return replace(self, vocab_size=share.of_vocabulary(self.vocab_size))
 
 
 @dataclass(frozen=True)

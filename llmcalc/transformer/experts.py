@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import DEEPSEEK_V3, LONGCAT_2025, QWEN_MOE, SHAZEER_2017, TRANSFORMERS
 from llmcalc.transformer.feedforward import FeedForward
-from llmcalc.transformer.part import Matrix, Width
+from llmcalc.transformer.part import Matrix, Share, Width
 
 
 @formula(r"W_\text{router}", "parameters", SHAZEER_2017.at("sec. 2.1, eq. 2"))
@@ -108,6 +108,12 @@ class Experts:
     @property
     def gated(self) -> bool:
         return self.expert.gated
+
+    def of_rank(self, share: Share) -> Experts:
+        """Some experts whole, or a slice of each."""
+        if share.experts > 1:
+            return replace(self, n_experts=-(-self.n_experts // share.experts))
+        return replace(self, expert=self.expert.of_rank(share))
 
     def pruned(self, share: float) -> Experts:
         """All experts stay, each narrower."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import HUANG_2024, SHAZEER_2020, VASWANI_2017
-from llmcalc.transformer.part import Matrix, Width, fewer
+from llmcalc.transformer.part import Matrix, Share, Width, fewer
 
 
 @formula(r"W_\text{up}", "parameters", VASWANI_2017.at("sec. 3.3, eq. 2"))
@@ -96,6 +96,9 @@ class FeedForward:
     @property
     def traits(self) -> frozenset[str]:
         return frozenset(name for name, has in (("gated", self.gated), ("ffn_bias", self.bias)) if has)
+
+    def of_rank(self, share: Share) -> FeedForward:
+        return replace(self, d_ff=share.of(self.d_ff))
 
     def pruned(self, share: float) -> FeedForward:
         return replace(self, d_ff=fewer(self.d_ff, share))

@@ -11,7 +11,7 @@ from llmcalc.transformer.attention import sink_parameters
 from llmcalc.transformer.cache import cache_elements
 from llmcalc.transformer.flops import score_flops, seen_tokens
 from llmcalc.transformer.linear import linear_parameters
-from llmcalc.transformer.part import Heads, Matrix, Width
+from llmcalc.transformer.part import Heads, Matrix, Share, Width
 
 _V4 = "modeling_deepseek_v4.py, DeepseekV4Attention"
 
@@ -108,6 +108,9 @@ class GroupedOutputAttention:
     @property
     def normed_widths(self) -> tuple[int, ...]:
         return ()
+
+    def of_rank(self, share: Share) -> GroupedOutputAttention:
+        return replace(self, n_heads=share.of(self.n_heads), n_groups=share.of(self.n_groups))
 
     def pruned(self, share: float) -> GroupedOutputAttention:
         """All of it stays: its heads stand in groups."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import BROWN_2020, CLARK_2020, DEVLIN_2018, PRESS_2017
 from llmcalc.transformer.norm import LayerNorm
-from llmcalc.transformer.part import HEAD_TABLE, Matrix, Width
+from llmcalc.transformer.part import HEAD_TABLE, Matrix, Share, Width
 
 
 @formula(r"W_\text{head}", "parameters", PRESS_2017.at("sec. 1"))
@@ -91,6 +91,9 @@ class Head:
 
     def widths(self) -> tuple[Width, ...]:
         return (Width("vocab_size", self.vocab_size, may_pad=True),)
+
+    def of_rank(self, share: Share) -> Head:
+        return replace(self, vocab_size=share.of_vocabulary(self.vocab_size))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from llmcalc.sources import DEEPSEEK_V2, TRANSFORMERS
 from llmcalc.transformer.attention import Attention
 from llmcalc.transformer.cache import cache_elements, latent_elements
 from llmcalc.transformer.flops import latent_score_flops, seen_tokens
-from llmcalc.transformer.part import Heads, Matrix, Width, fewer
+from llmcalc.transformer.part import Heads, Matrix, Share, Width, fewer
 
 
 @formula("W_Q", "parameters", DEEPSEEK_V2.at("sec. 2.1.3"))
@@ -161,6 +161,10 @@ class LatentAttention:
     @property
     def traits(self) -> frozenset[str]:
         return frozenset({"latent"})
+
+    def of_rank(self, share: Share) -> LatentAttention:
+        """Both down-projections, and what is cached, are whole on every rank."""
+        return replace(self, n_heads=share.of(self.n_heads))
 
     def pruned(self, share: float) -> LatentAttention:
         return replace(self, n_heads=fewer(self.n_heads, share))

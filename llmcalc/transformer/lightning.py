@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import MINIMAX_2025
 from llmcalc.transformer.norm import rms_norm_scale
-from llmcalc.transformer.part import Heads, Matrix, State, Width
+from llmcalc.transformer.part import Heads, Matrix, Share, State, Width
 from llmcalc.transformer.state import OUTER_PRODUCT, recurrent_flops, states
 
 
@@ -76,6 +76,9 @@ class Lightning:
     @property
     def normed_widths(self) -> tuple[int, ...]:
         return ()
+
+    def of_rank(self, share: Share) -> Lightning:
+        return replace(self, n_heads=share.of(self.n_heads))
 
     def pruned(self, share: float) -> Lightning:
         """All of it stays."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import GU_2023, LIEBER_2024
 from llmcalc.transformer.linear import linear_bias
-from llmcalc.transformer.part import Heads, Matrix, State, Width
+from llmcalc.transformer.part import Heads, Matrix, Share, State, Width
 from llmcalc.transformer.state import (
     OUTER_PRODUCT,
     causal_convolution_bias,
@@ -138,6 +138,9 @@ class Mamba:
     @property
     def normed_widths(self) -> tuple[int, ...]:
         return ()
+
+    def of_rank(self, share: Share) -> Mamba:
+        return replace(self, d_inner=share.of(self.d_inner))
 
     def pruned(self, share: float) -> Mamba:
         """All of it stays: it has no heads, and its inner channels share B and C."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llmcalc.quantity import Quantity, formula, total
@@ -10,7 +10,7 @@ from llmcalc.sources import DAO_2024
 from llmcalc.transformer.linear import linear_bias
 from llmcalc.transformer.mamba import mamba_out_parameters, mamba_state
 from llmcalc.transformer.norm import rms_norm_scale
-from llmcalc.transformer.part import Heads, Matrix, State, Width
+from llmcalc.transformer.part import Heads, Matrix, Share, State, Width
 from llmcalc.transformer.state import (
     OUTER_PRODUCT,
     causal_convolution_bias,
@@ -102,6 +102,10 @@ class Mamba2:
     @property
     def normed_widths(self) -> tuple[int, ...]:
         return ()
+
+    def of_rank(self, share: Share) -> Mamba2:
+        d_inner, n_heads = share.of(self.d_inner), share.of(self.n_heads)
+        return replace(self, d_inner=d_inner, n_heads=n_heads, n_groups=share.of(self.n_groups))
 
     def pruned(self, share: float) -> Mamba2:
         """All of it stays: its heads share B and C."""

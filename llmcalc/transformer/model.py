@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import FEDUS_2021, GU_2023, KAPLAN_2020, PYTORCH, SHAZEER_2019, VASWANI_2017
@@ -17,6 +17,7 @@ from llmcalc.transformer.part import (
     Matrix,
     Mixing,
     Part,
+    Share,
     Sparse,
     active_parameters,
     fixed_parameters,
@@ -24,6 +25,7 @@ from llmcalc.transformer.part import (
     mixers,
     mixtures,
     norms,
+    of_rank,
     pruned,
     reused_parameters,
     states,
@@ -121,9 +123,22 @@ class Block:
                 left[norm] = norm.over(width_after.get(norm.width, norm.width))
         return replace(self, parts=tuple(left[part] for part in self.parts))
 
+    def of_rank(self, share: Share) -> Block:
+        """The layer as one of several ranks has it."""
+        return replace(self, parts=tuple(of_rank(part, share) for part in self.parts))
+
     def caches(self) -> tuple[Caching, ...]:
         """The parts that keep something of each token: attention to the past, and to an encoder's output."""
         return tuple(part for part in self.parts if isinstance(part, Caching) and part.sees != "all")
+
+
+class Angles(NamedTuple):
+    """A table of cosines and sines: a row for each of so many positions, ``channels`` of a head that are rotated.
+    ``sections``: each position is one of three kinds (time, height, width)."""
+
+    positions: int
+    channels: int
+    sections: bool = False
 
 
 @dataclass(frozen=True, repr=False)
@@ -135,7 +150,8 @@ class Model:
     every layer from first to last where kinds alternate; empty means that they run in the order of ``blocks``.
     ``code`` says how an implementation runs them, which decides what a training step keeps; None where
     that is not known. ``beside`` is what a token of text does not go through: towers, projectors, layers that predict
-    further tokens. ``unconverted`` are the components that a quantised file of it leaves in 16 bits.
+    further tokens. ``unconverted`` are the components that a quantised file of it leaves in 16 bits. ``context`` is how
+    many tokens it was made for, None where that is not said, ``angles`` the distinct tables of its rotary positions.
     """
 
     front: tuple[Part, ...]
@@ -145,6 +161,28 @@ class Model:
     code: Code | None = None
     beside: tuple[Part, ...] = ()
     unconverted: frozenset[str] = frozenset()
+    context: int | None = None
+    angles: tuple[Angles, ...] = ()
+
+    def of_rank(self, share: Share) -> Model:
+        """The model as one of several ranks of tensor parallelism has it."""
+        front, back, beside = (
+            tuple(of_rank(part, share) for part in parts) for parts in (self.front, self.back, self.beside)
+        )
+        blocks = tuple((block.of_rank(share), count) for block, count in self.blocks)
+        return replace(self, front=front, blocks=blocks, back=back, beside=beside)
+
+    def stage(self, first: int, last: int, *, begins: bool, ends: bool) -> Model:
+        """Layers ``first`` to ``last`` (left out) alone: with what is in front where it ``begins``, with what is behind
+        where it ``ends``, the table too that a head is tied to."""
+        held = self.layers()[first:last]
+        counts = {block.name: sum(1 for other in held if other is block) for block in held}
+        blocks = tuple((block, counts[block.name]) for block, _ in self.blocks if block.name in counts)
+        of_head = tuple(part for part in self.front if ends and self.tied and matrices(part))
+        front = self.front if begins else of_head
+        order = tuple(block.name for block in held)
+        back = self.back if ends else ()
+        return replace(self, front=front, blocks=blocks, back=back, order=order, beside=self.beside if begins else ())
 
     def __repr__(self) -> str:
         blocks = " + ".join(f"{count} × {block.name}" for block, count in self.blocks)

@@ -148,6 +148,32 @@ class Divided(Part, Protocol):
         ...
 
 
+class Share(NamedTuple):
+    """One of how many ranks of tensor parallelism (``tensor``), which deal out whole experts among ``experts`` ranks,
+    or slices of each where that is 1; a vocabulary is filled up to a multiple of ``vocabulary_step`` first."""
+
+    tensor: int = 1
+    experts: int = 1
+    vocabulary_step: int = 1
+
+    def of(self, number: int) -> int:
+        """A rank's share of so many heads or channels: where they cannot be dealt out evenly, the largest."""
+        return -(-number // self.tensor)
+
+    def of_vocabulary(self, number: int) -> int:
+        """A rank's rows of a table as long as the vocabulary."""
+        return self.of(-(-number // self.vocabulary_step) * self.vocabulary_step)
+
+
+@runtime_checkable
+class Shared(Part, Protocol):
+    """A part of which each rank of an engine has a share, as narrow a part of the same kind."""
+
+    def of_rank(self, share: Share) -> Part:
+        """What one rank has of it."""
+        ...
+
+
 @runtime_checkable
 class Prunable(Part, Protocol):
     """A part of which heads, or inner channels, can be taken out, while the width of the model stays."""
@@ -215,6 +241,25 @@ class Caching(Part, Protocol):
         ...
 
 
+class Kept(NamedTuple):
+    """What one layer keeps of a token: keys of ``key_width`` numbers and values of ``value_width``, for at most
+    ``window`` tokens. Where nothing tells the two apart all counts as keys."""
+
+    key_width: float
+    value_width: float
+    window: int | None
+
+
+@runtime_checkable
+class KeepsValues(Caching, Protocol):
+    """A part that keeps keys and values of heads."""
+
+    @property
+    def value_width(self) -> int:
+        """How many of the numbers that it keeps of a token are values."""
+        ...
+
+
 class State(NamedTuple):
     """``elements`` that one layer keeps of a sequence however long it is; in ``fp32`` where the code says so, else in
     the format of its activations. ``kind`` is "memory" (a recurrent state), or "inputs" (the last ones, of a
@@ -223,6 +268,13 @@ class State(NamedTuple):
     elements: Quantity
     fp32: bool
     kind: str = "memory"
+
+    @property
+    def of_past(self) -> int:
+        """How many of them engines keep: of a convolution's inputs not the present one, which is at hand."""
+        taps = self.elements.inputs.get("d_conv")
+        number = int(self.elements.value)
+        return number if taps is None else number * (taps.value - 1) // taps.value
 
 
 @runtime_checkable
@@ -353,6 +405,15 @@ def without_window(part: Part) -> Part:
     return part.without_window()
 
 
+def kept(part: Part) -> tuple[Kept, ...]:
+    """What it keeps of each token of a decoder's own."""
+    if not isinstance(part, Caching) or part.sees != "past":
+        return ()
+    values = part.value_width if isinstance(part, KeepsValues) else 0
+    width = part.kv_elements_per_token().value
+    return (Kept(width - values, values, part.cache_window),) if width else ()
+
+
 def states(part: Part) -> tuple[State, ...]:
     """What it keeps of a sequence however long it is."""
     return part.states() if isinstance(part, Recurrent) else ()
@@ -366,6 +427,11 @@ def reused_parameters(part: Part) -> tuple[Quantity, ...]:
 def widths(part: Part) -> tuple[Width, ...]:
     """By what tensor parallelism deals it out: nothing, where every rank has all of it."""
     return part.widths() if isinstance(part, Divided) else ()
+
+
+def of_rank(part: Part, share: Share) -> Part:
+    """What one rank has of it: all, where it is not dealt out."""
+    return part.of_rank(share) if isinstance(part, Shared) else part
 
 
 def pruned(part: Part, share: float) -> Part:

@@ -9,7 +9,7 @@ from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import GLORIOSO_2024
 from llmcalc.transformer.attention import Attention
 from llmcalc.transformer.linear import linear_bias, linear_parameters
-from llmcalc.transformer.part import Matrix, Part, active_parameters
+from llmcalc.transformer.part import Matrix, Part, Share, active_parameters
 from llmcalc.transformer.state import learned_numbers
 
 
@@ -108,11 +108,18 @@ class AttentionAgain(Again):
     def normed_widths(self) -> tuple[int, ...]:
         return self.part.normed_widths
 
+    @property
+    def value_width(self) -> int:
+        return self.part.value_width
+
     def kv_elements_per_token(self) -> Quantity:
         return self.part.kv_elements_per_token()
 
     def kv_cache_elements(self, *, seq_len: Any) -> Quantity:
         return self.part.kv_cache_elements(seq_len=seq_len)
+
+    def of_rank(self, share: Share) -> AttentionAgain:
+        return AttentionAgain(self.part.of_rank(share))
 
     def pruned(self, share: float) -> AttentionAgain:
         return AttentionAgain(self.part.pruned(share))

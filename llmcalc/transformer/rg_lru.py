@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import DE_2024
 from llmcalc.transformer.linear import linear_bias
-from llmcalc.transformer.part import Heads, Matrix, State, Width
+from llmcalc.transformer.part import Heads, Matrix, Share, State, Width
 from llmcalc.transformer.state import (
     causal_convolution_bias,
     causal_convolution_parameters,
@@ -101,6 +101,9 @@ class RecurrentBlock:
     @property
     def normed_widths(self) -> tuple[int, ...]:
         return ()
+
+    def of_rank(self, share: Share) -> RecurrentBlock:
+        return replace(self, d_inner=share.of(self.d_inner), n_heads=share.of(self.n_heads))
 
     def pruned(self, share: float) -> RecurrentBlock:
         """All of it stays."""

@@ -10,7 +10,7 @@ from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import DOSOVITSKIY_2020
 from llmcalc.transformer.linear import linear_bias, linear_parameters
 from llmcalc.transformer.model import Block, stacked_parameters
-from llmcalc.transformer.part import HEAD_TABLE, TOKEN_TABLE, Matrix, Part, matrices
+from llmcalc.transformer.part import HEAD_TABLE, TOKEN_TABLE, Matrix, Part, Share, matrices, of_rank
 
 VISION, AUDIO, PROJECTOR, PREDICTION = BESIDE = ("vision_tower", "audio_tower", "projector", "mtp")
 
@@ -103,6 +103,12 @@ class Tower:
     def fixed_parameters(self) -> tuple[Quantity, ...]:
         """All of them, unless it trains."""
         return () if self.trains else (self.parameters(),)
+
+    def of_rank(self, share: Share) -> Tower:
+        """Its layers are dealt out as a language model's are."""
+        blocks = tuple((block.of_rank(share), count) for block, count in self.blocks)
+        front, back = (tuple(of_rank(part, share) for part in parts) for parts in (self.front, self.back))
+        return replace(self, front=front, blocks=blocks, back=back)
 
     def training(self, trains: bool) -> Tower:
         return replace(self, trains=trains)
