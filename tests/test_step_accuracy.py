@@ -38,7 +38,6 @@ LOOSE = {
     ("backward", "llama-3.2-1b 4 × 2048 amp_bf16 sdpa loss=fused/16 adamw_fused"): 0.002,
     ("backward", "llama-3.2-1b 4 × 1024 amp_bf16 sdpa loss=fused/8 adamw_foreach"): 0.0013,
     # mixtures of experts: half of the head's gradient is counted a moment later than it was measured
-    ("forward", "mixtral-small 4 × 2048 amp_bf16 sdpa recompute=full loss=fused/16 adamw_fused"): 0.0063,
     ("backward", "llama4_text 2 × 384 amp_bf16 sdpa recompute=full adamw_foreach"): 0.006,
 }  # fmt: skip
 every_row = for_each("row", ROWS, ids=lambda row: f"{row.instrument}: {row}")

@@ -11,16 +11,16 @@ from llmcalc.step.tape import Tensor
 
 def gelu_new(x: Tensor) -> Tensor:
     """``0.5 * x * (1 + tanh(√(2/π) * (x + 0.044715 * x**3)))`` in Python: eight operations."""
-    half = op.scale(x, "half")
-    inner = op.scale(op.add(x, op.scale(op.power(x))))
-    return op.multiply(half, op.shift(op.tanh(inner)), "activation")
+    half = op.scale(x, "half")  # nothing else has a name: it goes as soon as it is read
+    return op.multiply(half, op.shift(op.tanh(op.scale(op.add(x, op.scale(op.power(x)))))), "activation")
 
 
 def gelu_fast(x: Tensor) -> Tensor:
     """``0.5 * x * (1 + tanh(x * 0.797885 * (1 + 0.044715 * x * x)))`` in Python."""
     half = op.scale(x, "half")
-    inner = op.multiply(op.scale(x), op.shift(op.multiply(op.scale(x), x)))
-    return op.multiply(half, op.shift(op.tanh(inner)), "activation")
+    return op.multiply(
+        half, op.shift(op.tanh(op.multiply(op.scale(x), op.shift(op.multiply(op.scale(x), x))))), "activation"
+    )
 
 
 def quick_gelu(x: Tensor) -> Tensor:
@@ -40,9 +40,14 @@ def bloom_gelu(x: Tensor) -> Tensor:
 
 def xielu(x: Tensor, learned: Tensor) -> Tensor:
     """Apertus's xIELU in Python: both of its branches for every number, then a choice."""
+    condition = op.condition_of(x)
     positive = op.add(op.multiply(op.multiply(learned, x), x), op.scale(x))
-    bent = op.add(op.expm1(op.bounded(x)), op.negate(x))
-    return op.choose(positive, op.add(op.multiply(bent, learned), op.scale(x)), "activation")
+    return op.choose(
+        condition,
+        positive,
+        op.add(op.multiply(op.add(op.expm1(op.bounded(x)), op.negate(x)), learned), op.scale(x)),
+        "activation",
+    )
 
 
 def relu_squared(x: Tensor) -> Tensor:

@@ -43,7 +43,8 @@ class Kernels:
         s, code = self.s, self.s.code
         if s.run.attention == "eager" or not code.sdpa:
             return self._unfused(query, key, value, mask, bias)
-        grouped = self.kv_heads is not self.heads
+        packed = s.decodes and code.sdpa_grouped  # heads of one token take the place of tokens
+        grouped = self.kv_heads is not self.heads and not packed
         if code.sdpa_grouped and grouped and (mask is not None or self.head.value > FLASH_WIDEST_HEAD):
             key, value = self._repeated(key), self._repeated(value)
             grouped = False
@@ -67,7 +68,7 @@ class Kernels:
     def _repeated(self, x: Tensor, copies: bool = False) -> Tensor:
         if self.kv_heads is self.heads:
             return x
-        return op.repeat_heads(x, (self.s.batch, self.heads, self.s.tokens, x.dims[-1]), copies)
+        return op.repeat_heads(x, (self.s.batch, self.heads, x.dims[1], x.dims[-1]), copies)
 
     def _out(self) -> Dims:
         return (self.s.batch, self.heads, self.s.tokens, self.value_head)
@@ -122,7 +123,8 @@ class Kernels:
         column = op.spread(sinks, *dims[:-1], s.dim("width", 1))
         joined = op.join([weights, column], dims, "scores", heads_first=True)
         del weights
-        shares = op.softmax(op.shift(joined, "scores"), joined.dtype)
+        joined = op.shift(joined, "scores")
+        shares = op.softmax(joined, joined.dtype)
         shares = op.take(shares, *self._scores())
         shares = op.dropout(shares, s.run.dropout if "attention" in s.code.dropout_at else 0)
         shares = s.tape.cast(shares, value.dtype)
@@ -245,9 +247,11 @@ class SelfAttention(Kernels):
                 query, key = self._normed(query, key)
         if code.scaled == "queries":
             query = op.scale(query)
-        key, value = s.cached(key, value)
+        key, value = s.cached(key, value, self.part.cache_window)
         out, weights = self._recomputed(query, key, value, mask, bias)
         del query, key, value
+        if rotary is not None:
+            rotary.pieces.clear()
         return self._back(out, weights, gate)
 
     def _back(self, out: Tensor, weights: Tensor | None, gate: Tensor | None) -> Attended:

@@ -108,9 +108,12 @@ class Layer:
         if self.attention is not None:
             residual = x
             x = self._before("attention", x)
+            named = [x] if self._names("norm") else []
             with self.s.tape.serving("attention"):
                 told = {} if bias is None else {"bias": bias}
                 x, _weights = self.attention(x, rotary, mask, **told)
+            named += [x] if self._names("attention") else []
+            self.s.last_weights = _weights if self._names("weights") else None
             x = self._after("attention", x, residual)
         if self.cross is not None and source is not None:
             residual = x
@@ -132,6 +135,10 @@ class Layer:
             with self.s.tape.serving("residual"):
                 x = op.add(residual, x, "residual")
         return op.scaled_in_place(x) if self.s.code.layer_scaled else x
+
+    def _names(self, what: str) -> bool:
+        """Whether this keeps a name beyond its use: where a gradient is wanted autograd keeps most of it anyway."""
+        return not self.s.tape.records and what in self.s.code.named
 
     def _before(self, branch: str, x: Tensor) -> Tensor:
         norm = self.norms.get(f"{branch}_norm")
@@ -161,6 +168,7 @@ class Layer:
         assert self.feed_forward is not None
         with self.s.tape.serving("attention"):
             attended, _weights = self.attention(first, rotary, mask)
+        self.s.last_weights = _weights if self._names("weights") else None
         del first
         with self.s.tape.serving(self.component):
             out = self.feed_forward(second)
@@ -213,12 +221,15 @@ class Decoder:
             self.head = self.s.copied("head", self.tied)
         return back
 
+    named: list[Tensor] | None = None
+
     def hidden(self, ids: Tensor) -> Tensor:
         """The last hidden state."""
         s = self.s
         with s.tape.at("forward", "front"):
             with s.tape.serving("embedding"):
-                embedded = x = self._embed(ids)
+                x = self._embed(ids)
+                embedded = [x] if self.named is None else self.named
                 per_layer = self._per_layer(ids, x)
             rotary, masks = self._rotary(x), self._masks(x)
             if self.relative is not None:
@@ -245,13 +256,14 @@ class Decoder:
         if self.outward is not None:
             with s.tape.at("loss", "back"), s.tape.serving("embedding"):
                 x = self.outward(x, s.rows(self.read))
-        s.relative = None
+        s.relative = s.last_weights = self.named = None
         del embedded
         return x
 
     def _embed(self, ids: Tensor) -> Tensor:
         s = self.s
         x = op.lookup(self.table, ids, s.rows(self.embedded))
+        self.named = [x] if "embeddings" in s.code.named and not s.tape.records else None
         if s.run.input_require_grads:
             x = asking_for_a_gradient(x)
         if s.code.embedding_scaled:
@@ -265,7 +277,10 @@ class Decoder:
             with s.tape.serving("positions"):
                 rows = s.rows() if s.code.positions_of_batch else (s.tokens,)
                 which = s.constant(rows, "int64", "positions")
-                x = op.add(x, op.lookup(self.positions, which, (*rows, self.looked_up)))
+                places = op.lookup(self.positions, which, (*rows, self.looked_up))
+                x = op.add(x, places)
+                self.named = None if self.named is None else [*self.named, places]
+                del places
         if self.embedding_norm is not None:
             x = self.embedding_norm(x)
         x = op.dropout(x, s.run.dropout if "embedding" in s.code.dropout_at else 0)

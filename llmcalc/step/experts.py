@@ -133,19 +133,20 @@ def grouped(mixture: Mixture, x: Tensor) -> Tensor:
     experts = s.constant(pairs, "int64", "expert_order")
     first, second = mixture.matrices()
     hidden = op.grouped_product(selected, first, (*pairs, mixture.inner), ends)
-    del selected
     if mixture.first_bias is not None:
-        hidden = op.biased(hidden, op.gather(mixture.first_bias, experts, hidden.dims))
+        biases = op.gather(mixture.first_bias, experts, hidden.dims)  # has a name, and stays
+        hidden = op.biased(hidden, biases)
     hidden = _activated(mixture, hidden, (*pairs, mixture.width))
     out = op.grouped_product(hidden, second, (*pairs, mixture.model), ends)
     del hidden
     if mixture.second_bias is not None:
-        out = op.biased(out, op.gather(mixture.second_bias, experts, out.dims))
-    out = op.multiply(out, picked, "expert_output")
+        biases = op.gather(mixture.second_bias, experts, out.dims)
+        out = op.biased(out, biases)
+    weighted = op.multiply(out, picked, "expert_output")  # all three have names, and stay until the last is added up
     back = s.constant(pairs, "int64", "expert_order")
-    out = op.gather(out, back, out.dims)
-    out = op.total(out, mixture.k)
-    return s.tape.cast(out, x.dtype)
+    weighted = op.gather(weighted, back, weighted.dims)
+    weighted = op.total(weighted, mixture.k)
+    return s.tape.cast(weighted, x.dtype)
 
 
 def everywhere(mixture: Mixture, x: Tensor) -> Tensor:

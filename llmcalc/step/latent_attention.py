@@ -69,10 +69,12 @@ class LatentSelfAttention(Kernels):
         query = op.join([kept, turned], (*s.rows(), self.heads, self.head), "query", heads_first=True)
         held += [turned, key_turned] if held else []
         del kept, turned
-        pair = self.up(wide, (*s.rows(), self.heads, self.pair))
+        wide, key_turned = s.latent_cached(wide, key_turned)
+        rows = wide.dims[:2]
+        pair = self.up(wide, (*rows, self.heads, self.pair))
         del wide
-        key, value = op.split(pair, (*s.rows(), self.heads, self.nope), (*s.rows(), self.heads, self.value_head))
-        key = op.filled([key, key_turned], (*s.rows(), self.heads, self.head), pair.dtype)
+        key, value = op.split(pair, (*rows, self.heads, self.nope), (*rows, self.heads, self.value_head))
+        key = op.filled([key, key_turned], (*rows, self.heads, self.head), pair.dtype)
         del pair, key_turned
         if held:
             with s.tape.serving("indexer"):

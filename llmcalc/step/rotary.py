@@ -18,6 +18,7 @@ class Rotary:
         if code.rotary_fraction is not None:
             self.channels = s.dim("d_rope", code.rotary_width or int(head.value * code.rotary_fraction))
         self.half = s.dim("d_half", max(1, self.channels.value // 2))
+        self.pieces: list[Tensor] = []  # that still have a name in the attention that called
         self.tables: list[Tensor] = []  # those that are spread out for each tensor are kept by the model itself
         if code.rotary_spread != "tensor":
             with s.tape.serving("positions"):
@@ -54,6 +55,8 @@ class Rotary:
         others = tuple(d for d in x.dims if d is not self.head)
         turned, kept = op.take(x, *others, self.channels), op.take(x, *others, rest)  # even where nothing is kept
         turned = self._rotated(turned, tables)
+        if "rotated" in self.s.code.named and not self.s.tape.records:
+            self.pieces += turned, kept
         return op.join([turned, kept], x.dims, "rotated", heads_first=True)
 
     def _rotated(self, x: Tensor, tables: list[Tensor]) -> Tensor:

@@ -26,6 +26,7 @@ class Setting:
     keys: Dim = field(init=False)
     keys_and_sink: Dim = field(init=False)
     weights: list[Parameter] = field(default_factory=list)
+    last_weights: Tensor | None = None  # of the layer before, where they still have a name
     relative: Tensor | None = None  # the table of relative positions that layers share (DeBERTa)
     cache: list[Tensor] = field(default_factory=list)  # keys and values of all layers
     shared: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)  # those that later layers borrow
@@ -89,14 +90,23 @@ class Setting:
             return False  # PEFT took these names for those of experts
         return self.run.lora_rank > 0 and is_targeted(module, self.tape.component, self.run.lora_targets)
 
-    def cached(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    @property
+    def decodes(self) -> bool:
+        """Whether it runs one token behind those that are cached."""
+        return False
+
+    def cached(self, key: Tensor, value: Tensor, window: int | None = None) -> tuple[Tensor, Tensor]:
         """Keys and values as the cache of a model in training holds them, joined with the none of before, which are of
-        the keys' format. Under full recomputation transformers leaves the cache out."""
+        the keys' format. Under full recomputation transformers leaves the cache out. ``window``: how many it keeps."""
         if not self.run.use_cache or self.run.recompute in ("full", "selective_ops"):
             return key, value
         joined = op.joined_with_nothing(key, key.dtype), op.joined_with_nothing(value, key.dtype)
         self.cache += joined
         return joined
+
+    def latent_cached(self, narrow: Tensor, turned: Tensor) -> tuple[Tensor, Tensor]:
+        """The narrow vector and the rotated key of latent attention, with those of before."""
+        return narrow, turned
 
     def step_of(self, weight: Parameter) -> list[Kind]:
         """What the optimizer makes while it updates one weight as its gradient arrives."""

@@ -162,10 +162,14 @@ def in_python(x: Tensor, role: str, forward: int, backward: int) -> Tensor:
     return out
 
 
-def choose(a: Tensor, b: Tensor, role: str = "chosen") -> Tensor:
-    """``where``: keeps the condition, a byte an element."""
+def condition_of(x: Tensor) -> Tensor:
+    """A comparison of every element with a number: a byte each."""
+    return new_like(x, "condition", "bool")
+
+
+def choose(condition: Tensor, a: Tensor, b: Tensor, role: str = "chosen") -> Tensor:
+    """``where``: keeps the condition."""
     out = new_like(a, role, wider(a.dtype, b.dtype))
-    condition = new_like(a, "condition", "bool")
 
     def rule(tape: Tape, grads: Grads) -> Grads:
         g = given(grads)

@@ -1,0 +1,294 @@
+"""Inference with transformers: a prompt in one pass, then token by token, simulated on the tape of a training step.
+
+>>> import llmcalc
+>>> memory = llmcalc.inference(llmcalc.from_config({"model_type": "gpt2"}), llmcalc.InferenceRun(seq_len=512))
+>>> memory.kv_cache.value  # after two new tokens: 12 layers, keys and values of 768 channels in 2 bytes
+18948096
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import NamedTuple
+
+from llmcalc.catalog.formats import CACHE_FORMATS, STORED_FORMATS
+from llmcalc.errors import InputError
+from llmcalc.quantity import Quantity, total
+from llmcalc.step import operations as op
+from llmcalc.step.buffers import buffers_memory
+from llmcalc.step.course import by_component, nothing, of_category, rounding
+from llmcalc.step.decoder import Decoder
+from llmcalc.step.pair import is_pair
+from llmcalc.step.run import ATTENTIONS, TrainingRun
+from llmcalc.step.setting import Setting
+from llmcalc.step.tape import Dim, Event, Kind, Place, Tape, Tensor
+from llmcalc.stored.weights import stored_weights
+from llmcalc.transformer.model import Model
+
+CACHES = ("dynamic", "static")
+LOGITS = ("last", "all")
+_MORE_TOKENS = 64  # that a static cache is made for, beside the prompt, where its length is not given
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceRun:
+    """One prompt of ``batch_size`` × ``seq_len`` tokens through a model of transformers, and a few tokens after it.
+
+    ``cache``: "dynamic" grows with each token, "static" is made for ``max_cache_len`` tokens (None: 64 more than the
+    prompt). ``attention``: "sdpa" takes the fused kernel that PyTorch would, "eager" stores the matrix. ``weights`` and
+    ``kv_cache`` are formats of the catalogue; products run in 16 bits, or 32 where the weights are. ``logits``: of the
+    "last" token, as `generate` asks, or of "all". ``new_tokens`` are decoded, one by one, before memory is read.
+
+    Raises InputError, naming the field, for an unknown word and for a size below one.
+    """
+
+    batch_size: int = 1
+    seq_len: int = 512
+    cache: str = "dynamic"
+    attention: str = "sdpa"
+    weights: str = "bf16"
+    kv_cache: str = "bf16"
+    logits: str = "last"
+    max_cache_len: int | None = None
+    new_tokens: int = 2
+
+    def __post_init__(self) -> None:
+        words = {"cache": CACHES, "attention": ATTENTIONS, "logits": LOGITS}
+        for name, known in (words | {"weights": STORED_FORMATS, "kv_cache": tuple(CACHE_FORMATS)}).items():
+            if getattr(self, name) not in known:
+                raise InputError(name, f"unknown {name} {getattr(self, name)!r}; known: {', '.join(known)}", known)
+        for name in ("batch_size", "seq_len", "new_tokens"):
+            if getattr(self, name) < 1:
+                raise InputError(name, f"{name} must be at least 1")
+        if self.max_cache_len is not None and self.max_cache_len < self.seq_len + self.new_tokens:
+            least = self.seq_len + self.new_tokens
+            raise InputError("max_cache_len", f"max_cache_len must hold the prompt and new tokens: {least}", (least,))
+
+    @property
+    def held_tokens(self) -> int:
+        """How many tokens a static cache is made for."""
+        return self.max_cache_len or self.seq_len + _MORE_TOKENS
+
+
+class Moment(NamedTuple):
+    """A point of the run: what is allocated, and how many pieces of each kind."""
+
+    bytes: int
+    alive: dict[Kind, int]
+
+
+@dataclass
+class Passes(Setting):
+    """A setting in which nothing is kept for a backward pass, and keys and values go into a cache."""
+
+    asked: InferenceRun = field(default_factory=InferenceRun)
+    held: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    done: int = 0  # tokens that went through before this pass
+    _at: int = 0
+
+    @property
+    def decodes(self) -> bool:
+        """Whether it runs one token behind those that are cached."""
+        return self.done > 0
+
+    def goes_on(self, tokens: int) -> None:
+        """Begin a pass of so many tokens behind those that went through."""
+        self.tokens, self._at = Dim("seq_len", tokens), 0
+
+    def cached(self, key: Tensor, value: Tensor, window: int | None = None) -> tuple[Tensor, Tensor]:
+        """What attention sees: keys and values of this pass and those of before, as transformers' caches keep them."""
+        static = self.asked.cache == "static"
+        key, value = (self._static if static else self._dynamic)(key, value, window)
+        self._sees(key.dims[1].value)
+        self._at += 1
+        return key, value
+
+    def latent_cached(self, narrow: Tensor, turned: Tensor) -> tuple[Tensor, Tensor]:
+        """The narrow vector and the rotated key, which are all that latent attention caches."""
+        return self.cached(narrow, turned)
+
+    def _sees(self, number: int) -> None:
+        self.keys, self.keys_and_sink = Dim("seq_len", number), Dim("keys_and_sink", number + 1)
+
+    def _dynamic(self, key: Tensor, value: Tensor, window: int | None) -> tuple[Tensor, Tensor]:
+        if not self.done:
+            joined = self._joined(key, key.dims[1]), self._joined(value, key.dims[1])
+            self.held.append(joined)
+            return joined
+        before = self.done if window is None else min(self.done, window - 1)
+        length = Dim("seq_len", before + self.tokens.value)
+        old_key, old_value = self.held[self._at]
+        if window is None:  # the old keys go before the values are joined
+            new_key = self._joined(key, length)
+            self.held[self._at] = new_key, old_value
+            del old_key
+            new = new_key, self._joined(value, length)
+        else:
+            new = self._joined(key, length), self._joined(value, length)
+        self.held[self._at] = new
+        return new
+
+    def _static(self, key: Tensor, value: Tensor, window: int | None) -> tuple[Tensor, Tensor]:
+        most = self.asked.held_tokens if window is None else min(window, self.asked.held_tokens)
+        if not self.done:
+            length = Dim("seq_len", most)
+            self.held.append((self._joined(key, length), self._joined(value, length)))
+            return (key, value) if self.tokens.value > most else self.held[-1]
+        kept = self.held[self._at]
+        if window is not None and self.done >= most:  # rolled by one token, in copies
+            rolled = [self._joined(x, x.dims[1], "rolled", None) for x in kept]
+            del rolled
+        return kept
+
+    def _joined(self, x: Tensor, length: Dim, role: str = "cached", category: str | None = "kv_cache") -> Tensor:
+        dims = (x.dims[0], length, *x.dims[2:])
+        out = self.tape.new(dims, x.dtype, role, category)
+        out.heads_first = True
+        return out
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Inference:
+    """Memory of a prompt and of decoding behind it, in bytes, as the allocator counts what is allocated."""
+
+    model: Model
+    run: InferenceRun
+
+    @cached_property
+    def weights(self) -> Quantity:
+        """Weights as they are stored."""
+        return stored_weights(self.model, self.run.weights).named("weights")
+
+    @cached_property
+    def buffers(self) -> Quantity:
+        """What the model's class registers beside its weights."""
+        found = buffers_memory(self.model, self._as_trained, layers=self.model.n_layers)
+        return found or nothing("model_buffers", r"M_\text{buffers}")
+
+    @cached_property
+    def kv_cache(self) -> Quantity:
+        """Keys and values once the new tokens are decoded."""
+        return self._in_format(of_category(self._moments[2].alive, "kv_cache"))
+
+    @cached_property
+    def prefill_peak(self) -> Quantity:
+        """The most that is allocated while the prompt is read."""
+        return self._peak("prefill_peak", self._moments[0])
+
+    @cached_property
+    def decode_peak(self) -> Quantity:
+        """The most that is allocated while a token is decoded."""
+        return self._peak("decode_peak", self._moments[1])
+
+    def _peak(self, id: str, moment: Moment) -> Quantity:
+        cache = of_category(moment.alive, "kv_cache")
+        simulated = 0 if cache is None else int(cache.value)
+        stays = [part for part in (self.weights, self.buffers, self._in_format(cache)) if part.value]
+        beside = by_component(moment.alive, "activations", "inputs")
+        rest = rounding(moment.bytes - simulated, beside)
+        return total(id, r"M_\text{" + id.replace("_", " ") + "}", *stays, *beside, *rest)
+
+    def _in_format(self, cache: Quantity | None) -> Quantity:
+        """The cache in its format: the tape holds it in that of the products."""
+        if cache is None:
+            return nothing("kv_cache", r"M_\text{kv}")
+        own, asked = self._as_trained.numbers.weight_bytes, CACHE_FORMATS[self.run.kv_cache].bits / 8
+        if own == asked:
+            return cache.named("kv_cache", r"M_\text{kv}")
+        meaning = "The same numbers in the format of the cache."
+        return Quantity("kv_cache", cache.value * asked / own, "bytes", r"M_\text{kv}", meaning=meaning)
+
+    @cached_property
+    def _as_trained(self) -> TrainingRun:
+        """The run as the modules of a training step know it."""
+        run = self.run
+        precision = "fp32" if run.weights == "fp32" else "bf16"
+        return TrainingRun(batch_size=run.batch_size, seq_len=run.seq_len, precision=precision, attention=run.attention)
+
+    @cached_property
+    def _moments(self) -> tuple[Moment, Moment, Moment]:
+        """The highest points of the prompt and of the last new token, and the end."""
+        return simulated(self.model, self.run, self._as_trained)
+
+
+@lru_cache(maxsize=256)
+def inference(model: Model, run: InferenceRun) -> Inference:
+    """Memory of ``run``: `Inference` has ``kv_cache``, ``prefill_peak`` and ``decode_peak``, quantities in bytes whose
+    parts are what is alive then. CUDA's context, workspaces and fragmentation come on top.
+
+    Raises InputError for a model whose code has not been read, or that is none of one stack.
+    """
+    found = Inference(model, run)
+    found._moments  # noqa: B018
+    return found
+
+
+def simulated(model: Model, run: InferenceRun, as_trained: TrainingRun) -> tuple[Moment, Moment, Moment]:
+    """Run the passes on the tape."""
+    layers = model.layers()
+    if model.code is None:
+        raise InputError("model", "how this family's code runs its layers is not known", code="no_code")
+    if is_pair(layers):
+        raise InputError("model", "inference of a model of two stacks is not simulated", code="no_code")
+    tape = Tape(as_trained.numbers.autocast)
+    tape.records = False
+    s = Passes(tape, as_trained, model.code, bool(model.mixtures), asked=run)
+    decoder = Decoder(s, model, layers)
+    begins = len(tape.events)
+    ids = tape.new(s.rows(), "int64", "ids", "inputs")
+    _pass(decoder, s, ids, run.logits)
+    after_prompt = len(tape.events)
+    s.done = run.seq_len
+    token = ids
+    for _ in range(run.new_tokens):
+        starts = len(tape.events)
+        s.goes_on(1)
+        token = tape.new(s.rows(), "int64", "ids", "inputs")
+        _pass(decoder, s, token, "last")
+        s.done += 1
+    events = list(tape.events)
+    del token
+    prompt = _highest(events[begins:after_prompt], {})
+    return prompt, _highest(events[starts:], _alive(events[:starts])), _moment(_alive(events))
+
+
+def _pass(decoder: Decoder, s: Passes, ids: Tensor, logits: str) -> None:
+    """One pass of the model's code without a gradient, and its logits."""
+    tape = s.tape
+    tape.place = Place("forward", "front")
+    hidden = decoder.hidden(ids)
+    with tape.at("loss", "back"), tape.serving("head"):
+        if logits == "last":
+            rows = (s.batch, s.dim("width", 1))
+            hidden = op.take(hidden, *rows, hidden.dims[-1])
+            out = decoder.head_product(hidden, (*rows, decoder.vocabulary))
+        else:
+            out = decoder.logits(hidden)
+    del hidden, out
+
+
+def _alive(events: list[Event]) -> dict[Kind, int]:
+    alive: Counter[Kind] = Counter()
+    for event in events:
+        alive[event.kind] += event.sign
+    return {kind: n for kind, n in alive.items() if n}
+
+
+def _moment(alive: dict[Kind, int]) -> Moment:
+    return Moment(sum(int(kind.bytes) * n for kind, n in alive.items()), alive)
+
+
+def _highest(events: list[Event], before: dict[Kind, int]) -> Moment:
+    """The point at which most is alive."""
+    height = most = _moment(before).bytes
+    best = 0
+    for i, event in enumerate(events):
+        height += event.sign * int(event.kind.bytes)
+        if height > most:
+            most, best = height, i + 1
+    alive = Counter(before)
+    for event in events[:best]:
+        alive[event.kind] += event.sign
+    return Moment(most, {kind: n for kind, n in alive.items() if n})
