@@ -10,8 +10,12 @@
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
 from llmcalc.huggingface import Reading, dimensions, from_config, override, read_config
-from llmcalc.inference import inference_memory
 from llmcalc.quantity import Quantity, formula, total
+from llmcalc.serving.held import inference_memory
+from llmcalc.serving.job import Serving
+from llmcalc.serving.serve import serve
+from llmcalc.serving.served import Served
+from llmcalc.step.inference import Inference, InferenceRun, inference
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.step import Step, peak_sweep, training_step
 from llmcalc.transformer.dimensions import Dimensions
@@ -21,19 +25,25 @@ __all__ = [
     "Block",
     "Configuration",
     "Dimensions",
+    "Inference",
+    "InferenceRun",
     "InputError",
     "Model",
     "Quantity",
     "Reading",
+    "Served",
+    "Serving",
     "Step",
     "TrainingRun",
     "dimensions",
     "formula",
     "from_config",
+    "inference",
     "inference_memory",
     "override",
     "peak_sweep",
     "read_config",
+    "serve",
     "total",
     "training_step",
 ]

@@ -22,9 +22,9 @@ from llmcalc.article import (
 )
 from llmcalc.catalog.precisions import BYTES
 from llmcalc.catalog.presets import ARTICLE_EXAMPLE, PRESETS
-from llmcalc.inference import model_memory
 from llmcalc.quantity import Quantity, formula, given_quantity, total
 from llmcalc.scaling import KAPLAN_ALPHA, loss_of_larger_model, parameters_for_better_metric
+from llmcalc.serving.held import model_memory
 from llmcalc.sources import KAPLAN_2020, KORTHIKANTI_2022, PYTORCH
 from llmcalc.step.run import TrainingRun
 from llmcalc.transformer.dimensions import Dimensions

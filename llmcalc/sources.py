@@ -190,6 +190,15 @@ IEEE_754 = Work(
     "IEEE Standard for Floating-Point Arithmetic (754-2019)",
     "https://doi.org/10.1109/IEEESTD.2019.8766229",
 )
+KWON_2023 = _arxiv(
+    "Kwon et al.",
+    2023,
+    "Efficient Memory Management for Large Language Model Serving with PagedAttention",
+    "2309.06180",
+)
+VLLM = Work("vLLM", 2026, "vLLM: a serving engine for language models", "https://github.com/vllm-project/vllm")
+SGLANG = Work("SGLang", 2026, "SGLang: a serving framework", "https://github.com/sgl-project/sglang")
+TENSORRT_LLM = Work("NVIDIA TensorRT-LLM", 2026, "TensorRT-LLM", "https://github.com/NVIDIA/TensorRT-LLM")
 GGUF = Work("ggml-org", 2025, "llama.cpp: GGUF quantization types", "https://github.com/ggml-org/llama.cpp")
 AUTO_GPTQ = Work("AutoGPTQ", 2024, "AutoGPTQ", "https://github.com/AutoGPTQ/AutoGPTQ")
 COMPRESSED = Work("vLLM project", 2026, "compressed-tensors", "https://github.com/vllm-project/compressed-tensors")

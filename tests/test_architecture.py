@@ -65,7 +65,7 @@ def test_calculation_imports_only_the_standard_library_numpy_and_pandas(path):
 # From the ground up: what stands later in the list is imported by nothing before it
 FLOORS = (
     *("errors", "sources", "symbols", "units", "tex", "quantity", "words"),
-    *("transformer", "catalog", "huggingface", "hub", "stored", "inference", "rates", "step", "devices"),
+    *("transformer", "catalog", "huggingface", "hub", "stored", "rates", "step", "devices", "serving"),
     *("article", "scaling", "fit", "accuracy", "techniques", "inputs", "bases", "adapters", "comparison", "link"),
     *("facets", "configuration", "snippets", "sweeps", "errata", "lessons", "reference", "notebook", "measure"),
     *("export",),

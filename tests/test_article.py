@@ -29,7 +29,6 @@ from llmcalc.article import (
     training_rule_of_thumb,
 )
 from llmcalc.errata import ERRATA, EXAMPLE_STEPS, LAYER_TERMS, PEAK_MODEL, PEAK_RUN, complete_parameters
-from llmcalc.inference import model_memory
 from llmcalc.quantity import Quantity
 from llmcalc.scaling import (
     KAPLAN_ALPHA,
@@ -39,6 +38,7 @@ from llmcalc.scaling import (
     parameters_for_lower_loss,
     performance_from_parameters,
 )
+from llmcalc.serving.held import model_memory
 
 GOLDEN = {row["id"]: row for row in csv_rows("errata.csv")}
 D, LAYERS, VOCABULARY, D_FF, HEADS = 768, 12, 50_000, 3072, 12

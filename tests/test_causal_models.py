@@ -12,10 +12,10 @@ from laws import for_each
 from llmcalc import from_config, read_config
 from llmcalc.bases import base
 from llmcalc.configuration import Configuration
-from llmcalc.inference import inference_memory
 from llmcalc.inputs import DEFAULTS, PASTED
 from llmcalc.lessons.anatomy import stacks
 from llmcalc.rates.flops import forward_flops
+from llmcalc.serving.held import inference_memory
 
 ROWS = {row["config"]["model_type"]: row for row in jsonl_rows("causal_models.jsonl")}
 

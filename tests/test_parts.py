@@ -11,9 +11,9 @@ from llmcalc.catalog.models import models
 from llmcalc.devices.layout import Layout
 from llmcalc.devices.rank import rank_memory
 from llmcalc.errors import InputError
-from llmcalc.inference import inference_memory
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.rates.flops import forward_flops
+from llmcalc.serving.held import inference_memory
 from llmcalc.sources import VASWANI_2017
 from llmcalc.step import operations as op
 from llmcalc.step.attention import Kernels

@@ -20,9 +20,9 @@ from llmcalc.catalog.models import models
 from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.catalog.precisions import PRECISIONS
 from llmcalc.configuration import Configuration
-from llmcalc.inference import cache_per_token
 from llmcalc.inputs import DEFAULTS, INPUTS, STUDENTS, TECHNIQUES
 from llmcalc.rates.times import compute_time, host_time, idle_time, message_time
+from llmcalc.serving.held import cache_per_token
 from llmcalc.step.run import ATTENTIONS, LORA_BASES, LOSSES, RECOMPUTATIONS
 from llmcalc.stored.weights import GROUPS, stored, stored_weights
 from llmcalc.techniques.cache import kinds_of_cache

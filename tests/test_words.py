@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from pages.ui.app.shell import PAGES
+from llmcalc import InferenceRun, Quantity, Serving, inference, serve
 from llmcalc.accuracy.published_results import PUBLISHED_RESULTS
 from llmcalc.article import article_parameters
 from llmcalc.bases import base
+from llmcalc.catalog.models import models
 from llmcalc.configuration import Configuration
 from llmcalc.devices.rank import OF_SHARDED
 from llmcalc.errata import ERRATA, EXAMPLE_STEPS, LAYER_TERMS, complete_parameters
@@ -24,11 +26,11 @@ from llmcalc.huggingface import from_config, read_config
 from llmcalc.huggingface.beside import TOWERS, towers_of
 from llmcalc.huggingface.encoders import ENCODERS
 from llmcalc.huggingface.families import FAMILIES
-from llmcalc.inference import cache_per_token, inference_memory
 from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED
 from llmcalc.lessons.facts import training_state
 from llmcalc.rates.flops import forward_flops
 from llmcalc.reference import formulas
+from llmcalc.serving.held import cache_per_token, inference_memory
 from llmcalc.step.course import MOMENTS
 from llmcalc.step.run import ATTENTIONS, LOSSES, RECOMPUTATIONS
 from llmcalc.stored.weights import stored_weights
@@ -83,6 +85,34 @@ HEADS = (
     "BigBirdForQuestionAnswering",
     "XLMForMultipleChoice",
 )
+
+
+SERVED = ("deepseek-v2-lite", "gemma-3-1b", "gemma-4-26b-a4b", "qwen3.5-27b", "gpt2", "bert-base", "gpt-oss-20b")
+WAYS_TO_SERVE = (
+    *({"engine": engine} for engine in ("vllm", "sglang", "tensorrt-llm", "llama.cpp")),
+    *({"engine_version": version, "tensor_parallel": 2} for version in ("0.8", "0.30")),
+    {"pipeline_parallel": 2, "kv_cache_memory": 2**30},
+    {"engine": "llama.cpp", "engine_version": "b4000", "flash_attention": False},
+    {"engine": "llama.cpp", "engine_version": "b9100", "cpu_moe_layers": 3, "weights": "Q4_K_M"},
+)
+
+
+def quantities_of_serving():
+    """Everything that serving a model is told by."""
+    for id in SERVED:
+        served_model = from_config(models()[id].config)
+        for way in WAYS_TO_SERVE:
+            with suppress(InputError):
+                served = serve(served_model, Serving(**{"context": 256, **way}))
+                yield from (value for value in vars(served).values() if isinstance(value, Quantity))
+    run = InferenceRun(seq_len=64, kv_cache="fp8")
+    for memory in (
+        inference(from_config({"model_type": "gpt2"}), run),
+        inference(from_config({"model_type": "phi3"}), run),
+    ):
+        yield from (memory.weights, memory.kv_cache, memory.prefill_peak, memory.decode_peak)
+    yield serve(from_config({"model_type": "gpt2"}), Serving(engine="transformers", context=64)).needed
+    yield serve(from_config({"model_type": "gpt2"}), Serving(context=64)).longest_context
 
 
 @functools.cache
@@ -146,6 +176,7 @@ def shown_quantities():
     roots = [root for model in beside for root in (model.parameters(), *model.components().values())]
     roots += [reading.model.parameters() for reading in heads]
     ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}
+    ids |= {q.id for root in quantities_of_serving() for _, q in root.walk() if not q.is_given or q.meaning}
     errata = [figure.right() for figure in FIGURES]
     ids |= {q.id for root in (*errata, complete_parameters(tied_head=False)) for _, q in root.walk() if not q.is_given}
     return ids | {q.id for q in errata} | {"rounding", *OF_SHARDED}
@@ -269,7 +300,10 @@ def test_no_words_are_left_over(language):
     figures = {f"figures.{figure.id}" for figure in FIGURES} | {f"errata.{erratum}.why" for erratum in ERRATA}
     assert {key for key in dictionary(language) if key.startswith(("figures.", "errata."))} - figures == set()
     roles = {
-        f"roles.{word}" for f in ROOT.glob("llmcalc/step/**/*.py") for word in re.findall(r'"(\w+)"', f.read_text())
+        f"roles.{word}"
+        for drawer in ("step", "serving")
+        for f in ROOT.glob(f"llmcalc/{drawer}/**/*.py")
+        for word in re.findall(r'"(\w+)"', f.read_text())
     }
     assert {key for key in dictionary(language) if key.startswith("roles.")} - roles == set()
     assert {key for key in dictionary(language) if key.startswith("options.")} == named_options(dictionary(language))

@@ -14,7 +14,7 @@ from importlib import resources
 from typing import Any
 
 from llmcalc.huggingface import from_config
-from llmcalc.inference import inference_memory, prompt_memory
+from llmcalc.serving.held import inference_memory, prompt_memory
 from llmcalc.transformer.model import Model
 
 WHAT = ("held", "decode_peak", "prefill_peak")

@@ -137,6 +137,7 @@ ACCELERATORS = {
         _device("B200", 180, 8000, 2250, 1000, "C", NVIDIA.at("B200"), fp32=80, fp8=4500),
         _device("GB200 per GPU", 186, 8000, 2250, 1200, "C", NVIDIA.at("GB200 per GPU"), fp8=4500),
         _device("B300", 288, 8000, 2250, 1200, "C", NVIDIA.at("B300"), fp8=4500),
+        _device("GB300 per GPU", 279, 8000, 2500, 1400, "C", NVIDIA.at("GB300 per GPU"), fp8=5000),
         _device("A100 40GB SXM", 40, 1555, 312, 400, "A", NVIDIA.at("A100 40GB SXM"), fp32=19.5),
         _device("A100 80GB SXM", 80, 2039, 312, 400, "A", NVIDIA.at("A100 80GB SXM"), fp32=19.5),
         _device("A100 80GB PCIe", 80, 1935, 312, 300, "A", NVIDIA.at("A100 80GB PCIe"), fp32=19.5),
@@ -163,6 +164,15 @@ ACCELERATORS = {
     )
 }
 
+# What they are called for short, where engines' logs and people name them
+SHORT_NAMES = {
+    "H100": "H100 SXM",
+    "H200": "H200 SXM",
+    "GB200": "GB200 per GPU",
+    "GB300": "GB300 per GPU",
+    "A100": "A100 80GB SXM",
+    "V100": "V100 32GB SXM2",
+}
 # What links called some of them before: the figures of a module were taken for those of one device
 FORMER_NAMES = {"MI250X": "MI250X per GCD"}
 

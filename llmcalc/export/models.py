@@ -7,8 +7,8 @@ from llmcalc.catalog.formats import STORED_FORMATS
 from llmcalc.comparison import read_each
 from llmcalc.configuration import Configuration
 from llmcalc.export.rows import Rows, Table, model_name, shown, working
-from llmcalc.inference import cache_per_token
 from llmcalc.rates.flops import forward_flops
+from llmcalc.serving.held import cache_per_token
 from llmcalc.stored.weights import stored, stored_weights
 from llmcalc.sweeps import side_by_side
 from llmcalc.transformer.breakdown import breakdown, by_component, in_symbols, invoice, layer_components

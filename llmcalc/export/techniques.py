@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llmcalc.configuration import Configuration
 from llmcalc.export.rows import Rows, Table, term, working
-from llmcalc.inference import cache_per_token
+from llmcalc.serving.held import cache_per_token
 from llmcalc.stored.weights import stored_weights
 from llmcalc.techniques.cache import kinds_of_cache
 from llmcalc.techniques.pruning import pruned_weights, structurally_pruned

@@ -9,8 +9,8 @@ from typing import Any
 
 from llmcalc.accuracy import Standing, standing_of_inference
 from llmcalc.facets.counting import Counting
-from llmcalc.inference import inference_memory
 from llmcalc.quantity import Quantity
+from llmcalc.serving.held import inference_memory
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from llmcalc.article import training_rule_of_thumb
 from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import sequences_of
-from llmcalc.inference import model_memory
 from llmcalc.quantity import Quantity, total
 from llmcalc.scaling import KAPLAN_ALPHA, KAPLAN_CRITICAL_PARAMETERS, loss_from_parameters
+from llmcalc.serving.held import model_memory
 from llmcalc.units import GB
 
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from llmcalc.article import article_gpt3_layer, article_input, article_optimizer, article_steady_state
 from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import ZERO_STAGES
-from llmcalc.inference import model_memory
 from llmcalc.lessons.accounts import korthikanti_of
 from llmcalc.lessons.anatomy import one_layer_of, parameters_of
 from llmcalc.lessons.facts import rule_of_four, single_precision, training_state
@@ -19,6 +18,7 @@ from llmcalc.lessons.savings import DEVICES, shared_out
 from llmcalc.lessons.tasks import GPT3_PARAMETERS
 from llmcalc.quantity import Quantity
 from llmcalc.scaling import loss_of_larger_model, parameters_for_better_metric, parameters_for_lower_loss
+from llmcalc.serving.held import model_memory
 
 _HALF_PRECISION_BYTES = 2
 _STATE_BYTES = 16  # fp32 weights and gradients, Adam's two states

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from llmcalc.accuracy import SHAPES, Standing
 from llmcalc.comparison import Pinned
 from llmcalc.configuration import Configuration
-from llmcalc.inference import cache_per_token
 from llmcalc.quantity import Quantity
 from llmcalc.rates.flops import forward_flops
+from llmcalc.serving.held import cache_per_token
 from llmcalc.stored.weights import stored_weights
 from llmcalc.sweeps import side_by_side as run_alike
 from llmcalc.transformer.part import traits

@@ -10,7 +10,6 @@ from llmcalc.catalog.formats import WEIGHT_FORMATS
 from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.catalog.presets import PRESETS
 from llmcalc.configuration import Configuration
-from llmcalc.inference import model_memory
 from llmcalc.inputs import integer
 from llmcalc.lessons.accounts import accounts_of, accounts_of_job, job
 from llmcalc.lessons.facts import single_precision
@@ -20,6 +19,7 @@ from llmcalc.scaling import (
     loss_from_parameters,
     parameters_for_lower_loss,
 )
+from llmcalc.serving.held import model_memory
 from llmcalc.words import w
 from pages.content.pieces import component_names, sums_told
 from pages.ui.document.blocks import Block, Chart

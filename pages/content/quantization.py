@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from llmcalc.catalog.formats import CACHE_FORMATS, STORED_FORMATS, WEIGHT_FORMATS
 from llmcalc.configuration import Configuration
-from llmcalc.inference import cache_per_token, kv_cache_memory
+from llmcalc.serving.held import cache_per_token, kv_cache_memory
 from llmcalc.stored.weights import GROUPS, stored, stored_weights
 from llmcalc.techniques.cache import kinds_of_cache
 from llmcalc.transformer.model import Model

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from llmcalc.accuracy import SHAPES
 from llmcalc.configuration import Configuration
-from llmcalc.inference import cache_per_token
 from llmcalc.quantity import Quantity
 from llmcalc.rates.flops import forward_flops
+from llmcalc.serving.held import cache_per_token
 from llmcalc.stored.weights import stored, stored_weights
 from llmcalc.techniques.pruning import (
     INDEX_BITS,

@@ -1,0 +1,181 @@
+"""A job for a serving engine: everything but the model."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from llmcalc.catalog.accelerators import ACCELERATORS, SHORT_NAMES
+from llmcalc.errors import InputError
+from llmcalc.serving.formats import cache_formats, weight_format
+from llmcalc.stored.weights import grouped_by
+from llmcalc.transformer.model import Model
+from llmcalc.transformer.part import matrices, widths
+
+ENGINES = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "ollama", "transformers")
+OF_LLAMA_CPP = ("llama.cpp", "ollama")
+CUSTOM = "custom"
+# Builds whose figures are meant where none is named: those that most public logs are of
+USUAL_VERSIONS = {"vllm": "0.19", "sglang": "0.5", "tensorrt-llm": "1.0", "llama.cpp": "b8000", "ollama": "0.13"}
+_AT_LEAST_ONE = (
+    *("tensor_parallel", "pipeline_parallel", "data_parallel", "expert_parallel", "context", "micro_batch"),
+    *("parallel_sequences", "input_tokens", "output_tokens", "concurrency"),
+)
+_IF_GIVEN = ("max_sequences", "block_size", "batched_tokens", "kv_cache_memory", "device_memory", "cpu_moe_layers")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """How a model is served: the engine, the devices, formats and limits.
+
+    ``device`` is an id of the catalogue, a short name ("H200"), or "custom" with ``device_memory`` bytes.
+    ``tensor_parallel`` × ``pipeline_parallel`` devices hold one copy of the model, of which there are
+    ``data_parallel``; ``expert_parallel``: among so many devices whole experts are dealt out. ``weights`` is a format
+    of the catalogue, or a file type of llama.cpp ("Q4_K_M"). ``kv_cache``: "auto" is 16 bits; else a format, for
+    llama.cpp also one for keys and one for values ("q8_0/f16"). ``context`` is the longest request, prompt and answer,
+    in tokens; for llama.cpp the whole of `n_ctx`.
+
+    ``memory_utilization`` is the share of a device's memory that the engine may take (vLLM, SGLang, TensorRT-LLM),
+    None its default; ``max_sequences`` how many requests run at once, ``batched_tokens`` how many tokens a step holds,
+    ``block_size`` tokens of a cache block; None: the engine's own. ``kv_cache_memory`` gives the pool in bytes instead
+    of a share. ``engine_version``: "0.11.0", "b4553"; None stands for the builds that most public logs are of.
+
+    llama.cpp: ``micro_batch`` is `n_ubatch`, ``parallel_sequences`` `n_parallel`, ``flash_attention`` whether that
+    kernel runs; ``unified``: all sequences share one cache. ``gpu_layers`` are on the device (`-ngl`), None all;
+    ``kv_on_host`` leaves the cache in the host's memory, ``cpu_moe_layers`` the experts of so many layers;
+    ``swa_full`` keeps windows whole.
+
+    Requests: ``concurrency`` of them at once, each of ``input_tokens`` and ``output_tokens``.
+
+    Raises InputError, naming the field, for an unknown engine, device or format, and for sizes that cannot be.
+    """
+
+    engine: str = "vllm"
+    device: str = "H100 SXM"
+    tensor_parallel: int = 1
+    pipeline_parallel: int = 1
+    data_parallel: int = 1
+    expert_parallel: int = 1
+    weights: str = "bf16"
+    kv_cache: str = "auto"
+    context: int = 8192
+    memory_utilization: float | None = None
+    max_sequences: int | None = None
+    block_size: int | None = None
+    batched_tokens: int | None = None
+    micro_batch: int = 512
+    parallel_sequences: int = 1
+    flash_attention: bool = True
+    engine_version: str | None = None
+    input_tokens: int = 1024
+    output_tokens: int = 1024
+    concurrency: int = 1
+    kv_cache_memory: int | None = None
+    device_memory: int | None = None
+    unified: bool = False
+    gpu_layers: int | None = None
+    kv_on_host: bool = False
+    cpu_moe_layers: int | None = None
+    swa_full: bool = False
+
+    def __post_init__(self) -> None:
+        if self.engine not in ENGINES:
+            raise InputError("engine", f"unknown engine {self.engine!r}; known: {', '.join(ENGINES)}", ENGINES)
+        object.__setattr__(self, "device", SHORT_NAMES.get(self.device, self.device))
+        known = (*ACCELERATORS, CUSTOM)
+        if self.device not in known:
+            raise InputError("device", f"unknown device {self.device!r}; known: {', '.join(known)}", known)
+        if self.device == CUSTOM and self.device_memory is None:
+            raise InputError("device_memory", "a custom device needs device_memory, in bytes")
+        for name in (*_AT_LEAST_ONE, *_IF_GIVEN):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                raise InputError(name, f"{name} must be a whole number of at least 1")
+        if self.gpu_layers is not None and self.gpu_layers < 0:
+            raise InputError("gpu_layers", "gpu_layers must be at least 0")
+        if self.memory_utilization is not None and not 0 < self.memory_utilization <= 1:
+            raise InputError("memory_utilization", "memory_utilization must be above 0 and at most 1")
+        self.weight_format, self.cache_formats  # noqa: B018
+
+    @cached_property
+    def weight_format(self) -> str:
+        """The stored format of the weights, as the catalogue calls it."""
+        return weight_format(self.weights)
+
+    @cached_property
+    def cache_formats(self) -> tuple[Any, Any]:
+        """The number formats of keys and of values."""
+        return cache_formats(self.kv_cache)
+
+    @property
+    def memory(self) -> int:
+        """What the device has for programs, in bytes."""
+        return self.device_memory or ACCELERATORS[self.device].memory
+
+    @property
+    def devices(self) -> int:
+        """How many devices serve."""
+        return self.tensor_parallel * self.pipeline_parallel * self.data_parallel
+
+    @cached_property
+    def version(self) -> tuple[int, ...]:
+        """The engine's version, or build, as numbers that can be compared."""
+        told = self.engine_version or USUAL_VERSIONS.get(self.engine, "0")
+        return tuple(int(number) for number in re.findall(r"\d+", told)[:3]) or (0,)
+
+
+def check(model: Model, job: Serving) -> None:
+    """Raise InputError, naming the input, where the engine would refuse to serve this model so, for its own reason."""
+    t = job.tensor_parallel
+    if job.engine not in OF_LLAMA_CPP and model.context is not None and job.context > model.context:
+        message = (
+            f"context {job.context:,} is beyond the {model.context:,} tokens that the model was made for "
+            "(its config's max_position_embeddings)"
+        )
+        raise InputError("context", message, (model.context,), code="context_too_long", value=job.context,
+                         number=model.context)  # fmt: skip
+    cut = [name for name in ("tensor_parallel", "expert_parallel", "data_parallel") if getattr(job, name) > 1]
+    if job.engine in OF_LLAMA_CPP and cut:
+        message = f"{cut[0]}: llama.cpp puts whole layers on devices (pipeline_parallel), of one copy of the model"
+        raise InputError(cut[0], message, (1,), code="layers_only")
+    for part in model.language.parts:
+        for width in widths(part):
+            uneven = width.number % t and not (width.may_repeat and t % width.number == 0)
+            if uneven and not (width.may_pad or width.joins):
+                message = f"tensor_parallel: {width.number} {width.name} cannot be dealt out over {t} devices"
+                raise InputError("tensor_parallel", message, code="not_over_devices", value=t, what=width.name,
+                                 number=width.number)  # fmt: skip
+    if job.pipeline_parallel > model.n_layers:
+        message = f"pipeline_parallel: more stages than the model's {model.n_layers} layers"
+        raise InputError("pipeline_parallel", message, code="more_stages_than_layers", number=model.n_layers)
+    for mixture in model.mixtures:
+        if mixture.n_experts % job.expert_parallel:
+            message = (
+                f"expert_parallel: {mixture.n_experts} experts cannot be dealt out over {job.expert_parallel} devices"
+            )
+            raise InputError("expert_parallel", message, code="not_over_devices", value=job.expert_parallel,
+                             what="n_experts", number=mixture.n_experts)  # fmt: skip
+    if job.expert_parallel > 1 and not model.mixtures:
+        raise InputError("expert_parallel", "expert_parallel: the model has no experts", (1,), code="no_experts")
+    if job.expert_parallel > t * job.data_parallel:
+        ranks = t * job.data_parallel
+        message = f"expert_parallel: experts are dealt out among the {ranks} tensor- and data-parallel devices at most"
+        raise InputError("expert_parallel", message, (ranks,), code="not_among_replicas", number=ranks)
+
+
+def check_groups(rank: Model, job: Serving) -> None:
+    """Raise InputError where groups, or blocks, of the weights' format do not divide the rows that a rank has."""
+    group = grouped_by(job.weight_format)
+    for part in rank.language.parts:
+        for m in matrices(part) if group > 1 else ():
+            if part.component in rank.unconverted or m.role in ("embedding", "head"):
+                continue
+            if m.width % group:
+                name = "tensor_parallel" if job.tensor_parallel > 1 else "weights"
+                message = (
+                    f"{name}: groups of {group} weights do not divide the {m.width} inputs of a matrix that each "
+                    "device has (the engine: the input size is not aligned with the quantized weight shape)"
+                )
+                raise InputError(name, message, code="groups_do_not_divide", number=m.width, value=group)

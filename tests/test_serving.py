@@ -1,0 +1,305 @@
+"""Serving: what engines print when they start, laws over all of them, and what they refuse."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import replace
+
+import pytest
+from golden_files import jsonl_rows
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmcalc import InputError, Quantity, Serving, from_config, serve
+from llmcalc.catalog.models import models
+from llmcalc.serving.allocator import allocated
+from llmcalc.serving.groups import Kind, planned
+from llmcalc.serving.job import ENGINES
+from llmcalc.serving.ranks import layers_by_stage, ranks
+from llmcalc.serving.weights import weights_line
+from llmcalc.transformer.model import Model
+from llmcalc.units import GiB, MiB
+
+LOGS, FILES = jsonl_rows("serving_logs.jsonl"), jsonl_rows("llamacpp_logs.jsonl")
+
+
+def model_of(row) -> Model:
+    config = models()[row["library"]].config if "library" in row else row["config"]
+    return from_config({**config, **row.get("config_changes", {})})
+
+
+def job_of(row, model: Model, **more) -> Serving:
+    asked = {**row["serving"], **more}
+    if model.context and asked["engine"] not in ("llama.cpp", "ollama"):
+        asked["context"] = min(asked.get("context", 8192), model.context)
+    return Serving(**asked)
+
+
+def off(found: float, printed: float) -> float:
+    return abs(found / printed - 1)
+
+
+def spread(errors: list[float]) -> tuple[float, float]:
+    """The median, and what 95 % do not exceed."""
+    errors = sorted(errors)
+    return statistics.median(errors), errors[int(0.95 * (len(errors) - 1))]
+
+
+# As engines print it
+
+
+def weights_errors() -> list[float]:
+    errors = []
+    for row in LOGS:
+        if "weights_gib" not in row["printed"] or row.get("note"):  # a note says what is not known of the weights
+            continue
+        model = model_of(row)
+        job = job_of(row, model)
+        angle_bytes = 4 if job.engine == "sglang" else 2
+        stages = [weights_line(rank, job.weight_format, angle_bytes=angle_bytes).value for rank in ranks(model, job)]
+        printed = row["printed"]["weights_gib"] * GiB  # of one of its ranks
+        errors.append(min(off(stage, printed) for stage in stages))
+    return errors
+
+
+def test_the_line_of_weights_is_what_vllm_and_sglang_print():
+    errors = weights_errors()
+    assert len(errors) >= 38
+    median, most = spread(errors)
+    assert median <= 0.0005
+    assert most <= 0.02
+
+
+def test_a_line_of_weights_by_hand():
+    # Llama 3.1 8B: 8,030,261,248 numbers of 2 bytes, 131,072 × 128 angles, and 2 MiB steps of tensors from 10 MiB:
+    # it prints 14.9888 (vllm-project/vllm)
+    llama = from_config(models()["llama-3.1-8b"].config)
+    line = serve(llama, Serving()).weights
+    assert {part.id: part.value for part in line.parts} == {
+        "rank_weights": 8_030_261_248 * 2,
+        "angles": 131_072 * 128 * 2,
+    }
+    assert line.value / GiB == pytest.approx(14.9888, abs=5e-5)
+    # Qwen2.5 7B, with tensors of 31.5, 259 and 129.5 MiB a layer that take 32, 260 and 130, and tables of 1,039.5 MiB
+    # that take 1,040, prints 14.2487
+    qwen = from_config({**models()["qwen2.5-7b"].config, "max_position_embeddings": 32768})
+    rounded = {part.id: part.value for part in serve(qwen, Serving()).weights.parts}["segment_rounding"]
+    assert rounded / MiB == pytest.approx(28 * (0.5 + 1 + 0.5) + 2 * 0.5, abs=0.01)
+    assert serve(qwen, Serving()).weights.value / GiB == pytest.approx(14.2487, abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "taken"),
+    [
+        ([100], 512),
+        ([31.5 * MiB], 32 * MiB),  # half a MiB is left, and not worth a piece
+        ([24.5 * MiB], 24.5 * MiB),  # of 26 one and a half are
+        ([3 * MiB] * 6, 18 * MiB),  # in one segment of 20
+        ([19.5 * MiB], 20 * MiB),
+    ],
+)
+def test_the_allocator_takes_segments(sizes, taken):
+    assert allocated([int(size) for size in sizes]) == taken
+
+
+def test_tokens_of_a_printed_pool_are_those_that_are_printed():
+    errors, requests = [], []
+    for row in LOGS:
+        printed = row["printed"]
+        told = printed.get("kv_tokens", 16 * printed.get("gpu_blocks", 0))
+        if printed.get("available_kv_gib", 0) <= 0 or not told:
+            continue
+        model = model_of(row)
+        pool = round(printed["available_kv_gib"] * GiB)
+        served = serve(model, job_of(row, model, kv_cache_memory=pool, device="custom", device_memory=300 * GiB))
+        errors.append(off(served.kv_tokens.value, told))
+        if "max_concurrency" in printed and row["serving"]["engine"] == "vllm":
+            requests.append(off(served.max_concurrency.value, printed["max_concurrency"]))
+    assert len(errors) >= 18
+    assert len(requests) >= 9
+    assert spread(errors)[1] <= 0.005
+    assert spread(requests)[1] <= 0.005
+
+
+def test_the_pool_follows_from_device_and_utilisation():
+    errors = []
+    for row in LOGS:
+        printed, asked = row["printed"], row["serving"]
+        if not row["total_gib"] or "memory_utilization" not in asked or printed.get("available_kv_gib", 0) < 1:
+            continue
+        if printed.get("activation_peak_gib", 0) > 9:  # started with more sequences than it says
+            continue
+        model = model_of(row)
+        device = {"device": "H100 SXM"} if row["total_gib"] == 79.18 else {"device": "custom"}
+        served = serve(model, job_of(row, model, **device, device_memory=round(row["total_gib"] * GiB)))
+        errors.append(off(served.kv_available.value, printed["available_kv_gib"] * GiB))
+    assert len(errors) >= 7
+    assert statistics.median(errors) <= 0.008
+
+
+def test_layers_of_several_kinds_stand_in_groups():
+    # gemma-3-1b: 4 layers see all and 22 see 512 tokens; of one key/value head of 256 in 16 bits a block of 16 tokens
+    # takes 4 × 16 × 1,024 bytes, and there are 1 + 6 groups
+    gemma = from_config(models()["gemma-3-1b"].config)
+    served = serve(gemma, Serving(kv_cache_memory=7 * 1000 * 4 * 16 * 1024, batched_tokens=8192, context=32768))
+    assert served.kv_tokens.value == 1000 * 16
+    # a request of 32,768: 2,048 blocks of the one, ⌈(511 + 8,192) / 16⌉ + 1 of each of the six
+    assert served.max_concurrency.value == pytest.approx(7000 / (2048 + 6 * (544 + 1)))
+
+
+def test_a_state_decides_how_long_a_block_is():
+    # Qwen3.5 27B: 48 value heads of 128 × 128 in fp32 and 3 × 10,240 inputs in 16 bits are 3,207,168 bytes, for which a
+    # token's 4,096 need blocks of 784 (printed in a public log of the same shape)
+    qwen = from_config(models()["qwen3.5-27b"].config)
+    served = serve(qwen, Serving(weights="int4 g128", engine_version="0.21", context=262_144,
+                                 kv_cache_memory=408 * 784 * 4096 * 16))  # fmt: skip
+    assert served.max_concurrency.value == pytest.approx(408 / (335 + 3 * 2))
+
+
+def test_the_smaller_of_two_kinds_is_padded_where_they_are_about_as_many():
+    plan = planned([Kind(12, 1024, 128), Kind(13, 1024)], 16, 16)
+    assert (plan.block_bytes, plan.n_groups) == (13 * 16 * 1024, 2)
+
+
+def test_unequal_stages():
+    # vLLM's get_pp_indices: the last stage, which has the head, is given more last
+    assert layers_by_stage(61, 2) == [31, 30]
+    assert layers_by_stage(80, 3) == [27, 27, 26]
+    assert layers_by_stage(61, 4) == [15, 15, 16, 15]
+
+
+def test_llama_cpp_allocates_what_it_prints():
+    sizes, cells, buffers = [], [], []
+    for row in FILES:
+        model, printed = model_of(row), row["printed"]
+        served = serve(model, job_of(row, model, device="custom", device_memory=2**45))
+        if "model_size_gib" in printed:
+            sizes.append(off(served.weights.value, printed["model_size_gib"] * GiB))
+        if "kv_mib" in printed:
+            cells.append(off(served.kv_cache.value, printed["kv_mib"] * MiB))
+        if "recurrent_mib" in printed:
+            assert served.states.value / MiB == pytest.approx(printed["recurrent_mib"], abs=0.01)
+        if "compute_mib" in printed:
+            buffers.append(off(served.compute_buffer.value, printed["compute_mib"] * MiB))
+    assert (len(sizes) >= 25, len(cells) >= 70, len(buffers) >= 12) == (True, True, True)
+    assert spread(sizes)[1] <= 0.006
+    assert spread(cells)[1] <= 0.001
+    assert spread(buffers)[1] <= 0.1
+
+
+def test_layers_on_the_host_take_nothing_of_the_device():
+    llama = from_config(models()["llama-3.1-8b"].config)
+    job = Serving(engine="llama.cpp", weights="Q4_K_M")
+    whole, half, none = (serve(llama, replace(job, gpu_layers=n)).needed.value for n in (None, 16, 0))
+    assert whole > half > none
+    assert serve(llama, replace(job, kv_on_host=True)).needed.value < whole
+    moe = from_config(models()["qwen3-30b-a3b"].config)
+    assert serve(moe, replace(job, cpu_moe_layers=48)).needed.value < serve(moe, job).needed.value / 3
+
+
+# Laws
+
+KINDS = ("llama-3.2-1b", "deepseek-v2-lite", "gemma-3-1b", "qwen3.5-27b", "gpt-oss-20b", "jamba-1.5-mini")
+SERVERS = tuple(engine for engine in ENGINES if engine != "transformers")
+LENGTHS = st.integers(1, 32_768)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(KINDS), st.sampled_from(SERVERS), LENGTHS, LENGTHS, st.integers(1, 64), st.integers(1, 64))
+def test_longer_and_more_users_never_need_less(id, engine, a, b, few, many):
+    model = from_config(models()[id].config)
+    few, many = sorted((few, many))
+    a, b = sorted((a, b))
+    job = Serving(engine=engine, context=a, concurrency=few)
+    needed = serve(model, job).needed.value
+    assert serve(model, replace(job, context=b)).needed.value >= needed
+    assert serve(model, replace(job, concurrency=many)).needed.value >= needed
+
+
+def test_more_memory_holds_no_fewer_and_more_devices_need_no_more():
+    for id in KINDS:
+        model = from_config(models()[id].config)
+        small, large = (serve(model, Serving(device=device)) for device in ("A100 80GB SXM", "H200 SXM"))
+        assert large.longest_context.value >= small.longest_context.value
+        assert serve(model, Serving(tensor_parallel=2)).weights.value <= serve(model, Serving()).weights.value
+
+
+def test_grouped_and_latent_heads_never_cache_more_than_full_ones():
+    llama = models()["llama-3-8b"].config
+    cached = [
+        serve(from_config({**llama, "num_key_value_heads": n}), Serving()).kv_bytes_per_token.value for n in (1, 8, 32)
+    ]
+    assert cached == [32 * 2 * n * 128 * 2 for n in (1, 8, 32)]
+    latent = from_config(models()["deepseek-v2-lite"].config)
+    full = 27 * 2 * 16 * 128 * 2  # 16 heads whose values are 128 wide
+    for t in (1, 2, 8):  # every rank keeps the whole vector
+        assert serve(latent, Serving(tensor_parallel=t)).kv_bytes_per_token.value == 27 * 576 * 2 < full
+
+
+def test_every_number_has_its_unit_and_working():
+    units = {"kv_tokens": "tokens", "longest_context": "tokens", "max_concurrency": ""}
+    for engine in ENGINES:
+        served = serve(from_config({"model_type": "gpt2"}), Serving(engine=engine, context=128))
+        found = {name: value for name, value in vars(served).items() if isinstance(value, Quantity)}
+        found["longest_context"] = served.longest_context
+        assert len(found) >= 13
+        for name, quantity in found.items():
+            assert quantity.unit == units.get(name, "bytes"), name
+            assert quantity.value >= 0, name
+        assert served.fits
+        assert served.needed.is_total
+
+
+# What is refused
+
+REFUSED = [
+    ({"context": 200_000}, "context"),
+    ({"tensor_parallel": 3}, "tensor_parallel"),
+    ({"pipeline_parallel": 40}, "pipeline_parallel"),
+    ({"expert_parallel": 2}, "expert_parallel"),
+    ({"weights": "int4 g128", "tensor_parallel": 32}, "tensor_parallel"),
+    ({"engine": "llama.cpp", "tensor_parallel": 2}, "tensor_parallel"),
+    ({"engine": "llama.cpp", "kv_cache": "q8_0", "flash_attention": False}, "kv_cache"),
+    ({"engine": "transformers", "tensor_parallel": 2, "context": 128}, "tensor_parallel"),
+]
+
+
+@pytest.mark.parametrize(("changes", "input_id"), REFUSED, ids=str)
+def test_what_an_engine_refuses_is_refused_with_the_input(changes, input_id):
+    model = from_config(models()["llama-3.2-1b"].config)
+    with pytest.raises(InputError) as refused:
+        serve(model, Serving(**changes))
+    assert refused.value.input_id == input_id
+    assert refused.value.code
+
+
+@pytest.mark.parametrize(
+    ("changes", "input_id"),
+    [
+        ({"engine": "triton"}, "engine"),
+        ({"device": "H1000"}, "device"),
+        ({"device": "custom"}, "device_memory"),
+        ({"weights": "fp7"}, "weights"),
+        ({"kv_cache": "fp7"}, "kv_cache"),
+        ({"memory_utilization": 1.2}, "memory_utilization"),
+        ({"context": 0}, "context"),
+        ({"concurrency": 1.5}, "concurrency"),
+    ],
+    ids=str,
+)
+def test_a_job_that_cannot_be_names_its_field(changes, input_id):
+    with pytest.raises(InputError) as refused:
+        Serving(**changes)
+    assert refused.value.input_id == input_id
+
+
+@pytest.mark.parametrize("name", ["B200", "B300", "GB200", "GB300", "H200"])
+def test_devices_are_known_by_their_short_names(name):
+    assert Serving(device=name).memory > 130 * GiB
+
+
+def test_groups_that_do_not_divide_are_named():
+    odd = from_config({"model_type": "llama", "hidden_size": 320, "num_attention_heads": 5, "intermediate_size": 1000})
+    with pytest.raises(InputError, match="groups of 128") as refused:
+        serve(odd, Serving(weights="int4 g128", context=512))
+    assert refused.value.input_id == "weights"
