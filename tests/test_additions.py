@@ -236,7 +236,7 @@ x1 = configured(accelerator="X1", weight_format="int5")
     )
     assert found == [100 * 10**9, 300, "int5", True]
     for name, row in {
-        "accelerators": "X1,NVIDIA,1,100,1000,,200,200,,300,B,",
+        "accelerators": "X1,NVIDIA,1,100,1000,,200,200,,,,300,B,",
         "quant_formats_bits": "int5,int5,5 + 16/32,5.5,a paper",
     }.items():
         path = f"tests/golden/{name}.csv"

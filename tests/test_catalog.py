@@ -94,9 +94,10 @@ def test_an_accelerator_has_what_its_data_sheet_gives_to_each_device_that_softwa
     assert device.vendor == row["vendor"]
     assert device.nominal_memory == int(row["memory_GB"]) * 10**9 / seen_as
     assert device.bandwidth == float(row["bandwidth_GBps"]) * 1e9 / seen_as
-    for format in ("fp32", "fp16", "bf16", "fp8"):
+    for format in ("fp32", "fp16", "bf16", "fp8", "fp4"):
         printed = row["fp32_TFLOPS" if format == "fp32" else f"{format}_dense_TFLOPS"]
         assert device.peak_flops(format) == (float(printed) * 1e12 / seen_as if printed else None)
+    assert device.link == (float(row["link_GBps"]) * 1e9 / 2 if row["link_GBps"] else None)  # one way of two
     assert device.watts == (int(row["watts"]) / seen_as if row["watts"] else None)
 
 

@@ -49,7 +49,8 @@ def readings() -> dict[str, tuple[Reading, ...]]:
 @dataclass(frozen=True)
 class Accelerator:
     """One device: ``memory`` in bytes, ``bandwidth`` in bytes/s, rates of dense products in FLOP/s (None: unknown, or
-    no such hardware). That of fp32 is without tensor cores, as PyTorch multiplies unless told otherwise.
+    no such hardware). That of fp32 is without tensor cores, as PyTorch multiplies unless told otherwise. ``link``
+    goes to other devices in the box, one direction, in bytes/s: half of what data sheets print.
 
     ``memory`` is the middle one of its readings, of two the lesser, and ``memory_source`` says where that was printed;
     without a reading it is ``nominal_memory``, the maker's figure. That one names the device, nothing fits in it.
@@ -66,6 +67,8 @@ class Accelerator:
     fp32_flops: float | None = None
     fp16_flops: float | None = None
     fp8_flops: float | None = None
+    fp4_flops: float | None = None
+    link: float | None = None
 
     @property
     def readings(self) -> tuple[Reading, ...]:
@@ -99,7 +102,7 @@ class Accelerator:
 
     def peak_flops(self, format: str) -> float | None:
         """The dense rate of products in a number format, in FLOP/s."""
-        rates = {"fp32": self.fp32_flops, "bf16": self.bf16_flops, "fp16": self.fp16_flops, "fp8": self.fp8_flops}
+        rates = {"fp32": self.fp32_flops, "bf16": self.bf16_flops, "fp16": self.fp16_flops, "fp8": self.fp8_flops, "fp4": self.fp4_flops}
         return rates[format]
 
 
@@ -115,46 +118,55 @@ def _device(
     fp32: float | None = None,
     fp16: float | None = None,
     fp8: float | None = None,
+    fp4: float | None = None,
+    link_gbps: float | None = None,
 ) -> Accelerator:
-    """A row from figures as they are printed, in TFLOPS. GPUs multiply in fp16 as fast as in bf16."""
+    """A row from figures as they are printed, in TFLOPS; ``link_gbps`` is of both directions together. GPUs multiply in
+    fp16 as fast as in bf16."""
     if source.work in (NVIDIA, AMD) and fp16 is None:
         fp16 = bf16_tflops
-    bf16_rate, fp32_rate, fp16_rate, fp8_rate = (
-        None if tflops is None else tflops * 1e12 for tflops in (bf16_tflops, fp32, fp16, fp8)
-    )
+    rates = {"fp32": fp32, "bf16": bf16_tflops, "fp16": fp16, "fp8": fp8, "fp4": fp4}
     size, speed = memory_gb * GB, bandwidth_gbps * 1e9
+    flops = {f"{name}_flops": None if tflops is None else tflops * 1e12 for name, tflops in rates.items()}
+    link = None if link_gbps is None else link_gbps * 1e9 / 2
     return Accelerator(
-        id, source.work.authors, size, speed, bf16_rate, watts, grade, source, fp32_rate, fp16_rate, fp8_rate
+        id, source.work.authors, size, speed, watts=watts, grade=grade, source=source, link=link, **flops
     )
 
 
 ACCELERATORS = {
     row.id: row
     for row in (
-        _device("H100 SXM", 80, 3350, 989, 700, "A", NVIDIA.at("H100 SXM"), fp32=67, fp8=1979),
-        _device("H100 PCIe", 80, 2000, 756, 350, "A", NVIDIA.at("H100 PCIe"), fp32=51, fp8=1513),
-        _device("H200 SXM", 141, 4800, 989, 700, "A", NVIDIA.at("H200 SXM"), fp32=67, fp8=1979),
-        _device("B200", 180, 8000, 2250, 1000, "C", NVIDIA.at("B200"), fp32=80, fp8=4500),
-        _device("GB200 per GPU", 186, 8000, 2250, 1200, "C", NVIDIA.at("GB200 per GPU"), fp8=4500),
-        _device("B300", 288, 8000, 2250, 1200, "C", NVIDIA.at("B300"), fp8=4500),
-        _device("GB300 per GPU", 279, 8000, 2500, 1400, "C", NVIDIA.at("GB300 per GPU"), fp8=5000),
-        _device("A100 40GB SXM", 40, 1555, 312, 400, "A", NVIDIA.at("A100 40GB SXM"), fp32=19.5),
-        _device("A100 80GB SXM", 80, 2039, 312, 400, "A", NVIDIA.at("A100 80GB SXM"), fp32=19.5),
-        _device("A100 80GB PCIe", 80, 1935, 312, 300, "A", NVIDIA.at("A100 80GB PCIe"), fp32=19.5),
-        _device("A10", 24, 600, 125, 150, "B", NVIDIA.at("A10")),
-        _device("L4", 24, 300, 121, 72, "A", NVIDIA.at("L4"), fp32=30.3, fp8=242),
-        _device("L40S", 48, 864, 362, 350, "A", NVIDIA.at("L40S"), fp32=91.6, fp8=733),
-        _device("V100 32GB SXM2", 32, 900, None, 300, "A", NVIDIA.at("V100 32GB SXM2"), fp32=15.7, fp16=125),
-        _device("T4", 16, 320, None, 70, "A", NVIDIA.at("T4"), fp32=8.1, fp16=65),
-        _device("RTX 3090", 24, 936, 71, 350, "B", NVIDIA.at("RTX 3090")),
-        _device("RTX 4090", 24, 1008, 165, 450, "B", NVIDIA.at("RTX 4090"), fp32=82.6, fp8=330),
-        _device("RTX 5090", 32, 1792, 210, 575, "B", NVIDIA.at("RTX 5090"), fp32=104.8, fp8=419),
-        _device("RTX 6000 Ada", 48, 960, 364, 300, "C", NVIDIA.at("RTX 6000 Ada"), fp8=728),
+        _device("H100 SXM", 80, 3350, 989, 700, "A", NVIDIA.at("H100 SXM"), fp32=67, fp8=1979, link_gbps=900),
+        _device("H100 PCIe", 80, 2000, 756, 350, "A", NVIDIA.at("H100 PCIe"), fp32=51, fp8=1513, link_gbps=128),
+        _device("H200 SXM", 141, 4800, 989, 700, "A", NVIDIA.at("H200 SXM"), fp32=67, fp8=1979, link_gbps=900),
+        _device("B200", 180, 8000, 2250, 1000, "C", NVIDIA.at("B200"), fp32=80, fp8=4500, fp4=9000, link_gbps=1800),
+        _device(
+            "GB200 per GPU", 186, 8000, 2250, 1200, "C", NVIDIA.at("GB200 per GPU"), fp8=4500, fp4=9000, link_gbps=1800
+        ),
+        _device("B300", 288, 8000, 2250, 1200, "C", NVIDIA.at("B300"), fp8=4500, fp4=13500, link_gbps=1800),
+        _device(
+            "GB300 per GPU", 279, 8000, 2500, 1400, "C", NVIDIA.at("GB300 per GPU"), fp8=5000, fp4=15000, link_gbps=1800
+        ),
+        _device("A100 40GB SXM", 40, 1555, 312, 400, "A", NVIDIA.at("A100 40GB SXM"), fp32=19.5, link_gbps=600),
+        _device("A100 80GB SXM", 80, 2039, 312, 400, "A", NVIDIA.at("A100 80GB SXM"), fp32=19.5, link_gbps=600),
+        _device("A100 80GB PCIe", 80, 1935, 312, 300, "A", NVIDIA.at("A100 80GB PCIe"), fp32=19.5, link_gbps=64),
+        _device("A10", 24, 600, 125, 150, "B", NVIDIA.at("A10"), link_gbps=64),
+        _device("L4", 24, 300, 121, 72, "A", NVIDIA.at("L4"), fp32=30.3, fp8=242, link_gbps=64),
+        _device("L40S", 48, 864, 362, 350, "A", NVIDIA.at("L40S"), fp32=91.6, fp8=733, link_gbps=64),
+        _device(
+            "V100 32GB SXM2", 32, 900, None, 300, "A", NVIDIA.at("V100 32GB SXM2"), fp32=15.7, fp16=125, link_gbps=300
+        ),
+        _device("T4", 16, 320, None, 70, "A", NVIDIA.at("T4"), fp32=8.1, fp16=65, link_gbps=32),
+        _device("RTX 3090", 24, 936, 71, 350, "B", NVIDIA.at("RTX 3090"), link_gbps=64),
+        _device("RTX 4090", 24, 1008, 165, 450, "B", NVIDIA.at("RTX 4090"), fp32=82.6, fp8=330, link_gbps=64),
+        _device("RTX 5090", 32, 1792, 210, 575, "B", NVIDIA.at("RTX 5090"), fp32=104.8, fp8=419, link_gbps=128),
+        _device("RTX 6000 Ada", 48, 960, 364, 300, "C", NVIDIA.at("RTX 6000 Ada"), fp8=728, link_gbps=64),
         # of two in one module, whose figures the data sheet prints: 128 GB, 3277 GB/s, 383 TFLOPS, 560 W
         _device("MI250X per GCD", 64, 1638.5, 191.5, 280, "A", AMD.at("MI250X, half of the module")),
-        _device("MI300X", 192, 5300, 1307, 750, "A", AMD.at("MI300X"), fp8=2614),
-        _device("MI325X", 256, 6000, 1307, 1000, "A", AMD.at("MI325X"), fp8=2614),
-        _device("MI355X", 288, 8000, 2500, 1400, "C", AMD.at("MI355X"), fp8=5000),
+        _device("MI300X", 192, 5300, 1307, 750, "A", AMD.at("MI300X"), fp8=2614, link_gbps=896),
+        _device("MI325X", 256, 6000, 1307, 1000, "A", AMD.at("MI325X"), fp8=2614, link_gbps=896),
+        _device("MI355X", 288, 8000, 2500, 1400, "C", AMD.at("MI355X"), fp8=5000, fp4=10000, link_gbps=1075.2),
         _device("Gaudi 3", 128, 3700, 1835, 900, "A", INTEL.at("Gaudi 3"), fp8=1835),
         _device("TPU v5e", 16, 819, 197, None, "A", GOOGLE_TPU.at("TPU v5e")),
         _device("TPU v5p", 95, 2765, 459, None, "A", GOOGLE_TPU.at("TPU v5p")),
