@@ -203,6 +203,25 @@ GGUF = Work("ggml-org", 2025, "llama.cpp: GGUF quantization types", "https://git
 AUTO_GPTQ = Work("AutoGPTQ", 2024, "AutoGPTQ", "https://github.com/AutoGPTQ/AutoGPTQ")
 COMPRESSED = Work("vLLM project", 2026, "compressed-tensors", "https://github.com/vllm-project/compressed-tensors")
 FBGEMM = Work("PyTorch", 2025, "FBGEMM", "https://github.com/pytorch/FBGEMM")
+WILLIAMS_2009 = Work(
+    "Williams, Waterman, Patterson",
+    2009,
+    "Roofline: An Insightful Visual Performance Model for Multicore Architectures",
+    "https://doi.org/10.1145/1498765.1498785",
+)
+POPE_2022 = _arxiv("Pope et al.", 2022, "Efficiently Scaling Transformer Inference", "2211.05102")
+LEVIATHAN_2022 = _arxiv(
+    "Leviathan et al.", 2022, "Fast Inference from Transformers via Speculative Decoding", "2211.17192"
+)
+AGRAWAL_2024 = _arxiv(
+    "Agrawal et al.", 2024, "Taming Throughput-Latency Tradeoff in LLM Inference with Sarathi-Serve", "2403.02310"
+)
+SERVED_RUNS = Work(
+    "SemiAnalysis InferenceX and others",
+    2026,
+    "Benchmark runs of serving engines, as collected in aiconfigurator-core 0.12.0",
+    "https://github.com/ai-dynamo/aiconfigurator",
+)
 NANOGPT = Work("Karpathy", 2022, "nanoGPT", "https://github.com/karpathy/nanoGPT")
 PYTORCH = Work("PyTorch", 2026, "PyTorch 2.13", "https://pytorch.org/docs/")
 TORCHTITAN = Work("PyTorch", 2024, "torchtitan", "https://github.com/pytorch/torchtitan")

@@ -55,6 +55,8 @@ SIZES = st.one_of(
 )
 # where a size is no sensible value
 VALUES = {"alpha": short_decimals(20, 1000, 3), "improvement": st.integers(1, 90), "pruned": st.integers(1, 99)}
+VALUES |= {"missed_share": short_decimals(1, 999, 3), "routed_tokens": st.integers(1, 40)}
+VALUES |= {"acceptance": short_decimals(1, 999, 3), "tokens_each": st.integers(1, 20)}
 
 
 def arguments_of(a_formula: Formula, numbers: st.SearchStrategy[float] = SIZES) -> st.SearchStrategy[dict[str, float]]:

@@ -18,6 +18,7 @@ from llmcalc.accuracy.published_results import PUBLISHED_RESULTS
 from llmcalc.article import article_parameters
 from llmcalc.bases import base
 from llmcalc.catalog.models import models
+from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.configuration import Configuration
 from llmcalc.devices.rank import OF_SHARDED
 from llmcalc.errata import ERRATA, EXAMPLE_STEPS, LAYER_TERMS, complete_parameters
@@ -31,6 +32,7 @@ from llmcalc.lessons.facts import training_state
 from llmcalc.rates.flops import forward_flops
 from llmcalc.reference import formulas
 from llmcalc.serving.held import cache_per_token, inference_memory
+from llmcalc.serving.speed import Load, Split, machine_of, speed
 from llmcalc.step.course import MOMENTS
 from llmcalc.step.run import ATTENTIONS, LOSSES, RECOMPUTATIONS
 from llmcalc.stored.weights import stored_weights
@@ -130,6 +132,9 @@ def shown_quantities():
         roots += [flops] if (flops := forward_flops(model, seq_len=1024)) else []
         for memory in (config.step, config.article):
             roots += [memory.peak, memory.saved_activations, memory.steady_state, *memory.moments.values()]
+        ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}
+    for library in ("GPT-2 124M", "Mixtral 8x7B", "Qwen3 Next 80B A3B"):
+        roots = quantities_of_speed(Configuration(DEFAULTS | dict(base(library).values)).model)
         ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}
     for model in models_of_families():
         roots = [model.parameters(), model.active_parameters(), model.kv_elements_per_token(), model.state_elements()]
@@ -237,6 +242,14 @@ def models_of_families():
         with suppress(InputError):
             found.append(from_config(config))
     return (*found, *map(from_config, MORE_PARTS))
+
+
+def quantities_of_speed(model):
+    """How fast a model is served, with drafts and users who wait."""
+    machine = machine_of(ACCELERATORS["H100 SXM"], "bf16")
+    for load in (Load(concurrency=100, seats=10), Load(tokens_each=3, acceptance=0.5), Load(prefill_apart=True)):
+        found = speed(model, machine=machine, split=Split(tensor_parallel=2), load=load)
+        yield from (quantity for quantity in vars(found).values() if quantity is not None)
 
 
 def quantities_of_techniques(mixture, lora):

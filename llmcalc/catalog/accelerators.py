@@ -102,7 +102,13 @@ class Accelerator:
 
     def peak_flops(self, format: str) -> float | None:
         """The dense rate of products in a number format, in FLOP/s."""
-        rates = {"fp32": self.fp32_flops, "bf16": self.bf16_flops, "fp16": self.fp16_flops, "fp8": self.fp8_flops, "fp4": self.fp4_flops}
+        rates = {
+            "fp32": self.fp32_flops,
+            "bf16": self.bf16_flops,
+            "fp16": self.fp16_flops,
+            "fp8": self.fp8_flops,
+            "fp4": self.fp4_flops,
+        }
         return rates[format]
 
 

@@ -21,10 +21,13 @@ from llmcalc.accuracy import (
 from llmcalc.accuracy import spread as spread_of
 from llmcalc.accuracy.compare import Errors
 from llmcalc.accuracy.inference import WHAT
+from llmcalc.accuracy.speed import TIMES, ServedRun, error_of_rate, errors_of, fitted_runs, served_rates, served_runs
+from llmcalc.accuracy.speed import error_of as time_error
 from llmcalc.accuracy.standing import FAR
 from llmcalc.catalog.models import models
 from llmcalc.configuration import Configuration
 from llmcalc.measure.receipt import Receipt
+from llmcalc.serving.speed.constants import CONSTANTS
 from llmcalc.words import w
 from pages.content.parameters import checked
 from pages.content.pieces import table
@@ -191,6 +194,34 @@ def inference_table() -> Iterator[Block]:
     yield table([w(f"accuracy.{head}") for head in ("runs", "count", *(f"inference_{what}" for what in WHAT))], rows)
 
 
+def speed_table() -> Iterator[Block]:
+    """How fast engines served on real machines beside what is predicted, by what was left out of the fit."""
+    rows = fitted_runs()
+    yield heading(w("accuracy.speed_header"))
+    yield paragraph(w("accuracy.speed", runs=len(rows), constants=len(CONSTANTS)))
+    lines = [_of_runs(w("accuracy.speed_all"), rows), _of_runs(w("accuracy.speed_fitted"), rows, fitted=True)]
+    for kind in ("engine", "device"):
+        names = sorted({vars(row)[kind] for row in rows})
+        lines += [_of_runs(name, [row for row in rows if vars(row)[kind] == name]) for name in names]
+    lines.append(_of_runs(w("accuracy.speed_apart"), [row for row in served_runs() if row.prefill_apart], times=1))
+    lines.append(_of_runs(w("accuracy.speed_doubtful"), [row for row in served_runs() if row.is_doubtful]))
+    for name in sorted({row.set for row in served_rates()}):
+        found = [error_of_rate(row) for row in served_rates() if row.set == name]
+        lines.append([w("accuracy.speed_other", set=name), exact(len(found)), _two(found), "–"])
+    yield table([w(f"accuracy.{head}") for head in ("speed_group", "count", "speed_between", "speed_first")], lines)
+
+
+def _of_runs(name: str, rows: Sequence[ServedRun], *, fitted: bool = False, times: int = 2) -> list[str]:
+    """A line: how many runs, and the errors of both times."""
+    off = [[error for row in rows if (error := time_error(row, what, fitted=fitted)) is not None] for what in TIMES]
+    return [name, exact(len(rows)), *(_two(found) for found in off[:times]), *["–"] * (2 - times)]
+
+
+def _two(signed: Sequence[float]) -> str:
+    off = errors_of(signed)
+    return " / ".join(map(error_share, (off.median, off.p90)))
+
+
 def _three(off: Errors) -> str:
     return " / ".join(map(error_share, (off.median, off.p95, off.largest)))
 
@@ -202,6 +233,7 @@ def spreads(rows: Sequence[Comparison]) -> Iterator[Block]:
     yield spread_table("standing", [line for label in LABELS for line in by(rows_called(rows, label), called)])
     yield from settings_table()
     yield from inference_table()
+    yield from speed_table()
     yield heading(w("accuracy.beside_header"))
     yield spread_table("method", [(w(f"accuracy.{method}"), rows, method) for method in METHODS])
     yield note(w("accuracy.beside_note"))
