@@ -21,6 +21,7 @@ from pages.ui.app.shell import PAGES
 from llmcalc import words
 from llmcalc.accuracy import every_step, measured_steps
 from llmcalc.accuracy.published_results import PUBLISHED_RESULTS
+from llmcalc.accuracy.speed import served_rates, served_runs
 from llmcalc.bases import base
 from llmcalc.catalog.accelerators import ACCELERATORS, readings
 from llmcalc.catalog.formats import CACHE_FORMATS, GGUF_MIXTURES, WEIGHT_FORMATS
@@ -72,6 +73,7 @@ RUN_NAMES |= {value for row in every_step() for value in row.run.values() if isi
 RUN_NAMES |= {"set_to_none=False", "gradient_accumulation", "lora_rank"}
 RUN_NAMES |= {module for row in measured_steps() for module in row.training_run.lora_targets}
 RUN_NAMES |= {f.name for f in fields(TrainingRun)} | {"lora_precision=same", "weight_decay=0.01"}
+RUN_NAMES |= {row.engine for row in served_runs()} | {row.set for row in served_rates()}
 IN_PACKAGE_WORDS = {"accuracy": RUN_NAMES, "cluster": set(INPUTS["recompute"].options)}
 UNITS = r"\b([KMGTPE]iB|GB|B|ms|min|[kMGTP]?FLOP|ribu|juta|miliar|triliun)\b"
 OPENED = ["parameters_working", "peak_working", "misprint_working"]
