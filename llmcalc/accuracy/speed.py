@@ -70,6 +70,11 @@ class ServedRun:
         return not self.prefill_apart and self.tensor_parallel * self.data_parallel > IN_A_BOX
 
     @property
+    def is_fitted(self) -> bool:
+        """Whether the constants are fitted on it: one set of devices does all the work, and can be in one box."""
+        return not self.prefill_apart and not self.is_doubtful
+
+    @property
     def weight_format(self) -> str:
         """The catalogue's format of its weights."""
         return "MXFP4" if self.model.startswith("gpt-oss") else FORMATS[self.precision]
@@ -106,8 +111,8 @@ def _run(row: Mapping[str, str]) -> ServedRun:
 
 @cache
 def fitted_runs() -> tuple[ServedRun, ...]:
-    """The runs that the constants are fitted on: one set of devices does all the work, and can be in one box."""
-    return tuple(row for row in served_runs() if not row.prefill_apart and not row.is_doubtful)
+    """The runs that the constants are fitted on."""
+    return tuple(row for row in served_runs() if row.is_fitted)
 
 
 @cache

@@ -10,6 +10,8 @@ import numpy as np
 from llmcalc.accuracy import METHODS, all_compared, covered, error_of, measured_inference, standing_of_row
 from llmcalc.accuracy.inference import WHAT, predicted
 from llmcalc.accuracy.reports import printed as printed_figures
+from llmcalc.accuracy.speed import TIMES, error_of_rate, predicted_rate, served_rates, served_runs
+from llmcalc.accuracy.speed import error_of as error_of_run
 from llmcalc.catalog.accelerators import ACCELERATORS, readings
 from llmcalc.configuration import Configuration
 from llmcalc.errata import ERRATA, EXAMPLE_STEPS, LAYER_TERMS, complete_parameters
@@ -129,6 +131,28 @@ def printed_peaks(config: Configuration) -> Rows:
         }
 
 
+def measured_speed(config: Configuration) -> Rows:
+    """Every run of a serving engine beside what is predicted for it, fitted and with its combination left out; the same
+    for every configuration."""
+    for row in served_runs():
+        sizes = {f.name: vars(row)[f.name] for f in fields(row) if f.name not in TIMES}
+        for what in TIMES:
+            measured, fitted, left = vars(row)[what], error_of_run(row, what), error_of_run(row, what, fitted=False)
+            errors = {"error_ratio": fitted, "error_ratio_left_out": left}
+            seconds = {
+                "measured_seconds": measured,
+                "predicted_seconds": None if fitted is None else measured * (1 + fitted),
+            }
+            yield {**sizes, "is_fitted": row.is_fitted, "figure": what, **seconds, **errors}
+
+
+def measured_rates(config: Configuration) -> Rows:
+    """Rates of other sets beside what is predicted for them; the same for every configuration."""
+    for row in served_rates():
+        rates = {"predicted_tokens_per_second": predicted_rate(row).tokens_per_second.value}
+        yield {**vars(row), **rates, "error_ratio": error_of_rate(row)}
+
+
 def all_formulas(config: Configuration) -> Rows:
     """Every formula there is, with what it counts and its source."""
     for module, found in formulas().items():
@@ -155,7 +179,8 @@ def accelerators(config: Configuration) -> Rows:
             "memory_source": str(source) if source else "nominal",
             "nominal_memory_bytes": device.nominal_memory,
             "bandwidth_bytes_per_s": device.bandwidth,
-            **{f"{format}_flop_per_s": device.peak_flops(format) for format in ("fp32", "fp16", "bf16", "fp8")},
+            **{f"{format}_flop_per_s": device.peak_flops(format) for format in ("fp32", "fp16", "bf16", "fp8", "fp4")},
+            "link_bytes_per_s": device.link,
             "watts": device.watts,
             "grade": device.grade,
             "source": str(device.source),
@@ -189,6 +214,8 @@ TABLES: tuple[Table, ...] = (
         measured_settings,
         measured_runs,
         printed_peaks,
+        measured_speed,
+        measured_rates,
         all_formulas,
         symbols,
         accelerators,

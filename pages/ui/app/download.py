@@ -23,7 +23,14 @@ OFFERED: Mapping[str, tuple[str, ...]] = {
     "compare": ("compared", "compared_components", "compared_working"),
     "scaling": ("law", "improvements", "law_working"),
     "article": ("printed", "article_working"),
-    "accuracy": ("measured", "measured_settings", "measured_runs", "printed_peaks"),
+    "accuracy": (
+        "measured",
+        "measured_settings",
+        "measured_runs",
+        "printed_peaks",
+        "measured_speed",
+        "measured_rates",
+    ),
     "method": ("all_formulas", "symbols", "accelerators", "memory_readings"),
 }
 OF_ANY = ("components", "moments", "inference", "model_working")
