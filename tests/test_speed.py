@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws import for_each
 
+from llmcalc import Serving, serve
 from llmcalc.accuracy.speed import (
     TIMES,
     error_of,
@@ -26,11 +26,10 @@ from llmcalc.accuracy.speed import (
     served_runs,
 )
 from llmcalc.catalog.accelerators import ACCELERATORS
-from llmcalc.catalog.formats import CACHE_FORMATS
 from llmcalc.catalog.models import model as published
 from llmcalc.errors import InputError
 from llmcalc.huggingface import from_config
-from llmcalc.serving.speed import Load, Machine, Split, machine_of, machines_of, speed, speed_of
+from llmcalc.serving.speed import Load, Machine, Split, machine_of, machines_of, speed
 from llmcalc.serving.speed.constants import CONSTANTS, OF_STEP, SPREAD
 
 MODELS = {
@@ -323,31 +322,39 @@ def test_the_spread_of_a_prediction_is_that_of_the_runs_most_like_it():
 
 
 def test_a_job_of_an_engine_is_as_fast_as_its_sizes_say():
-    job = SimpleNamespace(
+    job = Serving(
         engine="sglang",
         device="H200 SXM",
         tensor_parallel=2,
         pipeline_parallel=2,
         data_parallel=2,
-        weight_format="fp8",
-        cache_formats=(CACHE_FORMATS["fp8"], CACHE_FORMATS["bf16"]),
+        weights="fp8",
+        kv_cache="fp8",
         input_tokens=500,
         output_tokens=200,
         concurrency=40,
     )
-    found = speed_of(MODELS["qwen3-32b"], job)
+    found = serve(MODELS["qwen3-32b"], job)
     by_hand = speed(
         MODELS["qwen3-32b"],
         machine=machine_of(ACCELERATORS["H200 SXM"], "fp8"),
         split=Split(tensor_parallel=2, pipeline_parallel=2, data_parallel=2),
         load=Load(input_tokens=500, output_tokens=200, concurrency=40),
         weight_format="fp8",
-        cache_bytes=1.5,
+        cache_bytes=1,
         engine="sglang",
     )
-    assert {k: v.value for k, v in vars(found).items()} == {k: v.value for k, v in vars(by_hand).items()}
-    job.device = "custom"
-    assert speed_of(MODELS["qwen3-32b"], job) is None
+    for what in (*TIMES, "tokens_per_second", "energy_per_token"):
+        assert getattr(found, what).value == getattr(by_hand, what).value
+
+
+def test_what_is_not_on_the_device_and_an_unknown_device_have_no_speed():
+    unknown = Serving(device="custom", device_memory=80 * 2**30)
+    on_host = Serving(engine="llama.cpp", weights="Q4_K_M", kv_on_host=True)
+    for job in (unknown, on_host):
+        found = serve(MODELS["llama-3.1-8b"], job)
+        assert found.speed is found.time_between_tokens is found.tokens_per_second is None
+        assert found.time_to_first_token is found.energy_per_token is None
 
 
 @pytest.mark.slow

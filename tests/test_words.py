@@ -17,8 +17,8 @@ from llmcalc import InferenceRun, Quantity, Serving, inference, serve
 from llmcalc.accuracy.published_results import PUBLISHED_RESULTS
 from llmcalc.article import article_parameters
 from llmcalc.bases import base
-from llmcalc.catalog.models import models
 from llmcalc.catalog.accelerators import ACCELERATORS
+from llmcalc.catalog.models import models
 from llmcalc.configuration import Configuration
 from llmcalc.devices.rank import OF_SHARDED
 from llmcalc.errata import ERRATA, EXAMPLE_STEPS, LAYER_TERMS, complete_parameters

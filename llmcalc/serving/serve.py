@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 from llmcalc.serving.job import OF_LLAMA_CPP, Serving, check, check_groups
@@ -9,6 +10,7 @@ from llmcalc.serving.llama_cpp import serve_llama_cpp
 from llmcalc.serving.paged import serve_paged
 from llmcalc.serving.ranks import ranks
 from llmcalc.serving.served import Served
+from llmcalc.serving.speed import speed_of
 from llmcalc.serving.transformers import serve_transformers
 from llmcalc.transformer.model import Model
 
@@ -23,6 +25,13 @@ def serve(model: Model, job: Serving) -> Served:
     heads or experts that cannot be dealt out, groups of a format that do not divide a matrix.
     """
     check(model, job)
+    found = _reserved(model, job)
+    on_host = job.gpu_layers is not None or job.kv_on_host or job.cpu_moe_layers
+    return found if on_host else replace(found, speed=speed_of(model, job))
+
+
+def _reserved(model: Model, job: Serving) -> Served:
+    """What the engine reserves."""
     if job.engine in OF_LLAMA_CPP:
         return serve_llama_cpp(model, job)
     if job.engine == "transformers":

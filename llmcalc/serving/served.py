@@ -8,6 +8,7 @@ from functools import cached_property
 
 from llmcalc.quantity import Quantity
 from llmcalc.serving.job import Serving
+from llmcalc.serving.speed import Speed
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -22,6 +23,9 @@ class Served:
     request alone, tried by what ``holds``. ``needed``: all that ``concurrency`` requests of ``context`` tokens take,
     ``limit`` what the engine may take of the device. ``states``: of recurrent layers, where they are kept apart from
     the cache.
+
+    ``speed``: how fast it is (`llmcalc.serving.speed`); None for a device that is not of the catalogue, and where
+    layers, experts or the cache are left on the host.
     """
 
     job: Serving
@@ -39,6 +43,7 @@ class Served:
     needed: Quantity
     limit: Quantity
     states: Quantity
+    speed: Speed | None = None
 
     @cached_property
     def longest_context(self) -> Quantity:
@@ -51,6 +56,26 @@ class Served:
     def fits(self) -> bool:
         """Whether the engine starts and holds the requests."""
         return bool(self.needed.value <= self.limit.value)
+
+    @property
+    def time_to_first_token(self) -> Quantity | None:
+        """Of the median request, in seconds: mostly queueing."""
+        return self.speed.time_to_first_token if self.speed else None
+
+    @property
+    def time_between_tokens(self) -> Quantity | None:
+        """Of the median request, in seconds."""
+        return self.speed.time_between_tokens if self.speed else None
+
+    @property
+    def tokens_per_second(self) -> Quantity | None:
+        """Tokens written for all users together."""
+        return self.speed.tokens_per_second if self.speed else None
+
+    @property
+    def energy_per_token(self) -> Quantity | None:
+        """Of the devices at their rated power, in joules."""
+        return self.speed.energy_per_token if self.speed else None
 
 
 def nothing(id: str, symbol: str, unit: str = "bytes") -> Quantity:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from llmcalc.catalog.accelerators import ACCELERATORS
+from llmcalc.serving.job import Serving
 from llmcalc.serving.speed.machine import machine_of
 from llmcalc.serving.speed.speed import Load, Speed, Split, speed
 from llmcalc.transformer.model import Model
 
 
-def speed_of(model: Model, job: Any, *, seats: Any = None) -> Speed | None:
+def speed_of(model: Model, job: Serving, *, seats: Any = None) -> Speed | None:
     """How fast a job is, all of which is on its devices; None where the device is not of the catalogue.
 
     ``job`` has an engine, a device, a format of weights, formats of keys and values, counts of devices, and requests.
