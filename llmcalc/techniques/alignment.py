@@ -12,8 +12,8 @@ from functools import cached_property
 
 from llmcalc.catalog.precisions import BYTES
 from llmcalc.errors import InputError
-from llmcalc.inference import kv_cache_memory
 from llmcalc.quantity import Quantity, formula, total
+from llmcalc.serving.held import kv_cache_memory
 from llmcalc.sources import (
     ETHAYARAJH_2024,
     OUYANG_2022,
