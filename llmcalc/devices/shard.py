@@ -63,7 +63,7 @@ class Shards:
         return self._held[kind]
 
     def _cut(self, kind: Kind) -> Held:
-        if kind.category == "gradients" and _divides(self.layout.sharing(3, experts=is_of_experts(kind))):
+        if kind.category == "gradients" and np.any(self.layout.sharing(3, experts=is_of_experts(kind)) > 1):
             return Held("communication", "communication", "whole_gradients", self.dims(kind), kind.dtype, kind.weight)
         if kind.category == "gradients" and _divides(self.layout.sharing(2, experts=is_of_experts(kind))):
             return self.share_of(kind)
@@ -79,7 +79,7 @@ class Shards:
             among = self.layout.sharing(2, experts=is_of_experts(kind))
             dims = (Dim("parameters", -(-prod(dim.value for dim in self.dims(kind)) // among)),)
             dtype = kind.dtype
-            if _divides(self.layout.sharing(3)) and BYTES[dtype] < self.run.trained.gradient_bytes:
+            if np.any(self.layout.sharing(3) > 1) and BYTES[dtype] < self.run.trained.gradient_bytes:
                 dtype = self.run.trained.gradients
             self._shares[kind] = Held(kind.category, kind.component, kind.role, dims, dtype, kind.weight, kind.reads)
         return self._shares[kind]
