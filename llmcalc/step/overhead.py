@@ -14,7 +14,7 @@ from llmcalc.sources import PYTORCH
 MiB = 2**20
 # Per cent of what is allocated that lies in blocks too torn to be used, by what is recomputed; others are as "none".
 # none: the median of twelve simulated allocation traces. full: what torchtitan prints as reserved, beside what is
-# simulated as allocated (``full_recomputation`` in llmcalc/accuracy/reports.jsonl)
+# simulated as allocated (runs of torchtitan with recompute "full" in llmcalc/accuracy/reports.jsonl)
 FRAGMENTATION = {"none": 14.0, "full": 6.0}
 
 
