@@ -205,6 +205,8 @@ def swept(model: Model, run: TrainingRun, peak_of: Callable[[TrainingRun], Size]
         side = 2 * side + (length % MASK_STEP == 0)
     if any(mixer.id == DeltaNet.id for mixer in model.mixers):
         side = 2 * side + (length % CHUNK == 0)
+    for size in model.chunk_sizes:
+        side = 4 * side + 2 * (length % size == 0) + (length <= size)
     peaks = np.empty(batch.shape)
     for group in np.unique(side):
         here = side == group

@@ -232,6 +232,11 @@ class Model:
         return mixtures(self.parts)
 
     @property
+    def chunk_sizes(self) -> list[int]:
+        """How many tokens its layers with a state take at once, where the code of a part says so."""
+        return sorted({part.chunk_size for part in self.parts if hasattr(part, "chunk_size")})
+
+    @property
     def n_layers(self) -> int:
         """Number of layers of all kinds."""
         return sum(count for _, count in self.blocks)
