@@ -28,6 +28,9 @@ class Watched(Mapping[str, Any]):
         self._read.add(key)
         return self._values[key]
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._values  # of every input there is a value, whatever it is
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import html
 import json
 import re
 import string
@@ -21,13 +22,16 @@ from pages.ui.app.shell import PAGES
 from llmcalc import words
 from llmcalc.accuracy import every_step, measured_steps
 from llmcalc.accuracy.published_results import PUBLISHED_RESULTS
+from llmcalc.accuracy.reports import reports
 from llmcalc.accuracy.speed import served_rates, served_runs
 from llmcalc.bases import base
 from llmcalc.catalog.accelerators import ACCELERATORS, readings
 from llmcalc.catalog.formats import CACHE_FORMATS, GGUF_MIXTURES, WEIGHT_FORMATS
 from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.catalog.precisions import PRECISIONS
+from llmcalc.catalog.recipes import RECIPES
 from llmcalc.errata import ERRATA, EXAMPLE_STEPS
+from llmcalc.fit.take import FORMATS
 from llmcalc.inputs import INPUTS, MODELS, PASTED
 from llmcalc.lessons.chapters import CHAPTERS
 from llmcalc.lessons.quiz import RIGHT
@@ -49,12 +53,13 @@ TECHNICAL |= {"page_script_hash", "raw_value", "raw_values", "code_text", "langu
 TECHNICAL |= {"columns", "column_order"}  # of a table: keys and formats around its headings
 PLOTLY_TEXTS = {"name", "text", "ticktext", "hovertemplate", "customdata", "labels", "x", "y", "ticksuffix"}
 # Names, which are the same in every language
-CATALOG = (ACCELERATORS, CACHE_FORMATS, WEIGHT_FORMATS, OPTIMIZERS, PRECISIONS, NORMS)
+CATALOG = (ACCELERATORS, CACHE_FORMATS, WEIGHT_FORMATS, OPTIMIZERS, PRECISIONS, NORMS, RECIPES)
 NAMES = {*MODELS, *GGUF_MIXTURES, *(name for rows in CATALOG for name in rows), *INPUTS, "Qwen/Qwen3-8B"}
 NAMES |= {text for model in MODELS if model != PASTED for text in (base(model).group, base(model).source)}
 NAMES |= {str(f.source) for found in formulas().values() for f in found}
-NAMES |= {str(row.source) for rows in (WEIGHT_FORMATS, PUBLISHED_RESULTS) for row in rows.values()}
+NAMES |= {str(row.source) for rows in (WEIGHT_FORMATS, PUBLISHED_RESULTS, RECIPES) for row in rows.values()}
 NAMES |= {str(part.source) for name in WEIGHT_FORMATS for _, part in stored_weights(Dimensions().model(), name).walk()}
+NAMES |= {text for row in RECIPES.values() for text in (row.source.work.title, row.source.place)} | {*FORMATS}
 NAMES |= {str(reading.source) for found in readings().values() for reading in found}
 NAMES |= {str(f.right().source) for f in (*ERRATA.values(), *EXAMPLE_STEPS)}
 assert all(re.search("[A-Za-z]", name) for name in NAMES if name)
@@ -74,6 +79,7 @@ RUN_NAMES |= {"set_to_none=False", "gradient_accumulation", "lora_rank"}
 RUN_NAMES |= {module for row in measured_steps() for module in row.training_run.lora_targets}
 RUN_NAMES |= {f.name for f in fields(TrainingRun)} | {"lora_precision=same", "weight_decay=0.01"}
 RUN_NAMES |= {row.engine for row in served_runs()} | {row.set for row in served_rates()}
+RUN_NAMES |= {text for row in reports() for text in (row.framework, row.model, row.device, str(row.source))}
 IN_PACKAGE_WORDS = {"accuracy": RUN_NAMES, "cluster": set(INPUTS["recompute"].options)}
 UNITS = r"\b([KMGTPE]iB|GB|B|ms|min|[kMGTP]?FLOP|ribu|juta|miliar|triliun)\b"
 OPENED = ["parameters_working", "peak_working", "misprint_working"]
@@ -168,7 +174,7 @@ def any_of(names: frozenset[str]) -> re.Pattern[str]:
 @functools.cache
 def unmarked(text: str, names: frozenset[str] = frozenset()) -> str:
     """What is left of a text without marked pieces, markup, names and units."""
-    text = re.sub(r"«[^«»]*»", " ", text, flags=re.DOTALL)
+    text = re.sub(r"«[^«»]*»", " ", html.unescape(text), flags=re.DOTALL)
     if re.search("[A-Za-z]", text):  # every name has a letter, and looking for thousands of names takes long
         text = any_of(NAMES | names).sub(" ", text)
     for pattern in (*MARKUP, UNITS):

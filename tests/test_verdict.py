@@ -234,6 +234,8 @@ def test_every_field_of_a_layout_is_an_input():
         "context_parallel": (1, 1_024, 1),
         "expert_parallel": (1, 1_024, 1),
         "offload_optimizer": False,
+        "ddp_bucket_view": False,
+        "keep_gathered": False,
     }
 
 

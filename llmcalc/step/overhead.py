@@ -13,8 +13,8 @@ from llmcalc.sources import PYTORCH
 
 MiB = 2**20
 # Per cent of what is allocated that lies in blocks too torn to be used, by what is recomputed; others are as "none".
-# none: the median of twelve simulated allocation traces. full: what torchtitan prints as reserved, beside what is
-# simulated as allocated (runs of torchtitan with recompute "full" in llmcalc/accuracy/reports.jsonl)
+# none: the median of twelve simulated allocation traces. full: the middle one of three runs of torchtune on one device
+# (r122 to r124 in llmcalc/accuracy/reports.jsonl), what they print as reserved beside what is simulated as allocated
 FRAGMENTATION = {"none": 14.0, "full": 6.0}
 
 

@@ -65,7 +65,7 @@ def _cell(take: Take | None) -> say.Line:
     if take is None or take.verdict is None:
         return plain("–")
     verdict = take.verdict
-    return plain(f"{human(verdict.needed.value, 'bytes')} {'✓' if verdict.fits else '✗'}")
+    return plain(f"{human(verdict.needed.value, 'bytes')}{'' if verdict.fits else ' ✗'}")
 
 
 def beside_lora(config: Configuration) -> Iterator[Block]:
