@@ -16,7 +16,8 @@ from llmcalc import Dimensions, InputError, TrainingRun, training_step
 from llmcalc.article import article_step
 from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.catalog.precisions import PRECISIONS
-from llmcalc.step.course import MOMENTS
+from llmcalc.quantity import Quantity
+from llmcalc.step.course import MOMENTS, rounding
 from llmcalc.step.overhead import Overhead
 from llmcalc.step.run import ATTENTIONS, LORA_BASES, LORA_PRECISIONS, LORA_TARGETS, LOSSES, RECOMPUTATIONS
 from llmcalc.step.simulation import trace
@@ -151,6 +152,17 @@ def test_what_saves_memory_saves_memory(model, run):
     }
     for attention in ATTENTIONS:  # what offloading takes is what autograd keeps, not what a recomputed layer is given
         assert kept[attention, "full"] <= kept[attention, "none"] or run.activation_offload
+
+
+def test_bytes_that_floats_lose_on_the_way_past_a_peak_are_not_missed_but_others_are():
+    """8 bits and an eighth for a weight make bytes a fraction; past 10¹⁸ of them a float tells no two hundred apart."""
+    parts = [Quantity("weights", 5_761_720_645_246.25, "bytes", "M", meaning="Weights.")]
+    assert rounding(5_761_720_645_120.0, parts, 1.9e18) == ()
+    for passed in (0, 5.8e12):
+        with pytest.raises(ArithmeticError, match="more than"):
+            rounding(5_761_720_645_120.0, parts, passed)
+    with pytest.raises(ArithmeticError):
+        rounding(parts[0].value - 10**8, parts, 1.9e18)
 
 
 @settings(max_examples=30)

@@ -36,7 +36,7 @@ FORMATS = {"fp8": "fp8 128×128", "fp4": "NVFP4", "int4": "int4 g32 scale", "bf1
 TIMES = ("time_between_tokens", "time_to_first_token")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True)
 class ServedRun:
     """One run: ``model`` and ``device`` are ids of our catalogues; times in seconds.
 

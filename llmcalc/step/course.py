@@ -266,7 +266,9 @@ class Course(ABC):
             parts.append(self.optimizer_temporary)
         parts += self.between_devices(alive)
         parts = [part for part in parts if part.value]
-        return total(id, r"M_\text{" + id.replace("_", " ") + "}", *parts, *rounding(moment.bytes, parts))
+        return total(
+            id, r"M_\text{" + id.replace("_", " ") + "}", *parts, *rounding(moment.bytes, parts, self.course.peak())
+        )
 
     @property
     def _is_sweep(self) -> bool:
@@ -368,13 +370,14 @@ def _sum(id: str, symbol: str, kinds: Mapping[Kind, int]) -> Quantity | None:
 _IN_FLOATS = 1e-12  # of a sum may be lost where what each device holds is no whole number, or too large for one
 
 
-def rounding(exact: Size, parts: Sequence[Quantity]) -> tuple[Quantity, ...]:
-    """What the allocator's steps add to the sum of the parts, where they add anything.
+def rounding(exact: Size, parts: Sequence[Quantity], passed: Size = 0) -> tuple[Quantity, ...]:
+    """What the allocator's steps add to the sum of the parts, where they add anything. ``passed`` is the most that was
+    there on the way to ``exact``, whose last digits are no finer than floats of that size.
 
     Raises ArithmeticError where the parts are more than there is: one was never allocated, or is counted twice.
     """
     rest = exact - sum(part.value for part in parts)
-    if rest <= -max(1, exact * _IN_FLOATS):
+    if rest <= -max(1, exact * _IN_FLOATS, passed * _IN_FLOATS):
         names = ", ".join(part.id for part in parts)
         raise ArithmeticError(f"{names} are {-rest:,.0f} bytes more than the {exact:,.0f} that are allocated")
     if rest <= 0:
