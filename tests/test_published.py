@@ -1,4 +1,4 @@
-"""Models that are published with code of their own: as many parameters as the Hub counts in their files."""
+"""Models that are published with code of their own: as many parameters as their files have."""
 
 from __future__ import annotations
 
@@ -10,7 +10,18 @@ from llmcalc.huggingface import override, read_config
 _OPENELM_HEADS = [16] * 3 + [20] * 7 + [24] * 8 + [28] * 6 + [32] * 4
 _OPENELM_WIDTHS = [0.5, 0.63, 0.76, 0.89, 1.02, 1.15, 1.28, 1.41, 1.54, 1.67, 1.8, 1.93, 2.06, 2.19, 2.31, 2.44]
 _OPENELM_WIDTHS += [2.57, 2.7, 2.83, 2.96, 3.09, 3.22, 3.35, 3.48, 3.61, 3.74, 3.87, 4.0]
-# What of each published config.json says its sizes, and the total of the Hub's page
+# Molmo: Qwen2 7B's layers, 128 rows more for tokens of images; 23 layers of a ViT-L, attention that pools, a projector
+_MOLMO = 28 * (3584 * 4608 + 4608 + 3584**2 + 3 * 3584 * 18944 + 2 * 3584) + 3584 + (2 * 152064 + 128) * 3584
+_MOLMO += 23 * (4 * (1024**2 + 1024) + 2 * 1024 * 4096 + 4096 + 1024 + 4 * 1024)
+_MOLMO += 14**2 * 3 * 1024 + 577 * 1024 + 1024 + 2 * 1024
+_MOLMO += 3 * (2048 * 1024 + 1024) + 1024**2 + 1024 + 2 * 1024 * 18944 + 18944 * 3584 + 2 * 2048
+# Phi-3 Small: layers with biases and LayerNorms, an up projection of twice the width, a tied table
+_PHI3_SMALL = 4096 * 6144 + 6144 + 4096**2 + 4096 + 4096 * 28672 + 28672 + 14336 * 4096 + 4096 + 4 * 4096
+_PHI3_SMALL = 32 * _PHI3_SMALL + 100352 * 4096 + 2 * 4096
+# What of each published config.json says its sizes, and its total. MiniCPM-V, InternVL2 (as InternVL2.5, of the same
+# sizes) and Phi-3 Vision (as 3.5): the metadata of their safetensors files, as the package gimmick lists it; ChatGLM:
+# the table of parameters that calflops prints; LLaDA, EXAONE, dots.ocr and OpenELM: printed to the digit in reports of
+# public repositories that loaded them; Molmo and Phi-3 Small: the arithmetic above
 PUBLISHED = {
     "MiniCPM-V 2.6": (
         {
@@ -31,7 +42,7 @@ PUBLISHED = {
             **{"num_key_value_heads": 4, "embedding_size": 152064, "vocab_size": 152064, "layer_norm_type": "rms"},
             **{"qkv_bias": True, "attention_layer_norm": False, "weight_tying": False},
         },
-        8_021_025_280,
+        _MOLMO,
     ),
     "InternVL2 2B": (
         {
@@ -63,7 +74,7 @@ PUBLISHED = {
             **{"ff_intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32},
             **{"num_key_value_heads": 8, "vocab_size": 100352},
         },
-        7_392_272_384,
+        _PHI3_SMALL,
     ),
     "ChatGLM 6B": (
         {
