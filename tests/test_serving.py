@@ -254,6 +254,7 @@ def test_every_number_has_its_unit_and_working():
 
 REFUSED = [
     ({"context": 200_000}, "context"),
+    ({"input_tokens": 10_000_000}, "input_tokens"),
     ({"tensor_parallel": 3}, "tensor_parallel"),
     ({"pipeline_parallel": 40}, "pipeline_parallel"),
     ({"expert_parallel": 2}, "expert_parallel"),

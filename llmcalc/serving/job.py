@@ -129,13 +129,15 @@ class Serving:
 def check(model: Model, job: Serving) -> None:
     """Raise InputError, naming the input, where the engine would refuse to serve this model so, for its own reason."""
     t = job.tensor_parallel
-    if job.engine not in OF_LLAMA_CPP and model.context is not None and job.context > model.context:
-        message = (
-            f"context {job.context:,} is beyond the {model.context:,} tokens that the model was made for "
-            "(its config's max_position_embeddings)"
-        )
-        raise InputError("context", message, (model.context,), code="context_too_long", value=job.context,
-                         number=model.context)  # fmt: skip
+    for name in ("context", "input_tokens"):
+        asked = getattr(job, name)
+        if job.engine not in OF_LLAMA_CPP and model.context is not None and asked > model.context:
+            message = (
+                f"{name} {asked:,} is beyond the {model.context:,} tokens that the model was made for "
+                "(its config's max_position_embeddings)"
+            )
+            raise InputError(name, message, (model.context,), code="context_too_long", value=asked,
+                             number=model.context)  # fmt: skip
     cut = [name for name in ("tensor_parallel", "expert_parallel", "data_parallel") if getattr(job, name) > 1]
     if job.engine in OF_LLAMA_CPP and cut:
         message = f"{cut[0]}: llama.cpp puts whole layers on devices (pipeline_parallel), of one copy of the model"
