@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -18,8 +19,9 @@ collect_ignore = [] if find_spec("torch") and find_spec("transformers") else ["o
 COMPARES = {"accuracy", "test_accuracy", "test_step_accuracy", "test_step_pages", "test_report"}
 NEED_A_BROWSER = {"browser", "address"}  # what has a page has the browser too
 
-# How long an example takes says more of the machine than of the code
-settings.register_profile("llmcalc", deadline=None)
+# How long an example takes says more of the machine than of the code. What must hold before a change lands tries the
+# same examples whenever it is run; at a desk each run tries others
+settings.register_profile("llmcalc", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("llmcalc")
 
 

@@ -59,7 +59,7 @@ def cache_block(*, group_layers, page_bytes):
 @formula(r"n_\text{blocks}", "", KWON_2023.at("sec. 4.1, KV blocks"))
 def blocks_in_pool(*, available_bytes, block_bytes):
     """Whole blocks that fit."""
-    return np.floor(np.maximum(available_bytes, 0) / block_bytes)
+    return np.maximum(available_bytes, 0) // block_bytes
 
 
 @formula(r"M_\text{kv}", "bytes", KWON_2023.at("sec. 4.1, KV blocks"))
@@ -71,19 +71,19 @@ def pool_memory(*, n_blocks, block_bytes):
 @formula(r"D_\text{kv}", "tokens", VLLM.at("v1/core/kv_cache_utils.py, of builds that print blocks // groups × block"))
 def tokens_in_pool(*, n_blocks, cache_groups, block_size):
     """Tokens that the pool holds, as if every layer kept all of them: each group takes its blocks from it."""
-    return np.floor(n_blocks / cache_groups) * block_size
+    return n_blocks // cache_groups * block_size
 
 
 @formula(r"D_\text{kv}", "tokens", VLLM.at("v1/core/kv_cache_utils.py, get_kv_cache_capacity"))
 def tokens_at_once(*, n_blocks, blocks_each, context):
     """Tokens that the pool holds, in requests of the longest length: windows and states are counted as they are."""
-    return np.floor(n_blocks / blocks_each * context)
+    return n_blocks * context // blocks_each
 
 
 @formula(r"D_\text{kv}", "tokens", SGLANG.at("srt/model_executor/model_runner.py, profile_max_num_token"))
 def tokens_of_bytes(*, available_bytes, cached_bytes):
     """Tokens that the pool holds, one by one."""
-    return np.floor(np.maximum(available_bytes, 0) / cached_bytes)
+    return np.maximum(available_bytes, 0) // cached_bytes
 
 
 @formula("B", "", VLLM.at("v1/core/kv_cache_utils.py, get_max_concurrency_for_kv_cache_config"))
