@@ -5,8 +5,9 @@ As vLLM plans it (v1/core/kv_cache_planning.py and v1/kv_cache_interface.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from llmcalc.catalog.formats import NumberFormat
 from llmcalc.transformer.model import Model
@@ -65,7 +66,8 @@ class Plan:
         return taken
 
 
-def kinds(rank: Model, keys: NumberFormat, values: NumberFormat, *, whole_windows: bool = False) -> list[Kind]:
+@lru_cache(maxsize=256)
+def kinds(rank: Model, keys: NumberFormat, values: NumberFormat, *, whole_windows: bool = False) -> tuple[Kind, ...]:
     """The kinds of layers of a rank by what they cache, those with most tokens first. ``whole_windows``: layers with a
     window keep all tokens. States are in 32 bits where the code says so, else in 16; of a convolution's inputs all but
     the present one are kept."""
@@ -73,7 +75,7 @@ def kinds(rank: Model, keys: NumberFormat, values: NumberFormat, *, whole_window
     for block in rank.layers():
         for kind in _of_block(block.parts, keys, values, whole_windows):
             found[kind] = found.get(kind, 0) + 1
-    return [replace(kind, layers=n) for kind, n in found.items()]
+    return tuple(replace(kind, layers=n) for kind, n in found.items())
 
 
 def _of_block(parts: tuple[Part, ...], keys: NumberFormat, values: NumberFormat, whole_windows: bool) -> Iterator[Kind]:
@@ -86,7 +88,7 @@ def _of_block(parts: tuple[Part, ...], keys: NumberFormat, values: NumberFormat,
             yield Kind(0, state_bytes=of_states)
 
 
-def planned(found: list[Kind], block: int, step: int) -> Plan | None:
+def planned(found: Sequence[Kind], block: int, step: int) -> Plan | None:
     """How blocks of ``block`` tokens are laid out for these kinds of layers; None where nothing is cached. A block is
     stretched, by steps of so many tokens, until it holds as much as a state takes."""
     if not found:

@@ -20,15 +20,18 @@ def layers_by_stage(n_layers: int, stages: int) -> list[int]:
     return found
 
 
-@lru_cache(maxsize=256)
 def ranks(model: Model, job: Serving) -> tuple[Model, ...]:
     """The model as one rank of each pipeline stage has it, from first to last."""
-    share = Share(job.tensor_parallel, job.expert_parallel, VOCABULARY_STEP)
+    return _ranks(model, Share(job.tensor_parallel, job.expert_parallel, VOCABULARY_STEP), job.pipeline_parallel)
+
+
+@lru_cache(maxsize=256)
+def _ranks(model: Model, share: Share, stages: int) -> tuple[Model, ...]:
     rank = model.of_rank(share)
-    if job.pipeline_parallel == 1:
+    if stages == 1:
         return (rank,)
     found, first = [], 0
-    counts = layers_by_stage(model.n_layers, job.pipeline_parallel)
+    counts = layers_by_stage(model.n_layers, stages)
     for i, count in enumerate(counts):
         ends = i == len(counts) - 1
         found.append(rank.stage(first, first + count, begins=i == 0, ends=ends))

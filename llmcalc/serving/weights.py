@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 
 from llmcalc.catalog.formats import WEIGHT_FORMATS
 from llmcalc.quantity import Quantity, formula, total
@@ -12,7 +13,7 @@ from llmcalc.serving.allocator import allocated
 from llmcalc.sources import DEEPSEEK_V2, VLLM
 from llmcalc.stored.weights import format_in, stored_weights
 from llmcalc.transformer.model import Angles, Model, repeated_parameters
-from llmcalc.transformer.part import matrices
+from llmcalc.transformer.part import Matrix, Part, matrices
 
 # Products that engines make one of: their weights are one tensor
 _JOINED = {
@@ -43,6 +44,7 @@ def absorbed_memory(*, parameters, element_bytes):
     return parameters * element_bytes
 
 
+@lru_cache(maxsize=1024)
 def weights_line(rank: Model, format: str, *, angle_bytes: int = 2, absorbs: bool = True) -> Quantity:
     """What the weights of one rank take, as engines print it: in the format of that name, with angles of so many bytes
     each. ``absorbs``: latent attention is computed on what is cached."""
@@ -82,6 +84,12 @@ def _absorbed(rank: Model) -> Quantity | None:
     return total("absorbed_parameters", r"N_\text{absorbed}", *terms)
 
 
+@lru_cache(maxsize=1024)
+def _numbers_of(part: Part) -> tuple[tuple[Matrix, ...], int]:
+    """The matrices of a part, and how many numbers it has."""
+    return tuple(matrices(part)), int(part.parameters().value)
+
+
 def tensor_sizes(rank: Model, format: str) -> Iterator[int]:
     """Bytes of every tensor that the weights of a rank are, in the order in which they are made; nothing for files of
     llama.cpp, whose tensors stand in one buffer. Products that engines make one of have one tensor."""
@@ -91,8 +99,8 @@ def tensor_sizes(rank: Model, format: str) -> Iterator[int]:
     layers = [(i, part) for i, block in enumerate(rank.layers()) for part in block.parts]
     for layer, part in [*((-1, part) for part in rank.front), *layers, *((-1, part) for part in rank.back)]:
         joined: dict[str, float] = {}
-        plain = int(part.parameters().value)
-        for m in matrices(part):
+        of_part, plain = _numbers_of(part)  # type: ignore[arg-type]  # parts are frozen
+        for m in of_part:
             kept = stored if stored.stored == "all" or layer < 0 else format_in(rank, stored, part.component, m, layer)
             bits = kept.bits_in_rows_of(m.width) if layer >= 0 or stored.stored == "all" else _PLAIN_BITS
             name = _JOINED.get(m.role, m.role)

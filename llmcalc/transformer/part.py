@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeGuard, TypeVar, runtime_checkable
 
 from llmcalc.quantity import Quantity
+
+# mypy: disable-error-code="type-abstract"
 
 # What a reader is told of parts: the switches of a plain decoder, and attention whose cache has no heads
 TRAITS = ("gated", "ffn_bias", "attention_bias", "RMSNorm", "learned", "latent")
@@ -349,94 +351,106 @@ class Regrouped(Part, Protocol):
         ...
 
 
+Asked = TypeVar("Asked", bound=Part)
+_ANSWERS: dict[tuple[type, type], bool] = {}  # parts of one class answer the same questions, and Python is slow to see
+
+
+def _answers(part: Part, asked: type[Asked]) -> TypeGuard[Asked]:
+    """Whether a part answers the questions of a protocol."""
+    pair = (type(part), asked)
+    if pair not in _ANSWERS:
+        _ANSWERS[pair] = isinstance(part, asked)
+    return _ANSWERS[pair]
+
+
 def active_parameters(part: Part) -> Quantity:
     """The parameters of ``part`` that one token goes through: all, but for the experts not chosen."""
-    return part.active_parameters() if isinstance(part, Sparse) else part.parameters()
+    return part.active_parameters() if _answers(part, Sparse) else part.parameters()
 
 
 def mixers(parts: Iterable[Part]) -> tuple[Mixing, ...]:
     """Those parts in which tokens meet."""
-    return tuple(part for part in parts if isinstance(part, Mixing))
+    return tuple(part for part in parts if _answers(part, Mixing))
 
 
 def networks(parts: Iterable[Part]) -> tuple[Network, ...]:
     """Those parts that work on each token alone."""
-    return tuple(part for part in parts if isinstance(part, Network))
+    return tuple(part for part in parts if _answers(part, Network))
 
 
 def mixtures(parts: Iterable[Part]) -> tuple[Sparse, ...]:
     """Those parts of which a token uses only some."""
-    return tuple(part for part in parts if isinstance(part, Sparse))
+    return tuple(part for part in parts if _answers(part, Sparse))
 
 
 def fixed_parameters(part: Part) -> tuple[Quantity, ...]:
     """Those of its parameters that do not train."""
-    return part.fixed_parameters() if isinstance(part, Fixed) else ()
+    return part.fixed_parameters() if _answers(part, Fixed) else ()
 
 
 def training(part: Part, trains: bool) -> Part:
     """The same part, which trains or not where it can be frozen."""
-    return part.training(trains) if isinstance(part, Freezable) else part
+    return part.training(trains) if _answers(part, Freezable) else part
 
 
 def linear_beside(part: Part) -> tuple[tuple[int, str, Matrix], ...]:
     """Of a part beside the language model, the matrices that quantised files convert: how many alike, of which
     component, and one of them."""
-    return part.converted() if isinstance(part, Converted) else ()
+    return part.converted() if _answers(part, Converted) else ()
 
 
 def matrices(part: Part) -> tuple[Matrix, ...]:
     """Those of its weights that are a matrix."""
-    return part.matrices() if isinstance(part, Multiplying) else ()
+    return part.matrices() if _answers(part, Multiplying) else ()
 
 
 def with_kv_heads(part: Part, n_kv_heads: Callable[[int], int]) -> Part:
     """Where it is attention to the past, the same with other key/value heads, their number told by that of the query
     heads, and without a window."""
-    if not isinstance(part, Regrouped) or part.sees != "past":
+    if not _answers(part, Regrouped) or part.sees != "past":
         return part
     return part.with_kv_heads(n_kv_heads(part.n_heads))
 
 
 def without_window(part: Part) -> Part:
     """Where it is attention to the past, the same without a window."""
-    if not isinstance(part, Regrouped) or part.sees != "past":
+    if not _answers(part, Regrouped) or part.sees != "past":
         return part
     return part.without_window()
 
 
 def kept(part: Part) -> tuple[Kept, ...]:
     """What it keeps of each token of a decoder's own."""
-    if not isinstance(part, Caching) or part.sees != "past":
+    if not _answers(part, Caching) or part.sees != "past":
         return ()
-    values = part.value_width if isinstance(part, KeepsValues) else 0
+    values = part.value_width if _answers(part, KeepsValues) else 0
     width = part.kv_elements_per_token().value
     return (Kept(width - values, values, part.cache_window),) if width else ()
 
 
 def states(part: Part) -> tuple[State, ...]:
     """What it keeps of a sequence however long it is."""
-    return part.states() if isinstance(part, Recurrent) else ()
+    return part.states() if _answers(part, Recurrent) else ()
 
 
 def reused_parameters(part: Part) -> tuple[Quantity, ...]:
     """Weights of other layers that it runs."""
-    return (part.reused_parameters(),) if isinstance(part, Reusing) else ()
+    return (part.reused_parameters(),) if _answers(part, Reusing) else ()
 
 
 def widths(part: Part) -> tuple[Width, ...]:
     """By what tensor parallelism deals it out: nothing, where every rank has all of it."""
-    return part.widths() if isinstance(part, Divided) else ()
+    return part.widths() if _answers(part, Divided) else ()
 
 
 def of_rank(part: Part, share: Share) -> Part:
     """What one rank has of it: all, where it is not dealt out."""
-    return part.of_rank(share) if isinstance(part, Shared) else part
+    return part.of_rank(share) if _answers(part, Shared) else part
 
 
 def pruned(part: Part, share: float) -> Part:
     """What is left of it where ``share`` of its heads or inner channels stays: all, where it has none."""
-    return part.pruned(share) if isinstance(part, Prunable) else part
+    return part.pruned(share) if _answers(part, Prunable) else part
 
 
 def fewer(number: int, share: float) -> int:
@@ -446,9 +460,9 @@ def fewer(number: int, share: float) -> int:
 
 def norms(parts: Iterable[Part]) -> tuple[Norm, ...]:
     """Those parts that are norms."""
-    return tuple(part for part in parts if isinstance(part, Norm))
+    return tuple(part for part in parts if _answers(part, Norm))
 
 
 def traits(parts: Iterable[Part]) -> frozenset[str]:
     """What is true of some of the parts, of `TRAITS`."""
-    return frozenset(trait for part in parts if isinstance(part, Told) for trait in part.traits)
+    return frozenset(trait for part in parts if _answers(part, Told) for trait in part.traits)

@@ -37,20 +37,28 @@ class Work:
 
     def decoding_scores(self, length: Any) -> Any:
         """Operations of one token's attention to so many before it."""
-        return sum(
-            count * _uses_of_cached(block, mixer.heads) * part.kv_cache_elements(seq_len=length).value
-            for block, count in self.model.blocks
-            for part in block.caches()
-            for mixer in mixers((part,))
-        )
+        return sum(uses * part.kv_cache_elements(seq_len=length).value for uses, part in _cached_parts(self.model))
 
     def prompt_scores(self, length: Any) -> Any:
         """Operations of one token's attention, on average over a prompt of so many."""
-        return sum(
-            count * mixer.mixing_flops(seq_len=length).value
-            for block, count in self.model.blocks
-            for mixer in mixers(block.parts)
-        )
+        return sum(count * mixer.mixing_flops(seq_len=length).value for count, mixer in _mixers(self.model))
+
+
+@lru_cache(maxsize=256)
+def _cached_parts(model: Model) -> tuple[tuple[float, Any], ...]:
+    """The parts that cache, each with how many operations there are for each number cached, over all its layers."""
+    return tuple(
+        (count * _uses_of_cached(block, mixer.heads), part)
+        for block, count in model.blocks
+        for part in block.caches()
+        for mixer in mixers((part,))
+    )
+
+
+@lru_cache(maxsize=256)
+def _mixers(model: Model) -> tuple[tuple[int, Any], ...]:
+    """What mixes tokens, each with how many layers have it."""
+    return tuple((count, mixer) for block, count in model.blocks for mixer in mixers(block.parts))
 
 
 def _uses_of_cached(block: Block, heads: Heads) -> float:
