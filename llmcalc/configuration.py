@@ -32,6 +32,7 @@ from llmcalc.fit.verdict import Verdict
 from llmcalc.inputs import DEFAULTS, INPUTS, Choice
 from llmcalc.quantity import Quantity
 from llmcalc.rates.times import Hardware
+from llmcalc.serving.served import Served
 from llmcalc.step.overhead import Overhead
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.step import Step
@@ -159,6 +160,8 @@ class Configuration:
     inference_of = Of[Callable[..., Quantity]]("serving")
     inference_standing = Of[Standing]("serving")
     inference_standing_in = Of[Callable[..., Standing]]("serving")
+
+    served = Of[Served | None]("serving")
 
     verdict = Of[Verdict]("fitting")
     verdict_of_inference = Of[Verdict]("fitting")

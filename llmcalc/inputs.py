@@ -20,6 +20,7 @@ from llmcalc.catalog.presets import PRESETS
 from llmcalc.catalog.recipes import PLAIN, RECIPES
 from llmcalc.devices.layout import TAKES_DEVICES, Layout, is_switch, least
 from llmcalc.errors import InputError
+from llmcalc.serving.job import ENGINES
 from llmcalc.step.run import (
     ATTENTIONS,
     LORA_BASES,
@@ -323,6 +324,21 @@ _ALL: tuple[Input, ...] = (
     Real(id="fragmentation", group="hardware", low=0.0, high=50.0, default=14.0, step=1.0),
     # what fits
     Choice(id="purpose", group="fits", options=PURPOSES, default="training"),
+    # how it is served; what is left empty is the engine's own, the context as long as the model was made for, up to
+    # `USUAL_CONTEXT`
+    Choice(id="engine", group="serving", options=ENGINES, default=ENGINES[0]),
+    Integer(id="concurrency", group="serving", low=1, high=65_536, default=1, scale=_stops(1, 65_536, 2)),
+    Integer(id="context", group="serving", low=1, high=16_777_216, default=None),
+    Integer(id="input_tokens", group="serving", low=1, high=1_048_576, default=512, scale=_stops(1, 1_048_576, 2)),
+    Integer(id="output_tokens", group="serving", low=1, high=1_048_576, default=512, scale=_stops(1, 1_048_576, 2)),
+    Integer(id="serve_tensor", group="serving", low=1, high=1_024, default=1),
+    Integer(id="serve_pipeline", group="serving", low=1, high=1_024, default=1),
+    Integer(id="serve_data", group="serving", low=1, high=1_024, default=1),
+    Integer(id="serve_experts", group="serving", low=1, high=1_024, default=1),
+    Integer(id="memory_utilization", group="serving", low=1, high=100, default=None),
+    Integer(id="max_sequences", group="serving", low=1, high=65_536, default=None),
+    Integer(id="batched_tokens", group="serving", low=1, high=1_048_576, default=None),
+    Real(id="price_per_hour", group="serving", low=0.0, high=50.0, default=2.0, step=0.05),
     # scaling
     Choice(id="curve", group="scaling", options=("loss", "performance"), default="loss"),
     Real(id="alpha", group="scaling", low=0.01, high=1.0, default=0.076, step=0.001),

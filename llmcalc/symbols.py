@@ -259,4 +259,5 @@ SYMBOLS: dict[str, Symbol] = {
     "between_seconds": Symbol(r"t_\text{between}", "s"),
     "token_rate": Symbol(r"\Theta", "tokens/s"),
     "watts": Symbol("P", "W"),
+    "price_per_hour": Symbol(r"p_\text{hour}"),
 }

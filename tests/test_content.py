@@ -27,6 +27,7 @@ from pages.content import (
     pieces,
     quantization,
     scaling,
+    serving,
     smaller,
     training,
 )
@@ -92,6 +93,7 @@ SAID: dict[str, Said] = {
     **{f"fits, {purpose}": partial(fits.fits, purpose=purpose) for purpose in PURPOSES},
     "cluster": lambda c: cluster.held(c, c.verdict_standing),
     "compare": side_by_side,
+    "serving": serving.serving,
     "scaling": scaling.scaling,
     "mix": switches,
     "quantization": quantization.quantization,

@@ -32,7 +32,7 @@ LANGUAGES = ("en", "id")
 EVERY = pytest.mark.parametrize("name", CONFIGURATIONS)
 IN_BOTH_LANGUAGES = pytest.mark.parametrize("language", LANGUAGES)
 DAY = date(2031, 2, 3)
-PAGES_WITH_NUMBERS = ("explore", "parameters", "training", "fits", "scaling")
+PAGES_WITH_NUMBERS = ("explore", "parameters", "training", "fits", "serving", "scaling")
 
 
 @pytest.fixture(autouse=True)

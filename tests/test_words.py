@@ -31,6 +31,7 @@ from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED
 from llmcalc.lessons.facts import training_state
 from llmcalc.rates.flops import forward_flops
 from llmcalc.reference import formulas
+from llmcalc.serving.batches import batches, quantity_of_turn
 from llmcalc.serving.held import cache_per_token, inference_memory
 from llmcalc.serving.speed import Load, Split, machine_of, speed
 from llmcalc.step.course import MOMENTS
@@ -115,6 +116,8 @@ def quantities_of_serving():
         yield from (memory.weights, memory.kv_cache, memory.prefill_peak, memory.decode_peak)
     yield serve(from_config({"model_type": "gpt2"}), Serving(engine="transformers", context=64)).needed
     yield serve(from_config({"model_type": "gpt2"}), Serving(context=64)).longest_context
+    alone = Serving(context=64, input_tokens=1, output_tokens=1)
+    yield quantity_of_turn(batches(from_config({"model_type": "llama", "num_key_value_heads": 8}), alone))
 
 
 @functools.cache

@@ -255,4 +255,7 @@ LAW = Standing(ESTIMATE, "law")  # a law that others fitted
 ELSEWHERE = Standing(ESTIMATE, "elsewhere")  # on a device whose kernels are other ones than those that were measured
 PROCESS = Standing(ESTIMATE, "process")  # what is beside the tensors is assumed
 RATE = Standing(ESTIMATE, "rate")  # work over a rate, of which the reader set a share
+LOGS = Standing(SIMULATED, "logs")  # of engines whose start-up logs were read
+NO_LOGS = Standing(ESTIMATE, "no_logs")  # of others
+SERVED_SPEED = Standing(ESTIMATE, "served_speed")  # how fast a model is served, by one formula fitted on public runs
 SHAPES = Standing(ESTIMATE, "shapes")  # counted from shapes and formats alone

@@ -21,7 +21,7 @@ import numpy as np
 from llmcalc.accuracy import Standing
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
-from llmcalc.export import memory, models, techniques, works
+from llmcalc.export import memory, models, serving, techniques, works
 from llmcalc.export.rows import model_name
 from llmcalc.inputs import LINK_VERSION
 
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["TABLES", "as_csv", "as_json", "model_name", "slug", "table"]
-TABLES = {make.__name__: make for make in (*models.TABLES, *memory.TABLES, *techniques.TABLES, *works.TABLES)}
+TABLES = {
+    make.__name__: make for make in (*models.TABLES, *memory.TABLES, *serving.TABLES, *techniques.TABLES, *works.TABLES)
+}
 
 
 def table(name: str, config: Configuration) -> pd.DataFrame:

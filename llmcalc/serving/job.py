@@ -151,7 +151,8 @@ def check(model: Model, job: Serving) -> None:
                                  number=width.number)  # fmt: skip
     if job.pipeline_parallel > model.n_layers:
         message = f"pipeline_parallel: more stages than the model's {model.n_layers} layers"
-        raise InputError("pipeline_parallel", message, code="more_stages_than_layers", number=model.n_layers)
+        raise InputError("pipeline_parallel", message, (model.n_layers,), code="more_stages_than_layers",
+                         value=job.pipeline_parallel, number=model.n_layers)  # fmt: skip
     for mixture in model.mixtures:
         if mixture.n_experts % job.expert_parallel:
             message = (
@@ -164,7 +165,8 @@ def check(model: Model, job: Serving) -> None:
     if job.expert_parallel > t * job.data_parallel:
         ranks = t * job.data_parallel
         message = f"expert_parallel: experts are dealt out among the {ranks} tensor- and data-parallel devices at most"
-        raise InputError("expert_parallel", message, (ranks,), code="not_among_replicas", number=ranks)
+        raise InputError("expert_parallel", message, (ranks,), code="not_among_ranks", value=job.expert_parallel,
+                         number=ranks)  # fmt: skip
 
 
 def check_groups(rank: Model, job: Serving) -> None:

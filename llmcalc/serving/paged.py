@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from llmcalc.quantity import Quantity, given_quantity, total
 from llmcalc.serving import pool
@@ -65,12 +65,23 @@ def habits(job: Serving) -> Habits:
 
 @dataclass(frozen=True)
 class Paged:
-    """One rank of a pipeline stage under an engine with a pool of cache."""
+    """One rank of a pipeline stage under an engine with a pool of cache.
+
+    ``memory`` and ``loaded`` may be arrays that go together: what devices of the same class as the job's have, in
+    bytes, and what the weights take in several formats. None: as the job has it.
+    """
 
     model: Model
     rank: Model
     job: Serving
     stage: int
+    memory: Any = None
+    loaded: Quantity | None = None
+
+    @property
+    def device_memory(self) -> Any:
+        """What the device has."""
+        return self.job.memory if self.memory is None else self.memory
 
     @cached_property
     def habits(self) -> Habits:
@@ -85,6 +96,8 @@ class Paged:
     @cached_property
     def weights(self) -> Quantity:
         """What the weights take, as the engine prints it."""
+        if self.loaded is not None:
+            return self.loaded
         return weights_line(self.rank, self.job.weight_format, angle_bytes=self.habits.angle_bytes)
 
     @property
@@ -111,9 +124,8 @@ class Paged:
     def activation_peak(self) -> Quantity:
         """Activations of the largest step: mostly the sampler's."""
         if self.job.engine == "sglang":
-            free = float(self.free.value)
             meaning = "What SGLang leaves to activations and CUDA graphs: what is neither weights nor pool."
-            left = free * (1 - self.utilization)
+            left = self.free.value * (1 - self.utilization)
             return Quantity("activation_peak", left, "bytes", r"M_\text{peak}", meaning=meaning)
         sampled = pool.sampler_memory(
             sampler_copies=SAMPLER_COPIES,
@@ -142,19 +154,19 @@ class Paged:
     @cached_property
     def free(self) -> Quantity:
         """What is free on the device before weights are loaded."""
-        return pool.available_for_cache(budget_bytes=self.job.memory, needed_bytes=self.outside).named("free_memory")
+        return pool.available_for_cache(budget_bytes=self.device_memory, needed_bytes=self.outside).named("free_memory")
 
     @cached_property
     def limit(self) -> Quantity:
         """What the engine may take of the device."""
-        if self.job.kv_cache_memory is not None:
+        if self.job.kv_cache_memory is not None or self.job.engine == "tensorrt-llm":
             taken = (self.weights, self.activation_peak, self.outside)
-            return total(
-                "limit", r"M_\text{limit}", *taken, given_quantity("available_bytes", self.job.kv_cache_memory)
-            )
+            return total("limit", r"M_\text{limit}", *taken, self.available)
         if self.job.engine == "vllm":
-            return pool.engine_budget(device_bytes=self.job.memory, memory_utilization=self.utilization).named("limit")
-        return given_quantity("device_bytes", self.job.memory).named("limit")
+            return pool.engine_budget(device_bytes=self.device_memory, memory_utilization=self.utilization).named(
+                "limit"
+            )
+        return given_quantity("device_bytes", self.device_memory).named("limit")
 
     @cached_property
     def available(self) -> Quantity:
@@ -167,7 +179,7 @@ class Paged:
         needed = total("taken", r"M_\text{taken}", self.weights, self.activation_peak, self.outside)
         if self.job.engine == "vllm":
             return pool.available_for_cache(budget_bytes=self.limit, needed_bytes=needed).named("kv_available")
-        share = {"free_bytes": self.job.memory, "memory_utilization": self.utilization}
+        share = {"free_bytes": self.device_memory, "memory_utilization": self.utilization}
         return pool.share_of_free(**share, needed_bytes=needed).named("kv_available")
 
     # The cache
@@ -178,7 +190,7 @@ class Paged:
         keys, values = self.job.cache_formats
         found = kinds(self.rank, keys, values, whole_windows=not self.habits.windows)
         if not self.habits.groups_states:
-            found = [kind for kind in found if not kind.state_bytes]
+            found = tuple(kind for kind in found if not kind.state_bytes)
         latent = any(kind.latent for kind in found)
         step = 64 if latent else 16
         usual = {"vllm": 64 if latent and self.job.version >= (0, 8) else 16, "sglang": 1, "tensorrt-llm": 32}
@@ -215,23 +227,25 @@ def serve_paged(model: Model, job: Serving) -> Served:
     """A model under vLLM, SGLang or TensorRT-LLM, on the pipeline stage that holds fewest blocks."""
     stages = [Paged(model, rank, job, i) for i, rank in enumerate(ranks(model, job))]
     if stages[0].plan is None:
-        worst = max(stages, key=lambda stage: stage.weights.value)
-        return _without_cache(worst)
+        return served_of(max(stages, key=lambda stage: stage.weights.value))
     worst = min(
         stages, key=lambda stage: (stage.blocks.value, -stage.weights.value) if stage.plan else (float("inf"), 0)
     )
-    return _served(worst)
+    return served_of(worst)
 
 
-def _served(rank: Paged) -> Served:
+def served_of(rank: Paged) -> Served:
+    """What one rank takes; arrays where its memory or its weights are some."""
     job, plan = rank.job, rank.plan
-    assert plan is not None
+    if plan is None:
+        return _without_cache(rank)
     each = rank.blocks_of(job.context)
+    users = -(-job.concurrency // job.data_parallel)  # replicas share them out
     if job.engine == "sglang" and plan.tokens == 1:
         per_token = rank.block.named("kv_bytes_per_token")
         tokens = pool.tokens_of_bytes(available_bytes=rank.available, cached_bytes=per_token)
         requests = pool.requests_of_tokens(tokens=tokens, context=job.context)
-        of_requests = pool.tokens_memory(concurrency=job.concurrency, context=job.context, cached_bytes=per_token)
+        of_requests = pool.tokens_memory(concurrency=users, context=job.context, cached_bytes=per_token)
     else:
         counted = {"block_bytes": rank.block, "cache_groups": plan.n_groups, "block_size": plan.tokens}
         if rank.habits.by_length:
@@ -242,7 +256,7 @@ def _served(rank: Paged) -> Served:
             del counted["block_bytes"]
             tokens = pool.tokens_in_pool(n_blocks=rank.blocks, **counted)
         requests = pool.requests_at_once(n_blocks=rank.blocks, blocks_each=each)
-        of_requests = pool.requests_memory(concurrency=job.concurrency, blocks_each=each, block_bytes=rank.block)
+        of_requests = pool.requests_memory(concurrency=users, blocks_each=each, block_bytes=rank.block)
     return Served(
         job=job,
         weights=rank.weights,

@@ -24,14 +24,14 @@ def serve(model: Model, job: Serving) -> Served:
     Raises InputError, naming the input, where the engine would refuse, with its reason: a context beyond the model's,
     heads or experts that cannot be dealt out, groups of a format that do not divide a matrix.
     """
-    check(model, job)
-    found = _reserved(model, job)
+    found = reserved(model, job)
     on_host = job.gpu_layers is not None or job.kv_on_host or job.cpu_moe_layers
     return found if on_host else replace(found, speed=speed_of(model, job))
 
 
-def _reserved(model: Model, job: Serving) -> Served:
-    """What the engine reserves."""
+def reserved(model: Model, job: Serving) -> Served:
+    """What the engine reserves, without how fast it is. Raises InputError as `serve` does."""
+    check(model, job)
     if job.engine in OF_LLAMA_CPP:
         return serve_llama_cpp(model, job)
     if job.engine == "transformers":

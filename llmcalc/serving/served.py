@@ -9,6 +9,7 @@ from functools import cached_property
 from llmcalc.quantity import Quantity
 from llmcalc.serving.job import Serving
 from llmcalc.serving.speed import Speed
+from llmcalc.sources import KWON_2023
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -50,7 +51,8 @@ class Served:
         """The longest request that fits alone, found by trying; no longer than the model was made for."""
         meaning = "The longest request that fits alone, found by trying; no longer than the model was made for."
         tokens = largest(self.holds, self.most_tokens)
-        return Quantity("longest_context", tokens, "tokens", r"S_\text{longest}", meaning=meaning)
+        source = KWON_2023.at("sec. 4.1, KV blocks")
+        return Quantity("longest_context", tokens, "tokens", r"S_\text{longest}", source, meaning=meaning)
 
     @property
     def fits(self) -> bool:

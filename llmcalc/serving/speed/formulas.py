@@ -180,6 +180,12 @@ def energy_per_token(*, watts, devices, token_rate):
     return watts * devices / token_rate
 
 
+@formula(r"p_\text{Mtok}", "", POPE_2022.at("fig. 1, cost: chip-seconds per token"))
+def million_token_price(*, price_per_hour, devices, token_rate):
+    """What a million tokens written cost, in the money in which an hour of one device is paid."""
+    return price_per_hour * devices / (3600 * token_rate) * 1_000_000
+
+
 # Bounds, and speculation
 
 

@@ -11,11 +11,12 @@ from llmcalc.serving.speed.speed import Load, Speed, Split, speed
 from llmcalc.transformer.model import Model
 
 
-def speed_of(model: Model, job: Serving, *, seats: Any = None) -> Speed | None:
+def speed_of(model: Model, job: Serving, *, seats: Any = None, concurrency: Any = None) -> Speed | None:
     """How fast a job is, all of which is on its devices; None where the device is not of the catalogue.
 
     ``job`` has an engine, a device, a format of weights, formats of keys and values, counts of devices, and requests.
-    ``seats``: how many of the users the engine serves at a time, all replicas together; None: all.
+    ``concurrency``: so many users instead, which may be an array. ``seats``: how many of the users the engine serves
+    at a time, all replicas together; None: all.
     """
     device = ACCELERATORS.get(job.device)
     if device is None:
@@ -30,7 +31,10 @@ def speed_of(model: Model, job: Serving, *, seats: Any = None) -> Speed | None:
             data_parallel=job.data_parallel,
         ),
         load=Load(
-            input_tokens=job.input_tokens, output_tokens=job.output_tokens, concurrency=job.concurrency, seats=seats
+            input_tokens=job.input_tokens,
+            output_tokens=job.output_tokens,
+            concurrency=job.concurrency if concurrency is None else concurrency,
+            seats=seats,
         ),
         weight_format=job.weight_format,
         cache_bytes=(keys.bits + values.bits) / 16,

@@ -50,6 +50,8 @@ def face_of(input_id: str, now: State) -> Face:
 
 
 def _derived(input_id: str, config: Configuration) -> int | None:
+    if input_id == "context":
+        return config.serving.usual_context
     d = config.dimensions
     if input_id == "global_batch":
         return config.cluster.global_batch

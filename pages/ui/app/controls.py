@@ -28,9 +28,12 @@ from pages.ui.words.devices import memory_told
 MAIN = [declared.id for group in ("shape", "size") for declared in in_group(group)]
 GROUPS = (
     *("architecture", "run", "fine_tuning", "hardware", "fits"),
-    *("devices", "techniques", "scaling", "comparison"),
+    *("serving", "devices", "techniques", "scaling", "comparison"),
 )
-OPEN_GROUP = {"training": "run", "fits": "fits", "cluster": "devices", "scaling": "scaling", "techniques": "techniques"}
+OPEN_GROUP = {
+    **{"training": "run", "fits": "fits", "serving": "serving"},
+    **{"cluster": "devices", "scaling": "scaling", "techniques": "techniques"},
+}
 MENUS = {
     "config": (":material/upload:", "config.title"),
     "link": (":material/link:", "link.copy"),

@@ -19,6 +19,7 @@ OFFERED: Mapping[str, tuple[str, ...]] = {
     "training": ("timeline", "profile", "moments", "process", "savings", "takes", "device", "training_working"),
     "fits": ("devices", "memory_map"),
     "cluster": ("plans", "device", "device_working"),
+    "serving": ("served", "served_users", "offers", "served_working"),
     "techniques": ("switches", "formats", "caches", "pruned", "distilled", "techniques_working"),
     "compare": ("compared", "compared_components", "compared_working"),
     "scaling": ("law", "improvements", "law_working"),

@@ -55,8 +55,11 @@ class State:
         return {id: value for id, value in self.values.items() if value != self.defaults[id]}
 
     def problems(self, input_id: str) -> tuple[InputError, ...]:
-        """What is wrong with an input; for ``batch_size`` this takes a step, to see whether any machine has so much."""
+        """What is wrong with an input: for ``batch_size`` this takes a step, to see whether any machine has so much,
+        for those of serving the engine is asked."""
         found = self.contradictions.get(input_id, ())
+        if INPUTS[input_id].group == "serving":
+            found += tuple(error for error in self.configuration.serving.refused if error.input_id == input_id)
         return found + self.configuration.beyond_any_machine if input_id == "batch_size" else found
 
     @functools.cached_property

@@ -66,6 +66,13 @@ COMPONENT_OF = {
     "teacher_layer": "teacher",
     "teacher_logits": "logits",
     "soft_targets": "logits",
+    "device_weights": "weights",
+    "activation_peak": "layer_activations",
+    "compute_buffer": "layer_activations",
+    "requests_memory": "kv_cache",
+    "tokens_memory": "kv_cache",
+    "outside": "rest",
+    "context_bytes": "rest",
 }
 
 MARK = "#C1272D|#FF6B6B"  # what belongs to the reader: the device's memory, the present configuration

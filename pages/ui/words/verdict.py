@@ -5,7 +5,8 @@ from __future__ import annotations
 from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import Layout
 from llmcalc.fit.verdict import Verdict
-from llmcalc.words import w
+from llmcalc.serving.served import Served
+from llmcalc.words import value_of, w
 from pages.ui.words.devices import beside_tensors
 from pages.ui.words.numbers import human
 from pages.ui.words.plans import layout_name
@@ -32,6 +33,20 @@ def said(verdict: Verdict, what: str) -> str:
         needed=_bytes(verdict.needed.value),
         available=_bytes(verdict.available.value),
         difference=_bytes(abs(verdict.left)),
+    )
+
+
+def served_words(config: Configuration, served: Served) -> str:
+    """Whether an engine holds the requests that are asked of it, and by how much."""
+    values, job = config.values, served.job
+    asked = {"engine": value_of("engine", job.engine), "users": job.concurrency, "context": config.serving.context}
+    return w(
+        "verdict.served_fits" if served.fits else "verdict.served_does_not_fit",
+        what=w("verdict.serving", weights=values["weight_format"], **asked),
+        where=where(job.devices, job.device),
+        needed=_bytes(served.needed.value),
+        available=_bytes(served.limit.value),
+        difference=_bytes(abs(served.limit.value - served.needed.value)),
     )
 
 

@@ -1,0 +1,343 @@
+"""Serving: the questions that are asked of it, their answers, and the page that gives them."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from configurations import configured
+from opened_app import opened as opened_on
+from streamlit.testing.v1 import AppTest
+
+from llmcalc import InputError, Serving, serve
+from llmcalc.catalog.formats import STORED_FORMATS
+from llmcalc.configuration import Configuration
+from llmcalc.inputs import DEFAULTS, INPUTS, in_group
+from llmcalc.serving.batches import batches, passes
+from llmcalc.serving.offers import COLUMNS, COUNTS, offers
+from llmcalc.serving.speed.constants import CONSTANTS
+from llmcalc.words import w
+from pages.content.serving import CONTROLS, OFFERED, SORTED_BY
+from pages.ui.words.problems import problem_words
+
+LLAMA = configured("Llama 3 8B").model
+MIXTURE = configured("Mixtral 8x7B").model
+LATENT = configured("DeepSeek-V3 671B").model
+POOLS = ("vllm", "sglang", "tensorrt-llm")
+
+
+# The table of offers
+
+
+@pytest.mark.parametrize("engine", POOLS)
+@pytest.mark.parametrize("model", [LLAMA, MIXTURE, LATENT], ids=["plain", "mixture", "latent"])
+def test_a_row_of_the_table_is_what_is_said_of_that_job_alone(model, engine):
+    job = Serving(engine=engine, context=4096, concurrency=3)
+    table = offers(model, job, devices=("A10", "A100 80GB SXM", "H200 SXM", "B200"), formats=("bf16", "fp8"))
+    assert len(table) == 4 * 2 * len(COUNTS)
+    for row in table.to_dict("records"):
+        split = {"tensor_parallel": row["tensor_parallel"], "pipeline_parallel": row["pipeline_parallel"]}
+        alone = serve(model, Serving(
+            engine=engine, context=4096, concurrency=3, device=row["device"], weights=row["format"], **split
+        ))  # fmt: skip
+        assert row["needed"] == pytest.approx(alone.needed.value)
+        assert row["users"] == pytest.approx(alone.max_concurrency.value)
+        assert row["fits"] == alone.fits
+        assert row["free"] == pytest.approx(alone.limit.value - alone.needed.value)
+        if alone.fits and alone.tokens_per_second is not None:
+            assert row["tokens_per_second"] == pytest.approx(alone.tokens_per_second.value)
+            assert row["time_between_tokens"] == pytest.approx(alone.time_between_tokens.value)
+        else:
+            assert math.isnan(row["tokens_per_second"])
+
+
+def test_of_unequal_stages_a_row_is_of_the_one_that_holds_fewest():
+    job = Serving(context=512, concurrency=3)
+    table = offers(configured("GPT-2 124M").model, job, devices=("T4", "H100 SXM"), counts=(5, 8), formats=("bf16",))
+    assert set(table["tensor_parallel"]) == {1}, "twelve heads are not dealt out over five or eight"
+    for row in table.to_dict("records"):
+        alone = serve(configured("GPT-2 124M").model, replace(
+            job, device=row["device"], pipeline_parallel=row["pipeline_parallel"]
+        ))  # fmt: skip
+        assert (row["needed"], row["users"]) == (alone.needed.value, alone.max_concurrency.value)
+
+
+def test_the_table_says_of_llama_cpp_what_is_said_of_the_job_alone():
+    job = Serving(engine="llama.cpp", context=4096, weights="Q4_K_M")
+    table = offers(LLAMA, job, devices=("RTX 4090", "T4"), formats=("GGUF Q4_K_M", "bf16"))
+    for row in table.to_dict("records"):
+        assert row["tensor_parallel"] == 1, "llama.cpp deals out layers"
+        alone = serve(LLAMA, Serving(
+            engine="llama.cpp", context=4096, device=row["device"], weights=row["format"],
+            pipeline_parallel=row["pipeline_parallel"],
+        ))  # fmt: skip
+        assert row["needed"] == pytest.approx(alone.needed.value)
+        assert row["fits"] == alone.fits
+
+
+def test_what_the_engine_refuses_is_left_out_of_the_table():
+    # 12 heads are not dealt out over 8 devices: there each has whole layers. 768 inputs over 4 devices are 192, which
+    # groups of 128 do not divide
+    table = offers(configured("GPT-2 124M").model, Serving(context=512), devices=("T4",), formats=("bf16", "int4 g128"))
+    plain = table[table["format"] == "bf16"].set_index("devices")
+    assert plain["tensor_parallel"].to_dict() == {1: 1, 2: 2, 4: 4, 8: 1}
+    assert plain["pipeline_parallel"].to_dict() == {1: 1, 2: 1, 4: 1, 8: 8}
+    assert 4 not in set(table.loc[table["format"] == "int4 g128", "devices"])
+
+
+def test_a_million_tokens_cost_what_the_devices_do_while_they_are_written():
+    job = Serving(context=4096, concurrency=8)
+    table = offers(LLAMA, job, devices=("H100 SXM",), formats=("bf16",), price_per_hour=2.0)
+    for row in table.to_dict("records"):
+        hours = 1_000_000 / row["tokens_per_second"] / 3600
+        assert row["price"] == pytest.approx(2.0 * row["devices"] * hours)
+
+
+def test_wider_formats_never_need_less_and_larger_devices_never_hold_fewer():
+    job = Serving(context=4096)
+    table = offers(LLAMA, job, devices=("A100 40GB SXM", "A100 80GB SXM"), formats=("int4 g128", "fp8", "bf16", "fp32"))
+    for _, rows in table.groupby(["device", "devices"]):
+        assert rows["needed"].is_monotonic_increasing
+        assert rows["users"].is_monotonic_decreasing
+    for _, rows in table.groupby(["format", "devices"]):
+        assert rows["users"].is_monotonic_increasing
+
+
+@pytest.mark.slow
+def test_ten_thousand_combinations_take_less_than_a_second():
+    job = Serving(context=2048)
+    offers(LLAMA, job, devices=("T4",), counts=(1,), formats=("bf16",))  # what is imported and read once
+    began = time.process_time()
+    table = offers(LLAMA, replace(job, context=4096), counts=(1, 2, 3, 4, 8, 16, 32), formats=STORED_FORMATS)
+    took = time.process_time() - began
+    assert len(table) > 10_000
+    assert took < 1
+
+
+# Every number of users
+
+
+def test_decoding_turns_where_reading_the_weights_takes_as_long_as_the_products():
+    """With next to no cache a step reads 2 bytes and computes 2 operations for each weight and user: at the shares of
+    the peak that are reached they meet at F·η_compute / (W·η_bandwidth) users. H100 SXM: 989e12 and 3.35e12."""
+    job = Serving(context=4096, input_tokens=1, output_tokens=1)
+    meet = 989e12 * CONSTANTS["compute_share"].value / (3.35e12 * CONSTANTS["bandwidth_share"].value)
+    turn = batches(LLAMA, job).turn
+    assert turn == pytest.approx(meet, rel=0.02)
+
+
+def test_with_long_contexts_and_a_cache_of_every_head_decoding_never_turns():
+    many_heads = configured("Llama 3 8B", n_kv_heads=32).model
+    assert batches(many_heads, Serving(context=8192, input_tokens=7000, output_tokens=1000)).turn is None
+
+
+def test_every_number_of_users_is_what_is_said_of_it_alone():
+    found = batches(MIXTURE, Serving(context=4096))
+    for users in (1, 7, 64, 1000):
+        alone = serve(MIXTURE, Serving(context=4096, concurrency=users))
+        assert found.between[users - 1] == pytest.approx(alone.time_between_tokens.value)
+        assert found.first[users - 1] == pytest.approx(alone.time_to_first_token.value)
+        assert found.rate[users - 1] == pytest.approx(alone.tokens_per_second.value)
+
+
+@pytest.mark.parametrize("seconds", [0.008, 0.02, 0.1])
+def test_of_users_that_are_served_in_time_one_more_is_not(seconds):
+    found = batches(LLAMA, Serving(context=4096))
+    users = found.within(seconds)
+    assert found.between[users - 1] <= seconds < found.between[users]
+    assert found.within(1e-9) == 0
+
+
+def test_decoding_lies_below_the_bandwidth_and_prefill_below_the_peak():
+    job = Serving(context=4096, input_tokens=2048)
+    decoding, prefill = passes(serve(LLAMA, job).speed, job)
+    assert decoding.rate < decoding.intensity * 3.35e12
+    assert prefill.rate < 989e12
+    # one user: two operations for each weight, which takes two bytes, and as many for the cache
+    assert decoding.intensity == pytest.approx(1, rel=0.2)
+    # 2,048 tokens go through weights that are read once
+    assert prefill.intensity == pytest.approx(2048, rel=0.2)
+
+
+# The inputs
+
+
+def served(**changes):
+    return configured("Llama 3 8B", **changes)
+
+
+def test_inputs_of_serving_are_those_of_the_job():
+    config = served(
+        engine="sglang", accelerator="H200 SXM", serve_tensor=2, serve_pipeline=2, serve_data=2, weight_format="fp8",
+        cache_format="fp8", context=4096, memory_utilization=80, max_sequences=64, batched_tokens=1024,
+        input_tokens=100, output_tokens=200, concurrency=10,
+    )  # fmt: skip
+    assert not config.serving.refused
+    assert config.served.job == Serving(
+        engine="sglang", device="H200 SXM", tensor_parallel=2, pipeline_parallel=2, data_parallel=2, weights="fp8",
+        kv_cache="fp8", context=4096, memory_utilization=0.8, max_sequences=64, batched_tokens=1024,
+        input_tokens=100, output_tokens=200, concurrency=10,
+    )  # fmt: skip
+
+
+def test_llama_cpp_is_started_with_a_context_for_all_of_its_users():
+    job = served(engine="llama.cpp", context=4096, concurrency=4).served.job
+    assert (job.context, job.parallel_sequences) == (4 * 4096, 4)
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "context"),
+    [
+        ("GPT-2 124M", 512, 1024),
+        ("Llama 3 8B", 512, 8192),
+        ("Llama 3.1 8B", 512, 8192),
+        ("Llama 3.1 8B", 20_000, 20_512),
+    ],
+)
+def test_an_empty_context_is_the_models_up_to_what_is_usual_or_asked_for(model, asked, context):
+    assert configured(model, input_tokens=asked).serving.context == context
+
+
+def test_replicas_share_the_users_among_them():
+    of_one, of_two = (served(serve_data=n, concurrency=8 * n).served.needed.parts[-1] for n in (1, 2))
+    assert of_one.id == "requests_memory"
+    assert of_one.value == of_two.value
+
+
+def test_what_the_engine_refuses_is_told_beside_its_control_and_counted_without():
+    config = served(serve_tensor=5)
+    (problem,) = config.serving.refused
+    assert (problem.input_id, problem.code) == ("serve_tensor", "not_over_devices")
+    assert config.served.job.tensor_parallel == 1
+    (problem,) = served(context=100_000).serving.refused
+    assert (problem.input_id, problem.code, problem.suggestions) == ("context", "context_too_long", (8192,))
+    (problem,) = served(serve_experts=2).serving.refused
+    assert (problem.input_id, problem.code) == ("serve_experts", "no_experts")
+
+
+def test_requests_longer_than_the_context_are_told():
+    (problem,) = served(context=1024, input_tokens=1000, output_tokens=100).serving.refused
+    assert (problem.input_id, problem.code, problem.suggestions) == ("output_tokens", "longer_than_context", (24,))
+
+
+@pytest.mark.parametrize("declared", in_group("serving"), ids=lambda declared: declared.id)
+def test_at_both_ends_of_every_input_there_is_an_answer_or_a_reason(declared):
+    for end in declared.ends:
+        config = configured("Mixtral 8x7B", **{declared.id: end})
+        assert config.served is not None or config.serving.refused
+        for problem in config.serving.refused:
+            assert problem.input_id in INPUTS
+            assert problem_words(problem)
+            for value in problem.suggestions:
+                assert INPUTS[problem.input_id].read(str(value)) == value
+
+
+# Questions
+
+
+@pytest.mark.parametrize("engine", [*POOLS, "llama.cpp"])
+def test_the_largest_batch_fits_and_one_more_request_does_not(engine):
+    config = served(engine=engine, context=8192)
+    users = config.serving.users
+    assert users > 1
+    assert served(engine=engine, context=8192, concurrency=users).served.fits
+    assert not served(engine=engine, context=8192, concurrency=users + 1).served.fits
+
+
+def test_the_smallest_changes_make_it_fit_and_nothing_is_changed_where_it_does():
+    assert served().serving.ways() == []
+    config = configured("Llama 3.1 70B", concurrency=4)
+    assert not config.served.fits
+    ways = config.serving.ways()
+    assert ways
+    for way in ways:
+        assert Configuration({**config.values, **way.values}).served.fits
+    # 70.6e9 numbers of 16 bits are 131 GiB: two devices of 79 GiB, of which nine tenths are the engine's, hold no
+    # cache beside them, four with ease
+    assert {"serve_tensor": 4} in [dict(way.values) for way in ways]
+
+
+def test_the_fewest_devices_fit_and_half_as_many_do_not():
+    config = configured("Llama 3.1 70B", concurrency=4)
+    n = config.serving.fewest_devices
+    assert configured("Llama 3.1 70B", concurrency=4, serve_tensor=n).served.fits
+    assert not configured("Llama 3.1 70B", concurrency=4, serve_tensor=n // 2).served.fits
+
+
+# The page
+
+
+def opened(**link: str) -> AppTest:
+    return opened_on("serving", link)
+
+
+def told(app: AppTest) -> str:
+    return "\n".join(element.value for element in (*app.markdown, *app.warning, *app.caption, *app.subheader))
+
+
+@pytest.mark.parametrize("language", ["en", "id"])
+def test_the_page_says_whether_it_fits_and_shows_every_offer(language):
+    app = opened(model="Llama 3 8B", lang=language)
+    assert not app.exception
+    assert {"en": "**Fits**", "id": "**Muat**"}[language] in told(app)
+    table = app.dataframe[0].value
+    assert set(OFFERED) <= set(table.columns) == set(COLUMNS)
+    assert set(table["format"]) == {"bf16"}, "to begin with the reader's own"
+    assert table["fits"].all()
+    assert table["price"].is_monotonic_increasing
+
+
+def test_filters_and_the_order_are_the_readers():
+    app = opened(model="Llama 3 8B")
+    app.toggle(key="offers_fitting").set_value(False)
+    app.multiselect(key="offers_format").set_value(["fp8", "fp32"])
+    app.selectbox(key="offers_by").set_value("tokens_per_second").run()
+    table = app.dataframe[0].value
+    assert set(table["format"]) == {"fp8", "fp32"}
+    rates = table["tokens_per_second"].dropna()
+    assert rates.is_monotonic_decreasing
+
+
+def test_what_would_fit_is_set_with_one_click():
+    app = opened(model="Llama 3.1 70B")
+    assert "**Does not fit**" in told(app)
+    next(button for button in app.button if button.key == "served_way_0").click().run()
+    assert not app.exception
+    assert "**Fits**" in told(app)
+
+
+def test_a_refused_input_is_told_with_what_would_do():
+    app = opened(model="Llama 3 8B", context="100000")
+    assert w("problems.context_too_long", value=100_000, number=8192) in [warning.value for warning in app.warning]
+    next(button for button in app.button if button.key == "served_use_context_8192").click().run()
+    assert app.session_state["context"] == 8192
+    assert not app.warning
+
+
+@pytest.mark.parametrize("engine", INPUTS["engine"].options)
+@pytest.mark.parametrize("model", ["GPT-2 124M", "BERT base (encoder)", "T5 small", "Mixtral 8x7B"])
+def test_the_page_is_drawn_for_every_engine_and_kind_of_model(model, engine):
+    app = opened(model=model, engine=engine)
+    assert not app.exception
+
+
+def test_every_control_beside_the_charts_is_an_input_and_every_order_a_column():
+    assert set(CONTROLS) <= set(INPUTS)
+    assert set(SORTED_BY) <= set(COLUMNS)
+    assert all(DEFAULTS[declared.id] == declared.default for declared in in_group("serving"))
+
+
+def test_one_rank_of_many_memories_is_as_many_ranks():
+    """A sweep over devices equals the same numbers one by one, down to those that hold nothing."""
+    table = offers(LATENT, Serving(context=4096), counts=(1, 8), formats=("fp8 128×128",))
+    assert (table.loc[table["devices"] == 1, "users"] == 0).all(), "671 GB on one device"
+    assert np.isnan(table.loc[~table["fits"], "price"]).all()
+
+
+def test_an_engine_that_refuses_the_context_has_no_offer():
+    with pytest.raises(InputError):
+        serve(LLAMA, Serving(context=100_000))
+    assert offers(LLAMA, Serving(context=100_000)).empty
