@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 from llmcalc.catalog.models import models
 from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import Layout
-from llmcalc.sources import ACCELERATE, DEEPSPEED, PYTORCH, TRL, Citation
+from llmcalc.serving.snippets import Snippet
+from llmcalc.sources import ACCELERATE, DEEPSPEED, PYTORCH, TRL
 from llmcalc.step.run import TrainingRun
 
 # The Trainer's names of optimizers (transformers, training_args.py, OptimizerNames)
@@ -52,17 +53,6 @@ TARGETS: Mapping[str, Any] = {
 }
 _OF_FSDP = ("data_parallel", "zero_stage")
 _OF_DEEPSPEED = (*_OF_FSDP, "offload_optimizer")
-
-
-@dataclass(frozen=True)
-class Snippet:
-    """A file's text, or a line to type. ``leaves_out`` are inputs of this configuration that it has no option for."""
-
-    id: str
-    language: str
-    text: str
-    source: Citation
-    leaves_out: tuple[str, ...] = ()
 
 
 def snippets(config: Configuration) -> Iterator[Snippet]:
