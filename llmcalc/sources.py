@@ -272,5 +272,7 @@ TORCHTUNE = _at_commit(
 TORCHTITAN = _at_commit(
     "PyTorch", "torchtitan 0.2.2", 2026, "pytorch/torchtitan", "7238a9c57aca5af61d013d6444556648853118f2"
 )
+NVIDIA_SMI = Work("NVIDIA", 2026, "nvidia-smi", "https://docs.nvidia.com/deploy/nvidia-smi/")
+VIM = Work("JCGM 200", 2012, "International vocabulary of metrology", "https://www.bipm.org/en/committees/jc/jcgm")
 OLLAMA = _at_commit("Ollama", "Ollama 0.33", 2026, "ollama/ollama", "fb30760996871fa9460115c753afd2c60d4ab0f7")
 DEEPSPEED = Work("DeepSpeed", 2026, "DeepSpeed Configuration JSON", "https://www.deepspeed.ai/docs/config-json/")

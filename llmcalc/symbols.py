@@ -209,6 +209,8 @@ SYMBOLS: dict[str, Symbol] = {
     "key_width": Symbol(r"w_K"),
     "value_width": Symbol(r"w_V"),
     "micro_batch": Symbol(r"T_\text{ubatch}", "tokens"),
+    "predicted_value": Symbol(r"x_\text{predicted}"),
+    "printed_value": Symbol(r"x_\text{printed}"),
     # scaling
     "tokens": Symbol("D", "tokens"),
     "alpha": Symbol(r"\alpha"),

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 from configurations import CONFIGURATIONS
 
+from llmcalc import Serving, from_config
 from llmcalc.configuration import Configuration
 from llmcalc.inputs import PURPOSES
+from llmcalc.serving.job import ENGINES
+from llmcalc.serving.pasted import beside, read_pasted
 from llmcalc.words import speak
 from pages.content import (
     article,
@@ -24,6 +27,7 @@ from pages.content import (
     method,
     mix,
     parameters,
+    pasted,
     pieces,
     quantization,
     scaling,
@@ -59,6 +63,9 @@ from pages.ui.document.written import Cited, written
 
 ROOT = Path(__file__).parent.parent
 Said = Callable[[Configuration], Iterable[Block]]
+PRINTED = read_pasted(
+    "Available KV cache memory: 51.38 GiB\nGPU memory utilization is (0.9, 71.26 GiB)\nof mine: 3 GiB"
+)
 
 
 def terms(config: Configuration) -> Iterator[Block]:
@@ -106,6 +113,15 @@ SAME_FOR_ALL: dict[str, Callable[[], Iterable[Block]]] = {
     "article": lambda: [*article.intro(), *article.sections("abcdefghi")],
     "nomenclature": method.nomenclature,
     "devices": method.devices,
+    "pasted": lambda: [
+        *pasted.invitation(),
+        *pasted.what_was_read(PRINTED),
+        *pasted.beside_predicted(beside(PRINTED, from_config({"model_type": "gpt2"}), Serving(context=64))),
+    ],
+    **{
+        f"commands, {engine}": partial(pasted.to_start_it, "openai-community/gpt2", Serving(engine=engine))
+        for engine in ENGINES
+    },
 }
 
 

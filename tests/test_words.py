@@ -33,6 +33,7 @@ from llmcalc.rates.flops import forward_flops
 from llmcalc.reference import formulas
 from llmcalc.serving.batches import batches, quantity_of_turn
 from llmcalc.serving.held import cache_per_token, inference_memory
+from llmcalc.serving.pasted import beside, read_pasted
 from llmcalc.serving.speed import Load, Split, machine_of, speed
 from llmcalc.step.course import MOMENTS
 from llmcalc.step.run import ATTENTIONS, LOSSES, RECOMPUTATIONS
@@ -161,6 +162,7 @@ def shown_quantities():
         roots += rank.moments.values()
         ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}
     ids |= {q.id for root in quantities_of_techniques(mixture, lora) for _, q in root.walk() if not q.is_given}
+    ids |= {q.id for root in quantities_of_pasted() for _, q in root.walk() if not q.is_given or q.meaning}
     towers = [
         part
         for name in set(TOWERS) - {"aya_vision"}
@@ -253,6 +255,15 @@ def quantities_of_speed(model):
     for load in (Load(concurrency=100, seats=10), Load(tokens_each=3, acceptance=0.5), Load(prefill_apart=True)):
         found = speed(model, machine=machine, split=Split(tensor_parallel=2), load=load)
         yield from (quantity for quantity in vars(found).values() if quantity is not None)
+
+
+def quantities_of_pasted():
+    """Differences of what an engine printed from what is predicted, graphs among it."""
+    told = "Available KV cache memory: 1 GiB\nGPU memory utilization is (0.9, 60 GiB)\n2 GiB for weight, 30MiB / 40MiB"
+    told += "\n1 GiB for peak activation, 1 GiB for non-torch memory, 0.5 GiB for CUDAGraph memory"
+    start = Serving(context=64, engine_version="0.30")
+    for row in beside(read_pasted(told), from_config({"model_type": "gpt2"}), start).rows:
+        yield from (*filter(None, (row.predicted, row.difference)), *row.parts)
 
 
 def quantities_of_techniques(mixture, lora):
