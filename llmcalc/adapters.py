@@ -6,9 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from llmcalc.bases import LIBRARY
+from llmcalc.bases import NAME_OF_ROW
 from llmcalc.catalog.models import models
-from llmcalc.catalog.presets import PRESETS
 from llmcalc.errors import InputError
 from llmcalc.inputs import INPUTS
 
@@ -63,5 +62,5 @@ def _library_name(repository: str) -> str:
     for row in models().values():
         found = re.match(r"https://huggingface\.co/([^/]+/[^/]+)/", row.source)
         if found and found.group(1).casefold() == repository.casefold():
-            return next((name for name in (*LIBRARY, *PRESETS) if name.casefold() == row.name.casefold()), "")
+            return NAME_OF_ROW.get(row.id, "")
     return ""

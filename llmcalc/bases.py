@@ -170,6 +170,8 @@ LIBRARY = {row.name: row for row in models().values() if row.name in MODELS and 
 _ROW_OF_PRESET = {
     preset: row.id for preset in PRESETS for row in models().values() if row.name.casefold() == preset.casefold()
 }
+# What the menu of models calls a row of the library, by its id
+NAME_OF_ROW = {row.id: name for name, row in LIBRARY.items()} | {id: preset for preset, id in _ROW_OF_PRESET.items()}
 
 
 def _of_reading(id: str, reading: Reading, group: str = "", year: int | None = None, source: str = "") -> Base:

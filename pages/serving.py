@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from pages.ui.app.shell import alone
+from llmcalc.bases import NAME_OF_ROW
+from llmcalc.catalog.models import models
 from llmcalc.configuration import Configuration
+from llmcalc.errors import InputError
+from llmcalc.facets.serving import inputs_of
+from llmcalc.huggingface import from_config
+from llmcalc.serving.pasted import Pasted, beside, read_pasted, receipt_of
+from llmcalc.snippets import hub_name
 from llmcalc.words import w
 from pages.content import serving
+from pages.content.pasted import beside_predicted, invitation, to_start_it, what_was_read
 from pages.ui.app.problems import problems_beside
 from pages.ui.app.screen import draw
+from pages.ui.app.sections import redraw, set_inputs
+from pages.ui.app.session import session
 from pages.ui.app.show import model_header
-from pages.ui.app.state import configuration
+from pages.ui.app.state import configuration, show, starting_point
 from pages.ui.words.numbers import exact
+from pages.ui.words.problems import problem_words
 from pages.ui.words.titles import title_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MOST_ROWS = 200
+LOG = "machine_log"  # the key of its text area
+AN_EXAMPLE = "INFO [gpu_model_runner.py] Model loading took 14.99 GiB …"
 
 
 def page() -> None:
@@ -31,6 +45,9 @@ def page() -> None:
     draw(serving.serving(config))
     if config.served is not None and config.serving.batches is not None:
         every_offer(config)
+    if config.served is not None:
+        draw(to_start_it(hub_name(config), config.served.job))
+    what_was_printed(config)
 
 
 def every_offer(config: Configuration) -> None:
@@ -80,6 +97,80 @@ def filtered(table: pd.DataFrame, format: str) -> pd.DataFrame:
     if only:
         table = table[table["fits"]]
     return table.sort_values(by, ascending=serving.SORTED_BY[by], kind="stable")
+
+
+# What the reader's own machine printed
+
+
+def what_was_printed(config: Configuration) -> None:
+    """A log to paste, what was read of it, and its figures beside what is predicted."""
+    draw(invitation())
+    show(LOG, session().machine_log)  # a page that is left and come back to has it still
+    st.text_area(w("pasted.log"), key=LOG, height=160, placeholder=AN_EXAMPLE, on_change=keep_log)
+    if not session().machine_log.strip():
+        return
+    try:
+        pasted = read_pasted(session().machine_log)
+        draw(what_was_read(pasted))
+        if pasted.figures:
+            compare(config, pasted, chosen_model(config, pasted.library_id))
+    except InputError as error:
+        st.error(problem_words(error), icon=":material/error:")
+
+
+def keep_log() -> None:
+    """Keep what was pasted while another page is open."""
+    session().machine_log = st.session_state[LOG]
+    redraw()
+
+
+def chosen_model(config: Configuration, read: str) -> str:
+    """The library's id of the model that the log is of: the one that it names, unless the reader says that it is the
+    one that is set up here, which is ""; that too where it names none of the library."""
+    here = config.base.library_id
+    if not read or read == here:
+        st.caption(w("pasted.of_model", model=title_of(config)))
+        return ""
+    names = {read: NAME_OF_ROW[read], "": title_of(config)}
+    return st.segmented_control(
+        w("pasted.which_model"), list(names), default=read, key="log_model", required=True,
+        format_func=names.__getitem__,
+    )  # fmt: skip
+
+
+def compare(config: Configuration, pasted: Pasted, library_id: str) -> None:
+    """The printed figures beside the predicted, as a receipt too, and the settings to be taken over."""
+    assert config.served is not None
+    model = from_config(models()[library_id].config) if library_id else config.model
+    compared = beside(pasted, model, config.served.job)
+    draw(beside_predicted(compared))
+    values = inputs_of(compared.job, compared.told)
+    values |= {"model": NAME_OF_ROW[library_id]} if library_id else {}
+    with st.container(horizontal=True):
+        if values:
+            st.button(w("pasted.take"), key="take_log", on_click=take_over, args=(values,))
+        if (its_config := config_of(config, library_id)) is not None:
+            receipt = receipt_of(compared, model=pasted.model_name or title_of(config), config=its_config)
+            st.download_button(
+                w("pasted.receipt"), receipt.written, "llmcalc-serving-receipt.json", "application/json",
+                key="serving_receipt", on_click="ignore", icon=":material/receipt_long:",
+            )  # fmt: skip
+
+
+def config_of(config: Configuration, library_id: str) -> Mapping[str, Any] | None:
+    """The config.json of the model that the log is of; None for a shape that has none, or is no longer its own."""
+    if library_id:
+        return models()[library_id].config
+    if config.base.changed(config.values):
+        return None
+    row = models().get(config.base.library_id)
+    return row.config if row else config.base.config
+
+
+def take_over(values: Mapping[str, Any]) -> None:
+    """Set up what was printed: the model with all that it decides, then the settings."""
+    decided = starting_point(values["model"]).values if "model" in values else {}
+    set_inputs({**decided, **values})
 
 
 if __name__ == "__main__":

@@ -9,13 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
-from golden_files import jsonl_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws import for_each
-from test_serving import job_of, model_of
 
 from llmcalc import InputError, Serving, from_config
+from llmcalc.accuracy.logs import served_logs
 from llmcalc.catalog.models import models
 from llmcalc.serving.pasted import LONGEST, beside, read_pasted, read_serving_receipt, receipt_of
 from llmcalc.serving.pasted.beside import _PREDICTED, _WHY
@@ -505,13 +504,12 @@ def test_cells_of_layers_with_a_window_stand_beside_both_caches_that_were_printe
 
 def test_what_llama_cpp_prints_of_published_models_agrees():
     agree = []
-    for row in jsonl_rows("llamacpp_logs.jsonl"):
-        if "kv_mib" not in row["printed"]:
+    for log in served_logs():
+        if "kv_mib" not in log.printed:
             continue
-        model = model_of(row)
-        start = job_of(row, model, device="custom", device_memory=2**45)
+        model, start = log.built, log.job(device="custom", device_memory=2**45)
         text = f"llama_context: n_ctx         = {start.context}\nllama_context: n_ubatch = {start.micro_batch}\n"
-        text += f"llama_init_from_model: KV self size  = {row['printed']['kv_mib']:.2f} MiB"
+        text += f"llama_init_from_model: KV self size  = {log.printed['kv_mib']:.2f} MiB"
         rows = rows_of(beside(read_pasted(text), model, start))
         agree.append(rows["kv_cache"].why == "agrees")
     assert len(agree) >= 70

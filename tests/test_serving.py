@@ -6,37 +6,17 @@ import statistics
 from dataclasses import replace
 
 import pytest
-from golden_files import jsonl_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmcalc import InputError, Quantity, Serving, from_config, serve
+from llmcalc.accuracy.logs import logged_figures
 from llmcalc.catalog.models import models
 from llmcalc.serving.allocator import allocated
 from llmcalc.serving.groups import Kind, planned
 from llmcalc.serving.job import ENGINES
-from llmcalc.serving.ranks import layers_by_stage, ranks
-from llmcalc.serving.weights import weights_line
-from llmcalc.transformer.model import Model
+from llmcalc.serving.ranks import layers_by_stage
 from llmcalc.units import GiB, MiB
-
-LOGS, FILES = jsonl_rows("serving_logs.jsonl"), jsonl_rows("llamacpp_logs.jsonl")
-
-
-def model_of(row) -> Model:
-    config = models()[row["library"]].config if "library" in row else row["config"]
-    return from_config({**config, **row.get("config_changes", {})})
-
-
-def job_of(row, model: Model, **more) -> Serving:
-    asked = {**row["serving"], **more}
-    if model.context and asked["engine"] not in ("llama.cpp", "ollama"):
-        asked["context"] = min(asked.get("context", 8192), model.context)
-    return Serving(**asked)
-
-
-def off(found: float, printed: float) -> float:
-    return abs(found / printed - 1)
 
 
 def spread(errors: list[float]) -> tuple[float, float]:
@@ -48,22 +28,15 @@ def spread(errors: list[float]) -> tuple[float, float]:
 # As engines print it
 
 
-def weights_errors() -> list[float]:
-    errors = []
-    for row in LOGS:
-        if "weights_gib" not in row["printed"] or row.get("note"):  # a note says what is not known of the weights
-            continue
-        model = model_of(row)
-        job = job_of(row, model)
-        angle_bytes = 4 if job.engine == "sglang" else 2
-        stages = [weights_line(rank, job.weight_format, angle_bytes=angle_bytes).value for rank in ranks(model, job)]
-        printed = row["printed"]["weights_gib"] * GiB  # of one of its ranks
-        errors.append(min(off(stage, printed) for stage in stages))
-    return errors
+def errors_of(figure: str, *engines: str) -> list[float]:
+    return [abs(row.error) for row in logged_figures() if row.figure == figure and row.log.engine in engines]
+
+
+PAGED, CELLS = ("vllm", "sglang"), ("llama.cpp", "ollama")
 
 
 def test_the_line_of_weights_is_what_vllm_and_sglang_print():
-    errors = weights_errors()
+    errors = errors_of("weights", *PAGED)
     assert len(errors) >= 38
     median, most = spread(errors)
     assert median <= 0.0005
@@ -103,18 +76,7 @@ def test_the_allocator_takes_segments(sizes, taken):
 
 
 def test_tokens_of_a_printed_pool_are_those_that_are_printed():
-    errors, requests = [], []
-    for row in LOGS:
-        printed = row["printed"]
-        told = printed.get("kv_tokens", 16 * printed.get("gpu_blocks", 0))
-        if printed.get("available_kv_gib", 0) <= 0 or not told:
-            continue
-        model = model_of(row)
-        pool = round(printed["available_kv_gib"] * GiB)
-        served = serve(model, job_of(row, model, kv_cache_memory=pool, device="custom", device_memory=300 * GiB))
-        errors.append(off(served.kv_tokens.value, told))
-        if "max_concurrency" in printed and row["serving"]["engine"] == "vllm":
-            requests.append(off(served.max_concurrency.value, printed["max_concurrency"]))
+    errors, requests = errors_of("kv_tokens", *PAGED), errors_of("max_concurrency", "vllm")
     assert len(errors) >= 18
     assert len(requests) >= 9
     assert spread(errors)[1] <= 0.005
@@ -122,17 +84,7 @@ def test_tokens_of_a_printed_pool_are_those_that_are_printed():
 
 
 def test_the_pool_follows_from_device_and_utilisation():
-    errors = []
-    for row in LOGS:
-        printed, asked = row["printed"], row["serving"]
-        if not row["total_gib"] or "memory_utilization" not in asked or printed.get("available_kv_gib", 0) < 1:
-            continue
-        if printed.get("activation_peak_gib", 0) > 9:  # started with more sequences than it says
-            continue
-        model = model_of(row)
-        device = {"device": "H100 SXM"} if row["total_gib"] == 79.18 else {"device": "custom"}
-        served = serve(model, job_of(row, model, **device, device_memory=round(row["total_gib"] * GiB)))
-        errors.append(off(served.kv_available.value, printed["available_kv_gib"] * GiB))
+    errors = errors_of("kv_available", *PAGED)
     assert len(errors) >= 7
     assert statistics.median(errors) <= 0.008
 
@@ -169,22 +121,14 @@ def test_unequal_stages():
 
 
 def test_llama_cpp_allocates_what_it_prints():
-    sizes, cells, buffers = [], [], []
-    for row in FILES:
-        model, printed = model_of(row), row["printed"]
-        served = serve(model, job_of(row, model, device="custom", device_memory=2**45))
-        if "model_size_gib" in printed:
-            sizes.append(off(served.weights.value, printed["model_size_gib"] * GiB))
-        if "kv_mib" in printed:
-            cells.append(off(served.kv_cache.value, printed["kv_mib"] * MiB))
-        if "recurrent_mib" in printed:
-            assert served.states.value / MiB == pytest.approx(printed["recurrent_mib"], abs=0.01)
-        if "compute_mib" in printed:
-            buffers.append(off(served.compute_buffer.value, printed["compute_mib"] * MiB))
+    sizes, cells, buffers = (errors_of(figure, *CELLS) for figure in ("weights", "kv_cache", "compute_buffer"))
     assert (len(sizes) >= 25, len(cells) >= 70, len(buffers) >= 12) == (True, True, True)
     assert spread(sizes)[1] <= 0.006
     assert spread(cells)[1] <= 0.001
     assert spread(buffers)[1] <= 0.1
+    states = [row for row in logged_figures() if row.figure == "states"]
+    assert states
+    assert all(row.predicted == pytest.approx(row.printed, abs=0.01 * MiB) for row in states)
 
 
 def test_layers_on_the_host_take_nothing_of_the_device():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ from streamlit.testing.v1 import AppTest
 from llmcalc import InputError, Serving, serve
 from llmcalc.catalog.formats import STORED_FORMATS
 from llmcalc.configuration import Configuration
+from llmcalc.facets.serving import inputs_of
 from llmcalc.inputs import DEFAULTS, INPUTS, in_group
 from llmcalc.serving.batches import batches, passes
 from llmcalc.serving.offers import COLUMNS, COUNTS, offers
+from llmcalc.serving.pasted import LONGEST
 from llmcalc.serving.speed.constants import CONSTANTS
 from llmcalc.words import w
 from pages.content.serving import CONTROLS, OFFERED, SORTED_BY
@@ -341,3 +344,54 @@ def test_an_engine_that_refuses_the_context_has_no_offer():
     with pytest.raises(InputError):
         serve(LLAMA, Serving(context=100_000))
     assert offers(LLAMA, Serving(context=100_000)).empty
+
+
+# What a machine printed
+
+PASTED_LOGS = Path(__file__).parent / "golden" / "pasted"
+
+
+def test_a_pasted_log_stands_beside_what_is_predicted_and_sets_up_the_app():
+    app = opened(model="GPT-2 124M")
+    log = (PASTED_LOGS / "vllm_v0_profile.log").read_text("utf-8")
+    app.text_area(key="machine_log").set_value(log).run()
+    assert not app.exception
+    # the log names the model, which is another than the one that is set up; its pool was 53.29 GiB
+    assert app.segmented_control(key="log_model").value == "llama-3-8b"
+    assert "53.29" in told(app)
+    app.button(key="take_log").click().run()
+    assert not app.exception
+    state = app.session_state
+    assert (state["model"], state["engine"], state["memory_utilization"]) == ("Llama 3 8B", "vllm", 90)
+
+
+def test_what_is_no_log_and_what_is_too_long_is_told():
+    app = opened(model="GPT-2 124M")
+    app.text_area(key="machine_log").set_value("nothing <b>to</b> see\n$\\frac{1}{2}$").run()
+    assert not app.exception
+    assert any("2 " in warning.value for warning in app.warning)
+    app.text_area(key="machine_log").set_value("x" * (LONGEST + 1)).run()
+    assert app.error
+    assert app.text_area(key="machine_log").value, "nothing typed is lost"
+
+
+@pytest.mark.parametrize("file", sorted(PASTED_LOGS.glob("*.*")), ids=lambda file: file.name)
+@pytest.mark.slow
+def test_every_public_log_is_drawn(file):
+    app = opened(model="Llama 3 8B", lang="id")
+    app.text_area(key="machine_log").set_value(file.read_text("utf-8")).run()
+    assert not app.exception
+
+
+@pytest.mark.parametrize("engine", INPUTS["engine"].options)
+def test_inputs_of_a_job_make_the_job(engine):
+    """What is taken over from a printed job is what the page then serves."""
+    job = Serving(engine=engine, context=4096, weights="fp8" if engine in POOLS else "bf16", concurrency=3)
+    told_of = ("engine", "device", "context", "weights", "kv_cache", "concurrency")
+    values = inputs_of(job, told_of)
+    served = configured("Llama 3 8B", **values).served.job
+    assert (served.engine, served.device, served.weight_format, served.concurrency) == (
+        job.engine, job.device, job.weight_format, 3
+    )  # fmt: skip
+    cells = served.context // served.parallel_sequences
+    assert cells == 4096

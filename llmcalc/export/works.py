@@ -9,6 +9,9 @@ import numpy as np
 
 from llmcalc.accuracy import METHODS, all_compared, covered, error_of, measured_inference, standing_of_row
 from llmcalc.accuracy.inference import WHAT, predicted
+from llmcalc.accuracy.logs import logged_figures
+from llmcalc.accuracy.ranks import measured_ranks as rank_rows
+from llmcalc.accuracy.ranks import rank_errors
 from llmcalc.accuracy.reports import printed as printed_figures
 from llmcalc.accuracy.speed import TIMES, error_of_rate, predicted_rate, served_rates, served_runs
 from llmcalc.accuracy.speed import error_of as error_of_run
@@ -153,6 +156,27 @@ def measured_rates(config: Configuration) -> Rows:
         yield {**vars(row), **rates, "error_ratio": error_of_rate(row)}
 
 
+def measured_ranks(config: Configuration) -> Rows:
+    """Every step that was measured on one of several devices beside what is predicted; the same for every
+    configuration."""
+    for row in rank_rows():
+        about = {"model": row.family, "framework": row.framework, "held_back": not row.seen}
+        told = {"run": json.dumps(dict(row.run)), "layout": json.dumps(dict(row.layout))}
+        for phase, error in rank_errors(row).items():
+            measured = row.peaks.get(phase, row.peak)
+            sizes = {"measured_bytes": measured, "predicted_bytes": measured * (1 + error), "error_ratio": error}
+            yield {**about, **told, "figure": phase, **sizes}
+
+
+def printed_logs(config: Configuration) -> Rows:
+    """Every figure of start-up logs of engines beside what is predicted; the same for every configuration."""
+    for found in logged_figures():
+        log = found.log
+        about = {"engine": log.engine, "build_of": log.build_of, "model": log.model or log.library}
+        told = {"serving": json.dumps(dict(log.serving)), "figure": found.figure, "source": log.source}
+        yield {**about, **told, "printed": found.printed, "predicted": found.predicted, "error_ratio": found.error}
+
+
 def all_formulas(config: Configuration) -> Rows:
     """Every formula there is, with what it counts and its source."""
     for module, found in formulas().items():
@@ -216,6 +240,8 @@ TABLES: tuple[Table, ...] = (
         printed_peaks,
         measured_speed,
         measured_rates,
+        measured_ranks,
+        printed_logs,
         all_formulas,
         symbols,
         accelerators,

@@ -327,6 +327,19 @@ class Serving:
                 yield {many: n}
 
 
+def inputs_of(job: Job, told: Iterable[str]) -> dict[str, Any]:
+    """The inputs that describe these fields of a job, so far as there are controls that take them. llama.cpp is started
+    with a context for all of its sequences."""
+    asked = {INPUT_OF.get(name, name): getattr(job, name) for name in told}
+    of_formats = {"weight_format": job.weight_format, "cache_format": job.cache_formats[0].id}
+    asked |= {id: value for id, value in of_formats.items() if id in asked}
+    if "context" in asked and job.engine in OF_LLAMA_CPP:
+        asked["context"] = job.context // job.parallel_sequences
+    if asked.get("memory_utilization"):
+        asked["memory_utilization"] = round(100 * asked["memory_utilization"])
+    return {id: value for id, value in asked.items() if value is not None and list(_accepted(id, [value]))}
+
+
 def _accepted(input_id: str, values: Iterable[Any]) -> Iterator[Any]:
     """Those values that an input takes."""
     declared = INPUTS.get(input_id)

@@ -29,6 +29,7 @@ from llmcalc.configuration import Configuration
 from llmcalc.measure.receipt import Receipt
 from llmcalc.serving.speed.constants import CONSTANTS
 from llmcalc.words import w
+from pages.content.engines import of_logs, of_ranks
 from pages.content.parameters import checked
 from pages.content.pieces import table
 from pages.ui.document import blocks as say
@@ -233,6 +234,8 @@ def spreads(rows: Sequence[Comparison]) -> Iterator[Block]:
     yield spread_table("standing", [line for label in LABELS for line in by(rows_called(rows, label), called)])
     yield from settings_table()
     yield from inference_table()
+    yield from of_ranks()
+    yield from of_logs()
     yield from speed_table()
     yield heading(w("accuracy.beside_header"))
     yield spread_table("method", [(w(f"accuracy.{method}"), rows, method) for method in METHODS])

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from llmcalc.accuracy import SERVED_SPEED
+from llmcalc.accuracy.logs import likely_memory
 from llmcalc.accuracy.speed import TIMES
 from llmcalc.configuration import Configuration
 from llmcalc.quantity import Quantity
@@ -50,6 +51,8 @@ def serving(config: Configuration) -> Iterator[Block]:
     yield from context_chart(config, served)
     yield from answers(config, served)
     yield say.Rests(standing)
+    if ranges := _memory_ranges(served):
+        yield note(w("serving.how_sure_memory", ranges=ranges))
     if served.speed and config.serving.writes:
         yield say.Rests(SERVED_SPEED)
         yield note(_how_sure(config, served))
@@ -68,6 +71,21 @@ def _how_sure(config: Configuration, served: Served) -> str:
     return w("serving.how_sure", ranges="; ".join(told))
 
 
+def _memory_ranges(served: Served) -> str:
+    """Between what eight of ten figures lie that logs of such engines print."""
+    told = []
+    for figure in ("weights", "kv_available", "kv_cache", "compute_buffer"):
+        quantity, like = getattr(served, figure), likely_memory(figure, served.job.engine)
+        if like and quantity.value > 0:
+            ends = {
+                "low": human(like.low * quantity.value, "bytes"),
+                "high": human(like.high * quantity.value, "bytes"),
+            }
+            logs = w("serving.of_logs", logs=like.runs)
+            told.append(w("serving.between", what=w(f"printed.{figure}"), runs=logs, **ends))
+    return "; ".join(told)
+
+
 def headlines(config: Configuration, served: Served) -> list[Headline]:
     """The numbers in frames."""
     of_memory, longest, price = config.serving.served_standing, config.serving.longest, config.serving.price
@@ -82,7 +100,7 @@ def headlines(config: Configuration, served: Served) -> list[Headline]:
         w("serving.energy"): served.energy_per_token,
         w("quantities.million_token_price"): price,
     }
-    if config.serving.writes:
+    if config.serving.writes and served.fits:
         found += [(label, q, SERVED_SPEED) for label, q in speeds.items() if q is not None]
     return found
 

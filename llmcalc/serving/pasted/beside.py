@@ -72,14 +72,20 @@ class Compared:
     refused: tuple[InputError, ...] = ()
 
     @property
+    def told(self) -> tuple[str, ...]:
+        """Fields of the job that were printed, and that it has so."""
+        refused = {error.input_id for error in self.refused}
+        named = ("engine",) * bool(self.pasted.engine) + ("device",) * bool(self.pasted.device)
+        return tuple(name for name in (*named, *self.pasted.settings) if name not in refused)
+
+    @property
     def assumed(self) -> tuple[str, ...]:
         """Fields of the job that bear on memory and that nothing printed says."""
         paged = ("tensor_parallel", "memory_utilization", "max_sequences", "batched_tokens")
         of_engine = ("micro_batch", "parallel_sequences", "flash_attention") if self.of_llama else paged
         wanted = ("context", "weights", "kv_cache", "engine_version", *of_engine)
-        told = set(self.pasted.settings) - {error.input_id for error in self.refused}
-        device = () if self.pasted.device or self.job.device == CUSTOM else ("device",)
-        return (*device, *(name for name in wanted if name not in told))
+        device = () if self.job.device == CUSTOM else ("device",)
+        return tuple(name for name in (*device, *wanted) if name not in self.told)
 
     @property
     def of_llama(self) -> bool:

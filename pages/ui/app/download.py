@@ -31,6 +31,8 @@ OFFERED: Mapping[str, tuple[str, ...]] = {
         "printed_peaks",
         "measured_speed",
         "measured_rates",
+        "measured_ranks",
+        "printed_logs",
     ),
     "method": ("all_formulas", "symbols", "accelerators", "memory_readings"),
 }
