@@ -72,10 +72,10 @@ def of_ranks() -> Iterator[Block]:
     yield paragraph(w("accuracy.ranks", count=exact(len(rows)), held_back=exact(sum(not row.seen for row in rows))))
     lines = []
     for framework in sorted({row.framework for row in rows}):
-        for side, seen in (("looked_at", True), ("held_back", False)):
+        for side, seen in (("accuracy.ranks_looked_at", True), ("reports.held_back_header", False)):
             errors = [rank_errors(row)["step"] for row in rows if row.framework == framework and row.seen == seen]
             if errors:
-                lines.append([framework, w(f"reports.{side}_header"), exact(len(errors)), _three(errors)])
+                lines.append([framework, w(side), exact(len(errors)), _three(errors)])
     heads = [w("accuracy.ranks_framework"), w("accuracy.ranks_side"), w("accuracy.count"), w("reports.errors")]
     yield table(heads, lines, "llrr", "measured_ranks")
 
