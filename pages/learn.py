@@ -1,4 +1,4 @@
-"""Learn: the article as a lesson in ten chapters, each with the reader's own numbers, a task and a few questions."""
+"""Learn: the article as a lesson and a chapter on serving, each with the reader's own numbers, a task and questions."""
 
 from typing import Any
 
@@ -40,6 +40,8 @@ def page() -> None:
         draw(calculators(config))
     if chapter.id == "techniques":
         st.page_link("pages/techniques.py", label=w("article.h.link"), icon=":material/compress:")
+    if chapter.id == "serving":
+        st.page_link("pages/serving.py", label=w("learn.to_serving"), icon=":material/dns:")
     left, right = st.columns(2, gap="medium")
     with left:
         try_it(chapter.task, config)

@@ -15,6 +15,7 @@ SOLUTIONS: dict[str, dict[str, Any]] = {
     "tenth": {"n_layers": 49},
     "fit": {"recompute": "full", "loss": "fused"},
     "gpt3": {"d_model": 12_288, "n_layers": 96},
+    "crowd": {"weight_format": "int4 g128", "cache_format": "fp8"},
 }
 # Each misses the condition that it stands under
 CHEATS: dict[str, dict[str, dict[str, Any]]] = {
@@ -73,5 +74,12 @@ CHEATS: dict[str, dict[str, dict[str, Any]]] = {
         "ninety_six": {"d_model": 17_280, "n_layers": 48},
         "gpt3_size": {"d_model": 12_032, "n_layers": 96, "n_heads": 16},
         "sound": {"d_model": 12_288, "n_layers": 96, "n_heads": 13},
+    },
+    "crowd": {
+        "all_served": {"concurrency": 8},
+        "same_context": {"context": 512},
+        "same_device": {"accelerator": "H200 SXM"},
+        "one_serves": {"serve_data": 4},
+        "same_parameters": {"n_layers": 8},
     },
 }

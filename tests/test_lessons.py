@@ -164,6 +164,8 @@ def test_right_answers_are_those_of_arithmetic_for_gpt2():
         "twice_the_size": 100 * (1 - 2**-0.076),
         "zero_three": 16 * GPT2 / 8,
         "one_layer": GPT2_LAYER,
+        "read_for_a_token": 2 * GPT2 + 2 * 2 * 12 * 768 * 1024,
+        "rate_of_one": 3.35e12 / (2 * GPT2 + 2 * 2 * 12 * 768 * 1024),
         "devices_for_gpt3": math.ceil(16 * 174_604_259_328 / (79.18 * 2**30)),
     }
     for id, value in expected.items():

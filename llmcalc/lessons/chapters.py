@@ -1,4 +1,4 @@
-"""The ten chapters: what part of the article each retells, its controls, its task, its questions, its formulas."""
+"""The chapters: what part of the article each retells, its controls, its task, its questions, its formulas."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import ZERO_STAGES
 from llmcalc.inputs import CHAPTERS as NUMBERS
 from llmcalc.lessons.accounts import korthikanti_of
-from llmcalc.lessons.facts import loss_by_kaplan, rule_of_four, single_precision, training_state
+from llmcalc.lessons.facts import (
+    loss_by_kaplan,
+    rate_of_one,
+    read_for_one,
+    rule_of_four,
+    single_precision,
+    training_state,
+)
 from llmcalc.lessons.questions import QUESTIONS
 from llmcalc.lessons.quiz import Question
 from llmcalc.lessons.savings import shared_out
@@ -63,6 +70,10 @@ def _shared(config: Configuration) -> tuple[Quantity, ...]:
     return rank.weights, rank.gradients, rank.optimizer_state
 
 
+def _read(config: Configuration) -> tuple[Quantity, ...]:
+    return read_for_one(config), rate_of_one(config)
+
+
 def _layer(config: Configuration) -> tuple[Quantity, ...]:
     sizes = config.dimensions
     literal = article_gpt3_layer(d_model=sizes.d_model, d_ff=sizes.ffn_width())
@@ -81,6 +92,7 @@ def _chapters() -> dict[str, Chapter]:
         ("scaling", "g", ("n_layers", "improvement"), "tenth", ("lower_loss", "twice_the_size"), _law),
         ("techniques", "h", ("recompute", "loss"), "fit", ("full_recomputation", "zero_three"), _shared),
         ("gpt3", "i", ("d_model", "n_layers"), "gpt3", ("one_layer", "devices_for_gpt3"), _layer),
+        ("serving", "", ("seq_len", "cache_format"), "crowd", ("read_for_a_token", "rate_of_one"), _read),
     )
     found = {}
     for number, (id, section, knobs, task, questions, formulas) in zip(NUMBERS, rows, strict=True):

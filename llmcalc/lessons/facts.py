@@ -8,6 +8,7 @@ from llmcalc.article import training_rule_of_thumb
 from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import sequences_of
+from llmcalc.lessons.formulas import rate_of_one_user, read_for_a_token
 from llmcalc.quantity import Quantity, total
 from llmcalc.scaling import KAPLAN_ALPHA, KAPLAN_CRITICAL_PARAMETERS, loss_from_parameters
 from llmcalc.serving.held import model_memory
@@ -37,6 +38,23 @@ def loss_by_kaplan(config: Configuration) -> Quantity:
         parameters=config.model.non_embedding_parameters(),
         alpha=KAPLAN_ALPHA,
     )
+
+
+def cache_of_one(config: Configuration) -> Quantity:
+    """What one user's sequence keeps in the cache, in bytes, with what layers keep as a state."""
+    alone = config.inference_of(1, config.run.seq_len).inputs
+    kept = (quantity for name, quantity in alone.items() if name != "weights")
+    return total("user_cache", r"M_\text{cache}", *kept)
+
+
+def read_for_one(config: Configuration) -> Quantity:
+    """What is read to write one token for one user, in bytes."""
+    return read_for_a_token(model_bytes=config.inference.inputs["weights"], user_cache_bytes=cache_of_one(config))
+
+
+def rate_of_one(config: Configuration) -> Quantity:
+    """How many tokens a second one user gets at most on one device."""
+    return rate_of_one_user(bandwidth=config.accelerator.bandwidth, read_bytes=read_for_one(config))
 
 
 def embedding_share(config: Configuration) -> float:
@@ -100,6 +118,13 @@ def facts(config: Configuration) -> dict[str, Any]:
         "article_saved": article.saved_activations.value,
         "peak_ratio": article.peak.value / step.peak.value,
         "saved_ratio": article.saved_activations.value / step.saved_activations.value,
+        "cache_each": cache_of_one(config).value,
+        "read": read_for_one(config).value,
+        "rate_most": rate_of_one(config).value,
+        "users": config.values["concurrency"],
+        "context": config.serving.context,
+        "served": config.served.needed.value if config.served else 0,
+        "engine_limit": config.served.limit.value if config.served else 0,
         "alpha": config.values["alpha"],
         "improvement": config.values["improvement"],
     }

@@ -11,7 +11,14 @@ from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import ZERO_STAGES
 from llmcalc.lessons.accounts import korthikanti_of
 from llmcalc.lessons.anatomy import one_layer_of, parameters_of
-from llmcalc.lessons.facts import rule_of_four, single_precision, training_state
+from llmcalc.lessons.facts import (
+    cache_of_one,
+    rate_of_one,
+    read_for_one,
+    rule_of_four,
+    single_precision,
+    training_state,
+)
 from llmcalc.lessons.formulas import attention_scores
 from llmcalc.lessons.quiz import Question, always, times
 from llmcalc.lessons.savings import DEVICES, shared_out
@@ -124,6 +131,15 @@ def _shared_state(config: Configuration, stage: int) -> float:
 
 def _plain_layer(config: Configuration) -> Quantity:
     return config.model.blocks[0][0].parameters()
+
+
+def _weights(config: Configuration) -> float:
+    return config.inference.inputs["weights"].value
+
+
+def _rate_of(read: Callable[[Configuration], float]) -> Callable[[Configuration], float]:
+    """Tokens a second, if only so many bytes were read for one."""
+    return lambda config: config.accelerator.bandwidth / max(read(config), 1)
 
 
 def _devices(bytes_each: int) -> Callable[[Configuration], float]:
@@ -330,6 +346,29 @@ QUESTIONS = {
                 "weights_in_16": _devices(2),
                 "weights_in_32": _devices(4),
                 "without_adam": _devices(8),
+            },
+        ),
+        Question(
+            "read_for_a_token",
+            "bytes",
+            read_for_one,
+            {
+                "new_token_only": cache_of_one,
+                "layer_by_layer": lambda config: _weights(config) / _layers(config),
+                "prompt_again": lambda config: _weights(config) * config.run.seq_len,
+                "operations_for_bytes": lambda config: 2 * _n(config),
+                "twice_read": lambda config: 2 * read_for_one(config).value,
+            },
+        ),
+        Question(
+            "rate_of_one",
+            "tokens/s",
+            rate_of_one,
+            {
+                "layer_read": _rate_of(lambda config: read_for_one(config).value / _layers(config)),
+                "bandwidth_in_gb": lambda config: config.accelerator.bandwidth / 1e9,
+                "half_rate": lambda config: rate_of_one(config).value / 2,
+                "arithmetic": lambda config: (config.accelerator.bf16_flops or 0) / (2 * _n(config)),
             },
         ),
     )

@@ -99,6 +99,11 @@ def _weights_fit(now: Configuration, start: Configuration) -> bool:
     return bool(now.inference.inputs["weights"].value <= start.verdict.for_tensors.value)
 
 
+def _serves_all(now: Configuration, start: Configuration) -> bool:
+    found = now.served
+    return bool(found and found.fits and found.job.concurrency >= start.values["concurrency"])
+
+
 def _within(share: float, a: float, b: float) -> bool:
     return abs(a / b - 1) <= share
 
@@ -113,6 +118,8 @@ SAME_DEVICE = Condition("same_device", _same(lambda config: config.accelerator.i
 SAME_TOKENS = Condition("same_tokens", _same(tokens_per_step))
 SAME_NUMBERS = Condition("same_numbers", _same(lambda config: (config.run.precision, config.run.updates.n_states)))
 ALL_TRAIN = Condition("all_train", lambda now, _: now.run.lora_rank == 0)
+SAME_CONTEXT = Condition("same_context", _same(lambda config: config.serving.context))
+ONE_SERVES = Condition("one_serves", lambda now, _: now.served is not None and now.served.job.devices == 1)
 ONE_DEVICE = Condition("one_device", lambda now, _: now.layout.devices == 1 and not now.layout.offload_optimizer)
 
 TASKS = {
@@ -232,6 +239,18 @@ TASKS = {
                 Condition("ninety_six", lambda now, _: now.model.n_layers == 96),
                 Condition("gpt3_size", lambda now, _: _within(0.01, _parameters(now), GPT3_PARAMETERS)),
                 SOUND,
+            ),
+        ),
+        Task(
+            "crowd",
+            "Llama 2 13B",
+            {"accelerator": "A100 80GB SXM", "concurrency": 32, "context": 4096, "seq_len": 4096},
+            (
+                Condition("all_served", _serves_all),
+                SAME_PARAMETERS,
+                SAME_CONTEXT,
+                SAME_DEVICE,
+                ONE_SERVES,
             ),
         ),
     )

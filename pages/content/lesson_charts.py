@@ -12,7 +12,7 @@ from llmcalc.catalog.presets import PRESETS
 from llmcalc.configuration import Configuration
 from llmcalc.inputs import integer
 from llmcalc.lessons.accounts import accounts_of, accounts_of_job, job
-from llmcalc.lessons.facts import single_precision
+from llmcalc.lessons.facts import cache_of_one, single_precision
 from llmcalc.lessons.savings import DEVICES, peaks
 from llmcalc.scaling import (
     KAPLAN_CRITICAL_PARAMETERS,
@@ -195,6 +195,19 @@ def _gpt3(config: Configuration) -> tuple[Figure, str]:
     return figure, sums_told(plain, "parameters")
 
 
+USERS = (1, 4, 16, 64, 256)
+
+
+def _serving(config: Configuration) -> tuple[Figure, str]:
+    """What is read to write one token for one user, where so many are served at once."""
+    weights, cache = config.inference.inputs["weights"].value, cache_of_one(config).value
+    rows = {
+        w("serving.line", users=exact(users)): {"weights": weights / users, "kv_cache": float(cache)} for users in USERS
+    }
+    title = w("learn.charts.serving", length=exact(config.run.seq_len))
+    return stacked_bars(title, rows, component_names(), "bytes", w("axes.read")), sums_told(rows, "bytes")
+
+
 _CHARTS: dict[str, Callable[[Configuration], tuple[Figure, str]]] = {
     "parameters": _parameters,
     "weights": _weights,
@@ -205,4 +218,5 @@ _CHARTS: dict[str, Callable[[Configuration], tuple[Figure, str]]] = {
     "scaling": _scaling,
     "techniques": _techniques,
     "gpt3": _gpt3,
+    "serving": _serving,
 }

@@ -114,7 +114,7 @@ NUMBER strong + span { font-size: 0.8rem !important; opacity: 0.78; }
     opacity: 0.85; }
   .st-key-technique_table th:is(:nth-child(4), :last-child) { display: none; }
   [data-testid="stPageLink"] :is(span, p) { white-space: normal; }
-  .st-key-chapter_beside button { padding: 0.25rem 0.62rem; }  /* ten chapters in a row */
+  .st-key-chapter_beside button { padding: 0.25rem 0.62rem; }  /* all chapters in a row */
   PRINTED :is(table, thead, tbody) { display: block; }
   PRINTED tr { display: grid; grid-template-columns: minmax(0, 1fr) repeat(2, 8.4em);
     font-size: 0.9em; border-bottom: 1px solid rgba(128, 128, 128, 0.3); }
