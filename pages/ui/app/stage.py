@@ -22,6 +22,7 @@ _ICONS = {"before": ":material/chevron_left:", "next": ":material/chevron_right:
 _KEYS = {"before": "PageUp", "next": "PageDown"}
 READ = ("learn",)
 KNOBS = ("d_model", "n_layers", "n_heads", "batch_size", "seq_len")
+KNOBS_OF = {"serving": ("accelerator", "concurrency", "context", "weight_format", "cache_format")}  # else `KNOBS`
 
 
 class Stage:
@@ -29,6 +30,7 @@ class Stage:
 
     def __init__(self, page: str):
         self.choice = f"presented_{page}"
+        self.knobs = KNOBS_OF.get(page, KNOBS)
         self.charts: dict[str, tuple[str, Callable[[], None]]] = {}
         self.tells_verdict = False
         with st.container(key="stage"):
@@ -64,7 +66,7 @@ class Stage:
             st.html("<style>.st-key-backstage { display: flex !important; }</style>")
         with self._knobs:
             model_twin()
-            for knob in KNOBS:
+            for knob in self.knobs:
                 twin(knob, "on_stage")
 
     def _choose(self) -> None:
