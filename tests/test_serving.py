@@ -196,6 +196,17 @@ def test_every_number_has_its_unit_and_working():
 
 # What is refused
 
+
+def test_engines_that_run_no_pair_of_an_encoder_and_a_decoder_refuse_one_that_reads():
+    pair, hears = from_config(models()["t5-small"].config), from_config({"model_type": "whisper"})
+    for engine in ("vllm", "sglang"):
+        with pytest.raises(InputError, match="encoder and a decoder") as refused:
+            serve(pair, Serving(engine=engine, context=128))
+        assert refused.value.suggestions == ("llama.cpp", "transformers")
+        assert serve(hears, Serving(engine=engine, context=128)).fits
+    assert serve(pair, Serving(engine="llama.cpp", context=128)).fits
+
+
 REFUSED = [
     ({"context": 200_000}, "context"),
     ({"input_tokens": 10_000_000}, "input_tokens"),

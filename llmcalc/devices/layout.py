@@ -151,8 +151,7 @@ def contradictions(model: Model, run: TrainingRun, layout: Layout) -> Iterator[C
     chunks, layers = p * v, model.n_layers
     yield _contradiction("pipeline_parallel", "more_stages_than_layers", chunks > layers, number=layers)
     # every stage of a decoder would hold the encoder's output, which only its first layers make: not modelled
-    of_pair = any(block.attends_to_source for block, _ in model.blocks)
-    yield _contradiction("pipeline_parallel", "attends_to_encoder", np.asarray(p > 1) & of_pair)
+    yield _contradiction("pipeline_parallel", "attends_to_encoder", np.asarray(p > 1) & model.is_pair)
     interleaved = np.asarray(v > 1)
     yield _contradiction("interleave", "uneven_interleave", interleaved & (layers % chunks > 0), number=layers)
     few = interleaved & ((p == 1) | (run.gradient_accumulation % p > 0))

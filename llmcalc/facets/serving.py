@@ -149,7 +149,8 @@ class Serving:
             except InputError as error:
                 error.input_id = INPUT_OF.get(error.input_id, error.input_id)
                 error.suggestions = tuple(_accepted(error.input_id, error.suggestions))
-                refused.append(error)
+                if all(error.input_id != other.input_id for other in refused):  # what stands in may be refused as well
+                    refused.append(error)
                 if error.input_id not in values or values[error.input_id] == DEFAULTS[error.input_id]:
                     return None, tuple(refused)
                 values[error.input_id] = DEFAULTS[error.input_id]

@@ -17,6 +17,7 @@ from llmcalc.transformer.part import matrices, widths
 ENGINES = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "ollama", "transformers")
 OF_LLAMA_CPP = ("llama.cpp", "ollama")
 CUSTOM = "custom"
+_NO_PAIRS = ("vllm", "sglang")
 # Builds whose figures are meant where none is named: those that most public logs are of
 USUAL_VERSIONS = {"vllm": "0.19", "sglang": "0.5", "tensorrt-llm": "1.0", "llama.cpp": "b8000", "ollama": "0.13"}
 _AT_LEAST_ONE = (
@@ -129,6 +130,10 @@ class Serving:
 def check(model: Model, job: Serving) -> None:
     """Raise InputError, naming the input, where the engine would refuse to serve this model so, for its own reason."""
     t = job.tensor_parallel
+    # vLLM and SGLang run pairs that hear, such as Whisper, and none that read (vllm-project/vllm#7366)
+    if job.engine in _NO_PAIRS and model.is_pair and not model.hears:
+        message = f"{job.engine} runs no model of an encoder and a decoder that reads text"
+        raise InputError("engine", message, ("llama.cpp", "transformers"), code="no_pairs", engine=job.engine)
     for name in ("context", "input_tokens"):
         asked = getattr(job, name)
         if job.engine not in OF_LLAMA_CPP and model.context is not None and asked > model.context:

@@ -232,6 +232,16 @@ class Model:
         return mixtures(self.parts)
 
     @property
+    def is_pair(self) -> bool:
+        """Whether a decoder attends to what an encoder made of a source."""
+        return any(block.attends_to_source for block, _ in self.blocks)
+
+    @property
+    def hears(self) -> bool:
+        """Whether its first layers are given sounds, which convolutions shorten, and not tokens alone."""
+        return any(hasattr(part, "kernel") for part in self.front)
+
+    @property
     def chunk_sizes(self) -> list[int]:
         """How many tokens its layers with a state take at once, where the code of a part says so."""
         return sorted({part.chunk_size for part in self.parts if hasattr(part, "chunk_size")})

@@ -21,7 +21,7 @@ def of_logs() -> Iterator[Block]:
     """Start-up logs, engine by engine and figure by figure, the worst, and every one."""
     found = logged_figures()
     yield heading(w("accuracy.logs_header"))
-    yield paragraph(w("accuracy.logs", logs=exact(len(served_logs())), count=exact(len(found))))
+    yield paragraph(w("accuracy.logs", logs=len(served_logs()), count=len(found)))
     lines = []
     for group in dict.fromkeys(map(_group, found)):
         for figure in FIGURES:
@@ -69,7 +69,7 @@ def of_ranks() -> Iterator[Block]:
     """Peaks on one of several devices: those that were looked at, and those that were held back."""
     rows = measured_ranks()
     yield heading(w("accuracy.ranks_header"))
-    yield paragraph(w("accuracy.ranks", count=exact(len(rows)), held_back=exact(sum(not row.seen for row in rows))))
+    yield paragraph(w("accuracy.ranks", count=len(rows), held_back=exact(sum(not row.seen for row in rows))))
     lines = []
     for framework in sorted({row.framework for row in rows}):
         for side, seen in (("accuracy.ranks_looked_at", True), ("reports.held_back_header", False)):

@@ -204,7 +204,7 @@ def _serving(config: Configuration) -> tuple[Figure, str]:
     rows = {
         w("serving.line", users=exact(users)): {"weights": weights / users, "kv_cache": float(cache)} for users in USERS
     }
-    title = w("learn.charts.serving", length=exact(config.run.seq_len))
+    title = w("learn.charts.serving", length=config.run.seq_len)
     return stacked_bars(title, rows, component_names(), "bytes", w("axes.read")), sums_told(rows, "bytes")
 
 

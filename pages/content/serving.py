@@ -167,7 +167,7 @@ def context_chart(config: Configuration, served: Served) -> Iterator[Block]:
     panel = Panel(contexts, curves, here, w("serving.context_axis"))
     limit = (w("serving.limit", device=config.accelerator.id), float(served.limit.value))
     told = ", ".join(f"{name} {human(values[-1], 'bytes')}" for name, values, _ in curves)
-    alt = w("serving.over_context_alt", title=title, context=exact(contexts[-1]), lines=told)
+    alt = w("serving.over_context_alt", title=title, context=contexts[-1], lines=told)
     yield say.Chart(memory_curves(title, [panel], limit, w("axes.memory")), "served_context", alt, 360)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from llmcalc.errors import InputError
-from llmcalc.words import w
+from llmcalc.words import value_of, w
 from pages.ui.app.sections import set_inputs
 from pages.ui.words.numbers import exact
 from pages.ui.words.problems import coded_problem, problem_words
@@ -25,7 +25,7 @@ def _remedies(problem: InputError, prefix: str) -> None:
     with st.container(horizontal=True):
         for value in problem.suggestions:
             st.button(
-                w("problems.use", value=exact(value)),
+                w("problems.use", value=value_of(problem.input_id, value)),
                 key=f"{prefix}use_{problem.input_id}_{value}",
                 on_click=set_inputs,
                 args=({problem.input_id: value},),

@@ -9,7 +9,7 @@ from typing import Any
 from llmcalc.bases import Base
 from llmcalc.errors import InputError
 from llmcalc.inputs import INPUTS, shortened
-from llmcalc.words import label_of, w, words
+from llmcalc.words import label_of, value_of, w, words
 
 # Details of a problem that name an input, and those that name a key of a config.json
 _INPUTS, _KEYS = ("what", "name"), ("key", "whole_key", "first", "second")
@@ -88,6 +88,8 @@ def _told(name: str, detail: Any, names: Mapping[str, str]) -> Any:
         return label_of(detail)
     if name in _KEYS:
         return label_of(names[detail]) if detail in names else f"'{detail}'"
+    if isinstance(detail, str) and name in INPUTS and detail in INPUTS[name].ends:
+        return value_of(name, detail)
     if isinstance(detail, str):
         return words().get(f"phrases.{detail}") or as_text(shortened(detail))
     if not isinstance(detail, InputError):
