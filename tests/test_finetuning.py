@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from llmcalc.accuracy import compared, measured_steps
+from llmcalc.accuracy import measured_steps
+from llmcalc.accuracy.compare import predict
 from llmcalc.errors import InputError
 from llmcalc.huggingface import from_config
 from llmcalc.step.masks import sdpa_kernel
@@ -41,9 +42,9 @@ GROUPS += ("bf16 under autocast", "offload", "encoder", "encoder real", "enc-dec
 
 def test_steps_of_fine_tuning_are_what_was_measured():
     # all but DeBERTa: on fakes the way back through `gather` is out of place, on a GPU it is in place
-    found = [compared(row) for row in measured_steps() if row.group in GROUPS and row.family != "deberta-v2"]
+    found = [predict(row) for row in measured_steps() if row.group in GROUPS and row.family != "deberta-v2"]
     assert {c.row.group for c in found} >= {*GROUPS} - {"fine-tuning"}
-    deberta = next(compared(row) for row in measured_steps() if row.family == "deberta-v2" and row.seen)
+    deberta = next(predict(row) for row in measured_steps() if row.family == "deberta-v2" and row.seen)
     assert abs(deberta.error("llmcalc", "saved")) < 1e-4
     spread_out = 2 * 6 * 384 * 2052 * 4  # a number for each sequence, head, token and relative position
     assert deberta.row.peak - deberta.predicted["llmcalc", "peak"] < spread_out
