@@ -25,7 +25,8 @@ from llmcalc.accuracy import (
     without_prediction,
 )
 from llmcalc.accuracy.compare import as_kept, key_of_step, predict
-from llmcalc.accuracy.kept import REPORTS, STEPS, kept
+from llmcalc.accuracy.inference import WHAT, predict_peaks, predicted
+from llmcalc.accuracy.kept import PASSES, REPORTS, STEPS, kept
 from llmcalc.accuracy.reports import reports
 from llmcalc.accuracy.standing import FAR, ran
 from llmcalc.bases import base
@@ -250,6 +251,9 @@ def test_the_accuracy_page_names_the_settings_without_a_row_and_those_without_a_
 # What is predicted is kept beside the rows, for to simulate all of them takes a while
 
 
+PEAKS = [what for what in WHAT if what != "held"]
+
+
 def sample():
     """A step of each family, and of each setting."""
     found = {row.family: row for row in measured_steps()}
@@ -261,6 +265,10 @@ def test_what_is_kept_is_what_is_predicted_now():
     """Where this fails: ``python -m llmcalc.accuracy``."""
     assert {row.family for row in sample()} == {row.family for row in measured_steps()}
     assert {str(row): compared(row) for row in sample()} == {str(row): predict(row) for row in sample()}
+    passes = measured_inference()[::5]
+    assert [predicted(row, what) for row in passes for what in PEAKS] == [
+        predict_peaks(row)[what] for row in passes for what in PEAKS
+    ]
     every_fifth = reports()[::5]
     assert [report.predicted for report in every_fifth] == [report.predict() for report in every_fifth]
 
@@ -268,11 +276,13 @@ def test_what_is_kept_is_what_is_predicted_now():
 @pytest.mark.slow
 def test_all_that_is_kept_is_what_is_predicted_now_and_nothing_else_is_kept():
     assert kept(STEPS) == {key_of_step(row): as_kept(predict(row)) for row in measured_steps()}
+    assert kept(PASSES) == {row.key: predict_peaks(row) for row in measured_inference()}
     assert kept(REPORTS) == {report.key: report.predict() for report in reports()}
 
 
 def test_every_step_and_report_is_kept_and_another_is_simulated():
     assert {key_of_step(row) for row in measured_steps()} == kept(STEPS).keys()
+    assert {row.key for row in measured_inference()} == kept(PASSES).keys()
     assert {report.key for report in reports()} == kept(REPORTS).keys()
     row = next(row for row in measured_steps() if row.family == "gpt2")
     longer = replace(row, run={**row.run, "seq_len": row.run["seq_len"] + 8})

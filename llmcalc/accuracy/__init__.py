@@ -33,6 +33,7 @@ from llmcalc.accuracy.standing import (
     standing_of,
     standing_of_count,
     standing_of_inference,
+    standing_of_pass,
     standing_of_row,
 )
 
@@ -73,6 +74,7 @@ __all__ = [
     "standing_of",
     "standing_of_count",
     "standing_of_inference",
+    "standing_of_pass",
     "standing_of_row",
     "without_prediction",
 ]

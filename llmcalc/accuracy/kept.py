@@ -1,8 +1,8 @@
-"""What is predicted for measured steps and for reports, kept beside them: to simulate all of them takes a while.
+"""What is predicted for measured steps, passes and reports, kept beside them: to simulate all of them takes a while.
 
-``predicted_steps.jsonl`` and ``predicted_reports.jsonl`` have a line a row, by a digest of all that decides what is
-predicted for it. ``python -m llmcalc.accuracy`` writes them anew, as whoever changes what is predicted has to. A row
-that is not there is simulated when it is asked for.
+``predicted_steps.jsonl``, ``predicted_passes.jsonl`` and ``predicted_reports.jsonl`` have a line a row, by a digest of
+all that decides what is predicted for it. ``python -m llmcalc.accuracy`` writes them anew, as whoever changes what is
+predicted has to. A row that is not there is simulated when it is asked for.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-STEPS, REPORTS = "predicted_steps.jsonl", "predicted_reports.jsonl"
+STEPS, PASSES, REPORTS = (f"predicted_{what}.jsonl" for what in ("steps", "passes", "reports"))
 
 
 def key_of(*told: Any) -> str:
