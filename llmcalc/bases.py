@@ -112,6 +112,7 @@ class Base:
         changed = self.changed(values)
         sizes = {id: value for id, value in changed.items() if value is not None and id not in _BESIDE}
         reading = read_config(override(self.config, **sizes))
+        _enough_experts(reading.model)
         asked = {**_BESIDE, **changed}
         return replace(reading.model, beside=_beside(reading, asked["towers"], asked["mtp"]))
 
@@ -175,6 +176,7 @@ NAME_OF_ROW = {row.id: name for name, row in LIBRARY.items()} | {id: preset for 
 
 
 def _of_reading(id: str, reading: Reading, group: str = "", year: int | None = None, source: str = "") -> Base:
+    _enough_experts(reading.model)
     sizes = reading.dimensions
     for name, value in sizes.items():
         declared = INPUTS.get(name)
@@ -199,6 +201,15 @@ def _of_reading(id: str, reading: Reading, group: str = "", year: int | None = N
     stored = reading.quantization
     also = {"weight_format": stored.format} if stored and stored.format in INPUTS["weight_format"].ends else {}
     return replace(found, family=reading.model_type, also=also)
+
+
+def _enough_experts(model: Model) -> None:
+    """Raises InputError, naming ``top_k``, for a mixture of which a token would choose more experts than there are."""
+    for part in model.mixtures:
+        if part.top_k > part.n_experts:
+            told = {"key": "top_k", "top_k": part.top_k, "whole_key": "n_experts", "n_experts": part.n_experts}
+            message = f"top_k = {part.top_k} experts of n_experts = {part.n_experts}"
+            raise InputError("top_k", message, code="too_few_experts", **told)
 
 
 def _beside(reading: Reading, towers: str, mtp: bool) -> tuple[Part, ...]:

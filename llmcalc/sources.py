@@ -10,9 +10,14 @@ class Work:
     """A paper, a document or a program: what to write under a number so that a reader can find it."""
 
     authors: str
-    year: int
+    year: int  # 0 where none was printed
     title: str
     url: str
+
+    @property
+    def called(self) -> str:
+        """Who wrote it, and when."""
+        return f"{self.authors} {self.year}" if self.year else self.authors
 
     def at(self, place: str) -> Citation:
         """A citation with its place: a section, a table, an equation, a file."""
@@ -27,7 +32,7 @@ class Citation:
     place: str
 
     def __str__(self) -> str:
-        return f"{self.work.authors} {self.work.year}, {self.place}"
+        return f"{self.work.called}, {self.place}"
 
 
 def public_thread(repository: str, place: str, year: int, what: str) -> Citation:

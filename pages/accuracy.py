@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from itertools import chain
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from pages.ui.app.shell import alone
-from llmcalc.accuracy import METHODS, Comparison, MeasuredStep, all_compared, comparing, measured_steps
-from llmcalc.accuracy.reports import predicting, reports
+from llmcalc.accuracy import METHODS, Comparison, MeasuredStep, all_compared, measured_steps
 from llmcalc.catalog.models import models
 from llmcalc.errors import InputError
 from llmcalc.inputs import shortened
@@ -29,7 +26,6 @@ FILTERS = ("model", "precision", "attention", "recompute", "loss", "optimizer")
 FIGURES = ("peak", "saved")
 COMMAND = 'python -m llmcalc.measure "Llama 3.2 1B" precision=bf16 batch_size=4 seq_len=1024 lora_rank=16'
 MOST_RECEIPTS = 50
-SOON, OFTEN = 0.3, 0.2  # seconds until the reader is told how far it is, and between two times
 
 
 def page() -> None:
@@ -43,7 +39,6 @@ def page() -> None:
     if not wanted:
         st.info(w("accuracy.nothing"))
         return
-    all_at_hand()
     rows = [found for found in all_compared() if found.row in wanted]
     draw([frames(rows, count)])
     receipts = kept_receipts()
@@ -118,18 +113,6 @@ def filtered(rows: Sequence[MeasuredStep]) -> list[MeasuredStep]:
             )  # fmt: skip
             left = [row for row in left if not wanted or trait(row, key) in wanted]
     return left
-
-
-def all_at_hand() -> None:
-    """Have every measured step simulated. A process's first reader sees how far that is; later ones find it done."""
-    steps, begun = len(measured_steps()) + len(reports()), time.monotonic()
-    place, told = st.empty(), begun + SOON
-    for count, _ in enumerate(chain(comparing(), predicting()), 1):
-        if (now := time.monotonic()) > told:
-            said = w("accuracy.computing", count=exact(count), steps=exact(steps))
-            place.progress(count / steps, text=said)
-            told = now + OFTEN
-    place.empty()
 
 
 def rounded(share: float | None) -> float | None:

@@ -33,6 +33,7 @@ def page() -> None:
         "explore.article_difference": explore.beside_the_article(config),
         "explore.formats": explore.in_every_format(config),
         "explore.all_working": explore.all_working(config),
+        "explore.pass": explore.of_pass(config),
     }
     one_of({name: partial(draw, blocks) for name, blocks in more.items()}, "more_of_explore")
 

@@ -11,15 +11,13 @@ from pages.ui.app.sections import set_inputs
 from pages.ui.app.show import model_header
 from pages.ui.app.state import configuration, show
 from pages.ui.words.titles import title_of
-from pages.ui.words.verdict import where
 
 
 def page() -> None:
     """The page."""
     config = configuration()
     purpose = config.values["purpose"]
-    there = where(config.verdict_of(purpose).devices, config.accelerator.id)
-    model_header(w("fits.header", name=title_of(config), where=there), config.base)
+    model_header(w("fits.header", name=title_of(config)), config.base)
     show("purpose_here", purpose)
     st.segmented_control(
         w("inputs.purpose.label"), PURPOSES, key="purpose_here", format_func=lambda option: w(f"fits.{option}"),

@@ -113,5 +113,6 @@ async def open_session(address: str, locale: str = "en-US") -> AsyncIterator[Soc
     """A new session with the app at this address, closed at the end."""
     stream = f"{address.replace('http', 'ws', 1)}/_stcore/stream"
     protocols: Any = ["streamlit", "PLACEHOLDER_AUTH_TOKEN"]
-    async with connect(stream, subprotocols=protocols, origin=address, max_size=None) as socket:  # type: ignore[arg-type]
+    how: Any = {"origin": address, "max_size": None, "open_timeout": 120}  # a busy machine answers late
+    async with connect(stream, subprotocols=protocols, **how) as socket:
         yield SocketSession(socket, address, locale)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from functools import cache
 
 import pytest
 from hypothesis import given, settings
@@ -16,8 +15,7 @@ from llmcalc.accuracy import (
     ESTIMATE,
     MEASURED,
     SIMULATED,
-    compare,
-    comparing,
+    compared,
     covered,
     every_step,
     measured_inference,
@@ -26,7 +24,11 @@ from llmcalc.accuracy import (
     standing_of_inference,
     without_prediction,
 )
-from llmcalc.accuracy.standing import FAR
+from llmcalc.accuracy.compare import as_kept, key_of_step, predict
+from llmcalc.accuracy.inference import WHAT, predict_peaks, predicted
+from llmcalc.accuracy.kept import PASSES, REPORTS, STEPS, kept
+from llmcalc.accuracy.reports import reports
+from llmcalc.accuracy.standing import FAR, ran
 from llmcalc.bases import base
 from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.catalog.precisions import PRECISIONS
@@ -246,15 +248,45 @@ def test_the_accuracy_page_names_the_settings_without_a_row_and_those_without_a_
     assert f"| {w('accuracy.called_measured')}: {w('accuracy.looked_at')} |" in said
 
 
-def test_readers_who_wait_at_once_share_the_work_and_see_how_far_it_is(monkeypatch):
-    done = []
+# What is predicted is kept beside the rows, for to simulate all of them takes a while
 
-    def noted(row):
-        done.append(row)
-        return row
 
-    monkeypatch.setattr(compare, "compared", cache(noted))
-    readers = [comparing() for _ in range(3)]
-    told = [list(counts) for counts in zip(*readers, strict=True)]
-    assert told == [[count] * 3 for count in range(1, len(measured_steps()) + 1)]
-    assert done == list(measured_steps()), "each of them once"
+PEAKS = [what for what in WHAT if what != "held"]
+
+
+def sample():
+    """A step of each family, and of each setting."""
+    found = {row.family: row for row in measured_steps()}
+    found |= {setting: one.row for one in map(ran, measured_steps()) for setting in one.all}
+    return dict.fromkeys(found.values())
+
+
+def test_what_is_kept_is_what_is_predicted_now():
+    """Where this fails: ``python -m llmcalc.accuracy``."""
+    assert {row.family for row in sample()} == {row.family for row in measured_steps()}
+    assert {str(row): compared(row) for row in sample()} == {str(row): predict(row) for row in sample()}
+    passes = measured_inference()[::5]
+    assert [predicted(row, what) for row in passes for what in PEAKS] == [
+        predict_peaks(row)[what] for row in passes for what in PEAKS
+    ]
+    every_fifth = reports()[::5]
+    assert [report.predicted for report in every_fifth] == [report.predict() for report in every_fifth]
+
+
+@pytest.mark.slow
+def test_all_that_is_kept_is_what_is_predicted_now_and_nothing_else_is_kept():
+    assert kept(STEPS) == {key_of_step(row): as_kept(predict(row)) for row in measured_steps()}
+    assert kept(PASSES) == {row.key: predict_peaks(row) for row in measured_inference()}
+    assert kept(REPORTS) == {report.key: report.predict() for report in reports()}
+
+
+def test_every_step_and_report_is_kept_and_another_is_simulated():
+    assert {key_of_step(row) for row in measured_steps()} == kept(STEPS).keys()
+    assert {row.key for row in measured_inference()} == kept(PASSES).keys()
+    assert {report.key for report in reports()} == kept(REPORTS).keys()
+    row = next(row for row in measured_steps() if row.family == "gpt2")
+    longer = replace(row, run={**row.run, "seq_len": row.run["seq_len"] + 8})
+    assert key_of_step(longer) not in kept(STEPS)
+    assert compared(longer).predicted["llmcalc", "peak"] > compared(row).predicted["llmcalc", "peak"]
+    report = replace(reports()[0], run={**reports()[0].run, "batch_size": 999})
+    assert report.predicted["allocated"] > reports()[0].predicted["allocated"]

@@ -12,6 +12,7 @@ from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from llmcalc.catalog.formats import WEIGHT_FORMATS
+from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import Layout
 from llmcalc.devices.pieces import Pieces
 from llmcalc.devices.rank import RankMemory, rank_memory
@@ -231,3 +232,15 @@ def test_the_symbol_of_one_devices_numbers_is_its_own():
     assert rank.weights.working.symbols == "N_r \\cdot w"
     shared = replace(rank, layout=Layout(tensor_parallel=4, data_parallel=2, zero_stage=3))
     assert "n" in shared.weights.working.symbols
+
+
+def test_a_stage_that_does_nothing_where_the_forward_pass_ends_keeps_what_its_layers_keep():
+    """Neither autocast's copies go there nor the loss is taken, and it needs most, for the vocabulary is small."""
+    sizes = {"d_model": 64, "n_heads": 4, "n_layers": 3, "vocab_size": 1, "precision": "bf16"}
+    first = Configuration({**sizes, "pipeline_parallel": 3}).shown.step
+    assert not {"loss", "forward_end"} & {stretch.phase for stretch in first.course.stretches}
+    alone = Configuration({**sizes, "n_layers": 1}).step
+    # of 8 × 1,024 tokens the last norm and the head keep what goes in, of each token 64 numbers of two bytes, and of
+    # each a mean, a deviation, a label and what the loss keeps
+    behind = alone.saved_activations.value - first.saved_activations.value - 2 * 8 * 1024 * 64 * 2
+    assert 0 < behind < 8 * 1024 * 32

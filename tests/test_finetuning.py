@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from llmcalc.accuracy import compared, measured_steps
+from llmcalc.accuracy import measured_steps
+from llmcalc.accuracy.compare import predict
+from llmcalc.catalog.models import models
 from llmcalc.errors import InputError
 from llmcalc.huggingface import from_config
 from llmcalc.step.masks import sdpa_kernel
@@ -41,9 +43,9 @@ GROUPS += ("bf16 under autocast", "offload", "encoder", "encoder real", "enc-dec
 
 def test_steps_of_fine_tuning_are_what_was_measured():
     # all but DeBERTa: on fakes the way back through `gather` is out of place, on a GPU it is in place
-    found = [compared(row) for row in measured_steps() if row.group in GROUPS and row.family != "deberta-v2"]
+    found = [predict(row) for row in measured_steps() if row.group in GROUPS and row.family != "deberta-v2"]
     assert {c.row.group for c in found} >= {*GROUPS} - {"fine-tuning"}
-    deberta = next(compared(row) for row in measured_steps() if row.family == "deberta-v2" and row.seen)
+    deberta = next(predict(row) for row in measured_steps() if row.family == "deberta-v2" and row.seen)
     assert abs(deberta.error("llmcalc", "saved")) < 1e-4
     spread_out = 2 * 6 * 384 * 2052 * 4  # a number for each sequence, head, token and relative position
     assert deberta.row.peak - deberta.predicted["llmcalc", "peak"] < spread_out
@@ -107,6 +109,29 @@ def test_what_is_not_quantised_is_brought_to_fp32_for_kbit_training():
 def test_a_quantised_base_needs_less(base, recompute, tokens):
     run = replace(LORA, batch_size=1, seq_len=tokens, recompute=recompute)
     assert step_of(LLAMA_2_7B, run, lora_base=base).peak.value < step_of(LLAMA_2_7B, run).peak.value
+
+
+@pytest.mark.parametrize("recompute", ["none", "full"])
+@pytest.mark.parametrize("base", ["NF4", "NF4-double", "GPTQ-4"])
+@pytest.mark.parametrize("id", ["gpt2", "pythia-410m", "bert-base", "bart-base", "smollm2-135m"])
+def test_in_four_bits_a_small_model_with_many_tokens_needs_less_too(id, base, recompute):
+    model, run = from_config(models()[id].config), replace(LORA, batch_size=8, seq_len=512, recompute=recompute)
+    plain = training_step(model, run)
+    assert training_step(model, replace(run, lora_base=base)).peak.value < plain.peak.value
+
+
+def test_in_int8_a_product_keeps_its_input_so_that_many_tokens_need_more_than_in_16_bits():
+    """bitsandbytes 0.49, autograd/_functions.py, MatMul8bitLt.forward: ``ctx.tensors = (CAt, subA, A)``, where A is the
+    input in 16 bits. What of it is kept anyway (of norms, of products whose input others keep) comes once."""
+    gpt2 = {"model_type": "gpt2"}
+    run = replace(LORA, batch_size=8, seq_len=1024)
+    plain, packed = step_of(gpt2, run), step_of(gpt2, run, lora_base="int8")
+    inputs = 12 * (768 + 768 + 768 + 4 * 768)  # of 12 layers: to attention, out of it, up, down
+    more = packed.saved_bytes - plain.saved_bytes
+    assert 0.5 < more / (2 * 8 * 1024 * inputs) <= 1
+    assert packed.peak.value - plain.peak.value <= more
+    few = replace(run, batch_size=1, seq_len=64)  # 85 M weights save a byte each; 64 tokens keep 8 MB at most
+    assert step_of(gpt2, few, lora_base="int8").peak.value < step_of(gpt2, few).peak.value - 70e6
 
 
 def test_nf4_keeps_no_unpacked_weight_for_the_way_back():

@@ -22,6 +22,7 @@ from llmcalc.snippets import LOADED, LOSS, OPTIM, snippets
 from llmcalc.step.overhead import FRAGMENTATION
 from llmcalc.step.run import OF_LORA, TrainingRun
 from llmcalc.units import GiB
+from llmcalc.words import w
 
 EVERY_RECIPE = for_each("recipe", RECIPES.values(), ids=lambda row: row.id)
 
@@ -184,6 +185,13 @@ def test_where_qlora_keeps_more_than_lora_the_page_says_why(base, prepared, told
     said = " ".join(text.value for text in opened("training", link).markdown)
     assert ("QLoRA keeps" in said) == bool(told)
     assert told in said
+
+
+def test_where_int8_needs_more_than_16_bits_the_table_says_why():
+    said = w("take.int8_more")
+    assert any(said in text.value for text in opened("training").main.caption)  # GPT-2, 8 × 1,024 tokens
+    few = opened("training", {"batch_size": "1", "seq_len": "64"})
+    assert not any(said in text.value for text in few.main.caption)
 
 
 # Figures that people printed

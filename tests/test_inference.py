@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from llmcalc import Dimensions, InferenceRun, InputError, from_config, inference, inference_memory
 from llmcalc.accuracy import measured_inference
 from llmcalc.catalog.formats import CACHE_FORMATS, WEIGHT_FORMATS
+from llmcalc.catalog.models import models
+from llmcalc.configuration import Configuration
 from llmcalc.serving.held import model_memory, prompt_memory
 from llmcalc.transformer.attention import Attention
 
@@ -134,6 +137,58 @@ def test_after_a_prompt_there_is_more_than_in_decoding_only_where_a_window_is_sh
 # Peaks of a pass, simulated
 
 LOOSE_ENDS = {("falcon", "static", "prefill_peak")}  # masked attention of one key head: what is copied is not all known
+
+
+def of_each_family():
+    """Of each model_type the model of the library with the fewest layers, where its passes are simulated."""
+    by_family = {}
+    for row in models().values():
+        model = from_config(row.config)
+        known = by_family.setdefault(row.config["model_type"], model)
+        by_family[row.config["model_type"]] = min(known, model, key=lambda model: model.n_layers)
+    for family, model in by_family.items():
+        with suppress(InputError):
+            yield family, model, inference(model, InferenceRun(batch_size=2, seq_len=63, new_tokens=1))
+
+
+def test_a_pass_holds_the_weights_and_the_cache_that_inference_is_said_to_hold():
+    """What is rounded up to whole steps of the allocator left aside."""
+    families = []
+    for family, model, found in of_each_family():
+        held = {part.id: part.value for part in inference_memory(model, batch_size=2, seq_len=64).parts}
+        pieces = 2 * model.n_layers + sum(part.id == "indexer" for block in model.layers() for part in block.parts)
+        assert found.weights.value == held["weights"], family
+        assert 0 <= found.kv_cache.value - held["kv_cache"] < 512 * pieces, family
+        assert found.prefill_peak.value >= found.weights.value, family
+        assert found.decode_peak.value >= found.weights.value + found.kv_cache.value, family
+        families.append(family)
+    assert len(families) > 50
+
+
+def test_explore_and_serving_say_the_same_of_a_pass_of_transformers():
+    asked = {"model": "Llama 3.2 1B", "batch_size": 4, "seq_len": 2048, "accelerator": "RTX 4090"}
+    served = {"engine": "transformers", "concurrency": 4, "context": 2048}
+    config = Configuration({**asked, **served})
+    found = config.serving.of_pass
+    peak = max(found.prefill_peak.value, found.decode_peak.value)
+    assert config.served.needed.value == peak + config.served.outside.value
+    assert Configuration({"model": "T5 small"}).serving.of_pass is None  # of two stacks
+
+
+def test_an_encoder_caches_nothing_and_writes_nothing():
+    found = inference(from_config({"model_type": "bert"}), InferenceRun(batch_size=2, seq_len=64))
+    assert found.kv_cache.value == 0
+    # weights, the ids that are still held and the class's own positions; no activation of a pass
+    assert (
+        found.decode_peak.value < found.weights.value + found.buffers.value + 2 * 2 * 64 * 8 < found.prefill_peak.value
+    )
+
+
+def test_an_indexers_keys_are_cached():
+    # DeepSeek-V3.2: of each token of each of 61 layers a key of 128 numbers beside 512 + 64
+    model = from_config({"model_type": "deepseek_v32"})
+    found = inference(model, InferenceRun(batch_size=2, seq_len=63, new_tokens=1))
+    assert found.kv_cache.value == 2 * 64 * 61 * (512 + 64 + 128) * 2
 
 
 def simulated_errors(rows) -> dict[str, list[float]]:

@@ -14,7 +14,9 @@ from llmcalc import Dimensions, InputError, from_config, override, read_config
 from llmcalc.accuracy.counted_models import counted_models
 from llmcalc.bases import LIBRARY, base, compact
 from llmcalc.catalog.models import groups, model, models
+from llmcalc.configuration import Configuration
 from llmcalc.huggingface.families import FAMILIES
+from llmcalc.inputs import MODELS, PASTED
 from llmcalc.quantity import Quantity
 from llmcalc.transformer.embedding import LearnedPositions
 from llmcalc.transformer.model import Model
@@ -557,3 +559,19 @@ def test_where_kernels_of_their_own_would_keep_less_the_step_says_which_code_it_
     ):
         notes = [note.id for note in read_config({"model_type": model_type}).notes]
         assert ("without_kernels" in notes) is said
+
+
+def test_a_token_never_chooses_more_experts_than_there_are():
+    families = {}
+    for name in MODELS:
+        if name != PASTED and base(name).model(base(name).values).mixtures and "top_k" not in base(name).fixed:
+            families.setdefault(base(name).family, name)
+    assert len(families) > 20
+    for name in families.values():
+        start = base(name)
+        values = {**start.values, "top_k": 20_000}
+        with pytest.raises(InputError) as refused:
+            start.model(values)
+        told = Configuration({"model": name, "top_k": 20_000})
+        assert [problem.input_id for problem in told.contradictions] == ["top_k"], name
+        assert told.model == start.model(start.values), refused

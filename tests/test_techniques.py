@@ -34,6 +34,7 @@ from llmcalc.techniques.pruning import (
     linear_numbers,
     pruned_weights,
     semi_structured_memory,
+    stays_whole,
     structurally_pruned,
 )
 from llmcalc.units import GiB, human
@@ -335,6 +336,17 @@ def test_structured_pruning_takes_whole_heads_and_channels_out():
     layer = 2 * 4096 * 2048 + 2 * 4096 * 512 + 3 * 4096 * 7168 + 2 * 4096
     assert after.parameters().value == 32 * layer + 2 * 128_256 * 4096 + 4096
     assert structurally_pruned(after, 0) == after
+
+
+def test_what_pruning_leaves_whole_is_named_and_all_else_shrinks():
+    # Jamba: of each eight layers seven are Mamba, whose inner channels share B and C, and one is attention
+    assert stays_whole(from_config({"model_type": "jamba"})) == ("mamba",)
+    assert stays_whole(configured("Llama 3.1 8B").model) == ()
+    for row in models().values():
+        model = from_config(row.config)
+        for mixer in model.mixers:
+            sizes = [part.parameters().value for part in (mixer, mixer.pruned(0.2))]
+            assert (sizes[0] == sizes[1]) == (mixer.id in stays_whole(model)), (row.name, mixer.id)
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,13 @@ def test_zeros_stored_as_usual_are_said_to_save_nothing():
     assert shown[dense] == "237 MiB"
 
 
+def test_what_pruning_leaves_whole_is_said():
+    link = {"technique": "pruning", "pruning": "structured"}
+    told = text(opened("techniques", {**link, "model": "Jamba 1.5 Mini 52B"}))
+    assert w("techniques.stays_whole", parts="Mamba") in told
+    assert w("techniques.stays_whole", parts="")[:20] not in text(opened("techniques", link))
+
+
 def test_the_explore_page_counts_quantised_weights_like_the_techniques_page():
     link = {"model": "Llama 3 8B", "weight_format": "NF4"}
     config = Configuration(DEFAULTS | {"model": "Llama 3 8B", "weight_format": "NF4"} | dict(base("Llama 3 8B").values))

@@ -6,7 +6,6 @@ from llmcalc.accuracy.compare import (
     Errors,
     all_compared,
     compared,
-    comparing,
     errors,
     korthikanti_activations,
     of_family,
@@ -34,6 +33,7 @@ from llmcalc.accuracy.standing import (
     standing_of,
     standing_of_count,
     standing_of_inference,
+    standing_of_pass,
     standing_of_row,
 )
 
@@ -62,7 +62,6 @@ __all__ = [
     "Standing",
     "all_compared",
     "compared",
-    "comparing",
     "covered",
     "error_of",
     "errors",
@@ -75,6 +74,7 @@ __all__ = [
     "standing_of",
     "standing_of_count",
     "standing_of_inference",
+    "standing_of_pass",
     "standing_of_row",
     "without_prediction",
 ]

@@ -7,14 +7,15 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from threading import Lock
+from typing import Any
 
 import numpy as np
 
-from llmcalc.accuracy.rows import MeasuredStep, measured_steps
+from llmcalc.accuracy.kept import STEPS, kept, key_of
+from llmcalc.accuracy.rows import NANOGPT, MeasuredStep, measured_steps
 from llmcalc.article import article_step, training_rule_of_thumb
 from llmcalc.quantity import formula
 from llmcalc.sources import KORTHIKANTI_2022
@@ -28,8 +29,6 @@ METHODS: Mapping[str, tuple[str, ...]] = {
     "four_weights": ("peak",),
     "korthikanti": ("saved",),
 }
-
-_TURN = Lock()
 
 
 @formula(r"M_\text{act}", "bytes", KORTHIKANTI_2022.at("sec. 4.1, eq. 1"))
@@ -79,9 +78,29 @@ def spread(signed: Iterable[float]) -> Errors:
     return Errors(len(found), *map(float, (np.median(found), np.percentile(found, 95), max(found))))
 
 
+def key_of_step(row: MeasuredStep) -> str:
+    """By what its prediction is kept."""
+    return key_of(row.model == NANOGPT, row.config, row.run, row.weight_bytes)
+
+
 @cache
 def compared(row: MeasuredStep) -> Comparison:
-    """A measured step beside what is predicted for it: as its family's code, or where that was not read a plain
+    """A measured step beside what is predicted for it: as it is kept, or else as `predict` says."""
+    found = kept(STEPS).get(key_of_step(row))
+    if found is None:
+        return predict(row)
+    figures = {(method, what): found[method][what] for method, known in METHODS.items() for what in known}
+    return Comparison(row, figures, found["is_read"])
+
+
+def as_kept(found: Comparison) -> Mapping[str, Any]:
+    """What is predicted for a step, as it is kept."""
+    figures = {method: {what: found.predicted[method, what] for what in known} for method, known in METHODS.items()}
+    return {"is_read": found.is_read, **figures}
+
+
+def predict(row: MeasuredStep) -> Comparison:
+    """A measured step beside what is predicted for it now: as its family's code, or where that was not read a plain
     decoder's of its sizes."""
     model, run = row.built(), row.training_run
     step, sizes = training_step(model, run), plain_sizes(model)
@@ -107,17 +126,6 @@ def compared(row: MeasuredStep) -> Comparison:
 def of_family(family: str) -> tuple[Comparison, ...]:
     """Every measured step of one family's code beside what is predicted for it."""
     return tuple(compared(row) for row in measured_steps() if row.family == family)
-
-
-def comparing() -> Iterator[int]:
-    """Compare every measured step, one by one, for whom waiting for all is long; after each, how many are done.
-
-    Those who wait at once share the work: who comes second finds done what the first has done.
-    """
-    for count, row in enumerate(measured_steps(), 1):
-        with _TURN:
-            compared(row)
-        yield count
 
 
 @cache

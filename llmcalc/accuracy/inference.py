@@ -13,8 +13,10 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from llmcalc.accuracy.kept import PASSES, kept, key_of
 from llmcalc.huggingface import from_config
-from llmcalc.serving.held import inference_memory, prompt_memory
+from llmcalc.serving.held import inference_memory
+from llmcalc.step.inference import InferenceRun, inference
 from llmcalc.transformer.model import Model
 
 WHAT = ("held", "decode_peak", "prefill_peak")
@@ -45,6 +47,11 @@ class MeasuredInference:
         """The model_type whose code ran."""
         return str(self.config["model_type"])
 
+    @property
+    def key(self) -> str:
+        """By what the prediction of its peaks is kept."""
+        return key_of(self.config, self.run, self.beside)
+
     def built(self) -> Model:
         """The model that was measured."""
         return from_config(self.config)
@@ -64,13 +71,31 @@ def measured_inference() -> tuple[MeasuredInference, ...]:
 
 @cache
 def predicted(row: MeasuredInference, what: str) -> float:
-    """Weights and cache of such a run as they are counted here, in bytes; for the prefill, those after the prompt."""
-    if what == "prefill_peak" and row.beside["cache"] == "dynamic":
-        return float(prompt_memory(row.built(), **row.run).value)
-    asked = {**row.run, "seq_len": row.beside["cached_tokens"]}
-    return float(inference_memory(row.built(), **asked).value)
+    """What is predicted for such a run, in bytes: weights and cache as counted, peaks as simulated."""
+    if what == "held":
+        asked = {**row.run, "seq_len": row.beside["cached_tokens"]}
+        return float(inference_memory(row.built(), **asked).value)
+    return float((kept(PASSES).get(row.key) or predict_peaks(row))[what])
+
+
+def predict_peaks(row: MeasuredInference) -> Mapping[str, float]:
+    """Both peaks, simulated."""
+    run, beside = row.run, row.beside
+    is_dynamic = beside["cache"] == "dynamic"
+    asked = InferenceRun(
+        batch_size=run["batch_size"],
+        seq_len=run["seq_len"],
+        cache=beside["cache"],
+        attention=beside["attention"],
+        weights=run["weight_format"],
+        kv_cache=run["cache_format"],
+        logits="last" if beside["logits_to_keep"] else "all",
+        new_tokens=beside["cached_tokens"] - run["seq_len"] if is_dynamic else 3,
+    )
+    found = inference(row.built(), asked)
+    return {"prefill_peak": found.prefill_peak.value, "decode_peak": found.decode_peak.value}
 
 
 def error_of(row: MeasuredInference, what: str) -> float:
-    """Weights and cache as counted, against what was measured: as a share, negative where it is too small."""
+    """What is predicted, against what was measured: as a share, negative where it is too small."""
     return predicted(row, what) / row.measured(what) - 1

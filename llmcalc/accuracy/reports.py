@@ -8,12 +8,13 @@ it used that `TrainingRun` cannot say, is in the row; a row is ``complete`` wher
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import resources
 from typing import Any
 
+from llmcalc.accuracy.kept import REPORTS, kept, key_of
 from llmcalc.catalog.models import models
 from llmcalc.catalog.presets import PRESETS
 from llmcalc.devices.layout import Layout
@@ -81,8 +82,17 @@ class Report:
         told = (json.dumps(given) if given else "" for given in (self.config, self.config_changes))
         return _built(self.counted_as or self.model, *told)
 
+    @property
+    def key(self) -> str:
+        """By what its prediction is kept."""
+        return key_of(self.counted_as or self.model, self.config, self.config_changes, self.run, self.layout)
+
     @cached_property
     def predicted(self) -> Mapping[str, float]:
+        """Bytes by `FIGURES`, as they are kept, or else as `predict` says."""
+        return kept(REPORTS).get(self.key) or self.predict()
+
+    def predict(self) -> Mapping[str, float]:
         """Bytes by `FIGURES`; what is not said to be any of the others is held to be what nvidia-smi shows."""
         model, run = self.built(), self.training_run
         allocated = float(peak_on_each(model, run, Layout(**self.layout), counted=model))
@@ -124,10 +134,3 @@ def reports() -> tuple[Report, ...]:
 def printed() -> list[tuple[Report, str]]:
     """Each figure of each report."""
     return [(report, figure) for report in reports() for figure in FIGURES if figure in report.printed]
-
-
-def predicting() -> Iterator[Report]:
-    """Predict every report, one by one, for whom waiting for all is long."""
-    for report in reports():
-        _ = report.predicted
-        yield report

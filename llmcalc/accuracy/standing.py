@@ -221,11 +221,25 @@ def standing_of_inference(
     family: str, weight_format: str, cache_format: str, rows: Sequence[MeasuredInference] | None = None
 ) -> Standing:
     """What stands behind the memory of inference, weights and cache, in these formats."""
-    return _of_inference(family, weight_format, cache_format, measured_inference() if rows is None else tuple(rows))
+    every = measured_inference() if rows is None else tuple(rows)
+    return _of_inference(family, weight_format, cache_format, every, "run", ("held",))
+
+
+def standing_of_pass(family: str, weight_format: str, cache_format: str) -> Standing:
+    """What stands behind the peaks of a pass whose code is simulated, in these formats."""
+    rows = tuple(row for row in measured_inference() if row.beside["cache"] == "dynamic")
+    return _of_inference(family, weight_format, cache_format, rows, "pass", ("prefill_peak", "decode_peak"))
 
 
 @cache
-def _of_inference(family: str, weight_format: str, cache_format: str, rows: tuple[MeasuredInference, ...]) -> Standing:
+def _of_inference(
+    family: str,
+    weight_format: str,
+    cache_format: str,
+    rows: tuple[MeasuredInference, ...],
+    kind: str,
+    whats: tuple[str, ...],
+) -> Standing:
     if not is_known(family):
         return Standing(ESTIMATE, "guessed")
     formats = {"weight_format": weight_format, "cache_format": cache_format}
@@ -234,10 +248,10 @@ def _of_inference(family: str, weight_format: str, cache_format: str, rows: tupl
         return Standing(ESTIMATE, "no_run", family, missing=missing)
     alike = tuple(row for row in rows if row.family == family and formats.items() <= row.run.items())
     unseen = tuple(row for row in alike if not row.seen)
-    label, reason = (MEASURED, "held_out_run") if unseen else (SIMULATED, "formula")
+    label, reason = (MEASURED, f"held_out_{kind}") if unseen else (SIMULATED, f"read_{kind}")
     found = unseen or alike
-    off = spread(error_of(row, "held") for row in found) if found else None
-    return _resting_on(label, reason, family, found, off, "far_off_run")
+    off = spread(max((error_of(row, what) for what in whats), key=abs) for row in found) if found else None
+    return _resting_on(label, reason, family, found, off, f"far_off_{kind}")
 
 
 def standing_of_count(family: str, parameters: int, counted: CountedModel | None) -> Standing:

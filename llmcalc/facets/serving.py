@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from llmcalc.accuracy import ESTIMATE, LOGS, NO_LOGS, Standing, standing_of_inference
+from llmcalc.accuracy import ESTIMATE, LOGS, NO_LOGS, Standing, standing_of_inference, standing_of_pass
 from llmcalc.accuracy.speed import FORMATS, Likely, likely
 from llmcalc.catalog.formats import CACHE_FORMATS, WEIGHT_FORMATS
 from llmcalc.catalog.models import models
@@ -25,6 +25,8 @@ from llmcalc.serving.serve import reserved, serve
 from llmcalc.serving.served import Served, largest
 from llmcalc.serving.speed.formulas import million_token_price
 from llmcalc.serving.speed.work import work_of
+from llmcalc.step.inference import Inference, InferenceRun
+from llmcalc.step.inference import inference as simulated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,6 +68,21 @@ class Serving:
         """Memory of inference with a full cache."""
         return self.inference_of(self.values["batch_size"], self.values["seq_len"])
 
+    @cached_property
+    def of_pass(self) -> Inference | None:
+        """The same batch through transformers, prompts and a token behind them; None where the code was not read."""
+        values = self.values
+        run = InferenceRun(
+            batch_size=values["batch_size"],
+            seq_len=values["seq_len"],
+            weights=values["weight_format"],
+            kv_cache=values["cache_format"],
+        )
+        try:
+            return simulated(self.counting.model, run)
+        except InputError:
+            return None
+
     def with_weights_in(self, format: str) -> Serving:
         """The same with the weights stored in another format."""
         return self.changed({"weight_format": format})
@@ -92,6 +109,11 @@ class Serving:
     def inference_standing_in(self, weight_format: str, cache_format: str = "bf16") -> Standing:
         """The same in other formats."""
         return standing_of_inference(self.counting.family, weight_format, cache_format)
+
+    @property
+    def pass_standing(self) -> Standing:
+        """What stands behind the peaks of a pass."""
+        return standing_of_pass(self.counting.family, self.values["weight_format"], self.values["cache_format"])
 
     # Served by an engine
 

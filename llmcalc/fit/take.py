@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from llmcalc.errors import InputError
@@ -39,6 +39,13 @@ def ways_of_training(job: Job) -> Iterator[Take]:
     for format, base in _BASES.items():
         prepared = job.run.kbit_prepared
         yield _taken(job, QLORA, format, {**adapted, "precision": "bf16", "lora_base": base, "kbit_prepared": prepared})
+
+
+def int8_needs_more(takes: Iterable[Take]) -> bool:
+    """Whether QLoRA in int8 needs more than LoRA in bf16: its product keeps its input."""
+    needed = {(take.way, take.format): take.verdict.needed.value for take in takes if take.verdict}
+    lora, int8 = needed.get((LORA, "bf16")), needed.get((QLORA, "int8"))
+    return lora is not None and int8 is not None and int8 > lora
 
 
 def _taken(job: Job, way: str, format: str, fields: Fields) -> Take:

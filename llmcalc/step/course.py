@@ -150,7 +150,7 @@ class Course(ABC):
     @cached_property
     def _kept(self) -> Mapping[Kind, int]:
         """What is alive when the forward pass is through."""
-        return self.course.end_of("forward_end").alive
+        return self.course.end_of_forward().alive
 
     @cached_property
     def saved_activations(self) -> Quantity:

@@ -41,6 +41,7 @@ class TokenIndexer:
             whole_key = self.norm(self.key(x, s.rows(self.index)))
             query, _turned_query = self._turned(whole_query, rotary)
             key, _turned_key = self._turned(whole_key, rotary)
+            key = s.index_cached(key)
             scores = op.scale(self._scored(tape.cast(query, "fp32"), tape.cast(key, "fp32")), "scores")
             scores = op.relu(scores)
             share = op.scale(tape.cast(self.share(x, s.rows(self.heads)), "fp32"))

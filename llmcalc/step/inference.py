@@ -85,8 +85,11 @@ class Passes(Setting):
 
     asked: InferenceRun = field(default_factory=InferenceRun)
     held: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    indexed: list[Tensor] = field(default_factory=list)
+    caches: bool = True
     done: int = 0  # tokens that went through before this pass
     _at: int = 0
+    _indexed_at: int = 0
 
     @property
     def decodes(self) -> bool:
@@ -95,10 +98,12 @@ class Passes(Setting):
 
     def goes_on(self, tokens: int) -> None:
         """Begin a pass of so many tokens behind those that went through."""
-        self.tokens, self._at = Dim("seq_len", tokens), 0
+        self.tokens, self._at, self._indexed_at = Dim("seq_len", tokens), 0, 0
 
     def cached(self, key: Tensor, value: Tensor, window: int | None = None) -> tuple[Tensor, Tensor]:
         """What attention sees: keys and values of this pass and those of before, as transformers' caches keep them."""
+        if not self.caches:
+            return key, value
         static = self.asked.cache == "static"
         key, value = (self._static if static else self._dynamic)(key, value, window)
         self._sees(key.dims[1].value)
@@ -108,6 +113,16 @@ class Passes(Setting):
     def latent_cached(self, narrow: Tensor, turned: Tensor) -> tuple[Tensor, Tensor]:
         """The narrow vector and the rotated key, which are all that latent attention caches."""
         return self.cached(narrow, turned)
+
+    def index_cached(self, key: Tensor) -> Tensor:
+        """An indexer's keys: each token's, beside those of before."""
+        static = self.asked.cache == "static"
+        if not self.done or not static:
+            most = self.asked.held_tokens if static else self.done + self.tokens.value
+            joined = self._joined(key, Dim("seq_len", most))
+            self.indexed[self._indexed_at :] = [joined, *self.indexed[self._indexed_at + 1 :]]
+        self._indexed_at += 1
+        return self.indexed[self._indexed_at - 1]
 
     def _sees(self, number: int) -> None:
         self.keys, self.keys_and_sink = Dim("seq_len", number), Dim("keys_and_sink", number + 1)
@@ -179,7 +194,7 @@ class Inference:
 
     @cached_property
     def decode_peak(self) -> Quantity:
-        """The most that is allocated while a token is decoded."""
+        """The most that is allocated while a token is decoded; of an encoder what stays behind its pass."""
         return self._peak("decode_peak", self._moments[1])
 
     def _peak(self, id: str, moment: Moment) -> Quantity:
@@ -235,14 +250,15 @@ def simulated(model: Model, run: InferenceRun, as_trained: TrainingRun) -> tuple
     tape = Tape(as_trained.numbers.autocast)
     tape.records = False
     s = Passes(tape, as_trained, model.code, bool(model.mixtures), asked=run)
+    s.caches = model.keeps_states or any(block.caches() for block, _ in model.blocks)
     decoder = Decoder(s, model, layers)
     begins = len(tape.events)
     ids = tape.new(s.rows(), "int64", "ids", "inputs")
     _pass(decoder, s, ids, run.logits)
     after_prompt = len(tape.events)
     s.done = run.seq_len
-    token = ids
-    for _ in range(run.new_tokens):
+    token, starts = ids, after_prompt
+    for _ in range(run.new_tokens if s.caches else 0):  # an encoder, which caches nothing, writes nothing
         starts = len(tape.events)
         s.goes_on(1)
         token = tape.new(s.rows(), "int64", "ids", "inputs")

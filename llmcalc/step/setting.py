@@ -108,6 +108,10 @@ class Setting:
         """The narrow vector and the rotated key of latent attention, with those of before."""
         return narrow, turned
 
+    def index_cached(self, key: Tensor) -> Tensor:
+        """An indexer's keys, with those of before."""
+        return key
+
     def step_of(self, weight: Parameter) -> list[Kind]:
         """What the optimizer makes while it updates one weight as its gradient arrives."""
         kind, run = weight.storage.kind, self.run

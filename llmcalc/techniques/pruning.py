@@ -102,3 +102,9 @@ def structurally_pruned(model: Model, pruned: float) -> Model:
     """
     blocks = tuple((block.pruned(1 - pruned / 100), count) for block, count in model.blocks)
     return replace(model, blocks=blocks)
+
+
+def stays_whole(model: Model) -> tuple[str, ...]:
+    """Ids of the parts in which tokens meet that nothing is taken out of, whatever the share: no head or channel of
+    theirs can go alone, as where they share what the others have."""
+    return tuple(dict.fromkeys(part.id for part in model.mixers if part.pruned(0) == part))

@@ -169,7 +169,7 @@ def settings_table() -> Iterator[Block]:
     heads = [w(f"accuracy.{head}") for head in ("setting", "held_back", "looked_at", "families", "column_peak")]
     yield heading(w("accuracy.settings_header"))
     yield paragraph(w("accuracy.settings"))
-    yield table([head[0].upper() + head[1:] for head in heads], rows)
+    yield table([head[0].upper() + head[1:] for head in heads], rows, key="covered")
     without = [name_of_setting(one) for one in every if not (one.held_back or one.seen or one.unpredicted)]
     yield paragraph(w("accuracy.without_rows", settings="; ".join(without)))
     unpredicted = [one for one in every if one.unpredicted and not (one.held_back or one.seen)]

@@ -13,7 +13,7 @@ from llmcalc.sweeps import growth
 from llmcalc.words import w
 from llmcalc.words.names import name
 from pages.content.pieces import component_names, memory_chart, shares, table, whose_memory
-from pages.ui.document.blocks import Block, Chart, Headlines, Line, Rests, Worked, bold, note, plain
+from pages.ui.document.blocks import Block, Chart, Headlines, Line, Rests, Worked, bold, note, paragraph, plain
 from pages.ui.figures.memory import Panel, memory_curves, share_bars
 from pages.ui.figures.palette import COLOURS, by_component, component_of
 from pages.ui.words.numbers import exact, human, marked, signed
@@ -116,3 +116,17 @@ def inference(config: Configuration) -> Iterator[Block]:
     parts = sorted((q for q in config.inference.parts if q.value), key=lambda q: -q.value)
     yield shares([(name(q.id), q.value, component_of(q.id)) for q in parts], "bytes", "working.term")
     yield Worked([config.inference], 9)
+    yield from of_pass(config)
+
+
+def of_pass(config: Configuration) -> Iterator[Block]:
+    """What inference holds, and what a pass of it peaks at: while prompts are read, and while a token is written."""
+    found, held = config.serving.of_pass, config.inference.value
+    if found is None:
+        yield paragraph(w("explore.pass_unread", held=held))
+        return
+    prefill, decode = found.prefill_peak, found.decode_peak
+    writes = w("explore.pass_writes", decode=decode.value) if found.kv_cache.value or config.model.keeps_states else ""
+    yield paragraph(f"{w('explore.pass_peaks', held=held, prefill=prefill.value)} {writes}")
+    yield Rests(config.serving.pass_standing)
+    yield Worked([prefill, *([decode] if writes else [])], 1)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from llmcalc.bases import recipe_values
 from llmcalc.configuration import Configuration
-from llmcalc.fit.take import FORMATS, INFERENCE, WAYS, Take
+from llmcalc.fit.take import FORMATS, INFERENCE, WAYS, Take, int8_needs_more
 from llmcalc.inputs import DEFAULTS
 from llmcalc.snippets import snippets
 from llmcalc.sources import Citation
@@ -58,6 +58,8 @@ def what_it_takes(config: Configuration) -> Iterator[Block]:
         rows.append([as_on_one(config, name) if way == INFERENCE else name, *found])
     yield table([w("take.way"), *FORMATS], rows, key="takes")
     yield note(w("take.note"))
+    if int8_needs_more(config.takes):
+        yield note(f"{w('take.int8_more')} {w('take.since_int8')}")
     yield from beside_lora(config)
 
 

@@ -16,10 +16,12 @@ from llmcalc.techniques.pruning import (
     bitmask_break_even,
     csr_break_even,
     pruned_weights,
+    stays_whole,
     structurally_pruned,
 )
 from llmcalc.transformer.model import Model
 from llmcalc.words import w
+from llmcalc.words.names import name as name_of
 from pages.content.pieces import memory_chart, published, table, workings
 from pages.ui.document.blocks import Block, Chart, Controls, Headlines, Notice, heading, paragraph, said
 from pages.ui.figures.palette import by_component
@@ -72,6 +74,8 @@ def _change(now: float, before: float) -> str:
 
 def _structured(config: Configuration) -> Iterator[Block]:
     values, name = config.values, config.values["weight_format"]
+    if whole := stays_whole(config.model):
+        yield Notice(said(w("techniques.stays_whole", parts=", ".join(map(name_of, whole)))), "info")
     models = {"before": config.model, "after": structurally_pruned(config.model, values["pruned"])}
     counted: dict[str, dict[str, Quantity | None]] = {
         when: {

@@ -38,6 +38,9 @@ PRINTED :is(td, th):last-child { white-space: normal; }
 }
 .st-key-headlines:not(.st-key-stage *):has(> :nth-child(4):last-child) { grid-template-columns: repeat(auto-fit,
   minmax(max(min(11rem, 46%), min(46%, (46.4rem - 100%) * 999)), 1fr)); }
+@media (max-width: 580px) {
+  .st-key-headlines:not(.st-key-stage *):has(> :nth-child(3):last-child) > :last-child { grid-column: 1 / -1; }
+}
 /* as high as the highest of its row */
 :is(.st-key-headlines, .st-key-compared) { align-items: stretch; }
 .st-key-headlines > .stElementContainer :is(.stButton, .stButton > div, .stTooltipIcon, .stTooltipHoverTarget),
@@ -91,7 +94,7 @@ NUMBER strong + span { font-size: 0.8rem !important; opacity: 0.78; }
   z-index: 1000001; background: light-dark(#00659E, #4BA3E3); animation: working 1.2s 0.5s ease-in-out infinite both; }
 @keyframes working { 0% { clip-path: inset(0 100% 0 0); } 50% { clip-path: inset(0); }
   100% { clip-path: inset(0 0 0 100%); } }
-:is(.st-key-worst_reports, .st-key-every_printed) td { white-space: normal; }
+:is(.st-key-worst_reports, .st-key-every_printed) td:not([style*="right"]) { white-space: normal; }
 @media (pointer: coarse) { .st-key-neighbours kbd { display: none; } }
 @media (max-width: 767px) {
   [data-testid="stMainBlockContainer"] { padding-left: 0.9rem; padding-right: 0.9rem; }
@@ -101,6 +104,13 @@ NUMBER strong + span { font-size: 0.8rem !important; opacity: 0.78; }
   /* five columns: what is median / 95% / largest takes a line each */
   :is(.st-key-spreads, .st-key-takes) .stMarkdown :is(td, th) {
     white-space: normal; padding: 0.3rem 0.25rem; font-size: 0.8rem; }
+  :is(.st-key-worst_reports, .st-key-every_printed) td[style*="right"] { white-space: nowrap !important; }
+  /* of a setting the three errors have a line of their own */
+  .st-key-covered :is(table, thead, tbody) { display: block; }
+  .st-key-covered tr { display: grid; grid-template-columns: minmax(0, 1fr) repeat(3, 4.8rem);
+    border-bottom: 1px solid rgba(128, 128, 128, 0.3); }
+  .st-key-covered .stMarkdown :is(td, th) { border: none; }
+  .st-key-covered .stMarkdown :is(td, th):last-child { grid-column: 1 / -1; padding-top: 0; opacity: 0.85; }
   .st-key-headlines :is([data-testid="stMetricValue"], strong) {
     font-size: 1.5rem !important; }  /* 46,7 miliar, 172 MFLOP */
   /* a technique's cost and what it shrinks have lines of their own under its figures */

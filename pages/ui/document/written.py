@@ -36,7 +36,7 @@ class Cited:
         """Every work that was cited, with the places in it."""
         for work, places in sorted(self._places.items(), key=lambda item: (item[0].authors, item[0].year)):
             where = "; ".join(places)
-            yield plain(f"{work.authors} {work.year}, ") + linked(work.title, work.url) + plain(f": {where}")
+            yield plain(f"{work.called}, ") + linked(work.title, work.url) + plain(f": {where}")
 
     def _working(self, q: Quantity) -> say.Working:
         *steps, result = latex_steps(q)

@@ -40,7 +40,7 @@ def why(standing: Standing) -> str:
     if found is None:
         return w(key, **told)
     off = {"largest": error_share(found.largest), "median": error_share(found.median)}
-    unit = "off_runs" if standing.reason.endswith("run") or standing.reason == "formula" else "off"
+    unit = next((f"off_{kind}" for kind in ("run", "pass") if standing.reason.endswith(f"_{kind}")), "off")
     return f"{w(key, **told)} {w(f'standing_why.{unit}', count=exact(found.count), **off)}"
 
 
