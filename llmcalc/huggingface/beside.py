@@ -13,12 +13,11 @@ from importlib import resources
 from typing import Any
 
 from llmcalc.errors import InputError
-from llmcalc.huggingface import more_towers, published_towers, towers
 from llmcalc.huggingface.keys import Keys, shown
-from llmcalc.huggingface.towers import Reader, Whole
+from llmcalc.huggingface.towers import TOWERS, encoders, published
+from llmcalc.huggingface.towers.pieces import Whole
 from llmcalc.transformer.tower import Tower
 
-TOWERS: Mapping[str, Reader] = {**towers.READERS, **more_towers.READERS, **published_towers.READERS}
 # Published with code of their own: whose config class fills in what their files omit
 _STANDS_IN = {"kimi_vl": "kimi_k25", "kimi_k3": "kimi_k25", "internvl_chat": "internvl", "interns1": "internvl"}
 # Whole models whose class is named as if it were the language model alone
@@ -84,8 +83,8 @@ def _row(model_type: str) -> Mapping[str, Any]:
     row = _read_defaults()["models"].get(_STANDS_IN.get(model_type, model_type))
     if row is not None:
         return row
-    vision = published_towers.VISION_DEFAULTS.get(model_type)
-    defaults = published_towers.DEFAULTS.get(model_type, {})
+    vision = published.VISION_DEFAULTS.get(model_type)
+    defaults = published.DEFAULTS.get(model_type, {})
     return {"defaults": defaults, "without": [], **({"vision_config": vision} if vision else {})}
 
 
@@ -102,11 +101,11 @@ def _keys_of_tower(model_type: str, key: str, given: Any, default: Mapping[str, 
         message = f"{key!r} must be a JSON object, not {shown(given)}"
         raise InputError(key, message, code="key_not_object", key=key, found=shown(given))
     named = given.get("model_type")
-    if isinstance(named, str) and named and kind in towers.BY_TYPE and not _is_own(named, model_type, kind):
+    if isinstance(named, str) and named and kind in encoders.BY_TYPE and not _is_own(named, model_type, kind):
         kind = named
-        if kind not in towers.BY_TYPE:
+        if kind not in encoders.BY_TYPE:
             message = f"a tower of the model_type {shown(kind)} is not modelled"
-            raise InputError(key, message, tuple(towers.BY_TYPE), code="tower_unknown", model_type=kind)
+            raise InputError(key, message, tuple(encoders.BY_TYPE), code="tower_unknown", model_type=kind)
     row = _read_defaults()["classes"].get(kind, {"defaults": default, "aliases": {}})
     aliases = {name: tuple(others) for name, others in row["aliases"].items()} | dict(_KEYS_OF_FILES.get(kind, {}))
     return Keys(kind, given, {}, row["defaults"], aliases)
@@ -115,4 +114,4 @@ def _keys_of_tower(model_type: str, key: str, given: Any, default: Mapping[str, 
 def _is_own(named: str, model_type: str, kind: str) -> bool:
     """Whether what a file calls a tower is another name of the model's own: idefics2 for its tower."""
     stem, *own = (name.removesuffix("_vision").removesuffix("_encoder") for name in (named, model_type, kind))
-    return named not in towers.BY_TYPE and stem in own
+    return named not in encoders.BY_TYPE and stem in own

@@ -16,7 +16,7 @@ import transformers
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from llmcalc.huggingface.beside import PARTS_OF, TOWERS
-from llmcalc.huggingface.towers import BY_TYPE
+from llmcalc.huggingface.towers.encoders import BY_TYPE
 
 FOLDER = Path(__file__).parents[2] / "llmcalc" / "huggingface"
 KNOWN = "\n".join(path.read_text() for path in sorted(FOLDER.glob("*.py")))
