@@ -32,6 +32,7 @@ _KEYS_OF_FILES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 # Keys of a config that hold one of a tower
 PARTS_OF = (
+    *("vision_config.sam_config", "vision_config.encoder_config", "high_res_vision_config"),
     *("vision_config", "audio_config", "perceiver_config", "encoder_config", "projector_config", "adapter_config"),
     "qformer_config",
 )
@@ -68,14 +69,25 @@ def towers_of(config: Mapping[str, Any], text: Mapping[str, int]) -> tuple[tuple
             config = {**config, key: config[other]}
     row = _row(model_type)
     keys = Keys(model_type, config, {}, row["defaults"], {})
-    kept = [key for key in PARTS_OF if key in row and (config.get(key) is not None or key not in row["without"])]
-    of_each = {key: _keys_of_tower(model_type, key, config.get(key), row[key]) for key in kept}
+    given = {key: _inside(config, key) for key in PARTS_OF if key in row}
+    kept = [key for key, of_tower in given.items() if of_tower is not None or key not in row["without"]]
+    of_each = {key: _keys_of_tower(model_type, key, given[key], row[key]) for key in kept}
     found = tuple(TOWERS[model_type](Whole(keys, of_each, text)))
     used = dict(keys.used)
     for key, of_tower in of_each.items():
-        if config.get(key) is not None:
-            used[key] = {"model_type": of_tower.model_type, **of_tower.used}
+        if given[key] is not None:
+            *outer, inner = key.split(".")
+            within = used.setdefault(outer[0], {}) if outer else used
+            within[inner] = {"model_type": of_tower.model_type, **of_tower.used}
     return found, used
+
+
+def _inside(config: Mapping[str, Any], key: str) -> Any:
+    """What a config has under a key, or under a key within a config of its own: vision_config.sam_config."""
+    found: Any = config
+    for name in key.split("."):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
 
 
 def _row(model_type: str) -> Mapping[str, Any]:

@@ -19,6 +19,7 @@ from llmcalc.huggingface.family import BART_NAMES, T5_NAMES, Family, bart, t5
 from llmcalc.huggingface.hybrids import HYBRIDS
 from llmcalc.huggingface.keys import Keys
 from llmcalc.huggingface.mixtures import MIXTURES
+from llmcalc.huggingface.more_encoders import MORE_ENCODERS
 from llmcalc.huggingface.pairs import (
     BartRecipe,
     T5Recipe,
@@ -103,6 +104,7 @@ FAMILIES: Mapping[str, Family] = {
     **VARIANTS,
     **PUBLISHED,
     **ENCODERS,
+    **MORE_ENCODERS,
     **UNUSUAL,
     **_ENCODER_DECODERS,
 }

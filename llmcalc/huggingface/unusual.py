@@ -19,6 +19,7 @@ from llmcalc.huggingface.stack import (
     INNER,
     LAYER_NORM_NO_BIAS,
     POST,
+    PRE,
     MaskedHead,
     Recipe,
     assemble,
@@ -202,6 +203,45 @@ def _ernie_vision(kit: Kit) -> Sequence[Layer]:
     ]
 
 
+def _idefics(kit: Kit) -> Sequence[Layer]:
+    """Before every so many of LLaMA's layers one that attends to the image, and a network, each through a gate."""
+    keys, d, n = kit.keys, kit.d_model, kit.n_layers
+    every, number = keys.size("cross_layer_interval"), kit.n_layers // keys.size("cross_layer_interval")
+    vision = kit.nested("vision_config")
+    d_image = whole("embed_dim", vision.get("embed_dim", 768))
+    plain = kit.plain()
+    keys.refuse_other_than("alpha_type", ("float", "vector"))
+    normed = (RMSNorm(plain.d_head, f"{of}_norm", "qk_norm") for of in ("query", "key"))
+    cross: list[Part] = [*kit.norm("cross_attention_norm"), *(normed if keys.flag("qk_layer_norms") else ())]
+    cross.append(replace(plain, sees="source", id="cross_attention", d_in=d_image if d_image < d else None))
+    if d_image < d:
+        cross.append(Projection(d - d_image, d, "query_rest", "attention"))
+    elif d_image > d:
+        cross.append(Projection(d_image - d, 2 * d, "source_rest", "attention"))
+    gates = 2 * d if keys.text("alpha_type") == "vector" else 2
+    cross += [
+        *kit.norm("second_feed_forward_norm"),
+        FeedForward(d, keys.dimension("d_ff"), True, id="second_feed_forward"),
+        Numbers(gates, "cross_attention_gates", "attention"),
+    ]
+    own = kit.pre((plain,), kit.network())
+    crossing = {i for i in range(0, n, every) if i // every < number}
+    return [(("cross",), (*cross, *own)) if i in crossing else (("global",), own) for i in range(n)]
+
+
+def _idefics_rows(kit: Kit) -> Parts:
+    number = kit.keys.size("additional_vocab_size", 0)
+    return (Numbers(number * kit.d_model, "image_token_rows", "embedding"),) if number else ()
+
+
+def _read_idefics(keys: Keys, task: str) -> Model:
+    model = _IDEFICS.build(keys, task)
+    number = keys.size("additional_vocab_size", 0)
+    if task in NO_HEAD or not number or keys.flag("tie_word_embeddings"):
+        return model
+    return replace(model, back=(*model.back, Projection(keys.dimension("d_model"), number, "head_rest", "head")))
+
+
 # Models of two stacks
 
 
@@ -357,6 +397,7 @@ def _seamless(keys: Keys, task: str) -> Model:
 
 
 _SEAMLESS = Family(_seamless, {**BART_NAMES, "d_model": "hidden_size"})
+_IDEFICS = planned(Recipe(), _idefics, SAME_KV, before=_idefics_rows)
 _NO_FF = {name: key for name, key in COMMON.items() if name != "d_ff"}
 UNUSUAL: Mapping[str, Family] = {
     "bert-generation": stack(_bert_generation, SAME_KV),
@@ -401,6 +442,22 @@ UNUSUAL: Mapping[str, Family] = {
     "git": stack(replace(_BERT, types=None, head=None, head_bias=True, pooler=False, causal=True), SAME_KV),
     "phi4_multimodal": unread(DECODERS["phi3"]),
     "blip_text_model": planned(replace(_BERT, types=None, pooler=False, causal=True), _blip_text, SAME_KV),
+    "idefics": Family(_read_idefics, SAME_KV),
+    "kosmos_2_5_text_model": stack(
+        Recipe(
+            norm=LayerNorm,
+            layout=(*PRE, "feed_forward_inner_norm"),
+            qkv_bias=True,
+            output_bias=True,
+            gated=False,
+            ffn_bias=True,
+            front_also=lambda keys: (TypeEmbedding(2, keys.dimension("d_model")),),
+        ),
+        {
+            **{"d_model": "embed_dim", "n_layers": "layers", "n_heads": "attention_heads", "d_ff": "ffn_dim"},
+            **{"vocab_size": "vocab_size", "n_positions": "max_position_embeddings"},
+        },
+    ),
     "kosmos_2_text_model": stack(
         Recipe(norm=LayerNorm, layout=INNER, qkv_bias=True, output_bias=True, gated=False, ffn_bias=True),
         {

@@ -19,7 +19,7 @@ from llmcalc.huggingface.beside import PARTS_OF, TOWERS
 from llmcalc.huggingface.towers.encoders import BY_TYPE
 
 FOLDER = Path(__file__).parents[2] / "llmcalc" / "huggingface"
-KNOWN = "\n".join(path.read_text() for path in sorted(FOLDER.glob("*.py")))
+KNOWN = "\n".join(path.read_text() for path in sorted(FOLDER.rglob("*.py")))
 SHARED = {field.name for field in dataclasses.fields(transformers.PreTrainedConfig)} - {"tie_word_embeddings"}
 
 
@@ -68,7 +68,9 @@ def main() -> None:
         row: dict[str, Any] = {"defaults": {**own, "tie_word_embeddings": getattr(config, "tie_word_embeddings", None)}}
         row["without"] = []
         for key in (*PARTS_OF, "text_config"):
-            inner = getattr(config, key, None)
+            inner = config
+            for part in key.split("."):
+                inner = getattr(inner, part, None)
             if inner is None and key in PARTS_OF and (inner := left_out(config, key)) is not None:
                 row["without"].append(key)  # there only where a file has it
             if inner is not None:

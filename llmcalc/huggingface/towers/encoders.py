@@ -217,6 +217,7 @@ BY_TYPE: Mapping[str, Callable[[Keys], Tower]] = {
     "audioflamingo3_encoder": _whisper_encoder,
     "musicflamingo_encoder": _whisper_encoder,
     "whisper": _whisper_encoder,
+    "moss_transcribe_diarize_audio": _whisper_encoder,
     "glmasr_encoder": _glm_asr_encoder,
     "granite_speech_encoder": _conformer,
     "granite_speech_plus_encoder": _conformer,

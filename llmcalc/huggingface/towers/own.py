@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from llmcalc.huggingface.keys import Keys, whole
-from llmcalc.huggingface.towers.encoders import siglip_without_head
+from llmcalc.errors import InputError
+from llmcalc.huggingface.keys import MOST_LAYERS, Keys, whole
+from llmcalc.huggingface.towers.encoders import siglip_without_head, tower_by_type
 from llmcalc.huggingface.towers.pieces import (
     Reader,
     Whole,
@@ -208,7 +209,7 @@ def _sam(v: Keys) -> Tower:
     v.refuse_other_than("use_rel_pos", (True,))
     d, n_heads, out = v.size("hidden_size"), v.size("num_attention_heads"), v.size("output_channels")
     width, side = head_of(v, d, n_heads, "num_attention_heads"), v.size("image_size") // v.size("patch_size")
-    layer = encoder_layer(v, inner=v.size("mlp_dim"), qkv_bias=v.flag("qkv_bias"))
+    layer = encoder_layer(v, inner=v.optional("mlp_dim") or inner_of(v, d), qkv_bias=v.flag("qkv_bias"))
 
     def block(extent: int, name: str) -> Block:
         parts: tuple[Part, ...] = (*layer, Vectors(2 * (2 * extent - 1), width, "relative_bias"))
@@ -250,16 +251,16 @@ def _git(w: Whole) -> Sequence[Tower]:
     return clip_like(w.vision), projector_of(*frames, Linear(d, w.d_text), norm)
 
 
-def clip_like(v: Keys) -> Tower:
+def clip_like(v: Keys, width: str = "hidden_size") -> Tower:
     """CLIP's, under other names."""
-    d = v.size("hidden_size")
+    d = v.size(width)
     front: list[Part] = [
         Vectors(1, d, "class_token"),
         Convolution(v.size("num_channels"), d, square_of(v), False),
         LearnedPositions(patches_of(v) + 1, d),
         LayerNorm(d, "embedding_norm"),
     ]
-    return layers_as_tower(front, encoder_layer(v), layers_of(v), [LayerNorm(d, "final_norm")])
+    return layers_as_tower(front, encoder_layer(v, width=width), layers_of(v), [LayerNorm(d, "final_norm")])
 
 
 def _lfm3(w: Whole) -> Sequence[Tower]:
@@ -300,6 +301,97 @@ def _fuyu(w: Whole) -> Sequence[Tower]:
     return (projector_of(Linear(w.keys.size("num_channels") * square_of(w.keys), w.d_text)),)
 
 
+def _whole_numbers(keys: Keys, key: str, number: int | None = None) -> list[int]:
+    """A list of sizes, as long as there are stages."""
+    listed = keys.list_of(key, int, number) or []
+    if not listed:
+        raise keys.missing(key)
+    return [whole(key, entry) for entry in listed]
+
+
+def _davit(v: Keys) -> Tower:
+    """Florence-2's: stages of layers in pairs, one that attends to places of a window, one to channels of a group."""
+    widths = _whole_numbers(v, "embed_dim")
+    depths, patches = (_whole_numbers(v, key, len(widths)) for key in ("depths", "patch_size"))
+    before, bias = v.list_of("patch_prenorm", bool, len(widths)) or [], v.flag("qkv_bias")
+    d_in, stages = v.size("in_channels"), []
+    for i, (d, depth, patch, pre) in enumerate(zip(widths, depths, patches, before, strict=True), 1):
+        if depth > MOST_LAYERS or i > 4:
+            raise InputError("depths", f"{depth:,} layers; more than {MOST_LAYERS:,} are not counted",
+                             code="too_many_layers", number=depth, most=MOST_LAYERS)  # fmt: skip
+        layer: tuple[Part, ...] = (
+            Convolution(1, d, 9, id="first_convolution"),
+            LayerNorm(d, "attention_norm"),
+            Attention(d, 1, 1, d, bias, True, sees="all"),
+            Convolution(1, d, 9, id="second_convolution"),
+            LayerNorm(d, "feed_forward_norm"),
+            FeedForward(d, inner_of(v, d), bias=True),
+        )
+        entry = (Convolution(d_in, d, patch**2), LayerNorm(d_in if pre else d, "embedding_norm"))
+        blocks = ((Block(layer, "local_block"), depth), (Block(layer, "global_block"), depth))
+        stages.append(Tower(entry, blocks, (), f"stage_{i}", VISION))
+        d_in = d
+    return Tower(tuple(stages), (), (), VISION, VISION)
+
+
+def _florence2(w: Whole) -> Sequence[Tower]:
+    v = w.vision
+    d, d_out = _whole_numbers(v, "embed_dim")[-1], v.size("projection_dim")
+    norm = LayerNorm(d_out, "projector_norm", component=PROJECTOR)
+    positions = LearnedPositions(v.size("max_position_embeddings"), d)
+    return _davit(v), projector_of(Linear(d, d_out, False), norm, positions)
+
+
+def _deepseek_hybrid(w: Whole) -> Sequence[Tower]:
+    """SigLIP beside SAM's tower for a larger copy of the image, two layers mixed; half the width each."""
+    high = w.towers["high_res_vision_config"]
+    d, out, half = high.size("hidden_size"), high.size("output_channels"), w.d_text // 2
+    return (
+        tower_by_type(w.vision),
+        replace(_sam(high), id="second_tower"),
+        projector_of(
+            Convolution(d, out, 1, False, "first_convolution", PROJECTOR),
+            LayerNorm(out, "hidden_norm", component=PROJECTOR),
+            Convolution(out, out, 9, False, "second_convolution", PROJECTOR),
+            LayerNorm(out, "projector_norm", component=PROJECTOR),
+            *_to_quarter(out, "third_convolution", "downsampling"),
+            Linear(w.vision.size("hidden_size"), half),
+            Linear(4 * out, half),
+            Linear(w.d_text, w.d_text),
+            Vectors(1, 1, "gates", PROJECTOR),
+        ),
+    )
+
+
+def _to_quarter(out: int, first: str, second: str) -> tuple[Part, ...]:
+    """Two convolutions that halve an image's sides and double its channels."""
+    return (
+        Convolution(out, 2 * out, 9, False, first, PROJECTOR),
+        Convolution(2 * out, 4 * out, 9, False, second, PROJECTOR),
+    )
+
+
+def _unlimited_ocr(w: Whole) -> Sequence[Tower]:
+    """SAM's tower, and CLIP's on what it found; both outputs go to the language model side by side."""
+    sam, clip = w.towers["vision_config.sam_config"], w.towers["vision_config.encoder_config"]
+    d, out = clip.size("hidden_size"), sam.size("output_channels")
+    front: list[Part] = [
+        Vectors(1, d, "class_token"),
+        LearnedPositions(patches_of(clip) + 1, d),
+        LayerNorm(d, "embedding_norm"),
+    ]
+    second = layers_as_tower(front, encoder_layer(clip), layers_of(clip))
+    return (
+        _sam(sam),
+        replace(second, id="second_tower"),
+        projector_of(
+            *_to_quarter(out, "first_convolution", "second_convolution"),
+            Linear(d + 4 * out, w.d_text),
+            Vectors(2, w.d_text, "newline", PROJECTOR),
+        ),
+    )
+
+
 READERS: Mapping[str, Reader] = {
     "granite_docling": _granite_docling,
     "molmo2": _molmo2,
@@ -309,6 +401,9 @@ READERS: Mapping[str, Reader] = {
     "llama4": _llama4,
     "mllama": _mllama,
     "fuyu": _fuyu,
+    "florence2": _florence2,
+    "deepseek_vl_hybrid": _deepseek_hybrid,
+    "unlimited_ocr": _unlimited_ocr,
     "git": _git,
     "got_ocr2": _got_ocr,
     "lfm3_vl": _lfm3,

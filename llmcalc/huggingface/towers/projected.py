@@ -169,6 +169,25 @@ def _mistral_large4(w: Whole) -> Sequence[Tower]:
     return pixtral(w.vision), _mistral_projector(w)
 
 
+def _modernvbert(w: Whole) -> Sequence[Tower]:
+    w.keys.refuse_other_than("classifier_bias", (False,))
+    d_in = w.vision.size("hidden_size") * w.keys.size("pixel_shuffle_factor") ** 2
+    return tower_by_type(w.vision), projector_of(Linear(d_in, w.d_text, False))
+
+
+def _ultravbert(w: Whole) -> Sequence[Tower]:
+    d_in = w.vision.size("hidden_size") * w.keys.size("pixel_shuffle_factor") ** 2
+    norm = RMSNorm(w.d_text, "projector_norm", PROJECTOR)
+    return tower_by_type(w.vision), projector_of(Linear(d_in, w.d_text, False), norm)
+
+
+def _moss(w: Whole) -> Sequence[Tower]:
+    d_in = w.audio.size("hidden_size") * w.keys.size("audio_merge_size")
+    norm = LayerNorm(w.d_text, "projector_norm", component=PROJECTOR)
+    bias = w.keys.flag("projector_bias")
+    return tower_by_type(w.audio), projector_of(*two_linear(d_in, w.d_text, w.d_text, bias), norm)
+
+
 READERS: Mapping[str, Reader] = {
     "cosmos3_edge": _cosmos3_edge,
     "mistral_large4": _mistral_large4,
@@ -200,5 +219,8 @@ READERS: Mapping[str, Reader] = {
     "smolvlm": _idefics3,
     "video_llava": _video_llava,
     "vipllava": _vipllava,
+    "modernvbert": _modernvbert,
+    "ultravbert": _ultravbert,
+    "moss_transcribe_diarize": _moss,
     "voxtral": _voxtral,
 }

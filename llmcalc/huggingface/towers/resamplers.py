@@ -18,6 +18,7 @@ from llmcalc.huggingface.towers.pieces import (
     head_of,
     layers_as_tower,
     layers_of,
+    named_key,
     patches_of,
     projector_of,
     square_of,
@@ -207,6 +208,54 @@ def _numbered(parts: list[Part]) -> list[Part]:
     ]
 
 
+def flat_patches(v: Keys, d_ff: str, d_head: str) -> Tower:
+    """Pix2Struct's: patches of any number, a table of rows and one of columns, gated networks, no biases."""
+    d, n_heads = v.size("hidden_size"), v.size("num_attention_heads")
+    rows = v.size(named_key(v, "max_num_patches", "seq_len"))
+    front: list[Part] = [
+        Linear(v.size("patch_embed_hidden_size"), d, True, "patch_embedding", VISION),
+        LearnedPositions(2 * rows, d),
+    ]
+    layer = (
+        RMSNorm(d, "attention_norm"),
+        Attention(d, n_heads, n_heads, v.size(d_head), sees="all"),
+        RMSNorm(d, "feed_forward_norm"),
+        FeedForward(d, v.size(d_ff), True),
+    )
+    return layers_as_tower(front, layer, layers_of(v), [RMSNorm(d, "final_norm")])
+
+
+def _kosmos25(w: Whole) -> Sequence[Tower]:
+    d, v = w.d_text, w.vision
+    return flat_patches(v, "intermediate_size", "head_dim"), projector_of(
+        Vectors(w.keys.size("latent_query_num"), d, "resampler_queries", PROJECTOR),
+        Linear(v.size("hidden_size"), d),
+        Attention(d, 1, 1, d, True, True, sees="all", id="pooling_attention"),
+    )
+
+
+def _idefics(w: Whole) -> Sequence[Tower]:
+    """CLIP's tower, and learned queries that attend to its patches where the config has a resampler."""
+    v = w.vision
+    vision = clip_like(v, "embed_dim")
+    if not w.keys.flag("use_resampler"):
+        return (vision,)
+    r, d = w.towers["perceiver_config"], v.size("embed_dim")
+    n_heads, width = r.size("resampler_n_heads"), r.size("resampler_head_dim")
+    normed = r.flag("qk_layer_norms_perceiver")
+    layer: tuple[Part, ...] = (
+        LayerNorm(d, "attention_norm"),
+        LayerNorm(d, "context_norm"),
+        *((LayerNorm(width, f"{of}_norm", component="qk_norm") for of in ("query", "key")) if normed else ()),
+        Attention(d, n_heads, n_heads, width, sees="all"),
+        LayerNorm(d, "feed_forward_norm"),
+        FeedForward(d, 4 * d),
+    )
+    queries = (Vectors(r.size("resampler_n_latents"), d, "resampler_queries", PROJECTOR),)
+    blocks = ((Block(layer), layers_of(r, "resampler_depth")),)
+    return vision, Tower(queries, blocks, (LayerNorm(d, "final_norm"),), PROJECTOR, PROJECTOR)
+
+
 READERS: Mapping[str, Reader] = {
     "aria": _aria,
     "granite_speech": _granite_speech,
@@ -218,4 +267,8 @@ READERS: Mapping[str, Reader] = {
     "instructblipvideo": _instructblip,
     "kosmos-2": _kosmos2,
     "minicpmv4_6": _minicpmv46,
+    "minicpmv4_7": _minicpmv46,
+    "minicpm_ocr": _minicpmv46,
+    "kosmos-2.5": _kosmos25,
+    "idefics": _idefics,
 }
