@@ -22,6 +22,8 @@ from llmcalc.transformer.tower import Tower
 _STANDS_IN = {"kimi_vl": "kimi_k25", "kimi_k3": "kimi_k25", "internvl_chat": "internvl", "interns1": "internvl"}
 # Whole models whose class is named as if it were the language model alone
 CAUSAL = frozenset({"molmo", "phi3_v", "phi4_multimodal", "dots_ocr", "git", "fuyu"})
+# Whole models whose class fills in, of a tower that the file gives in part, what is its own choice
+_FILLS_IN = frozenset({"cohere_asr"})
 # Keys of towers by the names that published files have for them
 _KEYS_OF_FILES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "kimi_k25_vision": {
@@ -78,7 +80,7 @@ def towers_of(config: Mapping[str, Any], text: Mapping[str, int]) -> tuple[tuple
         if given[key] is not None:
             *outer, inner = key.split(".")
             within = used.setdefault(outer[0], {}) if outer else used
-            within[inner] = {"model_type": of_tower.model_type, **of_tower.used}
+            within[inner] = {**within.get(inner, {}), "model_type": of_tower.model_type, **of_tower.used}
     return found, used
 
 
@@ -119,6 +121,8 @@ def _keys_of_tower(model_type: str, key: str, given: Any, default: Mapping[str, 
             message = f"a tower of the model_type {shown(kind)} is not modelled"
             raise InputError(key, message, tuple(encoders.BY_TYPE), code="tower_unknown", model_type=kind)
     row = _read_defaults()["classes"].get(kind, {"defaults": default, "aliases": {}})
+    if model_type in _FILLS_IN:
+        row = {**row, "defaults": {**row["defaults"], **default}}
     aliases = {name: tuple(others) for name, others in row["aliases"].items()} | dict(_KEYS_OF_FILES.get(kind, {}))
     return Keys(kind, given, {}, row["defaults"], aliases)
 

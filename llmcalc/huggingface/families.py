@@ -30,6 +30,7 @@ from llmcalc.huggingface.pairs import (
     whisper_front,
 )
 from llmcalc.huggingface.published import PUBLISHED
+from llmcalc.huggingface.read_out import READ_OUT
 from llmcalc.huggingface.sparse import SPARSE
 from llmcalc.huggingface.unusual import UNUSUAL
 from llmcalc.huggingface.variants import VARIANTS
@@ -106,6 +107,7 @@ FAMILIES: Mapping[str, Family] = {
     **ENCODERS,
     **MORE_ENCODERS,
     **UNUSUAL,
+    **READ_OUT,
     **_ENCODER_DECODERS,
 }
 

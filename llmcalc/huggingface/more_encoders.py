@@ -178,7 +178,7 @@ def _neomme(keys: Keys, task: str) -> Model:
     width, patch = head_width(keys, d, n_heads), 3 * keys.size("patch_size") ** 2
     bias = keys.flag("attention_bias")
     layer = (
-        Attention(d, n_heads, n_kv_heads, width, bias, False, gate=True, sees="all"),
+        Attention(d, n_heads, n_kv_heads, width, bias, bias, gate=True, sees="all"),
         Numbers(n_heads, "query_scales", "attention"),
         FeedForward(d, keys.dimension("d_ff"), bias=keys.flag("mlp_bias")),
         Numbers(2, "connections", "connections"),
@@ -214,9 +214,7 @@ _XLNET_NAMES = {
 }
 MORE_ENCODERS: Mapping[str, Family] = {
     "luke": Family(_luke, SAME_KV),
-    "squeezebert": planned(
-        replace(UNREAD, pooler_always=True, cross=False, head=MaskedHead(second_bias=False)), _squeezebert, SAME_KV
-    ),
+    "squeezebert": planned(replace(UNREAD, pooler_always=True, cross=False, head=MaskedHead()), _squeezebert, SAME_KV),
     "xlnet": planned(
         replace(_XL, front_also=lambda keys: (Vectors(1, keys.dimension("d_model"), "mask_embedding", "embedding"),)),
         _xlnet,
@@ -235,6 +233,7 @@ MORE_ENCODERS: Mapping[str, Family] = {
             norm=LayerNorm,
             final_norm=False,
             causal=False,
+            tied=False,
             qkv_bias="attention_bias",
             output_bias="attention_bias",
             ffn_bias="mlp_bias",

@@ -13,13 +13,14 @@ from llmcalc.huggingface.heads import HeadTask, task_of
 from llmcalc.huggingface.keys import Notice, shown
 
 # Where a multimodal model keeps the config of its language model, and which family that is when it does not say.
-NESTED = ("text_config", "llm_config", "language_config", "llm_cfg")
+NESTED = ("text_config", "llm_config", "language_config", "llm_cfg", "decoder_config")
 TEXT_OF: Mapping[str, str] = {
     "aria": "aria_text",
     "audioflamingo3": "qwen2",
     "aya_vision": "cohere2",
     "blip": "blip_text_model",
     "blip-2": "opt",
+    "canary": "canary_decoder",
     "cohere2_vision": "cohere2",
     "cosmos3_edge": "cosmos3_edge_text",
     "cosmos3_omni": "qwen3_vl_text",
@@ -83,7 +84,9 @@ TEXT_OF: Mapping[str, str] = {
     "ovis2": "qwen2",
     "paddleocr_vl": "paddleocr_vl_text",
     "paligemma": "gemma",
+    "pix2struct": "pix2struct_text_model",
     "pp_chart2table": "qwen2",
+    "pp_formulanet": "pp_formulanet_text",
     "qianfan_ocr": "qwen3",
     "qwen2_5_omni_thinker": "qwen2",
     "qwen2_5_vl": "qwen2_5_vl_text",
@@ -98,6 +101,7 @@ TEXT_OF: Mapping[str, str] = {
     "shieldgemma2": "gemma3_text",
     "smolvlm": "llama",
     "step3p7": "step3p5",
+    "t5gemma2": "t5gemma2_text",
     "ultravbert": "ultrabert",
     "unlimited_ocr": "unlimited_ocr_text",
     "video_llama_3": "qwen2",
@@ -134,6 +138,7 @@ LLAMA_KEYS = ("hidden_size", "num_hidden_layers", "num_attention_heads", "interm
 # What a model class is for, by the end of its name
 _TASKS: tuple[tuple[str, str], ...] = (
     ("LMHeadModel", "language model"),
+    ("WithLMHead", "language model"),
     ("ForCausalLM", "language model"),
     ("ForMaskedLM", "language model"),
     ("ForConditionalGeneration", "language model"),
@@ -142,6 +147,7 @@ _TASKS: tuple[tuple[str, str], ...] = (
     ("MiniCPMV", "language model"),
     ("ModelLM", "language model"),
     ("ForTextToText", "language model"),
+    ("ForSpeechToText", "language model"),
     ("ForVisionText2Text", "language model"),
     ("GenerationDecoder", "language model"),
     ("GenerationEncoder", "base"),
@@ -217,7 +223,9 @@ def family_of(config: Mapping[str, Any], text: Mapping[str, Any]) -> tuple[str, 
 
 def _is_decoder_alone(family: Family, architecture: str | None) -> bool:
     """Whether a class of a family of two stacks is its decoder, as a language model of its own."""
-    return "n_decoder_heads" in family.names and bool(architecture and architecture.endswith("ForCausalLM"))
+    return "n_decoder_heads" in family.names and bool(
+        architecture and architecture.endswith(("ForCausalLM", "ForSpeechToText"))
+    )
 
 
 def _family_of_class(config: Mapping[str, Any]) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 from llmcalc.errors import InputError
 from llmcalc.huggingface.beside import CAUSAL, PARTS_OF, TOWERS, default_tie, towers_of
 from llmcalc.huggingface.families import keys_of
+from llmcalc.huggingface.flattened import flat
 from llmcalc.huggingface.heads import with_head
 from llmcalc.huggingface.keys import Keys, Notice
 from llmcalc.huggingface.named import (
@@ -25,7 +26,6 @@ from llmcalc.huggingface.prediction import prediction_layers
 from llmcalc.huggingface.quantized import Quantization, quantization_of
 from llmcalc.huggingface.stack import build
 from llmcalc.huggingface.unknown import LIKE_LLAMA, keys_like_llama, said_like_llama
-from llmcalc.huggingface.unusual import flat
 from llmcalc.transformer.model import Model
 from llmcalc.transformer.part import Part
 from llmcalc.transformer.tower import Tower

@@ -8,9 +8,9 @@ from typing import Any
 from llmcalc.errors import InputError
 from llmcalc.huggingface.families import keys_of
 from llmcalc.huggingface.family import COMMON
+from llmcalc.huggingface.flattened import flat
 from llmcalc.huggingface.layers import flat_patterns
 from llmcalc.huggingface.named import family_of, language_part, thinker_of
-from llmcalc.huggingface.unusual import flat
 
 # Lists that have one entry a layer
 LISTS_BY_LAYER = (

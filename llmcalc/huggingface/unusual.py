@@ -12,7 +12,7 @@ from llmcalc.huggingface import layers
 from llmcalc.huggingface.decoders import DECODERS
 from llmcalc.huggingface.encoders import BERT
 from llmcalc.huggingface.family import BART_NAMES, COMMON, SAME_KV, T5_NAMES, Family, stack, unread
-from llmcalc.huggingface.keys import Keys, shown, whole
+from llmcalc.huggingface.keys import Keys, does_not_divide, shown, whole
 from llmcalc.huggingface.pairs import NO_HEAD, BartRecipe, Layers, T5Recipe, build_bart, build_t5
 from llmcalc.huggingface.plan import Kit, Layer, Parts, planned
 from llmcalc.huggingface.stack import (
@@ -21,6 +21,7 @@ from llmcalc.huggingface.stack import (
     POST,
     PRE,
     MaskedHead,
+    QKNorm,
     Recipe,
     assemble,
     head_width,
@@ -121,14 +122,26 @@ def _read_mobilebert(keys: Keys, task: str) -> Model:
 def _trocr(keys: Keys) -> Recipe:
     """BART's decoder for the patches of an encoder that is as wide."""
     keys.refuse_other_than("use_learned_position_embeddings", (True,))
-    given = keys.optional("cross_attention_hidden_size") if keys.has("cross_attention_hidden_size") else None
-    if given not in (None, keys.dimension("d_model")):
-        key, found = "cross_attention_hidden_size", shown(given)
-        message = f"{key!r} = {found} is not modelled"
-        raise InputError(key, message, (keys.dimension("d_model"),), code="key_not_modelled", key=key, found=found)
+    d, n_heads = keys.dimension("d_model"), keys.dimension("n_heads")
+    source = (keys.optional("cross_attention_hidden_size") if keys.has("cross_attention_hidden_size") else None) or d
+    if d % n_heads:
+        raise does_not_divide(keys.names["n_heads"], n_heads, keys.names["d_model"], d)
+
+    def cross(keys: Keys) -> Parts:
+        narrow = source if source < d else None
+        found: list[Part] = [
+            LayerNorm(d, "cross_attention_norm"),
+            Attention(d, n_heads, n_heads, d // n_heads, True, True, d_in=narrow, sees="source", id="cross_attention"),
+        ]
+        if source < d:
+            found.append(Projection(d - source, d, "query_rest", "attention"))
+        elif source > d:
+            found.append(Projection(source - d, 2 * d, "source_rest", "attention"))
+        return tuple(found)
+
     return Recipe(
         norm=LayerNorm, layout=POST, positions=2, qkv_bias=True, output_bias=True, gated=False, ffn_bias=True,
-        cross=True, final_norm=False, embedding_norm=keys.flag("layernorm_embedding"),
+        layer_also=cross, final_norm=False, embedding_norm=keys.flag("layernorm_embedding"),
     )  # fmt: skip
 
 
@@ -338,7 +351,7 @@ def _moonshine(keys: Keys, task: str) -> Model:
     return assemble(front, found, tuple(back))
 
 
-def flat(config: Mapping[str, Any]) -> Mapping[str, Any]:
+def flat_t5gemma(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The config of a T5Gemma with the sizes of its stacks at the outside, under the names that `UNUSUAL` reads.
 
     Raises InputError where the two stacks are not alike but in how many layers they have.
@@ -378,6 +391,25 @@ def _t5gemma(keys: Keys, task: str) -> Model:
     if task not in NO_HEAD and not keys.flag("tie_word_embeddings"):
         back.append(Head(vocab_size, d))
     return assemble(tuple(front), found, tuple(back))
+
+
+def _t5gemma2(keys: Keys, task: str) -> Model:
+    """Gemma 3's layers in two stacks that share one table; the decoder sees both stacks at once in one attention."""
+    kit = Kit(keys, Recipe(qkv_bias="attention_bias", output_bias="attention_bias", qk_norm=QKNorm()))
+    d, vocab_size = kit.d_model, keys.dimension("vocab_size")
+    encoders = keys.layers()
+    decoders = 0 if task == "encoder" else keys.layers("n_decoder_layers", encoders)
+    found: Layers = []
+    for name, sees, count in (("encoder", "all", encoders), ("decoder", "past", decoders)):
+        listed = keys if count == encoders else replace(keys, config={**keys.config, "layer_types": None})
+        for window in layers.periodic(6)(listed, count) if count else ():
+            parts = kit.sandwich(kit.attention(sees=sees, window=window), kit.network())
+            found.append(((name, "global" if window is None else "local"), parts))
+    front = (TokenEmbedding(vocab_size, d), Numbers(d, "image_token_rows", "embedding"))
+    back: list[Part] = [RMSNorm(d, f"{of}_final_norm") for of in ("encoder", "decoder")[: 1 + (decoders > 0)]]
+    if task not in NO_HEAD and not keys.flag("tie_word_embeddings"):
+        back.append(Head(vocab_size, d))
+    return assemble(front, found, tuple(back))
 
 
 # What the config classes of T5Gemma's stacks fill in
@@ -479,6 +511,9 @@ UNUSUAL: Mapping[str, Family] = {
         _t5gemma,
         {**COMMON, "n_decoder_layers": "num_decoder_layers"},
         defaults={**_T5GEMMA, "tie_word_embeddings": True},
+    ),
+    "t5gemma2_text": Family(
+        _t5gemma2, {**COMMON, "n_decoder_layers": "num_decoder_layers"}, defaults={"num_decoder_layers": None}
     ),
     "pop2piano": Family(_composers, T5_NAMES),
     "moonshine": Family(

@@ -23,6 +23,15 @@ KNOWN = "\n".join(path.read_text() for path in sorted(FOLDER.rglob("*.py")))
 SHARED = {field.name for field in dataclasses.fields(transformers.PreTrainedConfig)} - {"tie_word_embeddings"}
 
 
+# Where the config of a tower, or of the language model, has another name than most give it
+ELSEWHERE = {
+    "canary": {"text_config": "decoder_config"},
+    "speech-encoder-decoder": {"audio_config": "encoder", "text_config": "decoder"},
+    "t5gemma2": {"vision_config": "encoder.vision_config", "text_config": "encoder.text_config"},
+    "vision-encoder-decoder": {"vision_config": "encoder", "text_config": "decoder"},
+}
+
+
 def plain(config: Any) -> dict[str, Any]:
     """The values of a config that our readers know, its model_type first."""
     found = {key: value for key, value in config.to_dict().items() if key not in SHARED and f'"{key}"' in KNOWN}
@@ -69,7 +78,7 @@ def main() -> None:
         row["without"] = []
         for key in (*PARTS_OF, "text_config"):
             inner = config
-            for part in key.split("."):
+            for part in ELSEWHERE.get(name, {}).get(key, key).split("."):
                 inner = getattr(inner, part, None)
             if inner is None and key in PARTS_OF and (inner := left_out(config, key)) is not None:
                 row["without"].append(key)  # there only where a file has it

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from llmcalc.huggingface.keys import Keys
+from llmcalc.huggingface.towers import backbones
 from llmcalc.huggingface.towers.pieces import (
     Norm,
     encoder_layer,
@@ -200,6 +201,7 @@ def _glm_asr_encoder(keys: Keys) -> Tower:
 
 
 BY_TYPE: Mapping[str, Callable[[Keys], Tower]] = {
+    **backbones.BY_TYPE,
     "clip_vision_model": _clip,
     "siglip_vision_model": _siglip,
     "siglip2_vision_model": siglip2,

@@ -204,7 +204,7 @@ def _hunyuan(w: Whole) -> Sequence[Tower]:
     return layers_as_tower(front, tuple(every), layers_of(v)), projector
 
 
-def _sam(v: Keys) -> Tower:
+def sam(v: Keys) -> Tower:
     """SAM's: layers that see a window and, here and there, the whole image; scores by distance; a neck behind."""
     v.refuse_other_than("use_rel_pos", (True,))
     d, n_heads, out = v.size("hidden_size"), v.size("num_attention_heads"), v.size("output_channels")
@@ -235,7 +235,7 @@ def _sam(v: Keys) -> Tower:
 
 def _got_ocr(w: Whole) -> Sequence[Tower]:
     out = w.vision.size("output_channels")
-    return _sam(w.vision), projector_of(
+    return sam(w.vision), projector_of(
         Convolution(out, 2 * out, 9, False, "first_convolution", PROJECTOR),
         Convolution(2 * out, 4 * out, 9, False, "second_convolution", PROJECTOR),
         Linear(w.d_text, w.d_text),
@@ -348,7 +348,7 @@ def _deepseek_hybrid(w: Whole) -> Sequence[Tower]:
     d, out, half = high.size("hidden_size"), high.size("output_channels"), w.d_text // 2
     return (
         tower_by_type(w.vision),
-        replace(_sam(high), id="second_tower"),
+        replace(sam(high), id="second_tower"),
         projector_of(
             Convolution(d, out, 1, False, "first_convolution", PROJECTOR),
             LayerNorm(out, "hidden_norm", component=PROJECTOR),
@@ -373,8 +373,8 @@ def _to_quarter(out: int, first: str, second: str) -> tuple[Part, ...]:
 
 def _unlimited_ocr(w: Whole) -> Sequence[Tower]:
     """SAM's tower, and CLIP's on what it found; both outputs go to the language model side by side."""
-    sam, clip = w.towers["vision_config.sam_config"], w.towers["vision_config.encoder_config"]
-    d, out = clip.size("hidden_size"), sam.size("output_channels")
+    first, clip = w.towers["vision_config.sam_config"], w.towers["vision_config.encoder_config"]
+    d, out = clip.size("hidden_size"), first.size("output_channels")
     front: list[Part] = [
         Vectors(1, d, "class_token"),
         LearnedPositions(patches_of(clip) + 1, d),
@@ -382,7 +382,7 @@ def _unlimited_ocr(w: Whole) -> Sequence[Tower]:
     ]
     second = layers_as_tower(front, encoder_layer(clip), layers_of(clip))
     return (
-        _sam(sam),
+        sam(first),
         replace(second, id="second_tower"),
         projector_of(
             *_to_quarter(out, "first_convolution", "second_convolution"),

@@ -216,6 +216,7 @@ READERS: Mapping[str, Reader] = {
     "paligemma": _paligemma,
     "qwen2_audio": _audio_linear,
     "shieldgemma2": _gemma3,
+    "t5gemma2": _gemma3,
     "smolvlm": _idefics3,
     "video_llava": _video_llava,
     "vipllava": _vipllava,

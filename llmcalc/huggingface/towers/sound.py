@@ -204,7 +204,7 @@ def _radio(v: Keys, frames: int) -> Tower:
     return layers_as_tower(front, layer, layers_of(v))
 
 
-def _parakeet(a: Keys, bias: bool) -> Tower:
+def parakeet(a: Keys, bias: bool) -> Tower:
     """A conformer: two half networks around attention with relative positions and a convolution."""
     d, d_ff, n_heads = a.size("hidden_size"), a.size("intermediate_size"), a.size("num_attention_heads")
     width, kernel = head_of(a, d, n_heads, "num_attention_heads"), a.size("conv_kernel_size")
@@ -256,7 +256,7 @@ def _nemotron_omni(w: Whole) -> Sequence[Tower]:
     d, d_mid, bias = a.size("hidden_size"), a.size("projection_hidden_size"), a.flag("projection_bias")
     return (
         vision,
-        _parakeet(a, a.given("attention_bias") and a.flag("attention_bias")),
+        parakeet(a, a.given("attention_bias") and a.flag("attention_bias")),
         projector_of(
             norm,
             *two_linear(wide, inner, w.d_text, False),
