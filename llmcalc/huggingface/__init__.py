@@ -7,7 +7,8 @@
 """
 
 from llmcalc.huggingface.keys import Notice
-from llmcalc.huggingface.read import Reading, dimensions, from_config, names_of_sizes, override, read_config
+from llmcalc.huggingface.read import Reading, dimensions, from_config, read_config
+from llmcalc.huggingface.resized import names_of_sizes, override
 from llmcalc.huggingface.text import parse_config
 
 __all__ = [

@@ -13,16 +13,17 @@ from importlib import resources
 from typing import Any
 
 from llmcalc.errors import InputError
-from llmcalc.huggingface import more_towers, published_towers, towers
 from llmcalc.huggingface.keys import Keys, shown
-from llmcalc.huggingface.towers import Reader, Whole
+from llmcalc.huggingface.towers import TOWERS, encoders, published
+from llmcalc.huggingface.towers.pieces import Whole
 from llmcalc.transformer.tower import Tower
 
-TOWERS: Mapping[str, Reader] = {**towers.READERS, **more_towers.READERS, **published_towers.READERS}
 # Published with code of their own: whose config class fills in what their files omit
 _STANDS_IN = {"kimi_vl": "kimi_k25", "kimi_k3": "kimi_k25", "internvl_chat": "internvl", "interns1": "internvl"}
 # Whole models whose class is named as if it were the language model alone
 CAUSAL = frozenset({"molmo", "phi3_v", "phi4_multimodal", "dots_ocr", "git", "fuyu"})
+# Whole models whose class fills in, of a tower that the file gives in part, what is its own choice
+_FILLS_IN = frozenset({"cohere_asr"})
 # Keys of towers by the names that published files have for them
 _KEYS_OF_FILES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "kimi_k25_vision": {
@@ -33,6 +34,7 @@ _KEYS_OF_FILES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 # Keys of a config that hold one of a tower
 PARTS_OF = (
+    *("vision_config.sam_config", "vision_config.encoder_config", "high_res_vision_config"),
     *("vision_config", "audio_config", "perceiver_config", "encoder_config", "projector_config", "adapter_config"),
     "qformer_config",
 )
@@ -69,14 +71,25 @@ def towers_of(config: Mapping[str, Any], text: Mapping[str, int]) -> tuple[tuple
             config = {**config, key: config[other]}
     row = _row(model_type)
     keys = Keys(model_type, config, {}, row["defaults"], {})
-    kept = [key for key in PARTS_OF if key in row and (config.get(key) is not None or key not in row["without"])]
-    of_each = {key: _keys_of_tower(model_type, key, config.get(key), row[key]) for key in kept}
+    given = {key: _inside(config, key) for key in PARTS_OF if key in row}
+    kept = [key for key, of_tower in given.items() if of_tower is not None or key not in row["without"]]
+    of_each = {key: _keys_of_tower(model_type, key, given[key], row[key]) for key in kept}
     found = tuple(TOWERS[model_type](Whole(keys, of_each, text)))
     used = dict(keys.used)
     for key, of_tower in of_each.items():
-        if config.get(key) is not None:
-            used[key] = {"model_type": of_tower.model_type, **of_tower.used}
+        if given[key] is not None:
+            *outer, inner = key.split(".")
+            within = used.setdefault(outer[0], {}) if outer else used
+            within[inner] = {**within.get(inner, {}), "model_type": of_tower.model_type, **of_tower.used}
     return found, used
+
+
+def _inside(config: Mapping[str, Any], key: str) -> Any:
+    """What a config has under a key, or under a key within a config of its own: vision_config.sam_config."""
+    found: Any = config
+    for name in key.split("."):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
 
 
 def _row(model_type: str) -> Mapping[str, Any]:
@@ -84,8 +97,8 @@ def _row(model_type: str) -> Mapping[str, Any]:
     row = _read_defaults()["models"].get(_STANDS_IN.get(model_type, model_type))
     if row is not None:
         return row
-    vision = published_towers.VISION_DEFAULTS.get(model_type)
-    defaults = published_towers.DEFAULTS.get(model_type, {})
+    vision = published.VISION_DEFAULTS.get(model_type)
+    defaults = published.DEFAULTS.get(model_type, {})
     return {"defaults": defaults, "without": [], **({"vision_config": vision} if vision else {})}
 
 
@@ -102,12 +115,14 @@ def _keys_of_tower(model_type: str, key: str, given: Any, default: Mapping[str, 
         message = f"{key!r} must be a JSON object, not {shown(given)}"
         raise InputError(key, message, code="key_not_object", key=key, found=shown(given))
     named = given.get("model_type")
-    if isinstance(named, str) and named and kind in towers.BY_TYPE and not _is_own(named, model_type, kind):
+    if isinstance(named, str) and named and kind in encoders.BY_TYPE and not _is_own(named, model_type, kind):
         kind = named
-        if kind not in towers.BY_TYPE:
+        if kind not in encoders.BY_TYPE:
             message = f"a tower of the model_type {shown(kind)} is not modelled"
-            raise InputError(key, message, tuple(towers.BY_TYPE), code="tower_unknown", model_type=kind)
+            raise InputError(key, message, tuple(encoders.BY_TYPE), code="tower_unknown", model_type=kind)
     row = _read_defaults()["classes"].get(kind, {"defaults": default, "aliases": {}})
+    if model_type in _FILLS_IN:
+        row = {**row, "defaults": {**row["defaults"], **default}}
     aliases = {name: tuple(others) for name, others in row["aliases"].items()} | dict(_KEYS_OF_FILES.get(kind, {}))
     return Keys(kind, given, {}, row["defaults"], aliases)
 
@@ -115,4 +130,4 @@ def _keys_of_tower(model_type: str, key: str, given: Any, default: Mapping[str, 
 def _is_own(named: str, model_type: str, kind: str) -> bool:
     """Whether what a file calls a tower is another name of the model's own: idefics2 for its tower."""
     stem, *own = (name.removesuffix("_vision").removesuffix("_encoder") for name in (named, model_type, kind))
-    return named not in towers.BY_TYPE and stem in own
+    return named not in encoders.BY_TYPE and stem in own

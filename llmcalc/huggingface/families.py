@@ -19,6 +19,7 @@ from llmcalc.huggingface.family import BART_NAMES, T5_NAMES, Family, bart, t5
 from llmcalc.huggingface.hybrids import HYBRIDS
 from llmcalc.huggingface.keys import Keys
 from llmcalc.huggingface.mixtures import MIXTURES
+from llmcalc.huggingface.more_encoders import MORE_ENCODERS
 from llmcalc.huggingface.pairs import (
     BartRecipe,
     T5Recipe,
@@ -29,6 +30,7 @@ from llmcalc.huggingface.pairs import (
     whisper_front,
 )
 from llmcalc.huggingface.published import PUBLISHED
+from llmcalc.huggingface.read_out import READ_OUT
 from llmcalc.huggingface.sparse import SPARSE
 from llmcalc.huggingface.unusual import UNUSUAL
 from llmcalc.huggingface.variants import VARIANTS
@@ -103,7 +105,9 @@ FAMILIES: Mapping[str, Family] = {
     **VARIANTS,
     **PUBLISHED,
     **ENCODERS,
+    **MORE_ENCODERS,
     **UNUSUAL,
+    **READ_OUT,
     **_ENCODER_DECODERS,
 }
 

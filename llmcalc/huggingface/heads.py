@@ -31,21 +31,26 @@ TASKS: tuple[tuple[str, str], ...] = (
 )
 _POOLED = frozenset(
     {"albert", "bert", "megatron-bert", "ernie", "nomic_bert", "rembert", "deberta-v2", "big_bird", "deberta", "gte",
-     "layoutlm", "roc_bert", "tapas", "funnel", "jina_embeddings_v3", "fnet", "mobilebert"}
+     "layoutlm", "roc_bert", "tapas", "luke", "squeezebert", "jina_embeddings_v3", "fnet", "mobilebert"}
 )  # fmt: skip
 _DENSE = frozenset(
     {"camembert", "data2vec-text", "electra", "ibert", "longformer", "mpnet", "roberta", "roberta-prelayernorm",
      "xlm-roberta", "xlm-roberta-xl", "distilbert", "eurobert", "big_bird", "bart", "mbart", "mvp", "plbart", "t5",
-     "mt5", "umt5", "led", "bigbird_pegasus", "roformer", "convbert", "mra", "nystromformer", "yoso", "xmod"}
+     "mt5", "umt5", "led", "bigbird_pegasus", "roformer", "convbert", "mra", "nystromformer", "yoso", "xmod",
+     "xlnet", "funnel", "esmc"}
 )  # fmt: skip
 # Classes that choose among answers pool what those that classify do not
 _POOLS_CHOICES = frozenset(
     {"camembert", "xlm-roberta", "data2vec-text", "ibert", "longformer", "mpnet", "roberta", "xlm-roberta-xl",
      "roberta-prelayernorm"}
 )  # fmt: skip
-_POOLS_ANSWERS = frozenset({"fnet"})  # and only these answer questions with a pooler
+_POOLS_ANSWERS = frozenset({"fnet", "squeezebert"})  # and only these answer questions with a pooler
 _NARROW = frozenset({"mobilebert"})  # layers work on less than the stream's width
 _SUMMARISED = frozenset({"xlm", "flaubert"})  # XLM's: one linear layer on the first token, with a bias
+_BIASED = frozenset({"t5gemma", "ultrabert"})  # a linear layer on the last or first token, with a bias
+_REVERSIBLE = frozenset({"reformer"})  # two streams come out, side by side
+_WITHOUT_DECODER = frozenset({"funnel"})  # classes that give one answer for a text stand on its encoder
+_BEAMS = frozenset({"xlnet"})  # answers of a beam, which are not modelled; its simple answers are
 _TRANSFORMED = frozenset({"modernbert", "modernbert-decoder"})
 _ENCODER_ALONE = frozenset({"t5", "mt5", "umt5"})  # of two stacks, their token classifiers have the encoder only
 _LABELS: Mapping[str, int] = {"bart": 3, "led": 3}  # where a config names none, and transformers does not take two
@@ -64,11 +69,14 @@ class HeadTask:
 def task_of(architecture: str, model_type: str) -> HeadTask | None:
     """The head of the class of that name; None where it is none of these."""
     kind = next((kind for ending, kind in TASKS if architecture.endswith(ending)), None)
-    if kind is None or (model_type in _SUMMARISED and architecture.endswith("ForQuestionAnswering")):
+    beams = model_type in _SUMMARISED | _BEAMS
+    if kind is None or (beams and architecture.endswith("ForQuestionAnswering")):
         return None
     if kind == "double":
         return HeadTask(kind, "language model")
-    return HeadTask(kind, "encoder" if kind == "token" and model_type in _ENCODER_ALONE else "headless")
+    alone = kind == "token" and model_type in _ENCODER_ALONE
+    alone = alone or (kind in ("sequence", "choice") and model_type in _WITHOUT_DECODER)
+    return HeadTask(kind, "encoder" if alone else "headless")
 
 
 def with_head(model: Model, keys: Keys, head: HeadTask) -> Model:
@@ -86,6 +94,9 @@ def _head_parts(d_model: int, keys: Keys, kind: str) -> list[Part]:
     linear = Classifier(d_model, n_labels)
     if kind == "next_sentence":
         return [Pooler(d_model), linear]
+    if family in _REVERSIBLE:
+        joined = Classifier(2 * d_model, n_labels if kind == "answers" else d_model, id="head_transform")
+        return [replace(joined, id="classifier")] if kind == "answers" else [joined, linear]
     if kind in ("reward", "process_reward"):
         return [replace(linear, dense=True) if family.startswith("qwen2") else replace(linear, bias=False)]
     if kind == "answers" and family == "big_bird":
@@ -104,7 +115,7 @@ def _head_parts(d_model: int, keys: Keys, kind: str) -> list[Part]:
             return [Classifier(d_model, _labels(keys)), Classifier(_labels(keys), 1, id="choice")]
         pools = family in _POOLED or family in _POOLS_CHOICES
         return [Pooler(d_model), linear] if pools else [replace(linear, dense=True)]
-    if family in _SUMMARISED or family == "t5gemma":
+    if family in _SUMMARISED | _BIASED:
         return [linear]
     pooler = [Pooler(d_model)] if family in _POOLED else []
     if family in _DENSE:

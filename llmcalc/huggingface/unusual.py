@@ -12,14 +12,16 @@ from llmcalc.huggingface import layers
 from llmcalc.huggingface.decoders import DECODERS
 from llmcalc.huggingface.encoders import BERT
 from llmcalc.huggingface.family import BART_NAMES, COMMON, SAME_KV, T5_NAMES, Family, stack, unread
-from llmcalc.huggingface.keys import Keys, shown, whole
+from llmcalc.huggingface.keys import Keys, does_not_divide, shown, whole
 from llmcalc.huggingface.pairs import NO_HEAD, BartRecipe, Layers, T5Recipe, build_bart, build_t5
 from llmcalc.huggingface.plan import Kit, Layer, Parts, planned
 from llmcalc.huggingface.stack import (
     INNER,
     LAYER_NORM_NO_BIAS,
     POST,
+    PRE,
     MaskedHead,
+    QKNorm,
     Recipe,
     assemble,
     head_width,
@@ -120,14 +122,26 @@ def _read_mobilebert(keys: Keys, task: str) -> Model:
 def _trocr(keys: Keys) -> Recipe:
     """BART's decoder for the patches of an encoder that is as wide."""
     keys.refuse_other_than("use_learned_position_embeddings", (True,))
-    given = keys.optional("cross_attention_hidden_size") if keys.has("cross_attention_hidden_size") else None
-    if given not in (None, keys.dimension("d_model")):
-        key, found = "cross_attention_hidden_size", shown(given)
-        message = f"{key!r} = {found} is not modelled"
-        raise InputError(key, message, (keys.dimension("d_model"),), code="key_not_modelled", key=key, found=found)
+    d, n_heads = keys.dimension("d_model"), keys.dimension("n_heads")
+    source = (keys.optional("cross_attention_hidden_size") if keys.has("cross_attention_hidden_size") else None) or d
+    if d % n_heads:
+        raise does_not_divide(keys.names["n_heads"], n_heads, keys.names["d_model"], d)
+
+    def cross(keys: Keys) -> Parts:
+        narrow = source if source < d else None
+        found: list[Part] = [
+            LayerNorm(d, "cross_attention_norm"),
+            Attention(d, n_heads, n_heads, d // n_heads, True, True, d_in=narrow, sees="source", id="cross_attention"),
+        ]
+        if source < d:
+            found.append(Projection(d - source, d, "query_rest", "attention"))
+        elif source > d:
+            found.append(Projection(source - d, 2 * d, "source_rest", "attention"))
+        return tuple(found)
+
     return Recipe(
         norm=LayerNorm, layout=POST, positions=2, qkv_bias=True, output_bias=True, gated=False, ffn_bias=True,
-        cross=True, final_norm=False, embedding_norm=keys.flag("layernorm_embedding"),
+        layer_also=cross, final_norm=False, embedding_norm=keys.flag("layernorm_embedding"),
     )  # fmt: skip
 
 
@@ -200,6 +214,45 @@ def _ernie_vision(kit: Kit) -> Sequence[Layer]:
     return [
         (("sparse" if is_sparse else "dense",), kit.pre(kit.attention(), networks[is_sparse])) for is_sparse in sparse
     ]
+
+
+def _idefics(kit: Kit) -> Sequence[Layer]:
+    """Before every so many of LLaMA's layers one that attends to the image, and a network, each through a gate."""
+    keys, d, n = kit.keys, kit.d_model, kit.n_layers
+    every, number = keys.size("cross_layer_interval"), kit.n_layers // keys.size("cross_layer_interval")
+    vision = kit.nested("vision_config")
+    d_image = whole("embed_dim", vision.get("embed_dim", 768))
+    plain = kit.plain()
+    keys.refuse_other_than("alpha_type", ("float", "vector"))
+    normed = (RMSNorm(plain.d_head, f"{of}_norm", "qk_norm") for of in ("query", "key"))
+    cross: list[Part] = [*kit.norm("cross_attention_norm"), *(normed if keys.flag("qk_layer_norms") else ())]
+    cross.append(replace(plain, sees="source", id="cross_attention", d_in=d_image if d_image < d else None))
+    if d_image < d:
+        cross.append(Projection(d - d_image, d, "query_rest", "attention"))
+    elif d_image > d:
+        cross.append(Projection(d_image - d, 2 * d, "source_rest", "attention"))
+    gates = 2 * d if keys.text("alpha_type") == "vector" else 2
+    cross += [
+        *kit.norm("second_feed_forward_norm"),
+        FeedForward(d, keys.dimension("d_ff"), True, id="second_feed_forward"),
+        Numbers(gates, "cross_attention_gates", "attention"),
+    ]
+    own = kit.pre((plain,), kit.network())
+    crossing = {i for i in range(0, n, every) if i // every < number}
+    return [(("cross",), (*cross, *own)) if i in crossing else (("global",), own) for i in range(n)]
+
+
+def _idefics_rows(kit: Kit) -> Parts:
+    number = kit.keys.size("additional_vocab_size", 0)
+    return (Numbers(number * kit.d_model, "image_token_rows", "embedding"),) if number else ()
+
+
+def _read_idefics(keys: Keys, task: str) -> Model:
+    model = _IDEFICS.build(keys, task)
+    number = keys.size("additional_vocab_size", 0)
+    if task in NO_HEAD or not number or keys.flag("tie_word_embeddings"):
+        return model
+    return replace(model, back=(*model.back, Projection(keys.dimension("d_model"), number, "head_rest", "head")))
 
 
 # Models of two stacks
@@ -298,7 +351,7 @@ def _moonshine(keys: Keys, task: str) -> Model:
     return assemble(front, found, tuple(back))
 
 
-def flat(config: Mapping[str, Any]) -> Mapping[str, Any]:
+def flat_t5gemma(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The config of a T5Gemma with the sizes of its stacks at the outside, under the names that `UNUSUAL` reads.
 
     Raises InputError where the two stacks are not alike but in how many layers they have.
@@ -340,6 +393,25 @@ def _t5gemma(keys: Keys, task: str) -> Model:
     return assemble(tuple(front), found, tuple(back))
 
 
+def _t5gemma2(keys: Keys, task: str) -> Model:
+    """Gemma 3's layers in two stacks that share one table; the decoder sees both stacks at once in one attention."""
+    kit = Kit(keys, Recipe(qkv_bias="attention_bias", output_bias="attention_bias", qk_norm=QKNorm()))
+    d, vocab_size = kit.d_model, keys.dimension("vocab_size")
+    encoders = keys.layers()
+    decoders = 0 if task == "encoder" else keys.layers("n_decoder_layers", encoders)
+    found: Layers = []
+    for name, sees, count in (("encoder", "all", encoders), ("decoder", "past", decoders)):
+        listed = keys if count == encoders else replace(keys, config={**keys.config, "layer_types": None})
+        for window in layers.periodic(6)(listed, count) if count else ():
+            parts = kit.sandwich(kit.attention(sees=sees, window=window), kit.network())
+            found.append(((name, "global" if window is None else "local"), parts))
+    front = (TokenEmbedding(vocab_size, d), Numbers(d, "image_token_rows", "embedding"))
+    back: list[Part] = [RMSNorm(d, f"{of}_final_norm") for of in ("encoder", "decoder")[: 1 + (decoders > 0)]]
+    if task not in NO_HEAD and not keys.flag("tie_word_embeddings"):
+        back.append(Head(vocab_size, d))
+    return assemble(front, found, tuple(back))
+
+
 # What the config classes of T5Gemma's stacks fill in
 _T5GEMMA: Mapping[str, Any] = {
     **{"hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26, "num_decoder_layers": None},
@@ -357,6 +429,7 @@ def _seamless(keys: Keys, task: str) -> Model:
 
 
 _SEAMLESS = Family(_seamless, {**BART_NAMES, "d_model": "hidden_size"})
+_IDEFICS = planned(Recipe(), _idefics, SAME_KV, before=_idefics_rows)
 _NO_FF = {name: key for name, key in COMMON.items() if name != "d_ff"}
 UNUSUAL: Mapping[str, Family] = {
     "bert-generation": stack(_bert_generation, SAME_KV),
@@ -401,6 +474,22 @@ UNUSUAL: Mapping[str, Family] = {
     "git": stack(replace(_BERT, types=None, head=None, head_bias=True, pooler=False, causal=True), SAME_KV),
     "phi4_multimodal": unread(DECODERS["phi3"]),
     "blip_text_model": planned(replace(_BERT, types=None, pooler=False, causal=True), _blip_text, SAME_KV),
+    "idefics": Family(_read_idefics, SAME_KV),
+    "kosmos_2_5_text_model": stack(
+        Recipe(
+            norm=LayerNorm,
+            layout=(*PRE, "feed_forward_inner_norm"),
+            qkv_bias=True,
+            output_bias=True,
+            gated=False,
+            ffn_bias=True,
+            front_also=lambda keys: (TypeEmbedding(2, keys.dimension("d_model")),),
+        ),
+        {
+            **{"d_model": "embed_dim", "n_layers": "layers", "n_heads": "attention_heads", "d_ff": "ffn_dim"},
+            **{"vocab_size": "vocab_size", "n_positions": "max_position_embeddings"},
+        },
+    ),
     "kosmos_2_text_model": stack(
         Recipe(norm=LayerNorm, layout=INNER, qkv_bias=True, output_bias=True, gated=False, ffn_bias=True),
         {
@@ -422,6 +511,9 @@ UNUSUAL: Mapping[str, Family] = {
         _t5gemma,
         {**COMMON, "n_decoder_layers": "num_decoder_layers"},
         defaults={**_T5GEMMA, "tie_word_embeddings": True},
+    ),
+    "t5gemma2_text": Family(
+        _t5gemma2, {**COMMON, "n_decoder_layers": "num_decoder_layers"}, defaults={"num_decoder_layers": None}
     ),
     "pop2piano": Family(_composers, T5_NAMES),
     "moonshine": Family(

@@ -2,8 +2,8 @@
 
 Needs the development extra; builds on torch's meta device.
 
-    python tests/oracle/classes.py            print the table: exact, wrong, refused, not built by transformers itself
-    python tests/oracle/classes.py --write    write tests/golden/classes.jsonl again
+    python tests/oracle/classes.py            print the table: exact, in part, wrong, refused, not built by transformers
+    python tests/oracle/classes.py --write    write tests/golden/classes.jsonl and the totals in sized_classes.jsonl
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from llmcalc.huggingface.families import FAMILIES
 
 logging.disable(logging.WARNING)
 GOLDEN = Path(__file__).parents[1] / "golden" / "classes.jsonl"
+SIZED = GOLDEN.with_name("sized_classes.jsonl")  # configs of other sizes than the classes' own
 MAPS = {
     "masked": "MODEL_FOR_MASKED_LM_MAPPING_NAMES",
     "sequence to sequence": "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES",
@@ -57,10 +58,10 @@ def classes() -> Iterator[tuple[str, str, str]]:
                 yield map, model_type, class_name
 
 
-def counted(model_type: str, class_name: str) -> dict[str, Any]:
-    """What the class has at its default config, or why transformers cannot build it so."""
+def counted(model_type: str, class_name: str, **given: Any) -> dict[str, Any]:
+    """What the class has at its default config, but for what is given; or why transformers cannot build it so."""
     try:
-        config = CONFIG_MAPPING[model_type]()
+        config = CONFIG_MAPPING[model_type].from_dict(given)
         if getattr(config, "pad_token_id", 0) is None:
             config.pad_token_id = 0
         with torch.device("meta"):
@@ -71,7 +72,7 @@ def counted(model_type: str, class_name: str) -> dict[str, Any]:
 
 
 def found(model_type: str, class_name: str, total: int) -> tuple[str, int]:
-    """How we count it: exact, wrong or refused, and the difference."""
+    """How we count it: exact, in part and said to be, wrong, or refused; and the difference."""
     try:
         reading = read_config({"model_type": model_type, "architectures": [class_name]})
     except InputError:
@@ -79,7 +80,15 @@ def found(model_type: str, class_name: str, total: int) -> tuple[str, int]:
     difference = reading.model.parameters().value - total
     if difference and any(notice.id in ("other_head", "like_llama") for notice in reading.warnings):
         return "wrong with a warning", difference
+    if difference and any(notice.id in ("language_part", "thinker") for notice in reading.notes):
+        return "in part", difference
     return "wrong" if difference else "exact", difference
+
+
+def sized(config: dict[str, Any]) -> dict[str, Any]:
+    """A row of sizes of its own: the config, and what its class has."""
+    given = {key: value for key, value in config.items() if key not in ("model_type", "architectures")}
+    return {"config": config, "total": counted(config["model_type"], config["architectures"][0], **given)["total"]}
 
 
 def main() -> None:
@@ -98,6 +107,7 @@ def main() -> None:
         print(f"{map:<24}{how:<22}{number:>5}")
     if parser.parse_args().write:
         GOLDEN.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        SIZED.write_text("".join(json.dumps(sized(json.loads(line)["config"])) + "\n" for line in SIZED.open()))
 
 
 if __name__ == "__main__":

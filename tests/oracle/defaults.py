@@ -61,7 +61,7 @@ def rounds_heads(model_type: str) -> bool:
 
 
 def main() -> None:
-    known = "\n".join(path.read_text() for path in sorted(FOLDER.glob("*.py")))
+    known = "\n".join(path.read_text() for path in sorted(FOLDER.rglob("*.py")))
     families = sorted({family.defaults_of or name for name, family in FAMILIES.items()} & set(CONFIG_MAPPING))
     lines = [f"  {json.dumps(name)}: {json.dumps(row(name, known))}" for name in families]
     text = (

@@ -16,11 +16,20 @@ import transformers
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from llmcalc.huggingface.beside import PARTS_OF, TOWERS
-from llmcalc.huggingface.towers import BY_TYPE
+from llmcalc.huggingface.towers.encoders import BY_TYPE
 
 FOLDER = Path(__file__).parents[2] / "llmcalc" / "huggingface"
-KNOWN = "\n".join(path.read_text() for path in sorted(FOLDER.glob("*.py")))
+KNOWN = "\n".join(path.read_text() for path in sorted(FOLDER.rglob("*.py")))
 SHARED = {field.name for field in dataclasses.fields(transformers.PreTrainedConfig)} - {"tie_word_embeddings"}
+
+
+# Where the config of a tower, or of the language model, has another name than most give it
+ELSEWHERE = {
+    "canary": {"text_config": "decoder_config"},
+    "speech-encoder-decoder": {"audio_config": "encoder", "text_config": "decoder"},
+    "t5gemma2": {"vision_config": "encoder.vision_config", "text_config": "encoder.text_config"},
+    "vision-encoder-decoder": {"vision_config": "encoder", "text_config": "decoder"},
+}
 
 
 def plain(config: Any) -> dict[str, Any]:
@@ -68,7 +77,9 @@ def main() -> None:
         row: dict[str, Any] = {"defaults": {**own, "tie_word_embeddings": getattr(config, "tie_word_embeddings", None)}}
         row["without"] = []
         for key in (*PARTS_OF, "text_config"):
-            inner = getattr(config, key, None)
+            inner = config
+            for part in ELSEWHERE.get(name, {}).get(key, key).split("."):
+                inner = getattr(inner, part, None)
             if inner is None and key in PARTS_OF and (inner := left_out(config, key)) is not None:
                 row["without"].append(key)  # there only where a file has it
             if inner is not None:

@@ -1,190 +1,29 @@
-"""Decoders of which some layers, or small parts of a layer, are unlike LLaMA's. One entry a model_type, read from its
-model class; those that are published with code of their own, from that code."""
+"""Mixtures whose layers differ one by one, or whose router and experts are like no other's.
+
+One entry a model_type, read from its model class; those that are published with code of their own, from that code.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from llmcalc.errors import InputError
 from llmcalc.huggingface import layers
-from llmcalc.huggingface.code import GEMMA4_CODE
-from llmcalc.huggingface.decoders import DECODERS, GEMMA, LLAMA
-from llmcalc.huggingface.family import COMMON, SAME_KV, Family, expert_names, stack, unread
-from llmcalc.huggingface.hybrids import kimi_delta
-from llmcalc.huggingface.keys import shown, whole
+from llmcalc.huggingface.decoders import GEMMA, LLAMA
+from llmcalc.huggingface.family import COMMON, Family, expert_names, stack
+from llmcalc.huggingface.keys import whole
 from llmcalc.huggingface.layers import periodic
 from llmcalc.huggingface.plan import Kit, Layer, Parts, planned
-from llmcalc.huggingface.sparse import hyper_connections, indexer, per_layer
-from llmcalc.huggingface.stack import (
-    LAYER_NORM_NO_BIAS,
-    SANDWICH,
-    Mixture,
-    QKNorm,
-    Recipe,
-)
+from llmcalc.huggingface.stack import LAYER_NORM_NO_BIAS, SANDWICH, Mixture, QKNorm, Recipe
+from llmcalc.huggingface.variants.pieces import FULL, SLIDING, head_gate, sparse_words
 from llmcalc.transformer.attention import Attention
-from llmcalc.transformer.embedding import PerLayerEmbedding
 from llmcalc.transformer.experts import Experts, Router, ZeroExperts
 from llmcalc.transformer.feedforward import FeedForward
-from llmcalc.transformer.norm import LayerNorm, RMSNorm
+from llmcalc.transformer.norm import RMSNorm
 from llmcalc.transformer.part import Part
-from llmcalc.transformer.piece import Again, AttentionAgain, Numbers, Projection
+from llmcalc.transformer.piece import Numbers, Projection
 from llmcalc.transformer.state_convolution import Convolution
-
-FULL, SLIDING = "full_attention", "sliding_attention"
-_NO_D_HEAD = {name: key for name, key in COMMON.items() if name != "d_head"}
-
-
-def _head_gate(kit: Kit, n_heads: int | None = None) -> Part:
-    return Projection(kit.d_model, n_heads or kit.keys.dimension("n_heads"), "head_gate", "attention")
-
-
-def _sparse_words(sparse: bool) -> str:
-    return "sparse" if sparse else "dense"
-
-
-# Gemma 3n and 4: layers that read the keys and values of others, per-layer inputs
-
-
-def _shares(kinds: list[str], shared: int) -> list[bool]:
-    """Which layers borrow keys and values: the last so many, of the last layer before them of their kind."""
-    first = len(kinds) - shared
-    if shared and not set(kinds[first:]) <= set(kinds[: max(0, first)]):
-        message = "no layer before those that share keys and values keeps any of their kind"
-        raise InputError(
-            "num_kv_shared_layers", message, code="key_not_modelled", key="num_kv_shared_layers", found=shown(shared)
-        )
-    return [shared > 0 and i >= first for i in range(len(kinds))]
-
-
-def _lends(kinds: Sequence[str], borrowed: Sequence[bool]) -> list[bool]:
-    """Which layers lend their keys and values: the last of its kind that has some, where later ones have none."""
-    pairs = [*zip(kinds, borrowed, strict=True)]
-    return [
-        not borrows and (kind, True) in pairs[i + 1 :] and (kind, False) not in pairs[i + 1 :]
-        for i, (kind, borrows) in enumerate(pairs)
-    ]
-
-
-def _gemma_attention(kit: Kit, width: int, **changes: Any) -> Parts:
-    attention = kit.plain(d_head=width, **changes)
-    norms = (RMSNorm(width, "query_norm", "qk_norm"), RMSNorm(width, "key_norm", "qk_norm"))
-    return (*(norms[:1] if attention.borrows else norms), attention)
-
-
-def _per_layer_inputs(kit: Kit) -> Parts:
-    """What a layer makes of the vector that its own embedding has for the token."""
-    d, width = kit.d_model, kit.keys.size("hidden_size_per_layer_input", 0)
-    if not width:
-        return ()
-    return (
-        Projection(d, width, "per_layer_gate", "per_layer_inputs"),
-        Projection(width, d, "per_layer_projection", "per_layer_inputs"),
-        RMSNorm(d, "per_layer_norm"),
-    )
-
-
-def _per_layer_front(kit: Kit) -> Parts:
-    keys = kit.keys
-    width = keys.size("hidden_size_per_layer_input", 0) if keys.has("hidden_size_per_layer_input") else 0
-    if not width:
-        return ()
-    total = kit.n_layers * width
-    return (
-        PerLayerEmbedding(keys.size("vocab_size_per_layer_input"), kit.n_layers, width),
-        Projection(kit.d_model, total, "per_layer_model_projection", "per_layer_inputs"),
-        RMSNorm(width, "per_layer_projection_norm"),
-    )
-
-
-def _gemma3n(kit: Kit) -> Sequence[Layer]:
-    keys, d = kit.keys, kit.d_model
-    kinds = kit.kinds(lambda i: SLIDING if (i + 1) % 5 else FULL, (FULL, SLIDING))
-    value = keys.value("intermediate_size")
-    widths = value if isinstance(value, list | tuple) else [value] * kit.n_layers
-    if len(widths) != kit.n_layers:
-        key = "intermediate_size"
-        message = f"{key!r} has {len(widths)} entries for {kit.n_layers} layers"
-        raise InputError(key, message, code="key_length", key=key, number=len(widths), layers=kit.n_layers)
-    n, rank = keys.size("altup_num_inputs"), keys.size("laurel_rank")
-    beside: Parts = (
-        Numbers(d, "altup_scale", "connections"),
-        Projection(n, n, "altup_correction", "connections"),
-        Projection(n, n**2, "altup_prediction", "connections"),
-        Projection(d, n, "altup_router", "connections"),
-        RMSNorm(d, "altup_router_norm"),
-        Projection(d, rank, "laurel_down", "connections"),
-        Projection(rank, d, "laurel_up", "connections"),
-        RMSNorm(d, "laurel_norm"),
-        *_per_layer_inputs(kit),
-    )
-    window, d_head = keys.optional("sliding_window"), kit.d_head()
-    borrowed = _shares(kinds, keys.size("num_kv_shared_layers", 0))
-    found = []
-    for kind, borrows, lends, width in zip(kinds, borrowed, _lends(kinds, borrowed), widths, strict=True):
-        changes = {"borrows": borrows, "lends": lends}
-        attention = _gemma_attention(kit, d_head, window=window if kind == SLIDING else None, **changes)
-        network = (FeedForward(d, whole("intermediate_size", width), True),)
-        told = ("local" if kind == SLIDING else "global", "borrowing" if borrows else "lending" if lends else "keeping")
-        found.append((told, (*kit.sandwich(attention, network), *beside)))
-    return found
-
-
-def _gemma3n_after(kit: Kit) -> Parts:
-    n, d = kit.keys.size("altup_num_inputs"), kit.d_model
-    if n < 2:
-        return ()
-    return tuple(Projection(d, (n - 1) * d, f"altup_{way}", "connections") for way in ("in", "out"))
-
-
-def _gemma4(kit: Kit) -> Sequence[Layer]:
-    keys = kit.keys
-    kinds = kit.kinds(lambda i: SLIDING if (i + 1) % 6 else FULL, (FULL, SLIDING))
-    kinds[-1] = FULL
-    same = keys.flag("attention_k_eq_v")
-    own = {"head_dim": (keys.optional("global_head_dim") if keys.has("global_head_dim") else None) or 512}
-    n_global = keys.optional("num_global_key_value_heads") if keys.has("num_global_key_value_heads") else None
-    if same and n_global:
-        own["num_key_value_heads"] = n_global
-    mine = per_layer(kit, [kind == FULL for kind in kinds], own)
-    borrowed = _shares(kinds, keys.size("num_kv_shared_layers", 0))
-    window = keys.optional("sliding_window")
-    if keys.has("use_bidirectional_attention") and keys.value("use_bidirectional_attention") == "all":
-        window = None if window is None else window // 2 + 1
-    beside = _per_layer_inputs(kit) if keys.has("hidden_size_per_layer_input") else ()
-    found = []
-    for kind, borrows, lends, row in zip(kinds, borrowed, _lends(kinds, borrowed), mine, strict=True):
-        changes: dict[str, Any] = {"window": window if kind == SLIDING else None, "borrows": borrows, "lends": lends}
-        changes["key_is_value"] = same and kind == FULL
-        if "num_key_value_heads" in row:
-            changes["n_kv_heads"] = row["num_key_value_heads"]
-        attention = _gemma_attention(kit, row.get("head_dim", kit.d_head()), **changes)
-        wide = 2 if borrows and keys.flag("use_double_wide_mlp") else 1
-        network: Parts = (kit.dense(d_ff=wide * kit.dense().d_ff),)
-        if keys.has("enable_moe_block") and keys.flag("enable_moe_block"):
-            network = (*network, *_gemma4_mixture(kit))
-        told = ("local" if kind == SLIDING else "global", "borrowing" if borrows else "lending" if lends else "keeping")
-        found.append((told, (*kit.sandwich(attention, network), *beside)))
-    return found
-
-
-def _gemma4_mixture(kit: Kit) -> Parts:
-    d, n_experts = kit.d_model, kit.keys.dimension("n_experts")
-    expert = FeedForward(d, kit.keys.dimension("d_expert"), True, id="expert")
-    return (
-        Router(d, n_experts),
-        Numbers(d + n_experts, "router_scale", "router"),
-        Experts(n_experts, kit.keys.dimension("top_k"), expert),
-        RMSNorm(d, "dense_post_norm"),
-        RMSNorm(d, "experts_norm"),
-        RMSNorm(d, "experts_post_norm"),
-    )
-
-
-# Mixtures
 
 
 def _longcat(kit: Kit) -> Sequence[Layer]:
@@ -236,7 +75,7 @@ def _mimo_flash(kit: Kit) -> Sequence[Layer]:
     sparse = tuple(bool(entry) for entry in freq) if freq and not keys.given("mlp_layer_types") else kit.sparse()
     return [
         (
-            ("local" if kind == SLIDING else "global", _sparse_words(is_sparse)),
+            ("local" if kind == SLIDING else "global", sparse_words(is_sparse)),
             kit.pre((mixers[kind],), kit.network(is_sparse)),
         )
         for kind, is_sparse in zip(kinds, sparse, strict=True)
@@ -274,8 +113,8 @@ def _step3p5(kit: Kit) -> Sequence[Layer]:
     for kind, of in zip(kinds, listed, strict=True):
         heads = local if kind == SLIDING else n_heads
         window = keys.optional("sliding_window") if kind == SLIDING else None
-        mixer = (*kit.attention(n_heads=heads, window=window), _head_gate(kit, heads))
-        told = ("local" if kind == SLIDING else "global", _sparse_words(of == "sparse"))
+        mixer = (*kit.attention(n_heads=heads, window=window), head_gate(kit, heads))
+        told = ("local" if kind == SLIDING else "global", sparse_words(of == "sparse"))
         found.append((told, kit.pre(mixer, kit.network(of == "sparse"))))
     return found
 
@@ -290,8 +129,8 @@ def _laguna(kit: Kit) -> Sequence[Layer]:
     for kind, n_heads, sparse in zip(kinds, heads, kit.sparse(), strict=True):
         window = keys.optional("sliding_window") if kind == SLIDING else None
         mixer = kit.attention(n_heads=n_heads, window=window, gate=not per_head)
-        told = ("local" if kind == SLIDING else "global", _sparse_words(sparse))
-        gate = (_head_gate(kit, n_heads),) if per_head else ()
+        told = ("local" if kind == SLIDING else "global", sparse_words(sparse))
+        gate = (head_gate(kit, n_heads),) if per_head else ()
         found.append((told, kit.pre((*mixer, *gate), kit.network(sparse))))
     return found
 
@@ -303,7 +142,7 @@ def _beam(kit: Kit) -> Sequence[Layer]:
     window = kit.keys.optional("sliding_window")
     return [
         (
-            ("local" if kind == SLIDING else "global", _sparse_words(sparse)),
+            ("local" if kind == SLIDING else "global", sparse_words(sparse)),
             kit.sandwich((*kit.attention(window=window if kind == SLIDING else None), bias), kit.network(sparse)),
         )
         for kind, sparse in zip(kinds, kit.sparse(), strict=True)
@@ -328,7 +167,7 @@ def _cohere2_moe(kit: Kit) -> Sequence[Layer]:
     sparse = [kind == "sparse" for kind in listed] if listed else [i >= dense for i in range(kit.n_layers)]
     return [
         (
-            ("local" if kind == SLIDING else "global", _sparse_words(is_sparse)),
+            ("local" if kind == SLIDING else "global", sparse_words(is_sparse)),
             (
                 *kit.norm("attention_norm"),
                 *kit.attention(window=window if kind == SLIDING else None),
@@ -342,7 +181,7 @@ def _cohere2_moe(kit: Kit) -> Sequence[Layer]:
 def _axk1(kit: Kit) -> Sequence[Layer]:
     dense, sparse = kit.network(False), (*kit.network(True), *kit.norm("feed_forward_post_norm"))
     return [
-        ((_sparse_words(is_sparse),), kit.pre(kit.attention(), sparse if is_sparse else dense))
+        ((sparse_words(is_sparse),), kit.pre(kit.attention(), sparse if is_sparse else dense))
         for is_sparse in kit.sparse()
     ]
 
@@ -392,70 +231,6 @@ def _jetmoe(kit: Kit) -> Sequence[Layer]:
     return [(("sparse",), kit.pre(mixer, network))] * kit.n_layers
 
 
-def _doge(kit: Kit) -> Sequence[Layer]:
-    keys, d = kit.keys, kit.d_model
-    kv, width = keys.dimension("n_kv_heads", keys.dimension("n_heads")), kit.d_head()
-    mask = (
-        Numbers(kv, "dynamic_mask_decay", "attention"),
-        Projection(kv * width, kv, "dynamic_mask", "attention", keys.flag("attention_bias")),
-    )
-    scales = (Numbers(d, "attention_residual", "connections"), Numbers(d, "feed_forward_residual", "connections"))
-    network: Parts = kit.network()
-    if sparse := keys.flag("is_moe"):
-        n_experts = keys.size("num_experts")
-        one = FeedForward(d, 1, id="expert")
-        router = Projection(d, 2 * math.isqrt(n_experts), "router_out", "router")
-        network = (*network, router, Experts(n_experts, keys.size("num_experts_per_tok"), one))
-    attention = kit.attention(window=keys.optional("sliding_window"))
-    layer = (*kit.pre((*attention, *mask), network), *scales)
-    return [((_sparse_words(sparse),), layer)] * kit.n_layers
-
-
-def _diffllama(kit: Kit) -> Sequence[Layer]:
-    lambdas = Numbers(4 * kit.d_head(), "difference_weights", "attention")
-    return [(("dense",), kit.pre((*kit.attention(), lambdas), kit.network()))] * kit.n_layers
-
-
-def _hrm(kit: Kit) -> Sequence[Layer]:
-    """Two stacks that run in turn: the lower one more often, the higher one once a cycle."""
-    keys = kit.keys
-    high, low = keys.size("H_cycles"), keys.size("L_cycles")
-    own = keys.optional("num_layers_per_stack") or kit.n_layers
-    layer = (*kit.attention(), *kit.network())
-    if keys.flag("attention_bias"):
-        layer = (*layer, Numbers(keys.dimension("n_heads") * kit.d_head(), "attention_gate_bias", "attention"))
-    again: Parts = tuple(AttentionAgain(p) if isinstance(p, Attention) else Again(p) for p in layer)
-    found: list[Layer] = [(("first",), layer)] * (2 * own)
-    return found + [(("later",), again)] * (own * high * (low + 1) - 2 * own)
-
-
-def _mllama(kit: Kit) -> Sequence[Layer]:
-    keys = kit.keys
-    listed = keys.list_of("cross_attention_layers", int)
-    crossed = listed if listed is not None else [3, 8, 13, 18, 23, 28, 33, 38]
-    own = kit.pre(kit.attention(), kit.network())
-    width = kit.d_head()
-    other: Parts = (
-        *(RMSNorm(width, f"{of}_norm", "qk_norm") for of in ("query", "key")),
-        kit.plain(sees="source", id="cross_attention"),
-        Numbers(2, "cross_attention_gates", "attention"),
-    )
-    cross = kit.pre(other, kit.network())
-    return [((("cross",), cross) if i in crossed else (("global",), own)) for i in range(kit.n_layers)]
-
-
-def _mllama_front(kit: Kit) -> Parts:
-    return (Numbers(8 * kit.d_model, "image_token_rows", "embedding"),)
-
-
-def _neox_japanese(kit: Kit) -> Sequence[Layer]:
-    d = kit.d_model
-    layer = kit.pre(kit.attention(), (FeedForward(d, d * kit.keys.size("intermediate_multiple_size")),))
-    last = (*layer, Numbers(d, "output_bias", "attention"))
-    n = kit.n_layers
-    return [(("last",), last) if i == n - 1 else (("earlier",), layer) for i in range(n)]
-
-
 def _inkling(kit: Kit) -> Sequence[Layer]:
     keys, d, n = kit.keys, kit.d_model, kit.n_layers
     local = keys.list_of("local_layer_ids", int)
@@ -502,7 +277,7 @@ def _inkling(kit: Kit) -> Sequence[Layer]:
             *(*kit.norm("attention_norm"), *mixer, Convolution(d, kernel, "attention_convolution")),
             *(*kit.norm("feed_forward_norm"), *networks[is_sparse], Convolution(d, kernel, "feed_forward_convolution")),
         )
-        found.append((("local" if slides else "global", _sparse_words(is_sparse)), layer))
+        found.append((("local" if slides else "global", sparse_words(is_sparse)), layer))
     return found
 
 
@@ -540,42 +315,6 @@ def _zaya(kit: Kit) -> Sequence[Layer]:
     return found
 
 
-def _glm5_next(kit: Kit) -> Sequence[Layer]:
-    keys, nested = kit.keys, kit.nested("linear_attn_config")
-    names = {
-        "linear_head_dim": "head_dim",
-        "linear_num_heads": "num_heads",
-        "linear_conv_kernel_dim": "short_conv_kernel_size",
-    }
-    width, n_heads, kernel = (
-        whole(own, nested[own]) if own in nested else keys.size(key) for key, own in names.items()
-    )
-    linear, indexed = "linear_attention", "indexed_attention"
-    kinds = kit.kinds(lambda i: indexed if i % 4 == 3 else linear, (linear, indexed, FULL))
-    pool, d_index = keys.size("index_kpool"), keys.size("index_head_dim")
-    pooled: Parts = ()
-    if pool > 1:
-        pooled = (
-            Numbers(pool * d_index, "index_pool_positions", "indexer"),
-            Projection(kit.d_model, d_index, "index_pool_gate", "indexer"),
-        )
-    mixers: dict[str, Parts] = {
-        linear: (kimi_delta(kit, width, n_heads, kernel, narrow=True),),
-        indexed: (*kit.attention(selected=keys.size("index_topk")), indexer(kit), *pooled),
-    }
-    mixers[FULL] = mixers[indexed]
-    n = keys.size("hc_mult")
-    streams = hyper_connections(kit, (2 + n) * n, 3)
-    networks = {sparse: kit.network(sparse) for sparse in set(kit.sparse())}
-    return [
-        (
-            ("recurrent" if kind == linear else "indexed", _sparse_words(sparse)),
-            (*kit.pre(mixers[kind], networks[sparse]), *streams),
-        )
-        for kind, sparse in zip(kinds, kit.sparse(), strict=True)
-    ]
-
-
 def _muse_spark(kit: Kit) -> Sequence[Layer]:
     keys, d, n = kit.keys, kit.d_model, kit.n_layers
     kinds = kit.kinds(lambda i: FULL if (n - 1 - i) % 4 == 0 else SLIDING, (FULL, SLIDING))
@@ -598,115 +337,12 @@ def _muse_spark(kit: Kit) -> Sequence[Layer]:
             *(*kit.norm("attention_norm"), *mixer, *kit.norm("feed_forward_norm"), *network),
             *(*kit.norm("feed_forward_post_norm"), *gates),
         )
-        found.append((("local" if kind == SLIDING else "global", _sparse_words(sparse)), parts))
+        found.append((("local" if kind == SLIDING else "global", sparse_words(sparse)), parts))
     return found
 
 
 _DBRX_NAMES = {"d_model": "d_model", "n_layers": "n_layers", "n_heads": "n_heads", "vocab_size": "vocab_size"}
-
-# Language models of models that see and hear, where they have a name of their own
-
-
-def _voxtral(kit: Kit) -> Sequence[Layer]:
-    """Mistral's layers, with a norm that the audio's delay moves."""
-    d = kit.d_model
-    moved = (Projection(d, 32, "adaptive_norm_down", "norm"), Projection(32, d, "adaptive_norm_up", "norm"))
-    mixer = kit.attention(window=kit.keys.optional("sliding_window"))
-    return [(("dense",), (*kit.pre(mixer, kit.network()), *moved))] * kit.n_layers
-
-
-def _mistral_large4(kit: Kit) -> Sequence[Layer]:
-    """DeepSeek-V3.2's layers; those without rotary positions have wider keys, and no rotary one."""
-    keys, d, n = kit.keys, kit.d_model, kit.n_layers
-    listed = keys.list_of("no_rope_layers", int, n) or [int((i + 1) % 4 != 0) for i in range(n)]
-    attention = kit.latent(selected=keys.size("index_topk"), q_lora_rank=None)
-    n_index = keys.size("index_n_heads")
-    beside: Parts = (
-        indexer(kit, d),
-        LayerNorm(d, "index_input_norm", component="indexer"),
-        Numbers(2 * n_index, "index_softmax_scales", "indexer"),
-        Numbers(2 * attention.n_heads, "softmax_scales", "attention"),
-    )
-    mixers: dict[bool, Parts] = {
-        True: (*kit.with_norms(attention), *beside),
-        False: (*kit.with_norms(replace(attention, d_nope=attention.d_nope + attention.d_rope, d_rope=0)), *beside),
-    }
-    networks = {sparse: kit.network(sparse) for sparse in set(kit.sparse())}
-    return [
-        (("local" if has_rope else "global", _sparse_words(sparse)), kit.pre(mixers[bool(has_rope)], networks[sparse]))
-        for has_rope, sparse in zip(listed, kit.sparse(), strict=True)
-    ]
-
-
-def _molmo2_front(kit: Kit) -> Parts:
-    return (Numbers(kit.keys.size("additional_vocab_size", 0) * kit.d_model, "image_token_rows", "embedding"),)
-
-
-_GLIMMER = replace(GEMMA, code=None, layout=SANDWICH, gate=True, windows=layers.last_global)
-_LANGUAGE_PARTS: Mapping[str, Family] = {
-    "cosmos3_edge_text": stack(replace(LLAMA, code=None, gated=False)),
-    "glm_ocr_text": stack(Recipe(layout=SANDWICH)),
-    "granite_docling_text": stack(replace(LLAMA, code=None)),
-    "hunyuan_vl_text": unread(DECODERS["hunyuan_v1_dense"]),
-    "mistral4": stack(
-        Recipe(
-            latent=True,
-            experts=Mixture(
-                sparse=layers.after_dense("first_k_dense_replace"), shared="n_shared_experts", buffers=True
-            ),
-        ),
-        expert_names("n_routed_experts"),
-    ),
-    "mistral_large4_text": planned(
-        Recipe(latent=True, experts=Mixture(sparse=layers.listed_sparse(1), shared="n_shared_experts", buffers=True)),
-        _mistral_large4,
-        expert_names("n_routed_experts"),
-    ),
-    "molmo2_text": planned(
-        Recipe(qkv_bias="attention_bias", qk_norm=QKNorm()),
-        lambda kit: [(("dense",), kit.pre(kit.attention(), kit.network()))] * kit.n_layers,
-        before=_molmo2_front,
-    ),
-    "muse_glimmer_text": stack(_GLIMMER),
-    "paddleocr_vl_text": stack(
-        replace(GEMMA, code=None, qkv_bias="use_bias", output_bias="use_bias", ffn_bias="use_bias")
-    ),
-    "qwen2_5_omni_text": unread(DECODERS["qwen2"]),
-    "qwen3_omni_moe_text": stack(
-        Recipe(
-            qkv_bias="attention_bias",
-            output_bias="attention_bias",
-            qk_norm=QKNorm(),
-            windows=layers.everywhere,
-            experts=Mixture(sparse=layers.qwen_sparse),
-        ),
-        expert_names("num_experts"),
-    ),
-    "unlimited_ocr_text": stack(
-        replace(
-            GEMMA,
-            code=None,
-            windows=layers.everywhere,
-            experts=Mixture(sparse=layers.kimi_sparse, shared="n_shared_experts"),
-        ),
-        expert_names("n_routed_experts"),
-    ),
-    "voxtral_realtime_text": planned(Recipe(), _voxtral),
-}
-
-VARIANTS: Mapping[str, Family] = {
-    **_LANGUAGE_PARTS,
-    "gemma3n_text": planned(
-        GEMMA, _gemma3n, {k: v for k, v in COMMON.items() if k != "d_ff"}, before=_per_layer_front, after=_gemma3n_after
-    ),
-    "gemma4_text": planned(
-        GEMMA,
-        _gemma4,
-        expert_names("num_experts", "top_k_experts"),
-        before=_per_layer_front,
-        code=GEMMA4_CODE,
-    ),
-    "gemma4_unified_text": planned(GEMMA, _gemma4),
+FAMILIES: Mapping[str, Family] = {
     "longcat_flash": planned(
         Recipe(latent=True),
         _longcat,
@@ -811,20 +447,6 @@ VARIANTS: Mapping[str, Family] = {
             "top_k": "num_experts_per_tok",
         },
     ),
-    "doge": planned(replace(LLAMA, code=None, qk_norm=QKNorm()), _doge, _NO_D_HEAD),
-    "diffllama": planned(Recipe(qkv_bias="attention_bias", output_bias="attention_bias"), _diffllama),
-    "hrm_text": planned(
-        replace(LLAMA, code=None, norm=None, gate=True),
-        _hrm,
-        {k: v for k, v in COMMON.items() if k != "n_kv_heads"},
-        before=lambda kit: (Numbers(kit.d_model, "initial_state", "embedding"),),
-    ),
-    "mllama_text_model": planned(Recipe(), _mllama, _NO_D_HEAD, before=_mllama_front),
-    "gpt_neox_japanese": planned(
-        Recipe(norm=LayerNorm, gated=False, d_ff=4),
-        _neox_japanese,
-        {k: v for k, v in SAME_KV.items() if k != "d_ff"},
-    ),
     "inkling_text": planned(
         Recipe(embedding_norm=True, tied=False),
         _inkling,
@@ -835,11 +457,6 @@ VARIANTS: Mapping[str, Family] = {
         _zaya,
         {k: v for k, v in expert_names("num_experts").items() if k != "d_ff"},
         before=lambda kit: (Numbers(2 * kit.d_model, "input_scale", "embedding"),),
-    ),
-    "glm5_next_text": planned(
-        Recipe(latent=True, experts=Mixture(sparse=layers.listed_sparse(3), shared="n_shared_experts", buffers=True)),
-        _glm5_next,
-        expert_names("n_routed_experts"),
     ),
     "muse_spark_text": planned(
         replace(GEMMA, gate=True, experts=Mixture(sparse=layers.listed_sparse(0))),

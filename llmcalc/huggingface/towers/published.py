@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llmcalc.huggingface import towers
 from llmcalc.huggingface.keys import Keys
-from llmcalc.huggingface.towers import (
+from llmcalc.huggingface.towers import encoders, projected
+from llmcalc.huggingface.towers.pieces import (
     Reader,
     Whole,
     encoder_layer,
@@ -33,7 +33,7 @@ _CLIP_336: Mapping[str, Any] = {
 
 
 def _clip_336() -> Tower:
-    return towers.BY_TYPE["clip_vision_model"](Keys("clip_vision_model", {}, {}, _CLIP_336, {}))
+    return encoders.BY_TYPE["clip_vision_model"](Keys("clip_vision_model", {}, {}, _CLIP_336, {}))
 
 
 def _kimi_k3(w: Whole) -> Sequence[Tower]:
@@ -143,8 +143,8 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 READERS: Mapping[str, Reader] = {
     "dots_ocr": _dots_vision,
-    "internvl_chat": towers.READERS["internvl"],
-    "interns1": towers.READERS["internvl"],
+    "internvl_chat": projected.READERS["internvl"],
+    "interns1": projected.READERS["internvl"],
     "kimi_k3": _kimi_k3,
     "minicpmv": _minicpmv,
     "molmo": _molmo,

@@ -1,0 +1,51 @@
+"""Models that no table knows: read with LLaMA's keys where none of their own says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from llmcalc.errors import InputError
+from llmcalc.huggingface.family import COMMON
+from llmcalc.huggingface.keys import Keys, Notice, is_null, shown
+from llmcalc.huggingface.layers import as_said, refuse_other_layers
+from llmcalc.huggingface.named import LLAMA_KEYS
+from llmcalc.huggingface.stack import Recipe
+
+LIKE_LLAMA = Recipe(qkv_bias="attention_bias", output_bias="attention_bias", ffn_bias="mlp_bias", windows=as_said)
+_LLAMA_DEFAULTS: Mapping[str, Any] = {"tie_word_embeddings": False}
+# Keys of an unknown model that show that it is not like LLaMA, however many of LLaMA's keys it has.
+_NOT_LLAMA = (
+    *("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"),  # a mixture of experts
+    *("kv_lora_rank", "cross_attention_layers", "hidden_size_per_layer_input"),  # another attention, another input
+    *("state_size", "ssm_state_size", "mamba_d_state", "linear_num_key_heads", "lru_width"),  # a state space model
+    *("layer_norm_eps", "layer_norm_epsilon"),  # another norm, and a network without a gate
+    *("embd_layer", "audio_processor", "vision_lora"),  # what it sees and hears, and adapters for that
+    *("type_vocab_size", "encoder_layers", "num_decoder_layers", "is_encoder_decoder"),  # an encoder
+)
+
+
+def said_like_llama(model_type: str) -> Notice:
+    """That a model was guessed to be like LLaMA."""
+    text = f"the model_type {shown(model_type)} is unknown: counted as if it were built like LLaMA"
+    return Notice("like_llama", text, {"model_type": model_type})
+
+
+def keys_like_llama(model_type: str, text: Mapping[str, Any]) -> Keys:
+    """An unknown model read with LLaMA's keys.
+
+    Raises InputError naming the first key that is missing, or one that LLaMA's layers cannot have.
+    """
+    for key in LLAMA_KEYS:
+        if key in text and text[key] is None:
+            raise is_null(key, text)
+        if key not in text:
+            message = f"the model_type {shown(model_type)} is unknown, and its config has no {key!r}"
+            raise InputError(key, message, code="unknown_model_lacks", key=key, model_type=shown(model_type))
+    for key in _NOT_LLAMA:
+        if text.get(key) not in (None, False, 0, 1) or text.get(key) is True:
+            message = f"the model_type {shown(model_type)} is unknown, and {key!r} is not LLaMA's"
+            raise InputError(key, message, code="unknown_model_has", key=key, model_type=shown(model_type))
+    keys = Keys(model_type, text, COMMON, _LLAMA_DEFAULTS, {})
+    refuse_other_layers(keys, keys.layers())
+    return keys
