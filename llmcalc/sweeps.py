@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from llmcalc.catalog.accelerators import devices_by_memory
+from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.comparison import Pinned
 from llmcalc.configuration import Configuration
 from llmcalc.inputs import integer
@@ -23,6 +24,7 @@ from llmcalc.scaling import (
     parameters_for_lower_loss,
     performance_from_parameters,
 )
+from llmcalc.step.step import Step
 
 KNOBS = ("batch_size", "seq_len")
 
@@ -34,6 +36,19 @@ class Growth:
     stops: np.ndarray
     training: np.ndarray
     inference: np.ndarray
+
+
+def growth_of_batch(config: Configuration, *, last: int) -> Growth:
+    """Memory against the batch up to its last stop, the length as it is."""
+    here, length = (config.values[knob] for knob in KNOBS)
+    stops = np.array(sorted({here, *(stop for stop in integer("batch_size").scale if stop <= last)}), dtype=float)
+    inference = np.broadcast_to(config.inference_of(stops, length).value, stops.shape)
+    return Growth(stops, config.training_peak_of(stops, length), inference)
+
+
+def with_each_optimizer(config: Configuration) -> dict[str, Step]:
+    """The training step on one device with every optimizer of the catalogue."""
+    return {id: Configuration({**config.values, "optimizer": id}).step for id in OPTIMIZERS}
 
 
 def growth(config: Configuration) -> dict[str, Growth]:
@@ -54,6 +69,44 @@ def largest(config: Configuration, purpose: str) -> dict[str, dict[int, int]]:
     sizes = list(devices_by_memory())
     found = {knob: config.largest_that_fits(purpose, knob, np.array(sizes)) for knob in KNOBS}
     return {knob: dict(zip(sizes, values.tolist(), strict=True)) for knob, values in found.items()}
+
+
+@dataclass(frozen=True)
+class MemoryMap:
+    """Bytes that a process needs over batch × length: at points that lie evenly on logarithmic scales, and at the whole
+    sequences and tokens nearest to each."""
+
+    batches: np.ndarray
+    lengths: np.ndarray
+    needed: np.ndarray
+    needed_by_whole: np.ndarray
+
+    @property
+    def whole_batches(self) -> np.ndarray:
+        """Whole sequences."""
+        return self.batches.round()
+
+    @property
+    def whole_lengths(self) -> np.ndarray:
+        """Whole tokens."""
+        return self.lengths.round()
+
+
+def memory_map(
+    config: Configuration, purpose: str, *, batches: tuple[float, float, int], lengths: tuple[float, float, int]
+) -> MemoryMap:
+    """From the first to the last of both, in so many points; further where the present run is."""
+    batch, length = (
+        np.geomspace(min(first, config.values[knob]), max(last, config.values[knob]), count)
+        for knob, (first, last, count) in zip(KNOBS, (batches, lengths), strict=True)
+    )
+    both = np.stack([batch, batch.round()])[:, :, None], np.stack([length, length.round()])[:, None, :]
+    return MemoryMap(batch, length, *config.needed_for(purpose, *both))  # one sweep for both
+
+
+def least_needed(config: Configuration, purpose: str) -> float:
+    """Bytes that a process needs for a single sequence of the present length."""
+    return float(config.needed_for(purpose, np.ones(1), np.array([float(config.values["seq_len"])]))[0])
 
 
 def law_loss(config: Configuration, parameters: Any) -> Quantity:

@@ -30,6 +30,7 @@ from llmcalc.units import GiB
 
 # What was printed: PyTorch's max_memory_allocated, its max_memory_reserved, what nvidia-smi shows; or nobody says which
 FIGURES = ("allocated", "reserved", "nvidia_smi", "unspecified")
+STATES = ("complete", "nearest", "not_offered", "open")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,6 +64,13 @@ class Report:
     def is_complete(self) -> bool:
         """Whether every setting is known, and can be asked for, though perhaps as the nearest there is."""
         return not self.open and not self.not_offered
+
+    @property
+    def state(self) -> str:
+        """How far it can be said how it was run, one of the `STATES`."""
+        if self.is_complete:
+            return "nearest" if self.nearest else "complete"
+        return "open" if self.open else "not_offered"
 
     @property
     def training_run(self) -> TrainingRun:

@@ -87,6 +87,14 @@ class MeasuredStep:
             return False
 
     @property
+    def way(self) -> str:
+        """What was trained: the model "whole", on "padded" batches perhaps, or adapters, "lora" or "qlora"."""
+        run = self.training_run
+        if run.lora_rank:
+            return "qlora" if run.quantizes else "lora"
+        return "padded" if run.padding else "whole"
+
+    @property
     def _told_besides(self) -> list[tuple[str, Any]]:
         """What else is not at its default."""
         told = [(f.name, getattr(self.training_run, f.name), f.default) for f in fields(TrainingRun)]
@@ -116,6 +124,9 @@ _BESIDES = (
 
 def _names(value: Any) -> tuple[str, ...]:
     return tuple(value) if isinstance(value, tuple) else (str(value),)
+
+
+WAYS = ("whole", "padded", "lora", "qlora")
 
 
 @cache

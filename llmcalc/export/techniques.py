@@ -5,9 +5,8 @@ from __future__ import annotations
 from llmcalc.configuration import Configuration
 from llmcalc.export.rows import Rows, Table, term, working
 from llmcalc.serving.held import cache_per_token
-from llmcalc.stored.weights import stored_weights
 from llmcalc.techniques.cache import kinds_of_cache
-from llmcalc.techniques.pruning import pruned_weights, structurally_pruned
+from llmcalc.techniques.pruning import memory_by_share, memory_by_share_taken_out
 
 _SHARES = range(0, 100, 5)
 
@@ -33,12 +32,11 @@ def caches(config: Configuration) -> Rows:
 
 def pruned(config: Configuration) -> Rows:
     """The weights against the share that is pruned, by how they are stored."""
-    name = config.values["weight_format"]
-    for share in _SHARES:
-        found = pruned_weights(config.model, name, "unstructured", share)
-        structured = stored_weights(structurally_pruned(config.model, share), name).value
-        sizes = {f"{storage}_bytes": q.value for storage, q in found.items()}
-        yield {"pruned_percent": share, **sizes, "structured_bytes": structured}
+    model, name = config.model, config.values["weight_format"]
+    curves = memory_by_share(model, name, _SHARES)
+    curves["structured"] = memory_by_share_taken_out(model, name, _SHARES)
+    for at, share in enumerate(_SHARES):
+        yield {"pruned_percent": share, **{f"{storage}_bytes": bytes[at] for storage, bytes in curves.items()}}
 
 
 def distilled(config: Configuration) -> Rows:

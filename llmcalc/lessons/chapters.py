@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from llmcalc.article import article_gpt3_layer, inference_rule_of_thumb, training_rule_of_thumb
+from llmcalc.article import article_gpt3_layer
 from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import ZERO_STAGES
 from llmcalc.inputs import CHAPTERS as NUMBERS
@@ -15,7 +15,7 @@ from llmcalc.lessons.facts import (
     rate_of_one,
     read_for_one,
     rule_of_four,
-    single_precision,
+    rule_of_two,
     training_state,
 )
 from llmcalc.lessons.questions import QUESTIONS
@@ -44,8 +44,7 @@ def _weights(config: Configuration) -> tuple[Quantity, ...]:
 
 
 def _rules(config: Configuration) -> tuple[Quantity, ...]:
-    weights = single_precision(config)
-    return inference_rule_of_thumb(model_bytes=weights), training_rule_of_thumb(model_bytes=weights)
+    return rule_of_two(config), rule_of_four(config)
 
 
 def _steady(config: Configuration) -> tuple[Quantity, ...]:

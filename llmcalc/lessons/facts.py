@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmcalc.article import training_rule_of_thumb
+from llmcalc.article import inference_rule_of_thumb, training_rule_of_thumb
 from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import sequences_of
@@ -23,6 +23,11 @@ def single_precision(config: Configuration) -> Quantity:
 def rule_of_four(config: Configuration) -> Quantity:
     """What "four times the model" says of training, in bytes."""
     return training_rule_of_thumb(model_bytes=single_precision(config))
+
+
+def rule_of_two(config: Configuration) -> Quantity:
+    """What "twice the model" says of inference, in bytes."""
+    return inference_rule_of_thumb(model_bytes=single_precision(config))
 
 
 def training_state(config: Configuration) -> Quantity:

@@ -60,13 +60,23 @@ def prompt_memory(
 
 
 def _weights_and(elements: Quantity, model: Model, batch_size: Any, weight_format: str, cache_format: str) -> Quantity:
-    width = CACHE_FORMATS[cache_format].bits / 8
-    cache = kv_cache_memory(batch_size=batch_size, cache_elements=elements, bytes_per_element=width)
+    cache = _cache_of(elements, batch_size, cache_format)
     weights = stored_weights(model, weight_format)
     parts = [weights.named("weights"), cache.named("kv_cache")]
     if model.keeps_states:
         parts.append(states_memory(model, batch_size=batch_size, cache_format=cache_format))
     return total("inference", r"M_\text{inference}", *parts)
+
+
+def full_cache(model: Model, *, batch_size: Any, seq_len: Any, cache_format: str = "bf16") -> Quantity:
+    """The KV cache of so many sequences of that length."""
+    return _cache_of(model.kv_cache_elements(seq_len=seq_len), batch_size, cache_format)
+
+
+def _cache_of(elements: Quantity, batch_size: Any, cache_format: str) -> Quantity:
+    width = CACHE_FORMATS[cache_format].bits / 8
+    memory: Quantity = kv_cache_memory(batch_size=batch_size, cache_elements=elements, bytes_per_element=width)
+    return memory
 
 
 def states_memory(model: Model, *, batch_size: Any, cache_format: str = "bf16") -> Quantity:
@@ -83,9 +93,4 @@ def states_memory(model: Model, *, batch_size: Any, cache_format: str = "bf16") 
 
 def cache_per_token(model: Model, *, cache_format: str = "bf16") -> Quantity:
     """What one more token of one sequence adds to the KV cache, while no window is full. An encoder's is 0."""
-    per_token = kv_cache_memory(
-        batch_size=1,
-        cache_elements=model.kv_elements_per_token(),
-        bytes_per_element=CACHE_FORMATS[cache_format].bits / 8,
-    )
-    return per_token.named("cache_per_token")
+    return _cache_of(model.kv_elements_per_token(), 1, cache_format).named("cache_per_token")

@@ -13,7 +13,7 @@ from functools import cached_property
 from llmcalc.catalog.precisions import BYTES
 from llmcalc.errors import InputError
 from llmcalc.quantity import Quantity, formula, total
-from llmcalc.serving.held import kv_cache_memory
+from llmcalc.serving.held import full_cache
 from llmcalc.sources import (
     ETHAYARAJH_2024,
     OUYANG_2022,
@@ -175,11 +175,8 @@ class Alignment:
     @cached_property
     def cache(self) -> Quantity:
         """Keys and values of the sequences that are generated at a time, at their full length, 16 bits each."""
-        return kv_cache_memory(
-            batch_size=self.rollouts or int(self.run.batch_size),
-            cache_elements=self.model.kv_cache_elements(seq_len=self.run.seq_len),
-            bytes_per_element=BYTES["bf16"],
-        ).named("kv_cache")
+        sequences = self.rollouts or int(self.run.batch_size)
+        return full_cache(self.model, batch_size=sequences, seq_len=self.run.seq_len).named("kv_cache")
 
     # When
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from llmcalc.catalog.formats import WEIGHT_FORMATS
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import COMPRESSED_TENSORS, HAN_2015, MISHRA_2021
-from llmcalc.stored.weights import linear_matrices, stored, unquantized_memory
+from llmcalc.stored.weights import linear_matrices, stored, stored_weights, unquantized_memory
 from llmcalc.transformer.model import Model
 
 PRUNINGS = ("unstructured", "semi_structured", "structured")
@@ -58,10 +59,8 @@ def csr_break_even(*, bits_per_weight, index_bits):
 def pruned_weights(model: Model, weight_format: str, pruning: str, pruned: float) -> dict[str, Quantity]:
     """Bytes of the model when so many per cent of its layers' linear weights are zero, by how they are stored. All
     else is stored as the format says. Semi-structured (2:4) pruning takes a half, whatever ``pruned`` is."""
-    kept = stored(model, weight_format)
-    group = "layers" if kept.of_group("layers")[0] else "whole"
-    bits, (n, rows) = kept.of_group(group)[1], linear_numbers(model)
-    common = {"parameters": n, "bits_per_weight": bits}
+    n, rows = linear_numbers(model)
+    common = {"parameters": n, "bits_per_weight": linear_bits(model, weight_format)}
     found = {"dense": dense_memory(**common)}
     if pruning == "semi_structured":
         found["semi_structured"] = semi_structured_memory(**common)
@@ -70,6 +69,25 @@ def pruned_weights(model: Model, weight_format: str, pruning: str, pruned: float
         found["csr"] = csr_memory(**common, pruned=pruned, index_bits=INDEX_BITS, matrix_rows=rows)
     rest = _rest(model, weight_format, n)
     return {id: total("pruned_weights", r"M_\text{model}", memory, *rest) for id, memory in found.items()}
+
+
+def memory_by_share(model: Model, weight_format: str, shares: Iterable[float]) -> dict[str, list[float]]:
+    """Bytes of the model by the share of zeros, in per cent, for each of the `STORAGES`."""
+    found = [pruned_weights(model, weight_format, "unstructured", share) for share in shares]
+    return {id: [at[id].value for at in found] for id in STORAGES}
+
+
+def break_even(model: Model, weight_format: str) -> dict[str, Quantity]:
+    """Per cent of zeros beyond which each way to store them takes less than storing every number."""
+    bits = linear_bits(model, weight_format)
+    csr = csr_break_even(bits_per_weight=bits, index_bits=INDEX_BITS)
+    return {"bitmask": bitmask_break_even(bits_per_weight=bits), "csr": csr}
+
+
+def linear_bits(model: Model, weight_format: str) -> float:
+    """Bits of a linear weight of the layers on average."""
+    kept = stored(model, weight_format)
+    return kept.of_group("layers" if kept.of_group("layers")[0] else "whole")[1]
 
 
 def linear_numbers(model: Model) -> tuple[int, int]:
@@ -108,3 +126,8 @@ def stays_whole(model: Model) -> tuple[str, ...]:
     """Ids of the parts in which tokens meet that nothing is taken out of, whatever the share: no head or channel of
     theirs can go alone, as where they share what the others have."""
     return tuple(dict.fromkeys(part.id for part in model.mixers if part.pruned(0) == part))
+
+
+def memory_by_share_taken_out(model: Model, weight_format: str, shares: Iterable[float]) -> list[float]:
+    """Bytes of the model by the share of heads and channels taken out, in per cent: each is a model of its own."""
+    return [stored_weights(structurally_pruned(model, share), weight_format).value for share in shares]

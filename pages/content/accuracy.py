@@ -19,7 +19,6 @@ from llmcalc.accuracy import (
     without_prediction,
 )
 from llmcalc.accuracy import spread as spread_of
-from llmcalc.accuracy.compare import Errors
 from llmcalc.accuracy.inference import WHAT
 from llmcalc.accuracy.speed import TIMES, ServedRun, error_of_rate, errors_of, fitted_runs, served_rates, served_runs
 from llmcalc.accuracy.speed import error_of as time_error
@@ -35,7 +34,7 @@ from pages.content.pieces import table
 from pages.ui.document import blocks as say
 from pages.ui.document.blocks import Block, heading, note, paragraph, said
 from pages.ui.figures.steps import error_strips, predicted_against_measured
-from pages.ui.words.numbers import error_share, exact, human
+from pages.ui.words.numbers import error_share, exact, human, spread_told
 from pages.ui.words.problems import as_text
 from pages.ui.words.standing import setting_name
 
@@ -83,7 +82,7 @@ def spread(rows: Sequence[Comparison], method: str, what: str) -> str:
     """Median, 95th percentile and largest error, for a table."""
     if what not in METHODS[method] or not counted(rows, what):
         return "–"
-    return _three(errors(rows, method, what))
+    return spread_told(errors(rows, method, what))
 
 
 def apart(rows: Sequence[Comparison]) -> dict[str, list[Comparison]]:
@@ -165,7 +164,7 @@ def settings_table() -> Iterator[Block]:
     for one in every:
         if one.held_back or one.seen:
             counts = (exact(len(found)) for found in (one.held_back, one.seen, one.families))
-            rows.append([name_of_setting(one), *counts, _three(one.errors) if one.errors else "–"])
+            rows.append([name_of_setting(one), *counts, spread_told(one.errors) if one.errors else "–"])
     heads = [w(f"accuracy.{head}") for head in ("setting", "held_back", "looked_at", "families", "column_peak")]
     yield heading(w("accuracy.settings_header"))
     yield paragraph(w("accuracy.settings"))
@@ -190,7 +189,7 @@ def inference_table() -> Iterator[Block]:
     rows = []
     for side, seen in (("held_back", False), ("looked_at", True)):
         found = [row for row in measured_inference() if row.seen == seen]
-        shares = (_three(spread_of(error_of(row, what) for row in found)) for what in WHAT)
+        shares = (spread_told(spread_of(error_of(row, what) for row in found)) for what in WHAT)
         rows.append([w(f"accuracy.{side}"), exact(len(found)), *shares])
     yield table([w(f"accuracy.{head}") for head in ("runs", "count", *(f"inference_{what}" for what in WHAT))], rows)
 
@@ -221,10 +220,6 @@ def _of_runs(name: str, rows: Sequence[ServedRun], *, fitted: bool = False, time
 def _two(signed: Sequence[float]) -> str:
     off = errors_of(signed)
     return " / ".join(map(error_share, (off.median, off.p90)))
-
-
-def _three(off: Errors) -> str:
-    return " / ".join(map(error_share, (off.median, off.p95, off.largest)))
 
 
 def spreads(rows: Sequence[Comparison]) -> Iterator[Block]:

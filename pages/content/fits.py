@@ -10,7 +10,7 @@ from llmcalc.accuracy import PROCESS
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator, devices_by_memory, smallest_that_holds
 from llmcalc.configuration import Configuration
 from llmcalc.fit.verdict import Verdict as Fit
-from llmcalc.sweeps import KNOBS, largest
+from llmcalc.sweeps import KNOBS, largest, least_needed, memory_map
 from llmcalc.words import w
 from pages.content.pieces import as_lines
 from pages.ui.document import blocks as say
@@ -23,8 +23,7 @@ from pages.ui.words.verdict import said as verdict_said
 
 # Memories that are in use, each by one device; the reader's own is drawn too
 DRAWN = ("T4", "RTX 4090", "L40S", "H100 SXM", "H200 SXM", "MI300X", "MI355X")
-CELLS = (36, 44)
-MOST_BATCH, SHORTEST, LONGEST = 512, 128, 131_072  # what the map shows, and further where the reader's run is
+BATCHES, LENGTHS = (1, 512, 36), (128, 131_072, 44)  # what the map shows, in so many cells
 Solved = dict[str, dict[int, int]]  # of each knob, the largest value by the memory that holds it
 
 
@@ -89,7 +88,7 @@ def _this_run(config: Configuration, purpose: str, fit: Fit) -> say.Frame:
 def _what_would_do(config: Configuration, purpose: str, fit: Fit) -> say.Notice:
     """Where not even one sequence fits: what it needs, and what has that."""
     device, length = config.accelerator, config.values["seq_len"]
-    least = float(config.needed_for(purpose, np.array([1.0]), np.array([float(length)]))[0])
+    least = least_needed(config, purpose)
     enough = smallest_that_holds(least, device.vendor)
     told = w(
         "fits.nothing_but" if enough else "fits.nothing",
@@ -108,12 +107,8 @@ def fits_map_of(config: Configuration, purpose: str, found: Solved) -> Iterator[
     """Memory over batch and length, with the devices' outlines; nothing where no device holds any of it."""
     batch, length, device = config.values["batch_size"], config.values["seq_len"], config.accelerator
     positions, needed = config.longest_position, config.verdict_of(purpose).needed.value
-    batches = np.geomspace(1, max(MOST_BATCH, batch), CELLS[0])
-    lengths = np.geomspace(min(SHORTEST, length), max(LONGEST, length), CELLS[1])
-    whole = batches.round(), lengths.round()  # drawn smoothly, told of whole sequences and tokens
-    both = np.stack([batches, whole[0]])[:, :, None], np.stack([lengths, whole[1]])[:, None, :]
-    memory, told = config.needed_for(purpose, *both)
-    if memory.min() > max(found["batch_size"]):
+    swept = memory_map(config, purpose, batches=BATCHES, lengths=LENGTHS)
+    if swept.needed.min() > max(found["batch_size"]):
         return
     drawn = {_sized(ACCELERATORS[id]): ACCELERATORS[id].memory for id in DRAWN}
     sizes = list(drawn.values())
@@ -121,9 +116,9 @@ def fits_map_of(config: Configuration, purpose: str, found: Solved) -> Iterator[
     cells = [
         [
             f"{w('fits.cell', batch=exact(round(b)), length=exact(round(s)))}<br>{human(m, 'bytes')}<br>{holds[i]}"
-            for s, m, i in zip(whole[1], row, np.searchsorted(sizes, row), strict=True)
+            for s, m, i in zip(swept.whole_lengths, row, np.searchsorted(sizes, row), strict=True)
         ]
-        for b, row in zip(whole[0], told, strict=True)
+        for b, row in zip(swept.whole_batches, swept.needed_by_whole, strict=True)
     ]
     most, far = (found[knob][device.memory] for knob in KNOBS)
     ends = {w("fits.at_batch", value=exact(most)): (most, length)} if most else {}
@@ -131,13 +126,13 @@ def fits_map_of(config: Configuration, purpose: str, found: Solved) -> Iterator[
     inside = {
         name: end
         for name, end in ends.items()
-        if end != (batch, length) and end[0] <= batches[-1] and lengths[0] <= end[1] <= lengths[-1]
+        if end != (batch, length) and end[0] <= swept.batches[-1] and swept.lengths[0] <= end[1] <= swept.lengths[-1]
     }
     title = _counted(config, purpose, w(f"fits.map_{purpose}"))
     run = w("fits.your_run", batch=exact(batch), length=exact(length), memory=human(needed, "bytes"))
     figure = fits_map(
         title,
-        (batches, lengths, memory),
+        (swept.batches, swept.lengths, swept.needed),
         drawn,
         (_sized(device), device.memory),
         (run, batch, length),

@@ -7,19 +7,13 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from llmcalc.catalog.formats import WEIGHT_FORMATS
-from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.catalog.presets import PRESETS
 from llmcalc.configuration import Configuration
-from llmcalc.inputs import integer
 from llmcalc.lessons.accounts import accounts_of, accounts_of_job, job
-from llmcalc.lessons.facts import cache_of_one, single_precision
+from llmcalc.lessons.facts import cache_of_one, rule_of_four, rule_of_two
 from llmcalc.lessons.savings import DEVICES, peaks
-from llmcalc.scaling import (
-    KAPLAN_CRITICAL_PARAMETERS,
-    loss_from_parameters,
-    parameters_for_lower_loss,
-)
 from llmcalc.serving.held import model_memory
+from llmcalc.sweeps import growth_of_batch, law_loss, times_parameters, with_each_optimizer
 from llmcalc.words import w
 from pages.content.pieces import component_names, sums_told
 from pages.ui.document.blocks import Block, Chart
@@ -63,30 +57,26 @@ def _weights(config: Configuration) -> tuple[Figure, str]:
 
 
 def _rules(config: Configuration) -> tuple[Figure, str]:
-    here, scale = config.values["batch_size"], integer("batch_size").scale
-    batches = np.array(sorted({here, *(stop for stop in scale if stop <= max(1024, 8 * here))}), dtype=float)
-    length, model = config.values["seq_len"], single_precision(config).value
-    peak = config.training_peak_of(batches, length)
-    serving = np.broadcast_to(config.inference_of(batches, length).value, batches.shape)
-    flat = np.ones_like(batches)
+    here, length = config.values["batch_size"], config.values["seq_len"]
+    found = growth_of_batch(config, last=max(1024, 8 * here))
+    four, two = rule_of_four(config).value, rule_of_two(config).value
     curves = [
-        (w("learn.charts.training"), peak.tolist(), COLOURS["weights"]),
-        (w("learn.charts.rule_of_four"), (4 * model * flat).tolist(), paler(COLOURS["weights"], 0.45)),
-        (w("learn.charts.inference"), serving.tolist(), COLOURS["kv_cache"]),
-        (w("learn.charts.rule_of_two"), (2 * model * flat).tolist(), paler(COLOURS["kv_cache"], 0.45)),
+        (w("learn.charts.training"), found.training.tolist(), COLOURS["weights"]),
+        (w("learn.charts.rule_of_four"), [four for _ in found.stops], paler(COLOURS["weights"], 0.45)),
+        (w("learn.charts.inference"), found.inference.tolist(), COLOURS["kv_cache"]),
+        (w("learn.charts.rule_of_two"), [two for _ in found.stops], paler(COLOURS["kv_cache"], 0.45)),
     ]
-    panel = Panel(batches.tolist(), curves, here, w("axes.batch_size"))
+    panel = Panel(found.stops.tolist(), curves, here, w("axes.batch_size"))
     title = w("learn.charts.rules", length=exact(length))
     figure = memory_curves(title, [panel], for_tensors(config), w("axes.memory"))
     for trace in figure["data"][1::2]:
         trace["line"] = {**trace["line"], "dash": "dot"}
-    return figure, f"{human(config.training.peak.value, 'bytes')} / {human(4 * model, 'bytes')}"
+    return figure, f"{human(config.training.peak.value, 'bytes')} / {human(four, 'bytes')}"
 
 
 def _steady(config: Configuration) -> tuple[Figure, str]:
     chosen, rows = config.values["optimizer"], {}
-    for optimizer in OPTIMIZERS:
-        step = Configuration({**config.values, "optimizer": optimizer}).step
+    for optimizer, step in with_each_optimizer(config).items():
         rows[optimizer] = by_component((step.weights, step.gradients, step.optimizer_state))
     shown = {f"<b>▸ {id}</b>" if id == chosen else id: parts for id, parts in rows.items()}
     title = w("learn.charts.steady", precision=config.values["precision"])
@@ -122,15 +112,13 @@ def _calculators(config: Configuration) -> tuple[Figure, str]:
 
 
 def _scaling(config: Configuration) -> tuple[Figure, str]:
-    alpha, improvement = config.values["alpha"], config.values["improvement"]
     here = config.model.non_embedding_parameters().value
-    times = parameters_for_lower_loss(improvement=improvement, alpha=alpha).value
+    times = times_parameters(config)["loss"].value
     there = np.log10(here * times)
     sizes = np.logspace(min(6, np.log10(here), there - 3), max(12, there + 2.7), 100)  # room for labels
 
     def loss(n: float | np.ndarray) -> np.ndarray:
-        law = loss_from_parameters(critical_parameters=KAPLAN_CRITICAL_PARAMETERS, parameters=n, alpha=alpha)
-        return np.asarray(law.value)
+        return np.asarray(law_loss(config, n).value)
 
     points = [
         (title_of(config), here, "circle", "top right"),
@@ -150,7 +138,7 @@ def _scaling(config: Configuration) -> tuple[Figure, str]:
     figure = {
         "data": data,
         "layout": layout(
-            w("learn.charts.scaling", percent=marked(f"{improvement:g}")), showlegend=False,
+            w("learn.charts.scaling", percent=marked(f"{config.values['improvement']:g}")), showlegend=False,
             xaxis={"type": "log", "title": {"text": w("axes.non_embedding")},
                    **log_ticks(sizes[0], sizes[-1], most=4)},
             yaxis={"type": "log", "title": {"text": w("axes.loss")}, "tickformat": ".3~g", "nticks": 6},

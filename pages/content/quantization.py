@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from llmcalc.catalog.formats import CACHE_FORMATS, STORED_FORMATS, WEIGHT_FORMATS
 from llmcalc.configuration import Configuration
-from llmcalc.serving.held import cache_per_token, kv_cache_memory
+from llmcalc.serving.held import cache_per_token, full_cache
 from llmcalc.stored.weights import GROUPS, stored, stored_weights
 from llmcalc.techniques.cache import kinds_of_cache
 from llmcalc.transformer.model import Model
@@ -64,15 +64,19 @@ def _unquantised(model: Model, name: str) -> Iterator[Block]:
     recipe = format.stored if format else "gguf"
     yield heading(w("techniques.unquantised_header", format=name))
     yield paragraph(w(f"techniques.recipe_{recipe}"))
-    kept = stored(model, name)
+    kept, memory = stored(model, name), stored_weights(model, name)
     rows: list[list[str | Line]] = []
     for group in GROUPS:
         n, bits = kept.of_group(group)
         if n:
             formats = ", ".join(f"`{id}`" for id in kept.formats_of(group))
-            share = (human(n, "parameters"), marked(f"{bits:.4g}"), human(n * bits / 8, "bytes"))
+            share = (
+                human(n, "parameters"),
+                marked(f"{bits:.4g}"),
+                human(memory.inputs[f"stored_{group}"].value, "bytes"),
+            )
             rows.append([w(f"techniques.group_{group}"), formats, *share])
-    average = (exact(round(kept.bits_per_weight, 4)), human(stored_weights(model, name).value, "bytes"))
+    average = (exact(round(kept.bits_per_weight, 4)), human(memory.value, "bytes"))
     total = human(model.parameters().value, "parameters")
     rows.append([bold(w("working.total")), "", total, *average])
     heads = ("working.component", "explore.format", "explore.parameters", "explore.bits", "working.amount")
@@ -145,7 +149,5 @@ def cache(config: Configuration) -> Iterator[Block]:
 
 def _full(model: Model, config: Configuration, cache_format: str) -> float:
     """Bytes of a full cache."""
-    elements = model.kv_cache_elements(seq_len=config.values["seq_len"])
-    bits = CACHE_FORMATS[cache_format].bits
-    batch = config.values["batch_size"]
-    return float(kv_cache_memory(batch_size=batch, cache_elements=elements, bytes_per_element=bits / 8).value)
+    tokens = {knob: config.values[knob] for knob in ("batch_size", "seq_len")}
+    return float(full_cache(model, **tokens, cache_format=cache_format).value)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from llmcalc.accuracy import Comparison, Errors, errors, spread
-from llmcalc.accuracy.reports import FIGURES, Report, printed, reports
+from llmcalc.accuracy import Comparison, errors, spread
+from llmcalc.accuracy.reports import FIGURES, STATES, Report, printed, reports
+from llmcalc.accuracy.rows import WAYS
 from llmcalc.measure.receipt import MEASURED, Receipt
 from llmcalc.units import GiB
 from llmcalc.words import label_of, w
 from pages.content.pieces import table
 from pages.ui.document import blocks as say
 from pages.ui.document.blocks import Block, Line, cite, code, heading, note, paragraph, plain, said
-from pages.ui.words.numbers import error_share, exact, human, marked
+from pages.ui.words.numbers import error_share, exact, human, marked, spread_told
 
 WORST = 5
-_STATES = ("complete", "nearest", "not_offered", "open")
 Found = tuple[Report, str]  # and which of its figures
 
 
@@ -25,20 +25,13 @@ def of_kinds(rows: Sequence[Comparison]) -> Iterator[Block]:
         found = [row for row in rows if row.row.seen == seen]
         yield heading(w(f"reports.{side}_header"))
         yield paragraph(w(f"reports.{side}", count=exact(len(found))))
-        kinds = {kind: [row for row in found if _kind(row) == kind] for kind in ("whole", "padded", "lora", "qlora")}
+        ways = {way: [row for row in found if row.row.way == way] for way in WAYS}
         lines = [
-            [w(f"reports.kind_{kind}"), exact(len(some)), _three(errors(some, "llmcalc", "peak"))]
-            for kind, some in kinds.items()
+            [w(f"reports.kind_{way}"), exact(len(some)), spread_told(errors(some, "llmcalc", "peak"))]
+            for way, some in ways.items()
             if some
         ]
         yield table([w("reports.kind"), w("accuracy.count"), w("accuracy.column_peak")], lines)
-
-
-def _kind(row: Comparison) -> str:
-    run = row.row.training_run
-    if run.lora_rank:
-        return "qlora" if run.quantizes else "lora"
-    return "padded" if run.padding else "whole"
 
 
 def by_people() -> Iterator[Block]:
@@ -48,10 +41,10 @@ def by_people() -> Iterator[Block]:
     yield paragraph(w("reports.people", count=exact(len(every)), programs=exact(len({r.framework for r in reports()}))))
     lines = []
     for figure in FIGURES:
-        for state in _STATES:
-            found = [report.error(figure) for report, which in every if which == figure and _state(report) == state]
+        for state in STATES:
+            found = [report.error(figure) for report, which in every if which == figure and report.state == state]
             if found:
-                shares = _three(spread(found))
+                shares = spread_told(spread(found))
                 lines.append([w(f"reports.{figure}"), w(f"reports.{state}"), exact(len(found)), shares])
     yield table([w("reports.figure"), w("reports.settings"), w("reports.count"), w("reports.errors")], lines, "llrr")
     judged = [found for found in every if found[0].is_complete and found[1] in ("allocated", "reserved")]
@@ -95,12 +88,6 @@ def _said_of(report: Report) -> str:
     return " ".join(told) or "–"
 
 
-def _state(report: Report) -> str:
-    if report.is_complete:
-        return "nearest" if report.nearest else "complete"
-    return "open" if report.open else "not_offered"
-
-
 def of_receipts(receipts: Sequence[Receipt]) -> Iterator[Block]:
     """What readers measured on cards of their own, beside what is predicted."""
     rows: list[list[str | Line]] = []
@@ -118,7 +105,3 @@ def of_receipts(receipts: Sequence[Receipt]) -> Iterator[Block]:
 
 def _off(error: float) -> str:
     return marked(f"{100 * error:+.1f}%".replace("-", "−"))
-
-
-def _three(off: Errors) -> str:
-    return " / ".join(map(error_share, (off.median, off.p95, off.largest)))

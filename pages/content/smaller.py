@@ -9,17 +9,15 @@ from llmcalc.configuration import Configuration
 from llmcalc.quantity import Quantity
 from llmcalc.rates.flops import forward_flops
 from llmcalc.serving.held import cache_per_token
-from llmcalc.stored.weights import stored, stored_weights
+from llmcalc.stored.weights import stored_weights
 from llmcalc.techniques.pruning import (
-    INDEX_BITS,
-    STORAGES,
-    bitmask_break_even,
-    csr_break_even,
+    break_even,
+    memory_by_share,
+    memory_by_share_taken_out,
     pruned_weights,
     stays_whole,
     structurally_pruned,
 )
-from llmcalc.transformer.model import Model
 from llmcalc.words import w
 from llmcalc.words.names import name as name_of
 from pages.content.pieces import memory_chart, published, table, workings
@@ -50,22 +48,11 @@ def _zeros(config: Configuration) -> Iterator[Block]:
     before = stored_weights(config.model, name)
     told = {id: f"{w(f'techniques.storage_{id}')}: {_change(q.value, before.value)}" for id, q in found.items()}
     yield Headlines(lambda: [(told[id], q, SHAPES) for id, q in found.items()])
-    even = list(_break_even(config).values()) if structure == "unstructured" else []
+    even = break_even(config.model, name) if structure == "unstructured" else {}
     if even:
-        percents = {id: marked(f"{q.value:.3g}") for id, q in _break_even(config).items()}
+        percents = {id: marked(f"{q.value:.3g}") for id, q in even.items()}
         yield paragraph(w("techniques.break_even", **percents))
-    yield workings("pruning_working", *found.values(), *even, depth=1)
-
-
-def _break_even(config: Configuration) -> dict[str, Quantity]:
-    bits = _bits(config.model, config.values["weight_format"])
-    csr = csr_break_even(bits_per_weight=bits, index_bits=INDEX_BITS)
-    return {"bitmask": bitmask_break_even(bits_per_weight=bits), "csr": csr}
-
-
-def _bits(model: Model, name: str) -> float:
-    kept = stored(model, name)
-    return kept.of_group("layers")[1] or kept.of_group("whole")[1]
+    yield workings("pruning_working", *found.values(), *even.values(), depth=1)
 
 
 def _change(now: float, before: float) -> str:
@@ -101,11 +88,10 @@ def _structured(config: Configuration) -> Iterator[Block]:
 def _curves(config: Configuration) -> Chart:
     """Bytes against the share of zeros, all ways to store them in one chart."""
     model, name = config.model, config.values["weight_format"]
-    found = [pruned_weights(model, name, "unstructured", share) for share in SHARES]
-    curves = {id: [at[id].value for at in found] for id in STORAGES}
+    curves = memory_by_share(model, name, SHARES)
     half = pruned_weights(model, name, "semi_structured", 50)["semi_structured"].value
     shares = {id: SHARES for id in curves} | {"structured": TAKEN_OUT}
-    smaller = [stored_weights(structurally_pruned(model, share), name).value for share in TAKEN_OUT]
+    smaller = memory_by_share_taken_out(model, name, TAKEN_OUT)
     title = w("techniques.pruning_chart", format=name)
     here = 50 if config.values["pruning"] == "semi_structured" else config.values["pruned"]
     alt = w("techniques.pruning_alt", title=title, dense=human(curves["dense"][0], "bytes"), half=human(half, "bytes"))

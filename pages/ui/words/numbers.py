@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llmcalc import units
+from llmcalc.accuracy import Errors
 from llmcalc.words import locale
 
 
@@ -34,6 +35,11 @@ def percent(share: float) -> str:
 def error_share(share: float) -> str:
     """The size of an error in per cent, to two digits; what is far below any use is said to be less."""
     return marked("0%" if share == 0 else "<\u00a00.001%" if share < 1e-5 else f"{units.significant(100 * share, 2)}%")
+
+
+def spread_told(off: Errors) -> str:
+    """Median, 95th percentile and largest error, for a table."""
+    return " / ".join(map(error_share, (off.median, off.p95, off.largest)))
 
 
 def marked(number: str) -> str:
