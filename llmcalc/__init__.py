@@ -11,6 +11,8 @@ from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
 from llmcalc.huggingface import Reading, dimensions, from_config, override, read_config
 from llmcalc.quantity import Quantity, formula, total
+from llmcalc.scaling import LAWS
+from llmcalc.scaling.cost import Budget, training_cost
 from llmcalc.serving.held import inference_memory
 from llmcalc.serving.job import Serving
 from llmcalc.serving.serve import serve
@@ -22,7 +24,9 @@ from llmcalc.transformer.dimensions import Dimensions
 from llmcalc.transformer.model import Block, Model
 
 __all__ = [
+    "LAWS",
     "Block",
+    "Budget",
     "Configuration",
     "Dimensions",
     "Inference",
@@ -45,5 +49,6 @@ __all__ = [
     "read_config",
     "serve",
     "total",
+    "training_cost",
     "training_step",
 ]

@@ -185,7 +185,7 @@ class Formula:
         values = {name: _calculable(q.value) for name, q in given.items()}
         try:
             value = self.function(**values)
-        except OverflowError:  # numpy's functions hold no integer beyond int64
+        except (OverflowError, TypeError):  # numpy's functions hold no integer beyond int64
             value = self.function(**{name: v if isinstance(v, np.ndarray) else float(v) for name, v in values.items()})
         if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
             value = value.item()

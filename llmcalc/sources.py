@@ -103,6 +103,35 @@ RADFORD_2019 = Work(
 )
 BROWN_2020 = _arxiv("Brown et al.", 2020, "Language Models are Few-Shot Learners", "2005.14165")
 KAPLAN_2020 = _arxiv("Kaplan et al.", 2020, "Scaling Laws for Neural Language Models", "2001.08361")
+HOFFMANN_2022 = _arxiv("Hoffmann et al.", 2022, "Training Compute-Optimal Large Language Models", "2203.15556")
+BESIROGLU_2024 = _arxiv("Besiroglu et al.", 2024, "Chinchilla Scaling: A replication attempt", "2404.10102")
+LLAMA_3 = _arxiv("Llama Team", 2024, "The Llama 3 Herd of Models", "2407.21783")
+DEEPSEEK_LLM = _arxiv(
+    "DeepSeek-AI", 2024, "DeepSeek LLM: Scaling Open-Source Language Models with Longtermism", "2401.02954"
+)
+MUENNIGHOFF_2023 = _arxiv("Muennighoff et al.", 2023, "Scaling Data-Constrained Language Models", "2305.16264")
+SARDANA_2023 = _arxiv(
+    "Sardana et al.",
+    2023,
+    "Beyond Chinchilla-Optimal: Accounting for Inference in Language Model Scaling Laws",
+    "2401.00448",
+)
+GADRE_2024 = _arxiv(
+    "Gadre et al.",
+    2024,
+    "Language models scale reliably with over-training and on downstream tasks",
+    "2403.08540",
+)
+KUMAR_2024 = _arxiv("Kumar et al.", 2024, "Scaling Laws for Precision", "2411.04330")
+CLARK_2022 = _arxiv("Clark et al.", 2022, "Unified Scaling Laws for Routed Language Models", "2202.01169")
+KRAJEWSKI_2024 = _arxiv("Krajewski et al.", 2024, "Scaling Laws for Fine-Grained Mixture of Experts", "2402.07871")
+PATTERSON_2021 = _arxiv("Patterson et al.", 2021, "Carbon Emissions and Large Neural Network Training", "2104.10350")
+ECOLOGITS = Work(
+    "GenAI Impact",
+    2025,
+    "EcoLogits: electricity mixes, from Our World in Data",
+    "https://github.com/genai-impact/ecologits/blob/0adc8ab6f220a175f5b19966b9e73616e4718752/ecologits/data/electricity_mixes.csv",
+)
 KORTHIKANTI_2022 = _arxiv(
     "Korthikanti et al.", 2022, "Reducing Activation Recomputation in Large Transformer Models", "2205.05198"
 )

@@ -58,6 +58,15 @@ VALUES = {"alpha": short_decimals(20, 1000, 3), "improvement": st.integers(1, 90
 VALUES |= {"missed_share": short_decimals(1, 999, 3), "routed_tokens": st.integers(1, 40)}
 VALUES |= {"acceptance": short_decimals(1, 999, 3), "tokens_each": st.integers(1, 20)}
 
+# of laws: exponents, what stands in one, and numbers between which a law holds
+VALUES |= {name: short_decimals(200, 1000, 3) for name in ("exponent", "exponent_n", "exponent_d", "exponent_b")}
+VALUES |= {"exponent_s": short_decimals(200, 1000, 3), "exponent_g": short_decimals(200, 1000, 3)}
+VALUES |= {"loss": short_decimals(1000, 9000, 3), "worth": short_decimals(1, 999, 3)}
+VALUES |= {"repeat_decay": short_decimals(1000, 50_000, 3), "epochs": st.integers(1, 500)}
+VALUES |= {name: short_decimals(1, 99, 3) for name in ("slope_n", "slope_e", "slope_both", "intercept")}
+VALUES |= {"first_experts": short_decimals(1100, 9000, 3), "most_experts": st.integers(100, 999)}
+VALUES |= {"error_decay": short_decimals(1, 999, 3), "n_experts": st.integers(2, 512)}
+
 
 def arguments_of(a_formula: Formula, numbers: st.SearchStrategy[float] = SIZES) -> st.SearchStrategy[dict[str, float]]:
     return st.fixed_dictionaries({name: VALUES.get(name, numbers) for name in a_formula.arguments})

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pages.ui.app.shell import PAGES
-from llmcalc import InferenceRun, Quantity, Serving, inference, serve
+from llmcalc import LAWS, Budget, InferenceRun, Quantity, Serving, inference, serve, training_cost
 from llmcalc.accuracy.published_results import PUBLISHED_RESULTS
 from llmcalc.article import article_parameters
 from llmcalc.bases import base
@@ -186,6 +186,7 @@ def shown_quantities():
     roots = [root for model in beside for root in (model.parameters(), *model.components().values())]
     roots += [reading.model.parameters() for reading in heads]
     ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}
+    ids |= {q.id for root in quantities_of_laws() for _, q in root.walk() if not q.is_given or q.meaning}
     ids |= {q.id for root in quantities_of_serving() for _, q in root.walk() if not q.is_given or q.meaning}
     errata = [figure.right() for figure in FIGURES]
     ids |= {q.id for root in (*errata, complete_parameters(tied_head=False)) for _, q in root.walk() if not q.is_given}
@@ -264,6 +265,19 @@ def quantities_of_pasted():
     start = Serving(context=64, engine_version="0.30")
     for row in beside(read_pasted(told), from_config({"model_type": "gpt2"}), start).rows:
         yield from (*filter(None, (row.predicted, row.difference)), *row.parts)
+
+
+def quantities_of_laws():
+    """What scaling laws and the cost of training are told by."""
+    law, laws = LAWS["besiroglu_2024"], [law for law in LAWS.values() if "optimal" in law.answers]
+    for found in (*(law.optimal(compute=1e21) for law in laws), law.cheapest(loss=2.5, served_tokens=1e12)):
+        yield from (found.compute, found.parameters, found.tokens)
+    yield law.tokens_for(parameters=1e9, loss=2.6)
+    yield law.times_parameters(parameters=1e9, improvement=1)
+    for model in (from_config({"model_type": "mixtral"}), from_config({"model_type": "zamba2"})):
+        cost = training_cost(model, Budget(tokens=10**9, price_per_device_hour=2, recompute="full"))
+        yield from (cost.token_flops, cost.flops, cost.model_flops, cost.six_nd, cost.palm, cost.carbon, cost.money)
+        yield from (cost.model_flops_utilization, cost.hardware_flops_utilization, *cost.components.values())
 
 
 def quantities_of_techniques(mixture, lora):

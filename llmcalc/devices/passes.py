@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from llmcalc.quantity import Quantity
+from llmcalc.quantity import Quantity, total
 from llmcalc.rates.flops import adapter_flops, forward_flops, work_of_passes
 from llmcalc.step.run import TrainingRun
 from llmcalc.transformer.model import Model
@@ -21,7 +21,10 @@ def work_of_step(model: Model, run: TrainingRun, *, adapters: float = 0) -> Mapp
     forward = forward_flops(model, seq_len=run.seq_len)
     if forward is None:
         return None
-    once = {WEIGHTS: forward.inputs["weight_flops"]}
+    weights = forward.inputs["weight_flops"]
+    if again := forward.inputs.get("flops_of_shared_weights"):
+        weights = total("all_weight_flops", r"C_\text{weights}", weights, again)
+    once = {WEIGHTS: weights}
     if attention := forward.inputs.get("all_attention_flops"):
         once[ATTENTION] = attention
     once[LOGITS] = forward.inputs["logits_flops"]

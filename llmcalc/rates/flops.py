@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmcalc.quantity import Quantity, formula, total
-from llmcalc.sources import CHEN_2016, KAPLAN_2020
+from llmcalc.sources import CHEN_2016, CHOWDHERY_2022, KAPLAN_2020
 from llmcalc.transformer.model import Model
 from llmcalc.transformer.part import mixers
 
@@ -44,6 +44,19 @@ def work_of_passes(*, flops, passes):
     return flops * passes
 
 
+@formula(r"C_\text{PaLM}", "FLOP", CHOWDHERY_2022.at("app. B"))
+def palm_flops(*, parameters, attention_flops):
+    """PaLM's convention for a token of training: six operations for each parameter, and attention to the whole
+    context, as if nothing were hidden."""
+    return 6 * parameters + attention_flops
+
+
+@formula(r"C_\text{attn}", "FLOP", CHOWDHERY_2022.at("app. B, 12 LHQT"))
+def whole_attention_flops(*, n_attention_layers, n_heads, d_head, seq_len):
+    """Scores and sums over the whole context, forward and backward, of layers alike."""
+    return 12 * n_attention_layers * n_heads * d_head * seq_len
+
+
 def forward_flops(model: Model, *, seq_len: Any) -> Quantity | None:
     """Operations of the forward pass for one token, averaged over a sequence of ``seq_len``.
 
@@ -66,3 +79,38 @@ def forward_flops(model: Model, *, seq_len: Any) -> Quantity | None:
     ]
     scores = [total("all_attention_flops", r"C_\text{attn}", *seen)] if seen else []
     return total("forward_flops", r"C_\text{forward}", *products, logits, *scores)
+
+
+def component_flops(model: Model, *, seq_len: Any) -> dict[str, Quantity] | None:
+    """The operations of `forward_flops` by component: of its weights, and "scores" of attention and "logits" beside.
+
+    They add up to it. Weights that a layer runs again are "again".
+    """
+    forward = forward_flops(model, seq_len=seq_len)
+    if forward is None:
+        return None
+    multiplied = model.multiplied_components()
+    found = {component: weight_flops(parameters=q).named(component) for component, q in multiplied.items()}
+    others = {"again": "flops_of_shared_weights", "scores": "all_attention_flops", "logits": "logits_flops"}
+    return found | {name: forward.inputs[id] for name, id in others.items() if id in forward.inputs}
+
+
+def palm_flops_of(model: Model, *, seq_len: Any) -> Quantity:
+    """Operations of training for one token by PaLM's convention, with the active parameters of a mixture."""
+    layers = [
+        (count, f"{block.name}_{part.id}", mixer.heads)
+        for block, count in model.blocks
+        for part in block.caches()
+        for mixer in mixers((part,))
+    ]
+    attention = [
+        whole_attention_flops(
+            n_attention_layers=count, n_heads=heads.n_heads, d_head=heads.d_head, seq_len=seq_len
+        ).named(id)
+        for count, id, heads in layers
+    ]
+    if not attention:
+        attention = [whole_attention_flops(n_attention_layers=0, n_heads=0, d_head=0, seq_len=seq_len)]
+    scores = total("all_attention_flops", r"C_\text{attn}", *attention)
+    found: Quantity = palm_flops(parameters=model.active_parameters(), attention_flops=scores)
+    return found

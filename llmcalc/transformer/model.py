@@ -314,12 +314,15 @@ class Model:
 
     @cached_property
     def _components(self) -> dict[str, Quantity]:
+        return self._by_component(lambda part: part.parameters())
+
+    def _by_component(self, of_part: Callable[[Part], Quantity]) -> dict[str, Quantity]:
         found: dict[str, list[Quantity]] = {}
         for part in self._outside:
-            found.setdefault(part.component, []).append(part.parameters())
+            found.setdefault(part.component, []).append(of_part(part))
         for block, count in self.blocks:
             for part in block.parts:
-                repeated = repeated_parameters(count=count, parameters=part.parameters())
+                repeated = repeated_parameters(count=count, parameters=of_part(part))
                 found.setdefault(part.component, []).append(repeated.named(f"{block.name}_{part.id}"))
         return {
             component: total(component, rf"N_\text{{{component.replace('_', ' ')}}}", *parts)
@@ -329,6 +332,11 @@ class Model:
     def components(self) -> dict[str, Quantity]:
         """The same parameters by component (embedding, attention, …), over all layers. They add up to `parameters`."""
         return self._components
+
+    def multiplied_components(self) -> dict[str, Quantity]:
+        """The parameters that one token of text goes through, without embeddings and an untied head, by component."""
+        active = self.language._by_component(active_parameters)
+        return {component: q for component, q in active.items() if component not in _TABLES}
 
     def embedding_parameters(self) -> Quantity:
         """Token and position tables, and an untied head."""
