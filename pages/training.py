@@ -32,6 +32,7 @@ def below_the_chart(config: Configuration) -> None:
     draw(finetuning.recipe(config))
     draw(training.what_would_fit(config))
     draw(finetuning.what_it_takes(config))
+    draw(finetuning.other_trainings(config))
     draw(finetuning.to_run_it(config))
     draw([heading(as_counted(config, w("training.terms")))])
     moment = chosen_moment(config)

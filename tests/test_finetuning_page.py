@@ -23,6 +23,9 @@ from llmcalc.step.overhead import FRAGMENTATION
 from llmcalc.step.run import OF_LORA, TrainingRun
 from llmcalc.units import GiB
 from llmcalc.words import w
+from pages.content.finetuning import other_trainings
+from pages.ui.document.blocks import Folded, Table
+from pages.ui.words.numbers import human
 
 EVERY_RECIPE = for_each("recipe", RECIPES.values(), ids=lambda row: row.id)
 
@@ -267,3 +270,34 @@ def test_what_a_script_has_no_option_for_is_said(id, known):
     for option in INPUTS[id].options:
         script = next(snippets(Configuration({id: option})))
         assert (id in script.leaves_out) == (option not in known)
+
+
+# Preferences, rewards, torch.compile
+
+
+def told(config: Configuration) -> dict[str, list[str]]:
+    """The table of other trainings, by its first column."""
+    (trainings,) = (block for block in other_trainings(config) if isinstance(block, Folded))
+    (found,) = (block for block in trainings.blocks() if isinstance(block, Table))
+    rows = [["".join(span.text for span in cell) for cell in row] for row in found.rows]
+    return {name: cells for name, *cells in rows}
+
+
+def test_other_trainings_are_made_of_the_step_that_is_told_above():
+    config = Configuration({"model": "GPT-2 124M", "loss": "plain"})
+    rows, peak = told(config), human(config.step.peak.value, "bytes")
+    # GRPO has no reference while its β is 0, TRL's own: it trains on what it wrote, and that is the plain step
+    assert rows["GRPO"][2] == peak
+    assert rows["GRPO"][3] == "–"
+    # DPO reads chosen and rejected in one batch, beside a reference of 124,439,808 numbers of four bytes
+    twice = Configuration({"model": "GPT-2 124M", "loss": "plain", "batch_size": 16}).step.peak.value
+    assert rows["DPO"][2] == human(twice + 4 * 124_439_808, "bytes")
+    adapted = told(Configuration({"model": "GPT-2 124M", "lora_rank": 8}))
+    assert adapted["DPO"][3] == "–", "the reference is the policy with its adapters off"
+
+
+def test_a_model_whose_own_step_is_not_simulated_has_no_such_plan():
+    (trainings,) = (
+        b for b in other_trainings(Configuration({"model": "BERT base (encoder)"})) if isinstance(b, Folded)
+    )
+    assert not any(isinstance(block, Table) for block in trainings.blocks())

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from llmcalc.accuracy import PLANS
 from llmcalc.bases import recipe_values
 from llmcalc.configuration import Configuration
+from llmcalc.errors import InputError
 from llmcalc.fit.take import FORMATS, INFERENCE, WAYS, Take, int8_needs_more
 from llmcalc.inputs import DEFAULTS
 from llmcalc.snippets import snippets
 from llmcalc.sources import Citation
+from llmcalc.techniques.alignment import METHODS, Alignment
+from llmcalc.techniques.compiled import PAIRS, compiled_peak
 from llmcalc.words import label_of, value_of, w
 from pages.content.pieces import table
 from pages.ui.document import blocks as say
-from pages.ui.document.blocks import Block, heading, linked, note, paragraph, plain, said
+from pages.ui.document.blocks import Block, badge, heading, linked, note, paragraph, plain, said
 from pages.ui.words.numbers import exact, human
 from pages.ui.words.verdict import as_on_one, on_each, where
+
+NAMES = {"reward": "reward_model"}  # of trainings that are called like a model beside one
 
 
 def recipe(config: Configuration) -> Iterator[Block]:
@@ -83,6 +89,36 @@ def beside_lora(config: Configuration) -> Iterator[Block]:
     told += [w("take.since_prepared")] if found.is_prepared else []
     told += [w("take.since_int8")] if found.base == "int8" else []
     yield paragraph(" ".join(told))
+
+
+def other_trainings(config: Configuration) -> Iterator[Block]:
+    """The step as preferences or rewards would have it, and as torch.compile would; estimates, once asked for."""
+    yield heading(w("aligned.header"))
+    yield say.Folded(said(w("aligned.open")), "aligned", lambda: _other_trainings(config))
+
+
+def _other_trainings(config: Configuration) -> Iterator[Block]:
+    yield say.Paragraph(said(w("aligned.text")) + plain(" ") + badge(PLANS))
+    try:
+        rows = [_aligned(Alignment(method=id, model=config.model, run=config.run)) for id in METHODS]
+    except InputError:  # its own code was not read: an encoder with a pooler, say
+        yield note(w("aligned.none"))
+    else:
+        heads = [w(f"aligned.{head}") for head in ("way", "rollout", "scores", "train", "beside")]
+        yield table(heads, rows, "lrrrw", "aligned")
+        yield note(w("aligned.shared" if config.run.lora_rank else "aligned.apart"))
+    compiled = compiled_peak(config.step)
+    ends = {name: human(getattr(compiled, name).value, "bytes") for name in ("expected", "least", "most")}
+    yield say.Paragraph(said(w("aligned.compiled", pairs=len(PAIRS), **ends)) + plain(" ") + badge(PLANS))
+
+
+def _aligned(plan: Alignment) -> list[str | say.Line]:
+    """What its phases hold at most, and which models are there beside the policy."""
+    held = ", ".join(w(f"aligned.{part}") for part in plan.held) or "–"
+    phases = (plan.phases.get(phase) for phase in ("rollout", "scores", "train"))
+    cells = (human(phase.value, "bytes") if phase else "–" for phase in phases)
+    name = w(f"aligned.{NAMES.get(plan.method, plan.method)}")
+    return [linked(name, plan.how.source.work.url), *cells, plain(held)]
 
 
 def to_run_it(config: Configuration) -> Iterator[Block]:
