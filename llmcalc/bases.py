@@ -207,14 +207,16 @@ def _enough_experts(model: Model) -> None:
     """Raises InputError, naming ``top_k``, for a mixture of which a token would choose more experts than there are."""
     for part in model.mixtures:
         if part.top_k > part.n_experts:
-            told: dict[str, Any] = {
-                "key": "top_k",
-                "top_k": part.top_k,
-                "whole_key": "n_experts",
-                "n_experts": part.n_experts,
-            }
             message = f"top_k = {part.top_k} experts of n_experts = {part.n_experts}"
-            raise InputError("top_k", message, code="too_few_experts", **told)
+            raise InputError(
+                "top_k",
+                message,
+                code="too_few_experts",
+                key="top_k",
+                top_k=part.top_k,
+                whole_key="n_experts",
+                n_experts=part.n_experts,
+            )
 
 
 def _beside(reading: Reading, towers: str, mtp: bool) -> tuple[Part, ...]:

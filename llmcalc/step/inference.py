@@ -90,6 +90,7 @@ class Passes(Setting):
     done: int = 0  # tokens that went through before this pass
     _at: int = 0
     _indexed_at: int = 0
+    _lengths: dict[int, Dim] = field(default_factory=dict)
 
     @property
     def decodes(self) -> bool:
@@ -98,7 +99,11 @@ class Passes(Setting):
 
     def goes_on(self, tokens: int) -> None:
         """Begin a pass of so many tokens behind those that went through."""
-        self.tokens, self._at, self._indexed_at = Dim("seq_len", tokens), 0, 0
+        self.tokens, self._at, self._indexed_at = self._length(tokens), 0, 0
+
+    def _length(self, tokens: int) -> Dim:
+        """So many tokens, the same object in every layer: what layers hold alike is one term."""
+        return self._lengths.setdefault(tokens, Dim("seq_len", tokens))
 
     def cached(self, key: Tensor, value: Tensor, window: int | None = None) -> tuple[Tensor, Tensor]:
         """What attention sees: keys and values of this pass and those of before, as transformers' caches keep them."""
@@ -119,13 +124,13 @@ class Passes(Setting):
         static = self.asked.cache == "static"
         if not self.done or not static:
             most = self.asked.held_tokens if static else self.done + self.tokens.value
-            joined = self._joined(key, Dim("seq_len", most))
+            joined = self._joined(key, self._length(most))
             self.indexed[self._indexed_at :] = [joined, *self.indexed[self._indexed_at + 1 :]]
         self._indexed_at += 1
         return self.indexed[self._indexed_at - 1]
 
     def _sees(self, number: int) -> None:
-        self.keys, self.keys_and_sink = Dim("seq_len", number), Dim("keys_and_sink", number + 1)
+        self.keys, self.keys_and_sink = self._length(number), Dim("keys_and_sink", number + 1)
 
     def _dynamic(self, key: Tensor, value: Tensor, window: int | None) -> tuple[Tensor, Tensor]:
         if not self.done:
@@ -133,7 +138,7 @@ class Passes(Setting):
             self.held.append(joined)
             return joined
         before = self.done if window is None else min(self.done, window - 1)
-        length = Dim("seq_len", before + self.tokens.value)
+        length = self._length(before + self.tokens.value)
         old_key, old_value = self.held[self._at]
         if window is None:  # the old keys go before the values are joined
             new_key = self._joined(key, length)
@@ -148,7 +153,7 @@ class Passes(Setting):
     def _static(self, key: Tensor, value: Tensor, window: int | None) -> tuple[Tensor, Tensor]:
         most = self.asked.held_tokens if window is None else min(window, self.asked.held_tokens)
         if not self.done:
-            length = Dim("seq_len", most)
+            length = self._length(most)
             self.held.append((self._joined(key, length), self._joined(value, length)))
             return (key, value) if self.tokens.value > most else self.held[-1]
         kept = self.held[self._at]

@@ -80,7 +80,7 @@ def _unquantised(model: Model, name: str) -> Iterator[Block]:
     total = human(model.parameters().value, "parameters")
     rows.append([bold(w("working.total")), "", total, *average])
     heads = ("working.component", "explore.format", "explore.parameters", "explore.bits", "working.amount")
-    yield table([w(head) for head in heads], rows, "llrrr")
+    yield table([w(head) for head in heads], rows, "llrrr", "quantised")
 
 
 def _all_formats(model: Model) -> Iterator[Block]:

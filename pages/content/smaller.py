@@ -81,7 +81,7 @@ def _structured(config: Configuration) -> Iterator[Block]:
         for id, q in counted["before"].items()
         if q and (now := after[id])
     ]  # fmt: skip
-    yield table(["", w("techniques.before"), w("techniques.after"), w("techniques.change")], rows)
+    yield table(["", w("techniques.before"), w("techniques.after"), w("techniques.change")], rows, key="before_after")
     yield workings("pruning_working", *(q for q in after.values() if q), depth=2)
 
 

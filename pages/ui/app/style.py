@@ -105,6 +105,9 @@ NUMBER strong + span { font-size: 0.8rem !important; opacity: 0.78; }
   :is(.st-key-spreads, .st-key-takes) .stMarkdown :is(td, th) {
     white-space: normal; padding: 0.3rem 0.25rem; font-size: 0.8rem; }
   :is(.st-key-worst_reports, .st-key-every_printed) td[style*="right"] { white-space: nowrap !important; }
+  :is(.st-key-before_after, .st-key-quantised) .stMarkdown :is(td, th) { padding: 0.4rem 0.25rem; font-size: 0.85rem;
+    white-space: normal; }
+  :is(.st-key-before_after, .st-key-quantised) .stMarkdown td[style*="right"] { white-space: nowrap; }
   /* of a setting the three errors have a line of their own */
   .st-key-covered :is(table, thead, tbody) { display: block; }
   .st-key-covered tr { display: grid; grid-template-columns: minmax(0, 1fr) repeat(3, 4.8rem);

@@ -60,8 +60,8 @@ def values_at_ends(
 
 
 def wrapped(label: str, width: int = 22) -> str:
-    """A row's name in lines that leave room for its bar on a phone."""
-    return "<br>".join(textwrap.wrap(label, width))
+    """A row's name in lines that leave room for its bar on a phone; a long name of one word stays whole."""
+    return "<br>".join(textwrap.wrap(label, width, break_long_words=False))
 
 
 def above_plot(text: str) -> dict[str, Any]:
