@@ -57,6 +57,7 @@ TEXT_OF: Mapping[str, str] = {
     "instructblip": "opt",
     "instructblipvideo": "opt",
     "internvl": "qwen2",
+    "janus": "llama",
     "kimi_k25": "deepseek_v3",
     "kimi_vl": "deepseek_v3",
     "kosmos-2": "kosmos_2_text_model",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from llmcalc.huggingface.towers import attended, merged, own, projected, published, resamplers, sound, voices
+from llmcalc.huggingface.towers import attended, merged, own, pictures, projected, published, resamplers, sound, voices
 from llmcalc.huggingface.towers.pieces import Reader
 
 TOWERS: Mapping[str, Reader] = {
@@ -15,5 +15,6 @@ TOWERS: Mapping[str, Reader] = {
     **resamplers.READERS,
     **attended.READERS,
     **voices.READERS,
+    **pictures.READERS,
     **published.READERS,
 }
