@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from contextlib import suppress
 
+from golden_files import jsonl_rows
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -37,6 +38,7 @@ JUNK = st.recursive(
     max_leaves=8,
 )
 LIBRARY = list(models().values())
+SIZED = [row["config"] for row in jsonl_rows("sized_classes.jsonl")]
 settings_for_fuzz = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -69,6 +71,19 @@ def test_a_published_config_with_one_or_two_values_replaced_or_missing(row, data
         config.pop(key, None)
     for key in data.draw(st.lists(st.sampled_from(KEYS), max_size=2)):
         config[key] = data.draw(JUNK)
+    reads_or_refuses(config)
+
+
+@settings_for_fuzz
+@given(st.sampled_from(SIZED), st.data())
+def test_a_model_with_towers_or_two_stacks_of_which_a_value_is_replaced(config, data):
+    """At any depth: a value of the whole model's config, or of one that it holds."""
+    inner = config = copy.deepcopy(config)
+    key = data.draw(st.sampled_from(sorted(inner)))
+    while isinstance(inner[key], dict) and inner[key] and data.draw(st.booleans()):
+        inner = inner[key]
+        key = data.draw(st.sampled_from(sorted(inner)))
+    inner[key] = data.draw(JUNK)
     reads_or_refuses(config)
 
 

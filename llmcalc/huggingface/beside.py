@@ -35,6 +35,8 @@ _KEYS_OF_FILES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 # Keys of a config that hold one of a tower
 PARTS_OF = (
     *("vision_config.sam_config", "vision_config.encoder_config", "high_res_vision_config"),
+    *("vq_config", "adaptor_config", "semantic_model_config", "diffusion_head_config"),
+    *("acoustic_tokenizer_encoder_config", "semantic_tokenizer_encoder_config"),
     *("vision_config", "audio_config", "perceiver_config", "encoder_config", "projector_config", "adapter_config"),
     "qformer_config",
 )

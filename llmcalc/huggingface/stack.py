@@ -193,8 +193,8 @@ def note_mtp(keys: Keys) -> None:
 
 def code_of(keys: Keys, recipe: Recipe, model: Model) -> Code | None:
     """How the class of ``model``, which ``recipe`` describes, runs its layers; None where that has not been read."""
-    if recipe.code is None:
-        return None
+    if recipe.code is None or keys.flag(recipe.cross):
+        return None  # a step that also attends to another model's output was not read
     attention = next((p for block in model.layers() for p in block.parts if isinstance(p, Attention)), None)
     parallel = recipe.code.parallel or recipe.layout in (PARALLEL, PARALLEL_TWO_NORMS)
     windows = [part.window for block, _ in model.blocks for part in block.parts if isinstance(part, Attention)]

@@ -20,7 +20,7 @@ _NOT_LLAMA = (
     *("kv_lora_rank", "cross_attention_layers", "hidden_size_per_layer_input"),  # another attention, another input
     *("state_size", "ssm_state_size", "mamba_d_state", "linear_num_key_heads", "lru_width"),  # a state space model
     *("layer_norm_eps", "layer_norm_epsilon"),  # another norm, and a network without a gate
-    *("embd_layer", "audio_processor", "vision_lora"),  # what it sees and hears, and adapters for that
+    *("embd_layer", "audio_processor", "vision_lora", "protein_encoder_config"),  # what it takes in beside text
     *("type_vocab_size", "encoder_layers", "num_decoder_layers", "is_encoder_decoder"),  # an encoder
 )
 

@@ -3,6 +3,7 @@
 Needs the development extra; builds on torch's meta device.
 
     python tests/oracle/classes.py            print the table: exact, in part, wrong, refused, not built by transformers
+    python tests/oracle/classes.py --full     the same, each config with every key that its class writes to a file
     python tests/oracle/classes.py --write    write tests/golden/classes.jsonl and the totals in sized_classes.jsonl
 """
 
@@ -71,10 +72,13 @@ def counted(model_type: str, class_name: str, **given: Any) -> dict[str, Any]:
     return {"total": sum(p.numel() for p in model.parameters())}
 
 
-def found(model_type: str, class_name: str, total: int) -> tuple[str, int]:
+def found(model_type: str, class_name: str, total: int, full: bool = False) -> tuple[str, int]:
     """How we count it: exact, in part and said to be, wrong, or refused; and the difference."""
+    config = {"model_type": model_type}
+    if full:
+        config = json.loads(json.dumps(CONFIG_MAPPING[model_type]().to_dict(), default=str))
     try:
-        reading = read_config({"model_type": model_type, "architectures": [class_name]})
+        reading = read_config({**config, "architectures": [class_name]})
     except InputError:
         return "refused", 0
     difference = reading.model.parameters().value - total
@@ -93,19 +97,21 @@ def sized(config: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="write the golden file again")
+    parser.add_argument("--write", action="store_true", help="write the golden files again")
+    parser.add_argument("--full", action="store_true", help="read every key that a class writes to a file")
+    given = parser.parse_args()
     rows = [{"map": m, "model_type": t, "class": c, **counted(t, c)} for m, t, c in classes()]
     tally: Counter[tuple[str, str]] = Counter()
     for row in rows:
         how, difference = ("not built", 0)
         if "total" in row:
-            how, difference = found(row["model_type"], row["class"], row["total"])
+            how, difference = found(row["model_type"], row["class"], row["total"], given.full)
         tally[row["map"], how] += 1
         if how != "exact":
             print(f"{row['map']:<24}{how:<22}{row['model_type']:<26}{row['class']:<44}{difference:>16,}")
     for (map, how), number in sorted(tally.items()):
         print(f"{map:<24}{how:<22}{number:>5}")
-    if parser.parse_args().write:
+    if given.write:
         GOLDEN.write_text("".join(json.dumps(row) + "\n" for row in rows))
         SIZED.write_text("".join(json.dumps(sized(json.loads(line)["config"])) + "\n" for line in SIZED.open()))
 

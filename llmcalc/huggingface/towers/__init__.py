@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from llmcalc.huggingface.towers import attended, merged, own, projected, published, resamplers, sound
+from llmcalc.huggingface.towers import attended, merged, own, pictures, projected, published, resamplers, sound, voices
 from llmcalc.huggingface.towers.pieces import Reader
 
 TOWERS: Mapping[str, Reader] = {
@@ -14,5 +14,7 @@ TOWERS: Mapping[str, Reader] = {
     **sound.READERS,
     **resamplers.READERS,
     **attended.READERS,
+    **voices.READERS,
+    **pictures.READERS,
     **published.READERS,
 }

@@ -313,7 +313,9 @@ def _davit(v: Keys) -> Tower:
     """Florence-2's: stages of layers in pairs, one that attends to places of a window, one to channels of a group."""
     widths = _whole_numbers(v, "embed_dim")
     depths, patches = (_whole_numbers(v, key, len(widths)) for key in ("depths", "patch_size"))
-    before, bias = v.list_of("patch_prenorm", bool, len(widths)) or [], v.flag("qkv_bias")
+    before, bias = v.list_of("patch_prenorm", bool, len(widths)), v.flag("qkv_bias")
+    if before is None:
+        raise v.missing("patch_prenorm")
     d_in, stages = v.size("in_channels"), []
     for i, (d, depth, patch, pre) in enumerate(zip(widths, depths, patches, before, strict=True), 1):
         if depth > MOST_LAYERS or i > 4:
