@@ -206,12 +206,12 @@ TECHNIQUE_SCENES = [
 ]
 
 SCENES = [(page, {}, {}) for page in PAGES]
-SCENES += [
+MORE_SCENES = [
     ("learn", {"chapter": number}, {key_of(q): answer for q in chapter.questions})
     for number, chapter in CHAPTERS.items()
     for answer in (RIGHT, "everything_doubles")
 ]
-SCENES += [
+MORE_SCENES += [
     ("parameters", {"model": "T5 small"}, {}),
     ("parameters", {"model": "Llama 4 Scout"} if "Llama 4 Scout" in MODELS else {"model": "Mixtral 8x7B"}, {}),
     ("parameters", {"model": "DeepSeek-V3 671B"}, {}),
@@ -236,6 +236,9 @@ SCENES += [
     *(("explore", {}, {"menu": menu}) for menu in MENUS),
     ("article", {"present": "true"}, {"menu": "link"}),
 ]
+
+
+SCENES += [pytest.param(*scene, marks=pytest.mark.slow) for scene in MORE_SCENES]
 
 
 @pytest.mark.parametrize(("page", "link", "state"), SCENES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from kinds import KINDS, LIBRARY, kind
-from opened_app import charts, copied_link, metrics, opened
+from opened_app import charts, copied_link, metrics, opened, taken_in
 from read_inputs import inputs_of
 
 from pages.ui.app.shell import PAGES
@@ -13,6 +13,7 @@ from llmcalc.catalog.presets import ARTICLE_EXAMPLE, PRESETS
 from llmcalc.configuration import Configuration
 from llmcalc.errata import ERRATA
 from llmcalc.inputs import DEFAULTS, INPUTS, PASTED, in_group, link_parameters
+from llmcalc.link import read_link
 from llmcalc.words import w
 from pages.ui.words.titles import title_of
 
@@ -35,7 +36,7 @@ def test_every_model_is_of_a_kind_that_pages_are_run_with():
 @pytest.mark.slow
 @pytest.mark.parametrize("model", LIBRARY)
 def test_a_link_opens_every_model(model):
-    app = opened("method", {"model": model})
+    app = taken_in({"model": model})
     assert {key: app.session_state[key] for key in SHAPE} == base(model).values
     assert not app.session_state["reader"].link_problems
 
@@ -71,10 +72,25 @@ WITH = {
 }
 
 
-def test_a_link_takes_every_option_and_both_ends_of_every_input():
-    everywhere = {id: declared.ends for id, declared in INPUTS.items() if id not in (*OF_THE_LIBRARY, *WITH)}
-    for n in range(max(map(len, everywhere.values()))):
-        link_takes({id: ends[n % len(ends)] for id, ends in everywhere.items()}, {})
+EVERYWHERE = {id: declared.ends for id, declared in INPUTS.items() if id not in (*OF_THE_LIBRARY, *WITH)}
+ALL_ENDS = [
+    {id: ends[n % len(ends)] for id, ends in EVERYWHERE.items()} for n in range(max(map(len, EVERYWHERE.values())))
+]
+
+
+def test_a_link_says_every_option_and_both_ends_of_every_input():
+    for values in ALL_ENDS:
+        texts = link_parameters(DEFAULTS | values)
+        link = read_link({key: [texts[key]] for key in ("v", *values)})
+        assert {key: link.values.get(key, DEFAULTS[key]) for key in values} == values
+        assert not link.problems
+
+
+@pytest.mark.parametrize(
+    "n", [pytest.param(n, marks=[] if n % 8 < 2 else pytest.mark.slow) for n in range(len(ALL_ENDS))]
+)
+def test_a_link_takes_every_option_and_both_ends_of_every_input(n):
+    link_takes(ALL_ENDS[n], {})
 
 
 @pytest.mark.parametrize(("id", "model"), WITH.items())
@@ -85,11 +101,12 @@ def test_a_link_takes_both_ends_of_a_size_that_only_some_models_have(id, model):
 
 def link_takes(values, model):
     texts = link_parameters(DEFAULTS | values)
-    app = opened("method", model | {key: texts[key] for key in ("v", *values)})
+    app = taken_in(model | {key: texts[key] for key in ("v", *values)})
     assert {key: app.session_state[key] for key in values} == values
     assert not app.session_state["reader"].link_problems
 
 
+@pytest.mark.slow
 @EVERY_PAGE
 def test_every_page_stands_where_everything_is_at_one_end(page):
     for end in (0, -1):
