@@ -26,7 +26,7 @@ NEEDS = {
     },
     "all ids": {"test_every_id_has_words", "test_no_words_are_left_over"},
     "ends of inputs": {
-        "test_a_question_has_distinct_answers_at_the_ends_of_every_input_and_every_mistake_is_made_somewhere"
+        "test_a_question_has_distinct_answers_at_the_ends_of_inputs_and_every_mistake_is_made_somewhere"
     },
 }
 NEED_A_BROWSER = {"browser", "address"}  # what has a page has the browser too

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from configurations import CONFIGURATIONS, HOSTILE
 from google.protobuf.message import Message
+from laws import some_of
 from opened_app import copied_link, metrics, openers
 from streamlit.testing.v1 import AppTest
 
@@ -252,9 +253,10 @@ def test_every_text_that_is_drawn_comes_from_words(marked_words, page, link, sta
     assert not english, "numbers that are written in the English way"
 
 
-@pytest.mark.parametrize(("page", "link"), [*((page, {}) for page in PAGES), ("cluster", {"n_devices": "8"})])
-def test_every_number_opens_its_working_in_the_readers_words(marked_words, page, link):
-    app = opened(page, link, {})
+@pytest.mark.parametrize("page", some_of((*PAGES, "cluster of 8"), 3))
+def test_every_number_opens_its_working_in_the_readers_words(marked_words, page):
+    page, _, devices = page.partition(" of ")
+    app = opened(page, {"n_devices": devices} if devices else {}, {})
     for label in openers(app):
         openers(app)[label].click().run()
         assert not app.exception, [e.value for e in app.exception]
