@@ -42,9 +42,6 @@ from llmcalc.transformer.dimensions import Dimensions
 from llmcalc.transformer.model import Model
 from llmcalc.units import human
 
-if TYPE_CHECKING:
-    pass
-
 # A cluster of the largest size announced; what needs more is a slip of the hand, and is said to be
 LARGEST_CLUSTER_DEVICES = 100_000
 

@@ -15,8 +15,20 @@ from pages.ui.app import sections
 
 collect_ignore = [] if find_spec("torch") and find_spec("transformers") else ["oracle"]
 
-# Files, and the page that shows every measured step
-COMPARES = {"accuracy", "test_accuracy", "test_step_accuracy", "test_step_pages", "test_report"}
+# What needs the same long work, which a process does once: files, tests, and the page that shows every measured step
+NEEDS = {
+    "measured steps": {
+        *("accuracy", "test_accuracy", "test_step_accuracy", "test_step_pages", "test_report"),
+        "test_every_table_is_parsed_back_to_the_same_numbers",
+        "test_the_articles_figures_and_the_measured_steps_are_all_there",
+        "test_every_page_offers_its_data_in_one_menu_and_makes_nothing_before_it_is_asked_for",
+        "test_every_chart_says_in_words_what_it_shows",
+    },
+    "all ids": {"test_every_id_has_words", "test_no_words_are_left_over"},
+    "ends of inputs": {
+        "test_a_question_has_distinct_answers_at_the_ends_of_inputs_and_every_mistake_is_made_somewhere"
+    },
+}
 NEED_A_BROWSER = {"browser", "address"}  # what has a page has the browser too
 
 # How long an example takes says more of the machine than of the code. What must hold before a change lands tries the
@@ -28,11 +40,12 @@ settings.load_profile("llmcalc")
 @pytest.hookimpl(tryfirst=True)  # before pytest leaves out what is slow, and xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs a browser is slow, shares one browser in one process, and has a second try: on a machine that is busy
-    with other tests a browser can take longer than anything waits. What needs every measured step compared is in one
-    process, so that it is done once."""
+    with other tests a browser can take longer than anything waits. What `NEEDS` the same work is in one process."""
     for item in items:
-        if COMPARES & set(re.split(r"\W", item.nodeid)):
-            item.add_marker(pytest.mark.xdist_group("measured steps"))
+        called = set(re.split(r"\W", item.nodeid))
+        for work, needing in NEEDS.items():
+            if needing & called:
+                item.add_marker(pytest.mark.xdist_group(work))
         if NEED_A_BROWSER & set(getattr(item, "fixturenames", ())):
             for mark in (pytest.mark.slow, pytest.mark.xdist_group("browser"), pytest.mark.flaky(reruns=1)):
                 item.add_marker(mark)

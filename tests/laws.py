@@ -7,6 +7,13 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import pytest
+
+
+def some_of(cases: Iterable[Any], every: int) -> list[Any]:
+    """For ``parametrize`` where all cases go one way and take their time: one of so many, and the others slowly."""
+    return [pytest.param(case, marks=[] if i % every == 0 else pytest.mark.slow) for i, case in enumerate(cases)]
+
 
 def for_each(name: str, cases: Iterable[Any], ids: Callable[[Any], str] = str) -> Callable[[Callable], Callable]:
     """Run a test once for all cases, which it takes as its argument ``name``, and say which of them fail and why.

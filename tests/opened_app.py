@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from unittest.mock import patch
 
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button
@@ -21,6 +22,12 @@ def opened(page: str = "explore", link: Mapping[str, str] | None = None) -> AppT
     app.switch_page(f"pages/{page}.py").run()
     assert not app.exception, [e.value for e in app.exception]
     return app
+
+
+def taken_in(link: Mapping[str, str]) -> AppTest:
+    """The app with its controls and no page: what it makes of a link, whichever page that opens."""
+    with patch("pages.ui.app.shell._run"):
+        return opened(link=link)
 
 
 def charts(app: AppTest) -> list[dict]:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from configurations import CONFIGURATIONS, HOSTILE
 from google.protobuf.message import Message
+from laws import some_of
 from opened_app import copied_link, metrics, openers
 from streamlit.testing.v1 import AppTest
 
@@ -206,12 +207,12 @@ TECHNIQUE_SCENES = [
 ]
 
 SCENES = [(page, {}, {}) for page in PAGES]
-SCENES += [
+MORE_SCENES = [
     ("learn", {"chapter": number}, {key_of(q): answer for q in chapter.questions})
     for number, chapter in CHAPTERS.items()
     for answer in (RIGHT, "everything_doubles")
 ]
-SCENES += [
+MORE_SCENES += [
     ("parameters", {"model": "T5 small"}, {}),
     ("parameters", {"model": "Llama 4 Scout"} if "Llama 4 Scout" in MODELS else {"model": "Mixtral 8x7B"}, {}),
     ("parameters", {"model": "DeepSeek-V3 671B"}, {}),
@@ -238,6 +239,9 @@ SCENES += [
 ]
 
 
+SCENES += [pytest.param(*scene, marks=pytest.mark.slow) for scene in MORE_SCENES]
+
+
 @pytest.mark.parametrize(("page", "link", "state"), SCENES)
 def test_every_text_that_is_drawn_comes_from_words(marked_words, page, link, state):
     texts, named = set(drawn(opened(page, link, state))), frozenset(IN_PACKAGE_WORDS.get(page, ()))
@@ -249,9 +253,10 @@ def test_every_text_that_is_drawn_comes_from_words(marked_words, page, link, sta
     assert not english, "numbers that are written in the English way"
 
 
-@pytest.mark.parametrize(("page", "link"), [*((page, {}) for page in PAGES), ("cluster", {"n_devices": "8"})])
-def test_every_number_opens_its_working_in_the_readers_words(marked_words, page, link):
-    app = opened(page, link, {})
+@pytest.mark.parametrize("page", some_of((*PAGES, "cluster of 8"), 3))
+def test_every_number_opens_its_working_in_the_readers_words(marked_words, page):
+    page, _, devices = page.partition(" of ")
+    app = opened(page, {"n_devices": devices} if devices else {}, {})
     for label in openers(app):
         openers(app)[label].click().run()
         assert not app.exception, [e.value for e in app.exception]

@@ -8,7 +8,7 @@ import pytest
 from hostile_links import CONFIGS, MARKUP, NUMBERS, OTHER, PINNED, ends
 from hypothesis import given
 from hypothesis import strategies as st
-from opened_app import opened
+from opened_app import opened, taken_in
 from test_comparison import names
 from test_inputs import EVERY_INPUT, a_value_of, read_or_none
 
@@ -41,7 +41,7 @@ def test_the_app_uses_what_the_check_of_the_link_says(value):
     value = value if value.isascii() else value[:500]  # Streamlit reads half a million characters
     given = {key: value for key in INPUTS if key not in ("model", "config")}
     problems = {problem.key: problem for problem in read_parameters({key: [value] for key in given})[1]}
-    app = opened("method", given | {"v": str(LINK_VERSION)})
+    app = taken_in(given | {"v": str(LINK_VERSION)})
     start = base(DEFAULTS["model"])
     for key in given:
         expected = DEFAULTS[key] if (read := read_or_none(key, value)) is None else read
@@ -155,7 +155,7 @@ def test_whatever_is_pinned_what_is_kept_can_be_read(text):
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_a_config_in_a_link_is_used_or_told_and_the_rest_kept(config):
-    app = opened("method", {"model": PASTED, "config": config, "batch_size": "3"})
+    app = taken_in({"model": PASTED, "config": config, "batch_size": "3"})
     told = {problem.key for problem in app.session_state["reader"].link_problems}
     assert app.session_state["batch_size"] == 3
     if told:
@@ -175,9 +175,9 @@ def test_half_a_character_in_a_config_is_refused_where_it_stands():
 @pytest.mark.parametrize("number", [1, 3])
 def test_nothing_long_is_told_back(link, number):
     given = {f"{key}{i}" if key == LONG else key: value for key, value in link.items() for i in range(number)}
-    assert LONG[: MOST_TOLD + 1] not in message(opened(link=given))
+    assert LONG[: MOST_TOLD + 1] not in message(taken_in(given))
     config = json.dumps({"model_type": "llama", "hidden_size": LONG, LONG: 1})
-    assert LONG[: MOST_TOLD + 1] not in message(opened(link={"model": PASTED, "config": config}))
+    assert LONG[: MOST_TOLD + 1] not in message(taken_in({"model": PASTED, "config": config}))
 
 
 @given(st.text())

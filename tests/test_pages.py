@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from kinds import KINDS, LIBRARY, kind
-from opened_app import charts, copied_link, metrics, opened
+from laws import some_of
+from opened_app import charts, copied_link, metrics, opened, taken_in
 from read_inputs import inputs_of
 
 from pages.ui.app.shell import PAGES
@@ -13,6 +14,7 @@ from llmcalc.catalog.presets import ARTICLE_EXAMPLE, PRESETS
 from llmcalc.configuration import Configuration
 from llmcalc.errata import ERRATA
 from llmcalc.inputs import DEFAULTS, INPUTS, PASTED, in_group, link_parameters
+from llmcalc.link import read_link
 from llmcalc.words import w
 from pages.ui.words.titles import title_of
 
@@ -35,7 +37,7 @@ def test_every_model_is_of_a_kind_that_pages_are_run_with():
 @pytest.mark.slow
 @pytest.mark.parametrize("model", LIBRARY)
 def test_a_link_opens_every_model(model):
-    app = opened("method", {"model": model})
+    app = taken_in({"model": model})
     assert {key: app.session_state[key] for key in SHAPE} == base(model).values
     assert not app.session_state["reader"].link_problems
 
@@ -71,10 +73,23 @@ WITH = {
 }
 
 
-def test_a_link_takes_every_option_and_both_ends_of_every_input():
-    everywhere = {id: declared.ends for id, declared in INPUTS.items() if id not in (*OF_THE_LIBRARY, *WITH)}
-    for n in range(max(map(len, everywhere.values()))):
-        link_takes({id: ends[n % len(ends)] for id, ends in everywhere.items()}, {})
+EVERYWHERE = {id: declared.ends for id, declared in INPUTS.items() if id not in (*OF_THE_LIBRARY, *WITH)}
+ALL_ENDS = [
+    {id: ends[n % len(ends)] for id, ends in EVERYWHERE.items()} for n in range(max(map(len, EVERYWHERE.values())))
+]
+
+
+def test_a_link_says_every_option_and_both_ends_of_every_input():
+    for values in ALL_ENDS:
+        texts = link_parameters(DEFAULTS | values)
+        link = read_link({key: [texts[key]] for key in ("v", *values)})
+        assert {key: link.values.get(key, DEFAULTS[key]) for key in values} == values
+        assert not link.problems
+
+
+@pytest.mark.parametrize("values", [ALL_ENDS[1], *some_of(ALL_ENDS, 8)])
+def test_a_link_takes_every_option_and_both_ends_of_every_input(values):
+    link_takes(values, {})
 
 
 @pytest.mark.parametrize(("id", "model"), WITH.items())
@@ -85,11 +100,12 @@ def test_a_link_takes_both_ends_of_a_size_that_only_some_models_have(id, model):
 
 def link_takes(values, model):
     texts = link_parameters(DEFAULTS | values)
-    app = opened("method", model | {key: texts[key] for key in ("v", *values)})
+    app = taken_in(model | {key: texts[key] for key in ("v", *values)})
     assert {key: app.session_state[key] for key in values} == values
     assert not app.session_state["reader"].link_problems
 
 
+@pytest.mark.slow
 @EVERY_PAGE
 def test_every_page_stands_where_everything_is_at_one_end(page):
     for end in (0, -1):
@@ -116,7 +132,9 @@ def test_a_link_sets_every_input_and_a_page_shows_its_numbers():
     assert sum(drawn.values()) == 174_604_259_328
 
 
-@pytest.mark.parametrize("model", [*PRESETS, "Llama 3.1 405B", "DeepSeek-V3 671B", "T5 small", "BERT base (encoder)"])
+@pytest.mark.parametrize(
+    "model", [*some_of(PRESETS, 6), "Llama 3.1 405B", "DeepSeek-V3 671B", "T5 small", "BERT base (encoder)"]
+)
 def test_a_model_that_is_chosen_sets_the_controls_and_keeps_batch_and_sequence(model):
     app = opened(link={"model": "Yi 6B", "batch_size": "3", "seq_len": "777", "n_layers": "5"})
     app.selectbox(key="model").set_value(model).run()
@@ -219,7 +237,7 @@ def test_heads_that_do_not_divide_are_said_beside_the_control_and_mended_by_one_
     assert (app.session_state["n_heads"], app.session_state["batch_size"]) == (12, 5)
 
 
-@EVERY_PAGE
+@pytest.mark.parametrize("page", some_of(PAGES, 3))
 def test_the_copied_link_holds_every_value_on_every_page(page):
     link = {"d_model": "1600", "alpha": "0.05", "account": "article", "d_ff": "9000"}
     app = opened(page, link)
@@ -275,6 +293,7 @@ def test_the_article_page_shows_every_erratum_with_its_reason_whatever_the_slide
         assert f"**{complete}**" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("letter", "bcdefgi")
 def test_every_section_of_the_article_that_computes_opens_its_working(letter):
     app = opened("article")

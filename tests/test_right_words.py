@@ -8,6 +8,7 @@ from datetime import date
 import pytest
 from configurations import CONFIGURATIONS, HOSTILE, configured
 from opened_app import openers
+from test_export import SAME_FOR_ALL
 from test_languages import drawn, opened
 
 from pages.ui.app.shell import PAGES
@@ -113,10 +114,10 @@ ONES = dict.fromkeys(
 )
 ON_HOST = {"offload_optimizer": "true", "lora_rank": "0"}  # a layout over one device
 SCENES_OF_ONE = [(page, ONES, {}) for page in PAGES]
-SCENES_OF_ONE += [("learn", ONES | {"chapter": str(number)}, {}) for number in CHAPTERS]
-SCENES_OF_ONE += [("techniques", ONES | {"technique": technique}, {}) for technique in INPUTS["technique"].options[1:]]
-SCENES_OF_ONE += [("training", ONES | ON_HOST, {"savings": True}), ("techniques", ONES | ON_HOST, {})]
-SCENES_OF_ONE += [
+MORE_OF_ONE = [("learn", ONES | {"chapter": str(number)}, {}) for number in CHAPTERS]
+MORE_OF_ONE += [("techniques", ONES | {"technique": technique}, {}) for technique in INPUTS["technique"].options[1:]]
+MORE_OF_ONE += [("training", ONES | ON_HOST, {"savings": True}), ("techniques", ONES | ON_HOST, {})]
+MORE_OF_ONE += [
     ("fits", ONES | {"purpose": "inference"}, {}),
     ("fits", {"seq_len": "1", "n_layers": "1000", "d_model": "65536", "n_heads": "1"}, {}),
     ("explore", ONES | {"n_heads": "3", "seq_len": "2"}, {}),
@@ -128,6 +129,9 @@ SCENES_OF_ONE += [
     ("compare", ONES | {"compare": "Llama 3 8B;n_layers=1|Mixtral 8x7B"}, {"compare_working": 0}),
     *(("explore", ONES, {"more_of_explore": f"explore.{part}"}) for part in ("formats", "all_working")),
 ]
+
+
+SCENES_OF_ONE += [pytest.param(*scene, marks=pytest.mark.slow) for scene in MORE_OF_ONE]
 
 
 @pytest.mark.parametrize(("page", "link", "state"), SCENES_OF_ONE)
@@ -257,7 +261,7 @@ def test_a_guess_is_called_an_estimate_wherever_it_stands(config):
     assert not SURE_LABELS & {cell[0].text for row in numbers.rows for cell in row}
     assert not re.findall(SURE, markdown(told))
     assert "as if it were built like LLaMA" in markdown(told)
-    of_this_model = {id: rows for id, rows in TABLES.items() if id != "measured"}
+    of_this_model = {id: rows for id, rows in TABLES.items() if id not in SAME_FOR_ALL}
     for id, rows in of_this_model.items():
         assert {row["standing"] for row in rows(found) if "standing" in row} <= {"estimate"}, id
 

@@ -320,6 +320,7 @@ def test_a_refused_input_is_told_with_what_would_do():
     assert not app.warning
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", INPUTS["engine"].options)
 @pytest.mark.parametrize("model", ["GPT-2 124M", "BERT base (encoder)", "T5 small", "Mixtral 8x7B"])
 def test_the_page_is_drawn_for_every_engine_and_kind_of_model(model, engine):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llmcalc.step.operations.common import in_fp32, new_like, unary
-from llmcalc.step.tape import Dim, Dims, Grads, Parameter, Tape, Tensor, given, needs_gradient
+from llmcalc.step.tape import Dim, Dims, Grads, Parameter, Rule, Tape, Tensor, given, needs_gradient
 
 
 def fused_attention(
@@ -54,16 +54,7 @@ def layer_norm(x: Tensor, weights: Sequence[Tensor], channels: Dim, dtype: str |
     out = new_like(x, "norm_output")
     rows = tuple(d for d in x.dims if d is not channels)
     statistics = [tape.new(rows, "fp32", "norm_statistics") for _ in range(2)]
-    shapes = [(w.dims, w.dtype, w.weight) for w in weights]
-
-    def rule(tape: Tape, grads: Grads) -> Grads:
-        g = given(grads)
-        return [
-            tape.new(g.dims, g.dtype, "gradient"),
-            *(tape.new(dims, dtype, "gradient", weight=name) for dims, dtype, name in shapes),
-        ]
-
-    return tape.operation(out, [x, *weights], [x, *weights[:1], *statistics], rule)
+    return tape.operation(out, [x, *weights], [x, *weights[:1], *statistics], _norm_rule(weights))
 
 
 def rms_norm(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tensor:
@@ -71,6 +62,11 @@ def rms_norm(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tensor:
     tape = x.tape
     out = new_like(x, "norm_output")
     rows = tape.new(tuple(d for d in x.dims if d is not channels), "fp32", "norm_statistics")
+    return tape.operation(out, [x, *weights], [x, *weights, rows], _norm_rule(weights))
+
+
+def _norm_rule(weights: Sequence[Tensor]) -> Rule:
+    """A gradient of the input, and one of each weight."""
     shapes = [(w.dims, w.dtype, w.weight) for w in weights]
 
     def rule(tape: Tape, grads: Grads) -> Grads:
@@ -80,7 +76,7 @@ def rms_norm(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tensor:
             *(tape.new(dims, dtype, "gradient", weight=name) for dims, dtype, name in shapes),
         ]
 
-    return tape.operation(out, [x, *weights], [x, *weights, rows], rule)
+    return rule
 
 
 def lookup(table: Parameter, ids: Tensor, dims: Dims) -> Tensor:
