@@ -5,7 +5,6 @@ from __future__ import annotations
 from llmcalc.accuracy import SERVED_SPEED
 from llmcalc.configuration import Configuration
 from llmcalc.export.rows import Rows, Table, records, term, working
-from llmcalc.serving.served import Served
 
 _USERS = tuple(2**n for n in range(13))
 _OF_AN_OFFER = {
@@ -18,23 +17,26 @@ _OF_AN_OFFER = {
 }
 
 
-def _found(config: Configuration) -> Served:
-    """What is served. Raises InputError, with its reason, where the engine refuses."""
-    if config.served is None:
-        raise config.serving.refused[-1]
-    return config.served
+def _refused(config: Configuration) -> Rows:
+    """Why there is nothing to tell: what the engine refuses."""
+    yield from ({"refused": str(error)} for error in config.serving.refused)
 
 
 def served(config: Configuration) -> Rows:
     """What the engine's requests need of the device that needs most, term by term."""
-    for part in _found(config).needed.parts:
+    if config.served is None:
+        yield from _refused(config)
+        return
+    for part in config.served.needed.parts:
         told = term(part, "memory_bytes")
         yield {**told, "source": told["source"] or None, "standing": config.serving.served_standing.label}
 
 
 def served_users(config: Configuration) -> Rows:
     """How fast it is for every number of users; no times for an encoder, which writes none by one."""
-    _found(config)
+    if config.served is None:
+        yield from _refused(config)
+        return
     found = config.serving.batches
     for n in _USERS:
         yield {
@@ -49,13 +51,15 @@ def served_users(config: Configuration) -> Rows:
 
 def offers(config: Configuration) -> Rows:
     """Every device, so many of them, in every format, at the reader's price."""
-    _found(config)
-    yield from records(config.serving.offers.rename(columns=_OF_AN_OFFER))
+    refused = config.served is None
+    yield from _refused(config) if refused else records(config.serving.offers.rename(columns=_OF_AN_OFFER))
 
 
 def served_working(config: Configuration) -> Rows:
     """The working of what serving takes and how fast it is."""
-    found = _found(config)
+    if (found := config.served) is None:
+        yield from _refused(config)
+        return
     told = (found.needed, found.kv_available, found.max_concurrency, found.time_between_tokens, config.serving.price)
     yield from working(*(q for q in told if q is not None))
 
