@@ -149,8 +149,8 @@ class Course(ABC):
 
     @cached_property
     def _kept(self) -> Mapping[Kind, int]:
-        """What is alive when the forward pass is through."""
-        return self.course.end_of_forward().alive
+        """What is alive when the forward pass is through, and the loss, if it is taken here."""
+        return self.course.end_of("forward", "loss", "forward_end").alive
 
     @cached_property
     def saved_activations(self) -> Quantity:

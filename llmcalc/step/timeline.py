@@ -136,10 +136,9 @@ class Timeline:
         height = self.starts[stretch][1] + (segment.heights[change - 1] if change else 0)
         return Moment(stretch, change, height, {kind: n for kind, n in alive.items() if n})
 
-    def end_of_forward(self) -> Moment:
-        """Where the forward pass is through, and the loss, if this is where it is taken."""
-        passed = ("forward", "loss", "forward_end")
-        last = max(i for i, stretch in enumerate(self.stretches) if stretch.phase in passed)
+    def end_of(self, *phases: str) -> Moment:
+        """The end of a phase, or of the last of several."""
+        last = max(i for i, stretch in enumerate(self.stretches) if stretch.phase in phases)
         return self.moment(last, len(self.stretches[last].segment.changes))
 
 
