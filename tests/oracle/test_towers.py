@@ -13,6 +13,7 @@ from importlib import resources
 import pytest
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from transformers.models.auto import modeling_auto
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
@@ -23,6 +24,7 @@ from llmcalc.huggingface.beside import PARTS_OF, TOWERS
 transformers.logging.set_verbosity_error()
 MODELS = json.loads(resources.files("llmcalc.huggingface").joinpath("towers.json").read_text())["models"]
 CLASSES = {
+    **modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
     **modeling_auto.MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES,
     **modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
     **modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
@@ -31,6 +33,13 @@ COUNTS = {"num_hidden_layers", "depth", "encoder_layers", "num_layers", "num_glo
 WIDTHS = {"intermediate_size", "encoder_ffn_dim", "projection_dim", "alignment_intermediate_size", "out_hidden_size"}
 FLAGS = {"attention_bias", "multimodal_projector_bias", "projector_bias", "vision_use_head", "use_qk_norm", "qkv_bias"}
 FLAGS |= {"mlp_bias", "use_fine_route"}
+# Their configs hold an encoder and a decoder, not towers: sizes of their own are in sized_classes.jsonl
+HELD_APART = {"vision-encoder-decoder", "speech-encoder-decoder", "t5gemma2"}
+# Whose classes do not call their language model one, so that only the whole is compared
+NAMED_OTHERWISE = {
+    *("canary", "cohere_asr", "idefics", "modernvbert", "pix2struct", "pp_formulanet", "seamless_m4t"),
+    *("seamless_m4t_v2", "speecht5", "ultravbert"),
+}
 # Widths that must stay what another key says
 TIED = {
     "llama4": {"intermediate_size"},
@@ -62,7 +71,7 @@ def changed(values, rng, kept):
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("model_type", sorted(set(TOWERS) & set(MODELS) - {"aya_vision"}))
+@pytest.mark.parametrize("model_type", sorted(set(TOWERS) & set(MODELS) - {"aya_vision"} - HELD_APART))
 def test_a_random_model_with_towers_has_as_many_parameters_as_the_real_one(model_type, seed):
     rng, row = random.Random(f"{model_type} {seed}"), MODELS[model_type]
     config = {"model_type": model_type, "architectures": [CLASSES[model_type]]}
@@ -75,11 +84,11 @@ def test_a_random_model_with_towers_has_as_many_parameters_as_the_real_one(model
     if "deepstack_visual_indexes" in row.get("vision_config", {}):
         config["vision_config"]["deepstack_visual_indexes"] = [0]
     given = {key: value for key, value in config.items() if key not in ("model_type", "architectures")}
-    real_config = CONFIG_MAPPING[model_type](**given)
     try:
+        real_config = CONFIG_MAPPING[model_type](**given)
         with torch.device("meta"):
             real = getattr(transformers, config["architectures"][0])(real_config)
-    except (ValueError, TypeError, AttributeError, ImportError) as error:
+    except (ValueError, TypeError, AttributeError, ImportError, StrictDataclassError) as error:
         pytest.skip(f"transformers refuses it: {error}")
     try:
         reading = read_config(config)
@@ -91,4 +100,5 @@ def test_a_random_model_with_towers_has_as_many_parameters_as_the_real_one(model
     towers = sum(p.numel() for name, p in real.named_parameters() if not language.search(name))
     ours = reading.model
     assert (ours.parameters().value, config) == (sum(p.numel() for p in real.parameters()), config)
-    assert ours.parameters().value - ours.language.parameters().value == towers
+    if model_type not in NAMED_OTHERWISE:
+        assert ours.parameters().value - ours.language.parameters().value == towers

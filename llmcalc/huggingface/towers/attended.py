@@ -46,12 +46,13 @@ def _formulanet(w: Whole) -> Sequence[Tower]:
 
 
 def _canary(w: Whole) -> Sequence[Tower]:
-    return (parakeet(w.towers["encoder_config"], True),)
+    a = w.towers["encoder_config"]
+    return (parakeet(a, a.flag("attention_bias")),)
 
 
 def _cohere_asr(w: Whole) -> Sequence[Tower]:
     a = w.towers["encoder_config"]
-    return parakeet(a, True), projector_of(Linear(a.size("hidden_size"), w.d_text))
+    return parakeet(a, a.flag("attention_bias")), projector_of(Linear(a.size("hidden_size"), w.d_text))
 
 
 def _speecht5(w: Whole) -> Sequence[Tower]:
