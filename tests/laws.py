@@ -12,7 +12,10 @@ import pytest
 
 def some_of(cases: Iterable[Any], every: int) -> list[Any]:
     """For ``parametrize`` where all cases go one way and take their time: one of so many, and the others slowly."""
-    return [pytest.param(case, marks=[] if i % every == 0 else pytest.mark.slow) for i, case in enumerate(cases)]
+    return [
+        pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=[] if i % every == 0 else pytest.mark.slow)
+        for i, case in enumerate(cases)
+    ]
 
 
 def for_each(name: str, cases: Iterable[Any], ids: Callable[[Any], str] = str) -> Callable[[Callable], Callable]:

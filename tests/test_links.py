@@ -8,6 +8,7 @@ import pytest
 from hostile_links import CONFIGS, MARKUP, NUMBERS, OTHER, PINNED, ends
 from hypothesis import given
 from hypothesis import strategies as st
+from laws import some_of
 from opened_app import opened, taken_in
 from test_comparison import names
 from test_inputs import EVERY_INPUT, a_value_of, read_or_none
@@ -153,7 +154,7 @@ def test_whatever_is_pinned_what_is_kept_can_be_read(text):
         assert coded_problem(problem.code, **problem.details)
 
 
-@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("config", some_of(CONFIGS, 2))
 def test_a_config_in_a_link_is_used_or_told_and_the_rest_kept(config):
     app = taken_in({"model": PASTED, "config": config, "batch_size": "3"})
     told = {problem.key for problem in app.session_state["reader"].link_problems}
