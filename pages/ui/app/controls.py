@@ -28,9 +28,10 @@ from pages.ui.words.devices import memory_told
 MAIN = [declared.id for group in ("shape", "size") for declared in in_group(group)]
 GROUPS = (
     *("architecture", "run", "fine_tuning", "hardware", "fits"),
-    *("devices", "techniques", "scaling", "comparison"),
+    *("devices", "techniques", "scaling", "cost", "comparison"),
 )
 OPEN_GROUP = {"training": "run", "fits": "fits", "cluster": "devices", "scaling": "scaling", "techniques": "techniques"}
+OPEN_GROUP |= {"cost": "cost"}
 MENUS = {
     "config": (":material/upload:", "config.title"),
     "link": (":material/link:", "link.copy"),

@@ -26,7 +26,7 @@ from pages.ui.words.titles import title_of
 
 PAGES = (
     *("explore", "learn", "parameters", "training", "fits", "cluster", "techniques"),
-    *("compare", "scaling", "article", "accuracy", "method"),
+    *("compare", "scaling", "cost", "article", "accuracy", "method"),
 )
 _loading = threading.Lock()  # for what two threads load at once, each can wait for the other
 
