@@ -23,6 +23,7 @@ from llmcalc.facets.account import Account
 from llmcalc.facets.counting import Counting
 from llmcalc.facets.devices import Devices, within_range
 from llmcalc.facets.fitting import BesideLora, Fitting
+from llmcalc.facets.laws import Laws
 from llmcalc.facets.serving import Serving
 from llmcalc.facets.training import Training
 from llmcalc.fit.advice import Advice
@@ -122,6 +123,11 @@ class Configuration:
     def fitting(self) -> Fitting:
         """Whether both fit."""
         return Fitting(self.values, self.devices, self.serving)
+
+    @cached_property
+    def laws(self) -> Laws:
+        """Scaling laws, and what a run of training takes."""
+        return Laws(self.values, self.devices)
 
     @cached_property
     def shown(self) -> Account:

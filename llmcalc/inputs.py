@@ -13,6 +13,7 @@ from typing import Any
 
 from llmcalc.catalog.accelerators import ACCELERATORS, FORMER_NAMES
 from llmcalc.catalog.formats import CACHE_FORMATS, STORED_FORMATS
+from llmcalc.catalog.grids import GRIDS, WORLD
 from llmcalc.catalog.models import models
 from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.catalog.precisions import PRECISIONS
@@ -20,6 +21,7 @@ from llmcalc.catalog.presets import PRESETS
 from llmcalc.catalog.recipes import PLAIN, RECIPES
 from llmcalc.devices.layout import TAKES_DEVICES, Layout, is_switch, least
 from llmcalc.errors import InputError
+from llmcalc.scaling.laws import DEFAULT_LAW, LAWS
 from llmcalc.serving.job import ENGINES
 from llmcalc.step.run import (
     ATTENTIONS,
@@ -50,6 +52,7 @@ _PRESET_NAMES = {name.lower() for name in PRESETS}
 MODELS = (*PRESETS, *(row.name for row in models().values() if row.name.lower() not in _PRESET_NAMES), PASTED)
 # What a model can be distilled into, and which technique is looked at
 STUDENTS = tuple(model for model in MODELS if model != PASTED)
+LAWS_WITH_LOSS = tuple(law.id for law in LAWS.values() if {"loss", "optimal"} <= law.answers)
 TECHNIQUES = ("mix", "quantization", "cache", "pruning", "distillation")
 
 
@@ -340,9 +343,15 @@ _ALL: tuple[Input, ...] = (
     Integer(id="batched_tokens", group="serving", low=1, high=1_048_576, default=None),
     Real(id="price_per_hour", group="serving", low=0.0, high=50.0, default=2.0, step=0.05),
     # scaling
+    Choice(id="law", group="scaling", options=LAWS_WITH_LOSS, default=DEFAULT_LAW),
+    Integer(id="train_tokens", group="scaling", low=1, high=100_000, default=300),
+    Integer(id="train_days", group="scaling", low=1, high=1_000, default=30),
     Choice(id="curve", group="scaling", options=("loss", "performance"), default="loss"),
     Real(id="alpha", group="scaling", low=0.01, high=1.0, default=0.076, step=0.001),
     Real(id="improvement", group="scaling", low=1.0, high=90.0, default=10.0, step=1.0),
+    # what a run of training costs
+    Real(id="power_usage", group="cost", low=1.0, high=3.0, default=1.2, step=0.05),
+    Choice(id="grid", group="cost", options=tuple(GRIDS), default=WORLD),
     # how many devices there are, and how the step is laid out over them: of the two numbers of devices that this could
     # give, the layout's and theirs, what is left empty follows from the other
     Integer(id="n_devices", group="devices", low=1, high=100_000, default=None),

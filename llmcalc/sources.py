@@ -132,6 +132,16 @@ ECOLOGITS = Work(
     "EcoLogits: electricity mixes, from Our World in Data",
     "https://github.com/genai-impact/ecologits/blob/0adc8ab6f220a175f5b19966b9e73616e4718752/ecologits/data/electricity_mixes.csv",
 )
+TOUVRON_2023 = _arxiv("Touvron et al.", 2023, "LLaMA: Open and Efficient Foundation Language Models", "2302.13971")
+BIDERMAN_2023 = _arxiv("Biderman et al.", 2023, "Pythia", "2304.01373")
+ZHANG_2022 = _arxiv("Zhang et al.", 2022, "OPT: Open Pre-trained Transformer Language Models", "2205.01068")
+LI_2023 = _arxiv("Li et al.", 2023, "StarCoder: may the source be with you!", "2305.06161")
+LLAMA_MODELS = Work("Meta", 2024, "Model cards of Llama", "https://github.com/meta-llama/llama-models")
+MOSAIC_2023 = Work("MosaicML", 2023, "Introducing MPT-7B", "https://www.mosaicml.com/blog/mpt-7b")
+FALCON_180B = Work(
+    "Hugging Face", 2023, "Spread Your Wings: Falcon 180B is here", "https://huggingface.co/blog/falcon-180b"
+)
+SMOLLM3 = Work("Hugging Face", 2025, "SmolLM3", "https://huggingface.co/blog/smollm3")
 KORTHIKANTI_2022 = _arxiv(
     "Korthikanti et al.", 2022, "Reducing Activation Recomputation in Large Transformer Models", "2205.05198"
 )

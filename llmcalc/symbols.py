@@ -255,7 +255,7 @@ SYMBOLS: dict[str, Symbol] = {
     "cache_decay_bits": Symbol(r"\gamma_{kv}", "bits"),
     "first_experts": Symbol(r"E_\text{start}"),
     "most_experts": Symbol(r"E_\text{max}"),
-    "experts_hat": Symbol(r"\hat{E}"),
+    "experts_hat": Symbol(r"E_\text{eff}"),
     "slope_n": Symbol("a"),
     "slope_e": Symbol("b"),
     "slope_both": Symbol("c"),

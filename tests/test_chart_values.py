@@ -159,7 +159,9 @@ def test_bands_of_the_map_are_those_of_the_devices():
     ("curve", "column", "height"), [("loss", "loss_down_10_percent", 0.9), ("performance", "metric_up_10_percent", 1.1)]
 )
 def test_the_target_is_where_the_law_that_is_drawn_has_it(row, curve, column, height):
-    figure = charts(opened("scaling", {"alpha": row["alpha"], "improvement": "10", "curve": curve}))[0]
+    figure = charts(opened("scaling", {"alpha": row["alpha"], "improvement": "10", "curve": curve}))[
+        -1
+    ]  # the last chart
     law, here, target = figure["data"]
     times, alpha = float(row[column]), float(row["alpha"])
     assert target["x"][0] / here["x"][0] == pytest.approx(times, rel=1e-9)

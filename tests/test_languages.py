@@ -28,6 +28,7 @@ from llmcalc.accuracy.speed import served_rates, served_runs
 from llmcalc.bases import base
 from llmcalc.catalog.accelerators import ACCELERATORS, readings
 from llmcalc.catalog.formats import CACHE_FORMATS, GGUF_MIXTURES, WEIGHT_FORMATS
+from llmcalc.catalog.grids import GRIDS
 from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.catalog.precisions import PRECISIONS
 from llmcalc.catalog.recipes import RECIPES
@@ -37,6 +38,8 @@ from llmcalc.inputs import INPUTS, MODELS, PASTED
 from llmcalc.lessons.chapters import CHAPTERS
 from llmcalc.lessons.quiz import RIGHT
 from llmcalc.reference import formulas
+from llmcalc.scaling import LAWS
+from llmcalc.scaling.published import TRAINED
 from llmcalc.step.run import TrainingRun
 from llmcalc.stored.weights import stored_weights
 from llmcalc.transformer.dimensions import Dimensions
@@ -54,7 +57,7 @@ TECHNICAL |= {"page_script_hash", "raw_value", "raw_values", "code_text", "langu
 TECHNICAL |= {"columns", "column_order"}  # of a table: keys and formats around its headings
 PLOTLY_TEXTS = {"name", "text", "ticktext", "hovertemplate", "customdata", "labels", "x", "y", "ticksuffix"}
 # Names, which are the same in every language
-CATALOG = (ACCELERATORS, CACHE_FORMATS, WEIGHT_FORMATS, OPTIMIZERS, PRECISIONS, NORMS, RECIPES)
+CATALOG = (GRIDS, ACCELERATORS, CACHE_FORMATS, WEIGHT_FORMATS, OPTIMIZERS, PRECISIONS, NORMS, RECIPES)
 NAMES = {*MODELS, *GGUF_MIXTURES, *(name for rows in CATALOG for name in rows), *INPUTS, "Qwen/Qwen3-8B"}
 NAMES |= {text for model in MODELS if model != PASTED for text in (base(model).group, base(model).source)}
 NAMES |= {str(f.source) for found in formulas().values() for f in found}
@@ -63,6 +66,7 @@ NAMES |= {str(part.source) for name in WEIGHT_FORMATS for _, part in stored_weig
 NAMES |= {text for row in RECIPES.values() for text in (row.source.work.title, row.source.place)} | {*FORMATS}
 NAMES |= {str(reading.source) for found in readings().values() for reading in found}
 NAMES |= {str(f.right().source) for f in (*ERRATA.values(), *EXAMPLE_STEPS)}
+NAMES |= {row.name for row in TRAINED} | {str(law.source) for law in LAWS.values()}
 assert all(re.search("[A-Za-z]", name) for name in NAMES if name)
 NAMES = frozenset(NAMES)
 MARKUP = (
@@ -82,7 +86,7 @@ RUN_NAMES |= {f.name for f in fields(TrainingRun)} | {"lora_precision=same", "we
 RUN_NAMES |= {row.engine for row in served_runs()} | {row.set for row in served_rates()}
 RUN_NAMES |= {text for row in reports() for text in (row.framework, row.model, row.device, str(row.source))}
 IN_PACKAGE_WORDS = {"accuracy": RUN_NAMES, "cluster": set(INPUTS["recompute"].options)}
-UNITS = r"\b([KMGTPE]iB|GB|B|ms|min|[kMGTP]?FLOP|ribu|juta|miliar|triliun)\b"
+UNITS = r"\b([KMGTPE]iB|GB|B|ms|min|[kMGTP]?FLOP|[kMGT]Wh|kg|kt|Mt|ribu|juta|miliar|triliun)\b"
 OPENED = ["parameters_working", "peak_working", "misprint_working"]
 OPENED += [*(f"working_{letter}" for letter in "bcdefgi"), "download"]
 OPENED += ["technique_knobs", "all_formats"]

@@ -33,7 +33,7 @@ def test_the_laws_are_those_in_use_and_the_default_is_the_replication_of_chinchi
     assert DEFAULT_LAW == "besiroglu_2024"
     for found in LAWS.values():
         assert found.source.place
-        assert found.data
+        assert found.about
         assert found.fitted.parameters or found.fitted.compute
 
 
@@ -57,12 +57,28 @@ def _kaplan(quantity: str, given: str) -> float:
         return form.critical_batch(loss=_number(given)).value
     if quantity == "N_opt":
         return kaplan.optimal(compute=_number(given) * PF_DAY, at_critical_batch=False).parameters.value
+    if quantity in TABLE_6:
+        return form.table_6(compute=_number(given) * PF_DAY)[TABLE_6[quantity]].value
+    if quantity == "overfit D_min":
+        return form.tokens_without_overfitting(parameters=_number(given)).value
     first, second = (float(text.partition("=")[2]) for text in given.split())
     asked = {"tokens": second} if quantity == "L(N,D)" else {"steps": second}
     return kaplan.loss(parameters=first, **asked).value
 
 
-KAPLAN = ("L(N)", "L(D)", "L(Cmin)", "L(C) naive", "Bcrit(L) tokens", "N_opt", "L(N,D)", "L(N,S)")
+TABLE_6 = {"B_opt": "batch", "S_min": "steps", "D_opt (1 epoch)": "tokens"}
+KAPLAN = (
+    *TABLE_6,
+    "overfit D_min",
+    "L(N)",
+    "L(D)",
+    "L(Cmin)",
+    "L(C) naive",
+    "Bcrit(L) tokens",
+    "N_opt",
+    "L(N,D)",
+    "L(N,S)",
+)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +86,21 @@ KAPLAN = ("L(N)", "L(D)", "L(Cmin)", "L(C) naive", "Bcrit(L) tokens", "N_opt", "
 )
 def test_kaplans_laws_are_those_of_the_paper(row):
     assert _kaplan(row["quantity"], row["input"]) == pytest.approx(float(row["value"]), rel=1e-9)
+
+
+def test_what_kaplan_et_al_print_of_their_own_exponents_is_what_they_give_or_not():
+    kaplan = law("kaplan_2020")
+    twice = kaplan.loss(parameters=2e9).value / kaplan.loss(parameters=1e9).value
+    assert round(twice, 2) == 0.95  # sec. 1.2
+    batch = kaplan.form.critical_batch
+    lower = 2 ** (-0.21 * 1)
+    assert batch(loss=3 * lower).value / batch(loss=3).value == pytest.approx(2)
+    assert round(1 - lower, 3) == 0.135  # figure 10 prints 13 %
+    more = kaplan.form.tokens_without_overfitting
+    assert more(parameters=8e9).value / more(parameters=1e9).value == pytest.approx(4.66, abs=0.01)  # "roughly 5x"
+    # sec. 6.1 prints 0.054 for the exponent of C_min, and the exponents of tables 3 and 5 make 0.052
+    exponent = 1 / (1 / 0.76 + 1 / 0.21 + 1 / 0.076)
+    assert exponent == pytest.approx(0.052, abs=0.0005)
 
 
 def test_kaplans_optimum_is_of_half_the_budget_where_that_is_spent_at_the_critical_batch():
@@ -284,6 +315,9 @@ def test_the_cheapest_model_of_a_loss_is_the_optimum_of_its_budget(id, compute):
     back = law(id).cheapest(loss=found.loss)
     assert back.compute.value == pytest.approx(compute, rel=1e-4)  # the loss is flat in the budget
     assert back.parameters.value == pytest.approx(found.parameters.value, rel=1e-4)
+    if "balanced_tokens" in law(id).answers:
+        balanced = law(id).balanced_tokens(parameters=found.parameters).value
+        assert balanced == pytest.approx(found.tokens.value, rel=1e-6)
     assert law(id).tokens_for(parameters=back.parameters, loss=found.loss).value == pytest.approx(
         back.tokens.value, rel=1e-4
     )

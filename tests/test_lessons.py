@@ -164,6 +164,8 @@ def test_right_answers_are_those_of_arithmetic_for_gpt2():
         "korthikanti": 12 * 8 * 1024 * (34 * 768 + 5 * 12 * 1024),
         "lower_loss": 0.9 ** (-1 / 0.076),
         "twice_the_size": 100 * (1 - 2**-0.076),
+        # (βB/(αA))^(1/β) · N^(α/β) with the constants that Besiroglu et al. print
+        "how_long": (0.3658 * 2085.43 / (0.3478 * 482.01)) ** (1 / 0.3658) * GPT2 ** (0.3478 / 0.3658),
         "zero_three": 16 * GPT2 / 8,
         "one_layer": GPT2_LAYER,
         "read_for_a_token": 2 * GPT2 + 2 * 2 * 12 * 768 * 1024,

@@ -56,9 +56,15 @@ def test_every_page_stands_at_both_ends_of_every_input_that_it_looks_at(page, mo
 
 
 def test_what_a_page_looks_at_is_found(monkeypatch):
-    """Scaling draws the law for the model that was chosen, however that is run."""
+    """Scaling draws laws for the model that was chosen, however that is run; beside them what its devices buy."""
     shape = {declared.id for group in ("base", "shape", "architecture") for declared in in_group(group)} - set(WITH)
-    assert set(inputs_of("scaling", monkeypatch)) == shape | {"alpha", "curve", "improvement", "lang", "present"}
+    own = {"law", "train_tokens", "train_days", "alpha", "curve", "improvement", "lang", "present"}
+    bought = {"accelerator", "utilization"}  # on as many devices as the layout takes, which a run must suit
+    laid_out = {declared.id for group in ("devices", "run", "size") for declared in in_group(group)} | {"lora_rank"}
+    told = {"seq_len", "compare"}  # beside controls on the page stands what is wrong with any
+    found = set(inputs_of("scaling", monkeypatch))
+    assert found >= shape | own | bought
+    assert found <= shape | own | bought | laid_out | told
 
 
 # Sizes that a plain decoder does not have, and models that have them

@@ -7,7 +7,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from pages.ui.figures.palette import COLOURS, KINDS, MARK
+from llmcalc import LAWS
+from pages.ui.figures.palette import COLOURS, KINDS, LAW_COLOURS, MARK
 
 # What stands side by side in one chart, bar against bar
 TOGETHER = {
@@ -86,10 +87,15 @@ def contrast(colour: str, ground: str) -> float:
 
 @pytest.mark.parametrize("theme", BACKGROUND)
 def test_every_colour_stands_out_from_the_background_on_a_weak_projector(theme):
-    drawn = {**COLOURS, "mark": MARK, **dict(enumerate(KINDS))}
+    drawn = {**COLOURS, **LAW_COLOURS, "mark": MARK, **dict(enumerate(KINDS))}
     ratio = {name: contrast(pair.split("|")[theme == "dark"], BACKGROUND[theme]) for name, pair in drawn.items()}
     # WCAG 2.2, 1.4.11: three to one
     assert {name: round(r, 2) for name, r in ratio.items() if r < 3} == {}
+
+
+def test_every_law_that_says_how_to_spend_a_budget_has_a_colour_of_its_own():
+    assert set(LAW_COLOURS) == {law.id for law in LAWS.values() if "optimal" in law.answers}
+    assert len(set(LAW_COLOURS.values())) == len(LAW_COLOURS)
 
 
 def test_contrast_is_that_of_the_standard():

@@ -20,6 +20,8 @@ from llmcalc.configuration import Configuration
 from llmcalc.errata import ERRATA, EXAMPLE_STEPS, LAYER_TERMS, complete_parameters
 from llmcalc.export.rows import Rows, Table, shown, working
 from llmcalc.reference import formulas
+from llmcalc.scaling import LAWS
+from llmcalc.scaling.published import TRAINED
 from llmcalc.step.run import TrainingRun
 from llmcalc.sweeps import law_loss, law_performance, times_parameters
 from llmcalc.symbols import SYMBOLS
@@ -34,6 +36,46 @@ def law(config: Configuration) -> Rows:
     for n in sorted({*np.logspace(5, 13, 161).tolist(), here}):
         told = {"loss_nats_per_token": law_loss(config, n).value, "relative_performance": law_performance(config, n)}
         yield {"non_embedding_parameters": n, **told}
+
+
+def best_by_law(config: Configuration) -> Rows:
+    """The best use of the compute that the model's training takes, by every law that says one."""
+    for found in LAWS.values():
+        if "optimal" in found.answers:
+            best = found.optimal(compute=config.laws.compute)
+            yield {
+                "law": found.id,
+                "compute_flop": best.compute.value,
+                "parameters": best.parameters.value,
+                "tokens": best.tokens.value,
+                "loss_nats_per_token": None if best.known_loss is None else best.known_loss.value,
+                "source": str(found.source),
+            }
+
+
+def trained_models(config: Configuration) -> Rows:
+    """Published models with the tokens of their training; the same for every configuration."""
+    for row in TRAINED:
+        told = {"model": row.name, "active_parameters": row.parameters, "tokens": row.tokens}
+        yield {**told, "compute_flop": 6 * row.parameters * row.tokens, "source": str(row.source)}
+
+
+def training_work(config: Configuration) -> Rows:
+    """Operations of a token in all passes of training: by component where they are known, and by the rule of 6N."""
+    found = config.laws.cost
+    for component, flops in found.components.items() if found else ():
+        yield {"counted": "exactly", "component": component, "flop_per_token": flops.value}
+    yield {"counted": "6N", "component": "all", "flop_per_token": 6 * config.model.active_parameters().value}
+
+
+def cost_working(config: Configuration) -> Rows:
+    """The numbers of the cost of training, with all that went into them; those that are known."""
+    found = config.laws.cost
+    yield from working(config.laws.compute)
+    if found:
+        asked = (found.energy, found.carbon, found.money)
+        told = [found.flops, found.time, found.device_hours, *(q for q in asked if q is not None)]
+        yield from working(*told, found.model_flops_utilization)
 
 
 def improvements(config: Configuration) -> Rows:
@@ -232,6 +274,9 @@ def article_working(config: Configuration) -> Rows:
 TABLES: tuple[Table, ...] = (
     *(
         law,
+        best_by_law,
+        trained_models,
+        training_work,
         improvements,
         printed,
         measured,
@@ -247,5 +292,5 @@ TABLES: tuple[Table, ...] = (
         accelerators,
         memory_readings,
     ),
-    *(law_working, article_working),
+    *(law_working, cost_working, article_working),
 )

@@ -88,7 +88,7 @@ def _chapters() -> dict[str, Chapter]:
         ("steady", "e", ("optimizer", "precision"), "lighter", ("adams_states", "another_batch"), _steady),
         ("peak", "f", ("batch_size", "attention"), "crossing", ("attention_matrix", "twice_the_batch"), _peak),
         ("calculators", "", ("batch_size", "attention"), "accident", ("korthikanti",), _accounts),
-        ("scaling", "g", ("n_layers", "improvement"), "tenth", ("lower_loss", "twice_the_size"), _law),
+        ("scaling", "g", ("n_layers", "improvement"), "tenth", ("lower_loss", "twice_the_size", "how_long"), _law),
         ("techniques", "h", ("recompute", "loss"), "fit", ("full_recomputation", "zero_three"), _shared),
         ("gpt3", "i", ("d_model", "n_layers"), "gpt3", ("one_layer", "devices_for_gpt3"), _layer),
         ("serving", "", ("seq_len", "cache_format"), "crowd", ("read_for_a_token", "rate_of_one"), _read),

@@ -24,7 +24,14 @@ from llmcalc.lessons.quiz import Question, always, times
 from llmcalc.lessons.savings import DEVICES, shared_out
 from llmcalc.lessons.tasks import GPT3_PARAMETERS
 from llmcalc.quantity import Quantity
-from llmcalc.scaling import loss_of_larger_model, parameters_for_better_metric, parameters_for_lower_loss
+from llmcalc.scaling import (
+    DEFAULT_LAW,
+    LAWS,
+    loss_of_larger_model,
+    parameters_for_better_metric,
+    parameters_for_lower_loss,
+)
+from llmcalc.scaling.forms import PF_DAY
 from llmcalc.serving.held import model_memory
 
 _HALF_PRECISION_BYTES = 2
@@ -81,6 +88,17 @@ def _decimal_under_a_binary_name(value: float) -> float:
 
 def _over_rule(config: Configuration) -> float:
     return config.step.peak.value / rule_of_four(config).value
+
+
+def _tokens_that_suit(config: Configuration) -> Quantity:
+    """By Chinchilla's law as it was fitted again."""
+    return LAWS[DEFAULT_LAW].balanced_tokens(parameters=config.model.parameters())
+
+
+def _tokens_by_kaplan(parameters: float) -> float:
+    """The tokens with which Kaplan et al. would train so many parameters: their budget, spent as they say."""
+    one = LAWS["kaplan_2020"].optimal(compute=PF_DAY)  # N grows with C to the 0.73, so D with N to the 0.27/0.73
+    return float(one.tokens) * (parameters / float(one.parameters)) ** (0.27 / 0.73)
 
 
 def _input(config: Configuration) -> Quantity:
@@ -302,6 +320,16 @@ QUESTIONS = {
                 "wrong_way": lambda config: 100 * (2 ** config.values["alpha"] - 1),
                 "exponent_itself": lambda config: 100 * config.values["alpha"],
                 "no_gain": always(0),
+            },
+        ),
+        Question(
+            "how_long",
+            "tokens",
+            _tokens_that_suit,
+            {
+                "one_each": _n,
+                "by_kaplan": lambda config: _tokens_by_kaplan(_n(config)),
+                "a_tenth": times(0.1, _tokens_that_suit),
             },
         ),
         Question(

@@ -40,3 +40,9 @@ def training_money(*, device_hours, price):
 def flops_utilization(*, flops, devices, seconds, peak_flops):
     """The share of the devices' dense peak that operations took: of the model's alone, or of all that were done."""
     return flops / (devices * seconds * peak_flops)
+
+
+@formula(r"C_\text{bought}", "FLOP", CHOWDHERY_2022.at("sec. 4.1"))
+def bought_flops(*, devices, peak_flops, utilization, seconds):
+    """Operations that devices do in so much time, at a part of their dense peak."""
+    return devices * peak_flops * utilization / 100 * seconds

@@ -37,7 +37,7 @@ def adapter_flops(*, parameters):
     return 2 * parameters
 
 
-@formula(r"k \cdot C", "FLOP", CHEN_2016.at("sec. 3; and Kaplan et al. 2020, sec. 2.1"))
+@formula(r"k \cdot C", "FLOP", CHEN_2016.at("sec. 3; passes as in sec. 2.1 of Kaplan et al."))
 def work_of_passes(*, flops, passes):
     """Operations for a token in a step: one pass forward, two backward, one fewer where weights are frozen, one more
     where the backward pass runs it again."""

@@ -118,6 +118,22 @@ class Kaplan:
         found: Quantity = of.loss_from_compute(critical_compute=critical * PF_DAY, compute=compute, alpha=alpha)
         return found
 
+    def table_6(self, *, compute: Any) -> dict[str, Quantity]:
+        """Of a budget C_min: N, the batch in tokens, the least steps, and the tokens of one epoch, which are more than
+        C/6N where half of them go to the batch being critical."""
+        given, power = {"compute": compute}, {"exponent": 0.73, "scale": 1.3e9 / PF_DAY**0.73}
+        return {
+            "parameters": of.parameters_of_compute(**given, **power),
+            "batch": of.tokens_of_compute(**given, scale=2.0e6 / PF_DAY**0.24, exponent=0.24),
+            "steps": of.steps_of_compute(**given, scale=5.4e3 / PF_DAY**0.03, exponent=0.03),
+            "tokens": of.tokens_of_compute(**given, scale=2e10 / PF_DAY**0.27, exponent=0.27),
+        }
+
+    def tokens_without_overfitting(self, *, parameters: Any) -> Quantity:
+        """Tokens from which on a model of so many parameters does not overfit (eq. 4.4)."""
+        found: Quantity = of.tokens_without_overfitting(scale=5e3, parameters=parameters, exponent=0.74)
+        return found
+
     def critical_batch(self, *, loss: Any) -> Quantity:
         """The critical batch in tokens (eq. 1.4, B* of table 5)."""
         found: Quantity = of.critical_batch(batch_scale=2.1e8, loss=loss, exponent_b=0.21)
@@ -174,6 +190,7 @@ class Parametric:
             "loss": self.loss,
             "optimal": self.optimal,
             "tokens_for": self.tokens_for,
+            "balanced_tokens": self.balanced_tokens,
             "cheapest": self.cheapest,
             "times_parameters": self.times_parameters,
         }
@@ -235,6 +252,11 @@ class Parametric:
         found: Quantity = of.tokens_for_remainder(
             coefficient_d=self.coefficient_d, reducible=left, exponent_d=self.exponent_d
         )
+        return found
+
+    def balanced_tokens(self, *, parameters: Any) -> Quantity:
+        """The tokens for which so many parameters are best."""
+        found: Quantity = of.balanced_tokens(**self._powers, parameters=parameters)
         return found
 
     def _above_floor(self, loss: Any) -> Quantity:

@@ -95,6 +95,18 @@ def least_compute(*, compute):
     return compute / 2
 
 
+@formula(r"S_\text{min}", "", KAPLAN_2020.at("sec. 6.1, table 6"))
+def steps_of_compute(*, scale, compute, exponent):
+    """The fewest steps of training as a power of the budget."""
+    return scale * compute**exponent
+
+
+@formula("D", "tokens", KAPLAN_2020.at("sec. 4.2, eq. 4.4"))
+def tokens_without_overfitting(*, scale, parameters, exponent):
+    """Tokens at which a model of N non-embedding parameters loses no more to overfitting than runs differ."""
+    return scale * parameters**exponent
+
+
 # Powers of the budget
 
 
@@ -144,6 +156,14 @@ def balanced_parameters(*, coefficient_n, exponent_n, coefficient_d, tokens, exp
     """The parameters that are best for D tokens, none of them repeated."""
     return (exponent_n * coefficient_n / (exponent_d * coefficient_d)) ** (1 / exponent_n) * tokens ** (
         exponent_d / exponent_n
+    )
+
+
+@formula(r"D_\text{opt}(N)", "tokens", HOFFMANN_2022.at("sec. 3.3, eq. 4, solved for the tokens"))
+def balanced_tokens(*, coefficient_n, parameters, exponent_n, coefficient_d, exponent_d):
+    """The tokens for which N parameters are best."""
+    return (exponent_d * coefficient_d / (exponent_n * coefficient_n)) ** (1 / exponent_d) * parameters ** (
+        exponent_n / exponent_d
     )
 
 
@@ -276,7 +296,7 @@ def parameters_of_bits(
 # Experts
 
 
-@formula(r"\hat{E}", "", CLARK_2022.at("sec. 4.3, eq. 6"))
+@formula(r"E_\text{eff}", "", CLARK_2022.at("sec. 4.3, eq. 6"))
 def saturated_experts(*, n_experts, first_experts, most_experts):
     """The number of experts, flattened where there are few and where there are very many."""
     return 1 / (1 / (n_experts - 1 + 1 / (1 / first_experts - 1 / most_experts)) + 1 / most_experts)

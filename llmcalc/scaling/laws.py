@@ -47,6 +47,7 @@ from llmcalc.sources import (
     Citation,
 )
 from llmcalc.transformer.model import Model
+from llmcalc.words import w
 
 DEFAULT_LAW = "besiroglu_2024"
 # What a law's parameters are
@@ -75,7 +76,7 @@ class Spread:
 @dataclass(frozen=True)
 class Law:
     """A scaling law. ``counts`` says what its parameters are, ``spreads`` how sure its constants are, by their names;
-    that of "exponent" is of N as a power of the budget. ``errata``: what is wrong or not told in print.
+    that of "exponent" is of N as a power of the budget.
 
     Raises InputError when it is asked for what it does not have.
     """
@@ -85,9 +86,13 @@ class Law:
     form: Form
     counts: str
     fitted: Fitted
-    data: str
-    errata: tuple[str, ...] = ()
     spreads: Mapping[str, Spread] = field(default_factory=dict)
+
+    @property
+    def about(self) -> str:
+        """What its parameters are, what it was fitted on, and what is wrong or not told in print; in the language that
+        is spoken."""
+        return w(f"law_notes.{self.id}")
 
     @property
     def answers(self) -> frozenset[str]:
@@ -114,6 +119,11 @@ class Law:
     def tokens_for(self, **asked: Any) -> Quantity:
         """The tokens with which a model of ``parameters`` reaches a ``loss``."""
         found: Quantity = self._ask("tokens_for", asked)
+        return found
+
+    def balanced_tokens(self, **asked: Any) -> Quantity:
+        """The tokens for which so many ``parameters`` are best."""
+        found: Quantity = self._ask("balanced_tokens", asked)
         return found
 
     def cheapest(self, **asked: Any) -> Optimum:
@@ -153,7 +163,6 @@ class Law:
 
 
 _CHINCHILLA = Fitted((44e6, 16e9), (5e9, 5e11), (6e18, 3e21))
-_MASSIVETEXT = "MassiveText, their own tokenizer of 32,000"
 _APPROACH_3 = HOFFMANN_2022.at("sec. 3.3, eq. 10")
 _BESIROGLU = BESIROGLU_2024.at("table 1, eq. 4")
 
@@ -177,13 +186,6 @@ LAWS: Mapping[str, Law] = {
             Kaplan(),
             NON_EMBEDDING,
             Fitted((768, 1.5e9), (2.2e7, 2.3e10)),
-            "WebText2, BPE of 50,257, contexts of 1,024",
-            (
-                "L(N, D) goes by the constants of its own fit, table 2, not by those of eqs. 1.1 and 1.2.",
-                "Its budgets are C_min, those of a batch far below the critical one; spent at it they take twice that.",
-                "Table 6 rounds N's exponent to 0.73; the paper's own exponents give 0.050/0.076 = 0.66, and 0.71 by "
-                "the 0.054 that sec. 6 prints.",
-            ),
         ),
         Law(
             "hoffmann_2022_approach_1",
@@ -191,8 +193,6 @@ LAWS: Mapping[str, Law] = {
             Powers("parameters", 0.098735, 0.49812),
             ALL,
             _CHINCHILLA,
-            _MASSIVETEXT,
-            ("Table 3 at 67 B prints 5.76e23 FLOP beside 1.5 T tokens: 6ND is 6.03e23.",),
             {"exponent": Spread(0.50, 0.488, 0.502)},
         ),
         Law(
@@ -201,8 +201,6 @@ LAWS: Mapping[str, Law] = {
             Powers("parameters", 0.14473, 0.48996),
             ALL,
             _CHINCHILLA,
-            _MASSIVETEXT,
-            (),
             {"exponent": Spread(0.49, 0.462, 0.534)},
         ),
         Law(
@@ -213,11 +211,6 @@ LAWS: Mapping[str, Law] = {
             ),
             ALL,
             _CHINCHILLA,
-            _MASSIVETEXT,
-            (
-                "It does not fit the paper's own runs, and its intervals are too narrow (Besiroglu et al. 2024).",
-                "Table A3 at 175 B prints 1.26e24 FLOP; 12 T tokens make 1.26e25.",
-            ),
             {"exponent": Spread(0.46, 0.454, 0.455)},
         ),
         Law(
@@ -226,11 +219,6 @@ LAWS: Mapping[str, Law] = {
             Parametric(1.69, 406.4, 0.34, 410.7, 0.28, _APPROACH_3),
             ALL,
             _CHINCHILLA,
-            _MASSIVETEXT,
-            (
-                "Rounded so far that the optimum moves: 32 B at 5.76e23 FLOP, where the paper's figure 4 has 40 B.",
-                "It does not fit the paper's own runs (Besiroglu et al. 2024).",
-            ),
         ),
         Law(
             "besiroglu_2024",
@@ -238,8 +226,6 @@ LAWS: Mapping[str, Law] = {
             Parametric(1.8172, 482.01, 0.3478, 2085.43, 0.3658, _BESIROGLU),
             ALL,
             _CHINCHILLA,
-            "the runs of Hoffmann et al., read off their figure 4",
-            ("Of 245 runs read off the figure five that lie apart are left out; with them β is 0.45.",),
             {
                 "floor": Spread(1.8172, 1.769, 1.871),
                 "coefficient_n": Spread(482.01, 285.214, 743.626),
@@ -259,13 +245,6 @@ LAWS: Mapping[str, Law] = {
             ),
             ALL,
             Fitted((40e6, 16e9), None, (6e18, 1e22)),
-            "Llama 3's own mixture, BPE of 128,256",
-            (
-                "Eq. 1 calls the tokens N*(C).",
-                "The text's constants (0.29, 0.53) give 10.5 T tokens at 3.8e25 FLOP; the 16.55 T that it prints are "
-                "those of the figure's (0.299, 0.537).",
-                "402 B parameters and 16.55 T tokens are 4.0e25 FLOP, 5 % above the budget.",
-            ),
         ),
         Law(
             "deepseek_2024",
@@ -273,8 +252,6 @@ LAWS: Mapping[str, Law] = {
             Powers("token_flops", 0.1715, 0.5243),
             NON_EMBEDDING,
             Fitted(None, None, (1e17, 3e20)),
-            "DeepSeek's own text, byte-level BPE of 100,000",
-            ("It counts operations a token, 72·L·d² + 12·L·d·S, in the place of parameters; N is a sixth of them.",),
         ),
         Law(
             "muennighoff_2023",
@@ -293,8 +270,6 @@ LAWS: Mapping[str, Law] = {
             ),
             ALL,
             Fitted((7e6, 9e9), (1e8, 9e11)),
-            "C4, GPT-2's tokenizer",
-            ("Fitted with both exponents the same. Losses that rise with too many epochs were left out of the fit.",),
         ),
         Law(
             "sardana_2023",
@@ -306,8 +281,6 @@ LAWS: Mapping[str, Law] = {
             ),
             ALL,
             Fitted((150e6, 6e9)),
-            "their own mixture, GPT-NeoX's tokenizer; constants by the most tokens for each parameter",
-            ("The constants move with how far the runs that were fitted went beyond 20 tokens a parameter.",),
         ),
         Law(
             "gadre_2024",
@@ -323,7 +296,6 @@ LAWS: Mapping[str, Law] = {
             ),
             ALL,
             Fitted((11e6, 6.9e9)),
-            "C4, RedPajama or RefinedWeb, GPT-NeoX's tokenizer; loss on C4",
         ),
         Law(
             "kumar_2024",
@@ -336,12 +308,6 @@ LAWS: Mapping[str, Law] = {
             ),
             NON_EMBEDDING,
             Fitted((30e6, 220e6), (1.5e9, 26e9)),
-            "Dolma, integer formats of 3 to 16 bits",
-            (
-                "Table 2 also prints offsets of the bits and does not say how they enter; eq. 4 stands here without "
-                "them. For the same reason what quantization after training costs is left out.",
-                "The authors: the trends are what was found, not the constants.",
-            ),
         ),
         Law(
             "clark_2022",
@@ -357,8 +323,6 @@ LAWS: Mapping[str, Law] = {
             ),
             ALL,
             Fitted((15e6, 1.3e9), (130e9, 130e9)),
-            "MassiveText, 130 B tokens for every model",
-            ("Its logarithms are to base 10. Of one number of tokens, it says nothing of how to spend a budget.",),
         ),
         Law(
             "krajewski_2024",
@@ -372,8 +336,6 @@ LAWS: Mapping[str, Law] = {
             ),
             NON_EMBEDDING,
             Fitted((129e6, 3.7e9), (16e9, 130e9)),
-            "C4, dense models and mixtures of 64 experts",
-            ("A mixture's parameters are those of all its experts. Operations of routing are left out of the budget.",),
         ),
     )
 }

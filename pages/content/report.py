@@ -16,7 +16,19 @@ from llmcalc.inputs import INPUTS, LINK_VERSION, PURPOSES
 from llmcalc.lessons.facts import rule_of_four
 from llmcalc.words import label_of, language, value_of, w
 from llmcalc.words.names import unit_name
-from pages.content import accuracy, cluster, compare, explore, fits, parameters, scaling, serving, training
+from pages.content import (
+    accuracy,
+    cluster,
+    compare,
+    cost,
+    explore,
+    fits,
+    laws,
+    parameters,
+    scaling,
+    serving,
+    training,
+)
 from pages.ui.document import blocks as say
 from pages.ui.document.blocks import Block, Line, Written, code, linked, note, paragraph, plain
 from pages.ui.document.written import Cited, written
@@ -42,6 +54,8 @@ def report(config: Configuration, link: str, made: date) -> say.Document:
         w("report.inference"): explore.inference(config),
         w("report.fits"): (block for purpose in PURPOSES for block in fits.fits(config, purpose)),
         w("report.serving"): serving.serving(config),
+        w("report.laws"): laws.laws(config),
+        w("report.cost"): cost.cost(config),
         w("report.scaling"): [*scaling.scaling(config), say.Worked([q for _, q, _ in scaling.numbers(config)])],
         w("report.article"): _article(config),
         w("report.accuracy"): accuracy.of_this_model(config),
@@ -129,6 +143,8 @@ def _headlines(config: Configuration) -> Iterator[Block]:
         *(*parameters.numbers(config), *explore.numbers(config), *training.numbers(config)),
         *((title, of.quantity, of.standing) for title, of in compare.per_token(config).items() if of.quantity),
         *(serving.headlines(config, config.served) if config.served else ()),
+        *laws.numbers(config),
+        *cost.numbers(config),
         *scaling.numbers(config),
     ]
     numbers: dict[tuple[str, float], Headline] = {}

@@ -28,11 +28,11 @@ from pages.ui.words.devices import memory_told
 MAIN = [declared.id for group in ("shape", "size") for declared in in_group(group)]
 GROUPS = (
     *("architecture", "run", "fine_tuning", "hardware", "fits"),
-    *("serving", "devices", "techniques", "scaling", "comparison"),
+    *("serving", "devices", "techniques", "scaling", "cost", "comparison"),
 )
 OPEN_GROUP = {
     **{"training": "run", "fits": "fits", "serving": "serving"},
-    **{"cluster": "devices", "scaling": "scaling", "techniques": "techniques"},
+    **{"cluster": "devices", "scaling": "scaling", "cost": "cost", "techniques": "techniques"},
 }
 MENUS = {
     "config": (":material/upload:", "config.title"),

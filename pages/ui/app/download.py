@@ -22,7 +22,8 @@ OFFERED: Mapping[str, tuple[str, ...]] = {
     "serving": ("served", "served_users", "offers", "served_working"),
     "techniques": ("switches", "formats", "caches", "pruned", "distilled", "techniques_working"),
     "compare": ("compared", "compared_components", "compared_working"),
-    "scaling": ("law", "improvements", "law_working"),
+    "scaling": ("best_by_law", "trained_models", "law", "improvements", "law_working"),
+    "cost": ("training_work", "cost_working"),
     "article": ("printed", "article_working"),
     "accuracy": (
         "measured",

@@ -25,8 +25,8 @@ from pages.ui.words.problems import caveats_of
 from pages.ui.words.titles import title_of
 
 PAGES = (
-    *("explore", "learn", "parameters", "training", "fits", "serving", "cluster"),
-    *("techniques", "compare", "scaling", "article", "accuracy", "method"),
+    *("explore", "learn", "parameters", "training", "fits", "serving", "cluster", "techniques"),
+    *("compare", "scaling", "cost", "article", "accuracy", "method"),
 )
 _loading = threading.Lock()  # for what two threads load at once, each can wait for the other
 

@@ -75,6 +75,23 @@ COMPONENT_OF = {
     "context_bytes": "rest",
 }
 
+# Scaling laws: one colour each, wherever it is drawn
+LAW_COLOURS = {
+    "kaplan_2020": "#B38D25|#EFB327",
+    "hoffmann_2022_approach_1": "#8A71B2|#B8B2EC",
+    "hoffmann_2022_approach_2": "#5A50B3|#8B83DB",
+    "hoffmann_2022_approach_3": "#873E6E|#CA7CA9",
+    "hoffmann_2022_approach_3_printed": "#C774A1|#F29FCC",
+    "besiroglu_2024": "#0D75B5|#4AA5EA",
+    "llama3_2024": "#008E61|#12AA7C",
+    "deepseek_2024": "#9B7551|#D7AE87",
+    "muennighoff_2023": "#ED5A0D|#E07B2E",
+    "sardana_2023": "#796F03|#DBCC5E",
+    "gadre_2024": "#6D5410|#AA863B",
+    "kumar_2024": "#4D525A|#96989C",
+    "krajewski_2024": "#3E7C2F|#86C26B",
+}
+
 MARK = "#C1272D|#FF6B6B"  # what belongs to the reader: the device's memory, the present configuration
 TEXT, MUTED = "theme:text", "theme:muted"
 # Kinds of layers in one model, in its order: without hue, since hues are components
