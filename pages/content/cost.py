@@ -123,6 +123,6 @@ def by_devices(config: Configuration, found: TrainingCost) -> Chart:
     data.append(here(title_of(config), at, long, f"{exact(at)} · {human(found.time.value, 's')}"))
     title = w("cost.devices_title", device=config.accelerator.id)
     alt = w("cost.devices_alt", title=title, devices=exact(at), time=human(found.time.value, "s"))
-    low, high = min(0.9 * days.min(), long), max(1.1 * days.max(), long)
+    low, high = 0.6 * min(days.min(), long), 2.5 * max(days.max(), long)  # room for the least utilisation
     x, y = (w("cost.devices_axis"), 1, max(1e5, at)), (w("cost.days_axis"), low, high)
     return Chart(on_powers_of_ten(title, data, x, y), "cost_devices", alt, 440)
