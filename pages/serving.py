@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 200
 LOG = "machine_log"  # the key of its text area
-AN_EXAMPLE = "INFO [gpu_model_runner.py] Model loading took 14.99 GiB …"
 
 
 def page() -> None:
@@ -106,7 +105,7 @@ def what_was_printed(config: Configuration) -> None:
     """A log to paste, what was read of it, and its figures beside what is predicted."""
     draw(invitation())
     show(LOG, session().machine_log)  # a page that is left and come back to has it still
-    st.text_area(w("pasted.log"), key=LOG, height=160, placeholder=AN_EXAMPLE, on_change=keep_log)
+    st.text_area(w("pasted.log"), key=LOG, height=160, placeholder=w("pasted.example"), on_change=keep_log)
     if not session().machine_log.strip():
         return
     try:

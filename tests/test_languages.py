@@ -22,7 +22,9 @@ from streamlit.testing.v1 import AppTest
 from pages.ui.app.shell import PAGES
 from llmcalc import words
 from llmcalc.accuracy import every_step, measured_steps
+from llmcalc.accuracy.logs import served_logs
 from llmcalc.accuracy.published_results import PUBLISHED_RESULTS
+from llmcalc.accuracy.ranks import measured_ranks
 from llmcalc.accuracy.reports import reports
 from llmcalc.accuracy.speed import served_rates, served_runs
 from llmcalc.bases import base
@@ -40,6 +42,8 @@ from llmcalc.lessons.quiz import RIGHT
 from llmcalc.reference import formulas
 from llmcalc.scaling import LAWS
 from llmcalc.scaling.published import TRAINED
+from llmcalc.serving.job import ENGINES, Serving
+from llmcalc.serving.snippets import serving_snippets
 from llmcalc.step.run import TrainingRun
 from llmcalc.stored.weights import stored_weights
 from llmcalc.transformer.dimensions import Dimensions
@@ -66,6 +70,7 @@ NAMES |= {str(part.source) for name in WEIGHT_FORMATS for _, part in stored_weig
 NAMES |= {text for row in RECIPES.values() for text in (row.source.work.title, row.source.place)} | {*FORMATS}
 NAMES |= {str(reading.source) for found in readings().values() for reading in found}
 NAMES |= {str(f.right().source) for f in (*ERRATA.values(), *EXAMPLE_STEPS)}
+NAMES |= {str(line.source) for e in ENGINES for line in serving_snippets("a", Serving(engine=e))}
 NAMES |= {row.name for row in TRAINED} | {str(law.source) for law in LAWS.values()}
 assert all(re.search("[A-Za-z]", name) for name in NAMES if name)
 NAMES = frozenset(NAMES)
@@ -84,6 +89,8 @@ RUN_NAMES |= {"set_to_none=False", "gradient_accumulation", "lora_rank"}
 RUN_NAMES |= {module for row in measured_steps() for module in row.training_run.lora_targets}
 RUN_NAMES |= {f.name for f in fields(TrainingRun)} | {"lora_precision=same", "weight_decay=0.01"}
 RUN_NAMES |= {row.engine for row in served_runs()} | {row.set for row in served_rates()}
+RUN_NAMES |= {text for log in served_logs() for text in (log.model, log.library, log.build_of, log.source)}
+RUN_NAMES |= {row.framework for row in measured_ranks()}
 RUN_NAMES |= {text for row in reports() for text in (row.framework, row.model, row.device, str(row.source))}
 IN_PACKAGE_WORDS = {"accuracy": RUN_NAMES, "cluster": set(INPUTS["recompute"].options)}
 UNITS = r"\b([KMGTPE]iB|GB|B|ms|min|[kMGTP]?FLOP|[kMGT]Wh|kg|kt|Mt|ribu|juta|miliar|triliun)\b"

@@ -89,6 +89,7 @@ def test_headings_say_what_is_below_them(counted):
         "How it is trained",
         f"What would make it fit, {EACH}",
         f"What would it take, {EACH}",
+        f"Preferences, rewards, torch.compile, {ONE}",
         "To run it",
         f"Term by term, {scope}",
         f"Allocated, reserved, and what nvidia-smi shows, {EACH}",

@@ -28,7 +28,7 @@ from llmcalc.huggingface.beside import TOWERS, towers_of
 from llmcalc.huggingface.encoders import ENCODERS
 from llmcalc.huggingface.families import FAMILIES
 from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED
-from llmcalc.lessons.facts import training_state
+from llmcalc.lessons.facts import read_for_one, training_state
 from llmcalc.rates.flops import forward_flops
 from llmcalc.reference import formulas
 from llmcalc.serving.batches import batches, quantity_of_turn
@@ -132,7 +132,7 @@ def shown_quantities():
         model = config.model
         roots = [model.parameters(), model.active_parameters(), model.non_embedding_parameters(), config.inference]
         roots += [*model.components().values(), model.kv_elements_per_token(), cache_per_token(model)]
-        roots += [training_state(config)]
+        roots += [training_state(config), read_for_one(config)]
         roots += [flops] if (flops := forward_flops(model, seq_len=1024)) else []
         for memory in (config.step, config.article):
             roots += [memory.peak, memory.saved_activations, memory.steady_state, *memory.moments.values()]

@@ -93,7 +93,7 @@ def beside_lora(config: Configuration) -> Iterator[Block]:
 
 def other_trainings(config: Configuration) -> Iterator[Block]:
     """The step as preferences or rewards would have it, and as torch.compile would; estimates, once asked for."""
-    yield heading(w("aligned.header"))
+    yield heading(as_on_one(config, w("aligned.header")))
     yield say.Folded(said(w("aligned.open")), "aligned", lambda: _other_trainings(config))
 
 
