@@ -245,7 +245,8 @@ class Configuration:
     @cached_property
     def contradictions(self) -> tuple[InputError, ...]:
         """What cannot be together. Found without a step on one device."""
-        found = [*(within_range(problem) for problem in self.counting.problems), *self.devices.problems]
+        found = [*(within_range(problem) for problem in self.counting.problems), *self.on_one.problems]
+        found += self.devices.problems
         limit = self.longest_position
         if limit is not None and self.values["seq_len"] > limit:
             found.append(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from dataclasses import replace
 
 import pytest
+from configurations import configured
 from kinds import is_run
 from laws import for_each
 
@@ -15,6 +17,8 @@ from llmcalc.catalog.precisions import BYTES
 from llmcalc.huggingface.decoders import DECODERS
 from llmcalc.huggingface.families import FAMILIES
 from llmcalc.huggingface.mixtures import MIXTURES
+from llmcalc.step import timeline
+from llmcalc.step import weights as step_weights
 from llmcalc.step.activations import ACTIVATIONS
 from llmcalc.step.experts import EXPERTS
 from llmcalc.step.norms import NORMS
@@ -194,3 +198,29 @@ def test_a_nonlinearity_that_was_not_read_is_refused_in_a_step_only():
     assert made.parameters().value
     with pytest.raises(InputError, match="snake"):
         weights_of(made, TrainingRun())
+
+
+@pytest.mark.parametrize("targets", ["query_value", "all"])
+@pytest.mark.parametrize("model", ["Qwen3.5 27B (text)", "Gemma 3 1B", "Llama 3 8B"])
+def test_one_layer_of_each_kind_stands_for_all_whatever_adapters_stand_in(model, targets, monkeypatch):
+    """Where only some layers have adapters, nothing goes back through those before, and all through those after."""
+    config = configured(model, n_layers=8)
+    run = TrainingRun(batch_size=1, seq_len=64, lora_rank=4, lora_targets=targets)
+    found = training_step(config.model, run)
+    told = (found.peak.value, found.saved_activations.value)
+    for module in (timeline, step_weights):
+        monkeypatch.setattr(module, "representatives", lambda order: (list(order), [[i] for i in range(len(order))]))
+    alone = training_step(replace(config.model), run)
+    assert told == (alone.peak.value, alone.saved_activations.value)
+
+
+def test_adapters_that_find_no_module_are_told_and_others_stand_in():
+    # its first layer of four has no queries, keys and values of attention
+    config = configured("Qwen3.5 27B (text)", n_layers=1, lora_rank=4, lora_targets="query_value")
+    assert [(problem.input_id, problem.code) for problem in config.problems] == [("lora_targets", "nothing_trains")]
+    assert config.training.peak.value > 0
+    with pytest.raises(InputError, match="nothing would train"):
+        training_step(config.model, TrainingRun(lora_rank=4, lora_targets="query_value")).peak  # noqa: B018
+    staged = configured("Qwen3.5 27B (text)", n_layers=8, lora_rank=4, lora_targets="query_value", pipeline_parallel=4)
+    assert not staged.problems
+    assert staged.training.peak.value > 0

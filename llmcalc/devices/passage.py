@@ -21,6 +21,7 @@ from llmcalc.step.run import TrainingRun
 from llmcalc.step.timeline import Change, Segment, Stretch, Timeline, larger, piece
 
 Size = Any  # int, or a float64 array in a table of plans
+_NOTHING, _NOTHING_HELD = Segment([]), Summary(0, 0, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +78,11 @@ class Passage:
     def _in_layers(self, phase: str) -> Iterator[Turn]:
         pieces, alike = self.layers.pieces, self.layers.work.alike
         keys = [(phase, each.place) for each in alike]
-        parts = [Part(phase, None, pieces.segments[key], pieces.summaries[key]) for key in keys]
+        # through layers before the first adapter nothing goes back
+        parts = [
+            Part(phase, None, pieces.segments.get(key, _NOTHING), pieces.summaries.get(key, _NOTHING_HELD))
+            for key in keys
+        ]
         if self.gathering.is_used and phase == "forward":
             yield from self.gathering.forward(parts)
         elif self.gathering.is_used:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
 from llmcalc.article import ArticleStep, article_step
 from llmcalc.devices.rank import step_on_one
+from llmcalc.errors import InputError
 from llmcalc.facets.counting import Counting
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.step import Step, is_simulated
+from llmcalc.step.weights import weights_of
 from llmcalc.transformer.model import Model
 
 
@@ -27,15 +29,30 @@ class Training:
         """The model that is counted."""
         return self.counting.model
 
-    @cached_property
+    @property
     def run(self) -> TrainingRun:
-        """How the training step is run."""
-        return self.run_with()
+        """How the training step is run: as asked, or the nearest that can be."""
+        return self._sound[0]
+
+    @property
+    def problems(self) -> tuple[InputError, ...]:
+        """What cannot be in how it was asked to be run."""
+        return self._sound[1]
+
+    @cached_property
+    def _sound(self) -> tuple[TrainingRun, tuple[InputError, ...]]:
+        asked = TrainingRun(**{f.name: self.values[f.name] for f in fields(TrainingRun) if f.name in self.values})
+        try:
+            if asked.lora_rank and self.model.code is not None:
+                weights_of(self.model, asked)
+        except InputError as error:
+            if error.input_id == "lora_targets":
+                return replace(asked, lora_targets="all"), (error,)
+        return asked, ()
 
     def run_with(self, **changes: Any) -> TrainingRun:
         """The same with some fields set."""
-        known = {f.name: self.values[f.name] for f in fields(TrainingRun) if f.name in self.values}
-        return TrainingRun(**known | changes)
+        return replace(self.run, **changes)
 
     @cached_property
     def _stepped(self) -> tuple[Model, Step]:

@@ -18,6 +18,7 @@ from math import prod
 from typing import Any, NamedTuple
 
 from llmcalc.catalog.precisions import BYTES
+from llmcalc.errors import InputError
 from llmcalc.step.names import Name
 
 ALLOCATION_STEP = 512  # the CUDA caching allocator hands out multiples of it
@@ -428,7 +429,9 @@ class Tape:
 
     def backward(self, loss: Tensor) -> None:
         """Run the graph back from ``loss``: the latest operation first, as PyTorch's engine does."""
-        assert loss.node is not None
+        if loss.node is None:
+            message = "the model has none of the modules that adapters are put on: nothing would train"
+            raise InputError("lora_targets", message, ("all",), code="nothing_trains")
         self.records = False
         root, loss.node = loss.node, None
         waiting: dict[Node, Grads] = {root: [self.new(loss.dims, loss.dtype, "gradient")]}

@@ -155,12 +155,15 @@ def timeline(model: Model, run: TrainingRun, base: Size, optimizer: list[Change]
 def representatives(order: tuple[Block, ...]) -> tuple[list[Block], list[list[int]]]:
     """The first layer of each kind, one of each of those between, the last layer; and the layers each stands for.
 
-    What layers of a kind share, such as angles of their own, is let go of in the first of them.
+    What layers of a kind share, such as angles of their own, is let go of in the first of them. Those between differ by
+    the kinds that come before: where adapters stand in one kind alone, nothing goes back through what is before it.
     """
-    stands_for: dict[tuple[str, int], list[int]] = {}
+    stands_for: dict[tuple[str | int, int], list[int]] = {}
+    before: set[int] = set()
     for i, block in enumerate(order):
-        place = "last" if i and _is_end(order, i) else "between" if ("first", id(block)) in stands_for else "first"
-        stands_for.setdefault((place, id(block)), []).append(i)
+        between = len(before) if id(block) in before else "first"
+        before.add(id(block))
+        stands_for.setdefault(("last" if i and _is_end(order, i) else between, id(block)), []).append(i)
     return [order[layers[0]] for layers in stands_for.values()], list(stands_for.values())
 
 
