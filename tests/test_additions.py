@@ -281,9 +281,9 @@ TABLES = {
     "mixtures": ("MIXTURES: Mapping[str, Family] = {", "mixtral"),
     "encoders": ("ENCODERS: Mapping[str, Family] = {", "bert"),
     "families": ("_ENCODER_DECODERS: Mapping[str, Family] = {", "t5"),
-    "hybrids": ("HYBRIDS: Mapping[str, Family] = {", "qwen3_5_text"),
+    "hybrids/delta": ("FAMILIES: Mapping[str, Family] = {", "qwen3_5_text"),
     "sparse": ("SPARSE: Mapping[str, Family] = {", "glm_moe_dsa"),
-    "variants": ("VARIANTS: Mapping[str, Family] = {", "muse_glimmer_text"),
+    "variants/language_parts": ("FAMILIES: Mapping[str, Family] = {", "muse_glimmer_text"),
 }
 
 
