@@ -89,7 +89,8 @@ def _plain(values: Iterable[float | None]) -> list[float | None]:
 
 def _range(axis: Axis) -> dict[str, Any]:
     low, high = log10(axis[1]), log10(axis[2])
-    return {"range": [low - 0.03 * (high - low), high]}  # room between the lowest number and those of the other axis
+    # room between the lowest number and those of the other axis, and for half of the highest
+    return {"range": [low - 0.03 * (high - low), high + 0.05 * (high - low)]}
 
 
 def _ticks(axis: Axis) -> dict[str, Any]:
