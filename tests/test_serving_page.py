@@ -110,14 +110,19 @@ def test_wider_formats_never_need_less_and_larger_devices_never_hold_fewer():
 
 
 @pytest.mark.slow
-def test_ten_thousand_combinations_take_less_than_a_second():
+def test_ten_thousand_combinations_take_no_longer_than_a_few_hundred_alone():
+    """They are worked out together: less than a second where one alone takes two milliseconds."""
     job = Serving(context=2048)
     offers(LLAMA, job, devices=("T4",), counts=(1,), formats=("bf16",))  # what is imported and read once
     began = time.process_time()
+    for context in range(1, 101):
+        serve(LLAMA, replace(job, context=context))
+    alone = (time.process_time() - began) / 100
+    began = time.process_time()
     table = offers(LLAMA, replace(job, context=4096), counts=(1, 2, 3, 4, 8, 16, 32), formats=STORED_FORMATS)
-    took = time.process_time() - began
+    together = time.process_time() - began
     assert len(table) > 10_000
-    assert took < 1
+    assert together < 1_000 * alone
 
 
 # Every number of users

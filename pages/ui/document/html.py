@@ -22,6 +22,7 @@ body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 60rem; color: var(-
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0.5rem 0 1rem; }
 h2 { font-size: 1.3rem; margin: 2.2rem 0 0.6rem; border-top: 1px solid var(--rule); padding-top: 1rem; }
 p { margin: 0.5rem 0; overflow-wrap: anywhere; }
+li { overflow-wrap: anywhere; }
 .note { color: var(--muted); font-size: 0.88rem; }
 a { color: var(--link); }
 code { font: 0.88em ui-monospace, "Cascadia Mono", Menlo, monospace; overflow-wrap: anywhere; }
