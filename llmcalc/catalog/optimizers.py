@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from llmcalc.catalog.precisions import BYTES, Precision
+from llmcalc.sizes import smaller
 from llmcalc.sources import (
     CHEN_2023,
     DETTMERS_2022,
@@ -37,7 +36,7 @@ def _vector(sides: Sequence[Size]) -> Size:
 
 
 def _square(sides: Sequence[Size]) -> Size:
-    return prod(sides[:-2]) * np.minimum(sides[-2], sides[-1]) ** 2 if len(sides) > 1 else 0
+    return prod(sides[:-2]) * smaller(sides[-2], sides[-1]) ** 2 if len(sides) > 1 else 0
 
 
 def _one(sides: Sequence[Size]) -> Size:

@@ -17,8 +17,8 @@ from llmcalc.devices.layout import chosen
 from llmcalc.devices.work import shares_gradients
 from llmcalc.quantity import Quantity, total
 from llmcalc.rates import messages as sent
+from llmcalc.sizes import larger
 from llmcalc.step.run import TrainingRun
-from llmcalc.step.timeline import larger
 from llmcalc.symbols import SYMBOLS
 from llmcalc.transformer.dimensions import plain_sizes
 

@@ -26,9 +26,10 @@ from llmcalc.devices.layout import chosen
 from llmcalc.devices.shard import is_of_experts
 from llmcalc.devices.turns import Part, Turn, of_changes
 from llmcalc.devices.work import casts_gathered
+from llmcalc.sizes import larger
 from llmcalc.step.run import BASE_FORMATS, TrainingRun
 from llmcalc.step.tape import Kind
-from llmcalc.step.timeline import Change, larger, piece
+from llmcalc.step.timeline import Change, piece
 from llmcalc.step.weights import Weight
 
 Size = Any  # int, or a float64 array in a table of plans

@@ -17,11 +17,11 @@ from llmcalc.devices.layers import Layers
 from llmcalc.devices.layout import chosen
 from llmcalc.devices.shard import is_of_experts
 from llmcalc.quantity import Formula, Quantity, total
+from llmcalc.sizes import larger
 from llmcalc.step.buffers import buffers_memory
 from llmcalc.step.optimizer import bytes_beside, factors, whole_bytes
 from llmcalc.step.run import BASE_FORMATS, TrainingRun
 from llmcalc.step.tape import Kind
-from llmcalc.step.timeline import larger
 from llmcalc.step.weights import Weight
 
 Size = Any  # int, or a float64 array in a table of plans

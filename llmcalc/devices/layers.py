@@ -10,9 +10,8 @@ import numpy as np
 
 from llmcalc.devices.layout import Layout, chosen
 from llmcalc.devices.pieces import Pieces
-from llmcalc.devices.shard import smaller
 from llmcalc.devices.work import Work
-from llmcalc.step.timeline import larger
+from llmcalc.sizes import larger, smaller
 from llmcalc.step.weights import Weight
 
 Size = Any  # int, or a float64 array in a table of plans

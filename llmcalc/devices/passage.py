@@ -17,8 +17,9 @@ from llmcalc.devices.layers import Layers
 from llmcalc.devices.layout import chosen
 from llmcalc.devices.turns import Part, Summary, Turn, at
 from llmcalc.quantity import Quantity
+from llmcalc.sizes import larger
 from llmcalc.step.run import TrainingRun
-from llmcalc.step.timeline import Change, Segment, Stretch, Timeline, larger, piece
+from llmcalc.step.timeline import Change, Segment, Stretch, Timeline, piece
 
 Size = Any  # int, or a float64 array in a table of plans
 _NOTHING, _NOTHING_HELD = Segment([]), Summary(0, 0, 0)

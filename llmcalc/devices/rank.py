@@ -15,16 +15,16 @@ import numpy as np
 
 from llmcalc.devices.layout import Layout, check_layout
 from llmcalc.devices.pieces import Pieces
-from llmcalc.devices.shard import smaller
 from llmcalc.devices.stage import Stage
 from llmcalc.devices.work import Work, under_ddp, with_same_events
 from llmcalc.quantity import Quantity, total
+from llmcalc.sizes import larger, smaller
 from llmcalc.step.buffers import MODEL_BUFFERS
 from llmcalc.step.course import Course, nothing, of_category
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.step import Step, swept, training_step
 from llmcalc.step.tape import Kind
-from llmcalc.step.timeline import Timeline, larger
+from llmcalc.step.timeline import Timeline
 from llmcalc.transformer.model import Model
 
 # What fully sharded data parallel holds for a while

@@ -12,9 +12,9 @@ import numpy as np
 
 from llmcalc.catalog.precisions import BYTES
 from llmcalc.devices.layout import Layout, chosen
+from llmcalc.sizes import larger
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.tape import Dim, Dims, Kind
-from llmcalc.step.timeline import larger
 from llmcalc.transformer.part import Part, Width, widths
 
 Size = Any  # int, or a float64 array in a table of plans
@@ -123,8 +123,3 @@ def _divides(among: Size) -> bool:
 def is_of_experts(kind: Kind) -> bool:
     """Whether it is a weight of all experts, or its gradient or copy."""
     return len(kind.dims) > 1 and kind.dims[0].name == "n_experts"
-
-
-def smaller(a: Size, b: Size) -> Size:
-    """The smaller of two sizes, cell by cell in a table."""
-    return chosen(a < b, a, b)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from llmcalc.step.timeline import Change, Segment, larger
+from llmcalc.sizes import larger
+from llmcalc.step.timeline import Change, Segment
 
 Size = Any  # int, or a float64 array in a table of plans
 Place = tuple[str, int | str]  # a phase, and a traced layer or what is outside of the layers

@@ -16,10 +16,11 @@ import numpy as np
 from llmcalc.catalog.precisions import BYTES
 from llmcalc.errors import InputError
 from llmcalc.quantity import Quantity, given_quantity, product, total
+from llmcalc.sizes import larger
 from llmcalc.sources import PYTORCH
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.tape import Kind
-from llmcalc.step.timeline import Change, Moment, Segment, Timeline, larger
+from llmcalc.step.timeline import Change, Moment, Segment, Timeline
 from llmcalc.transformer.model import Model
 
 if TYPE_CHECKING:

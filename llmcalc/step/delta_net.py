@@ -6,11 +6,12 @@ state on. Where the package fla is there, its kernels keep far less.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from llmcalc.errors import InputError
+from llmcalc.sizes import larger
 from llmcalc.step import operations as op
 from llmcalc.step.activations import activation
 from llmcalc.step.convolution import CausalConvolution, without_padding
@@ -124,8 +125,8 @@ class DeltaRule:
         self.fills = bool(np.any(np.asarray(s.run.seq_len) % CHUNK))
         self.chunk, self.others = s.dim("chunk", CHUNK), Dim("chunk", CHUNK)
         # turns of the loop: those before the last two, all of these but the first, and the one before the last
-        self.earlier, self.after_first = (Dim("n_chunks", _less(count, n)) for n in (2, 3))
-        self.before = Dim("n_chunks", _less(count, 1) - _less(count, 2))
+        self.earlier, self.after_first = (Dim("n_chunks", larger(count - n, 0)) for n in (2, 3))
+        self.before = Dim("n_chunks", larger(count - 1, 0) - larger(count - 2, 0))
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, decay: Tensor, write: Tensor) -> Tensor:
         """Values read from the state, of every token."""
@@ -220,8 +221,3 @@ class DeltaRule:
         tokens = (s.batch, s.tokens, self.heads, self.value)
         out = op.take(out, *tokens) if self.fills else out.view(*tokens)
         return op.contiguous(op.brought(out, dtype, heads_first=False), False)
-
-
-def _less(count: Any, number: int) -> Any:
-    """So many less, none at least."""
-    return np.maximum(count - number, 0) if isinstance(count, np.ndarray) else max(count - number, 0)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from llmcalc.sizes import smaller
 from llmcalc.step import operations as op
 from llmcalc.step.attention import Kernels
 from llmcalc.step.indexer import TokenIndexer, seen_of
@@ -87,8 +86,7 @@ class LatentSelfAttention(Kernels):
         """The mask, less what the indexer of this layer, or of the last one that has any, did not pick."""
         s = self.s
         if self.indexer is not None and self.part.selected is not None:
-            few = np.minimum(self.part.selected, s.run.seq_len)
-            s.picked = Dim("index_top_k", few if isinstance(s.run.seq_len, np.ndarray) else int(few))
+            s.picked = Dim("index_top_k", smaller(self.part.selected, s.run.seq_len))
             found = self.indexer(x, narrow, rotary, mask, s.picked)
             found.storage.plays("lent")
             if s.lends_picked and s.tape.frame is not None:

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from llmcalc.sizes import larger
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.simulation import Trace, trace
 from llmcalc.step.tape import Dim, Kind
@@ -218,13 +217,6 @@ def _counted(changes: list[Change]) -> Counter[Kind]:
 
 def _region(layer: int | str) -> str:
     return "layers" if isinstance(layer, int) else layer
-
-
-def larger(a: Size, b: Size) -> Size:
-    """The larger of two sizes, cell by cell in a sweep."""
-    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-        return np.maximum(a, b)
-    return max(a, b)
 
 
 def piece(category: str, role: str, elements: Size, dtype: str) -> Kind:
