@@ -45,7 +45,7 @@ TOWERS_ARE = ("frozen", "trained", "left_out")  # what becomes of towers beside 
 PURPOSES = ("training", "inference")  # what has to fit into a device's memory
 ACCOUNTS = ("corrected", "article")  # whose formulas the memory of a step is computed with
 COUNTED_ON = ("each", "one")  # of several devices: what each holds, or what the step holds on one
-CHAPTERS = tuple(str(number) for number in range(1, 12))  # of the lesson
+CHAPTERS = tuple(str(number) for number in range(1, 13))  # of the lesson
 PASTED = "config.json"
 # Every model that one can start from: shapes of the plain decoder, all else of the library, a paste
 _PRESET_NAMES = {name.lower() for name in PRESETS}

@@ -12,7 +12,7 @@ GB = 10**9
 
 _COUNTS = (10**12, 10**9, 10**6, 10**3)
 _FLOP = [(10**15, " PFLOP"), (10**12, " TFLOP"), (10**9, " GFLOP"), (10**6, " MFLOP"), (10**3, " kFLOP")]
-_TIME = [(86_400, " d"), (3_600, " h"), (60, " min"), (1, " s"), (1e-3, " ms"), (1e-6, " µs")]
+_TIME = [(86_400, " d"), (3_600, " h"), (60, " min"), (1, " s"), (1e-3, " ms"), (1e-6, " µs"), (1e-9, " ns")]
 _ENERGY = [(3.6e15, " TWh"), (3.6e12, " GWh"), (3.6e9, " MWh"), (3.6e6, " kWh")]
 _MASS = [(1e9, " Mt"), (1e6, " kt"), (1e3, " t"), (1, " kg"), (1e-3, " g")]
 _BINARY = [(EiB, " EiB"), (PiB, " PiB"), (TiB, " TiB"), (GiB, " GiB"), (MiB, " MiB"), (KiB, " KiB")]
@@ -73,7 +73,7 @@ def _human(value: float, unit: str, locale: Locale) -> str:
         return _scaled(value, [(factor, f" {name}") for factor, name in locale.scale], "")
     if unit == "FLOP" and abs(value) < 1e18:
         return _scaled(value, _FLOP, " FLOP")
-    if unit == "s" and 1e-6 <= abs(value) < 1e9:
+    if unit == "s" and 1e-9 <= abs(value) < 1e9:
         return _scaled(value, _TIME, " s")
     if unit == "J" and abs(value) >= 3.6e6:
         return _scaled(value, _ENERGY, " J")

@@ -8,12 +8,24 @@ from pages.ui.app.shell import alone
 from llmcalc.configuration import Configuration
 from llmcalc.lessons.anatomy import PARTS, one_layer_of
 from llmcalc.lessons.chapters import CHAPTERS, Chapter
-from llmcalc.lessons.facts import facts
 from llmcalc.words import w
-from pages.content.lesson import calculators
+from pages.content.lesson import calculators, of_the_article
 from pages.content.lesson_charts import lesson_chart
 from pages.ui.app.choose import start_from
-from pages.ui.app.lesson import diagram, formulas, from_the_top, knobs, neighbours, progress, quiz, take_note, try_it
+from pages.ui.app.lesson import (
+    diagram,
+    formulas,
+    from_the_top,
+    glossary,
+    knobs,
+    moving,
+    neighbours,
+    progress,
+    quiz,
+    take_note,
+    told,
+    try_it,
+)
 from pages.ui.app.notes import keep_notes
 from pages.ui.app.screen import draw
 from pages.ui.app.state import configuration
@@ -29,7 +41,7 @@ def page() -> None:
     take_note(chapter, config)
     progress()
     st.header(f"{chapter.number}. {w(f'learn.chapters.{chapter.id}.title')}", anchor=False)
-    st.markdown(w(f"learn.chapters.{chapter.id}.text", **facts(config)))
+    told(chapter, config)
     if chapter.id == "parts":
         parts_and_drawing(chapter, config)
     elif chapter.id == "parameters":
@@ -40,14 +52,16 @@ def page() -> None:
         draw(calculators(config))
     if chapter.id == "techniques":
         st.page_link("pages/techniques.py", label=w("article.h.link"), icon=":material/compress:")
-    if chapter.id == "serving":
+    if chapter.id in ("serving", "time"):
         st.page_link("pages/serving.py", label=w("learn.to_serving"), icon=":material/dns:")
+    draw(of_the_article(chapter))
     left, right = st.columns(2, gap="medium")
     with left:
         try_it(chapter.task, config)
     with right:
         quiz(chapter, config)
     neighbours(chapter)
+    glossary(config)
     keep_notes()
     from_the_top(chapter)
 
@@ -61,16 +75,16 @@ def chosen_part(parts: tuple[str, ...], key: str, start: str) -> str:
 
 def parts_and_drawing(chapter: Chapter, config: Configuration) -> None:
     """Chapter 1: the drawing, and what the part under discussion is for."""
-    told, drawn = st.columns([5, 6], gap="large")
-    with told:
-        part = chosen_part(tuple(PARTS), "lesson_part", "attention")
+    part = chosen_part(tuple(PARTS), "lesson_part", "attention")
+    drawn, said = st.columns([6, 5], gap="large")
+    with drawn:
+        diagram(config.model, part)
+    with said:
         st.markdown(w(f"learn.part.{part}.text"))
         st.caption(w("learn.diagram.others"))
         with st.container(horizontal=True):
             for model in SHOWN_MODELS:
                 st.button(model, key=f"show_{model}", on_click=start_from, args=(model,), disabled=config.name == model)
-    with drawn:
-        diagram(config.model, part)
         knobs(chapter)
 
 
@@ -91,11 +105,13 @@ def formulas_and_drawing(chapter: Chapter, config: Configuration) -> None:
 
 def chart_and_formulas(chapter: Chapter, config: Configuration) -> None:
     """The chart with its controls, and beside them the formulas with the reader's values."""
-    drawn, told = st.columns([7, 5], gap="large")
+    drawn, said = st.columns([7, 5], gap="large")
     with drawn:
+        if chapter.id == "time":
+            moving(config)
         draw(lesson_chart(chapter.id, config))
         knobs(chapter)
-    with told:
+    with said:
         formulas(*chapter.formulas(config))
 
 

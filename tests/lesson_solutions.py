@@ -16,6 +16,7 @@ SOLUTIONS: dict[str, dict[str, Any]] = {
     "fit": {"recompute": "full", "loss": "fused"},
     "gpt3": {"d_model": 12_288, "n_layers": 96},
     "crowd": {"weight_format": "int4 g128", "cache_format": "fp8"},
+    "turn": {"batch_size": 20},
 }
 # Each misses the condition that it stands under
 CHEATS: dict[str, dict[str, dict[str, Any]]] = {
@@ -81,5 +82,13 @@ CHEATS: dict[str, dict[str, dict[str, Any]]] = {
         "same_device": {"accelerator": "H200 SXM"},
         "one_serves": {"serve_data": 4},
         "same_parameters": {"n_layers": 8},
+    },
+    "turn": {
+        "computes": {"batch_size": 19},
+        "just_computes": {"batch_size": 21},
+        "same_length": {"seq_len": 64, "batch_size": 3},
+        "same_parameters": {"n_layers": 24, "batch_size": 20},
+        "same_device": {"accelerator": "H100 SXM", "batch_size": 37},
+        "same_format": {"weight_format": "int8", "batch_size": 10},
     },
 }

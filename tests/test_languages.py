@@ -93,7 +93,7 @@ RUN_NAMES |= {text for log in served_logs() for text in (log.model, log.library,
 RUN_NAMES |= {row.framework for row in measured_ranks()}
 RUN_NAMES |= {text for row in reports() for text in (row.framework, row.model, row.device, str(row.source))}
 IN_PACKAGE_WORDS = {"accuracy": RUN_NAMES, "cluster": set(INPUTS["recompute"].options)}
-UNITS = r"\b([KMGTPE]iB|GB|B|ms|min|[kMGTP]?FLOP|[kMGT]Wh|kg|kt|Mt|ribu|juta|miliar|triliun)\b"
+UNITS = r"\b([KMGTPE]iB|GB|B|ms|ns|min|[kMGTP]?FLOP|[kMGT]Wh|kg|kt|Mt|ribu|juta|miliar|triliun)\b"
 OPENED = ["parameters_working", "peak_working", "misprint_working"]
 OPENED += [*(f"working_{letter}" for letter in "bcdefgi"), "download"]
 OPENED += ["technique_knobs", "all_formats"]
@@ -186,7 +186,9 @@ def any_of(names: frozenset[str]) -> re.Pattern[str]:
 @functools.cache
 def unmarked(text: str, names: frozenset[str] = frozenset()) -> str:
     """What is left of a text without marked pieces, markup, names and units."""
-    text = re.sub(r"«[^«»]*»", " ", html.unescape(text), flags=re.DOTALL)
+    text, pieces = html.unescape(text), 1
+    while pieces:  # the innermost first
+        text, pieces = re.subn(r"«[^«»]*»", " ", text, flags=re.DOTALL)
     if re.search("[A-Za-z]", text):  # every name has a letter, and looking for thousands of names takes long
         text = any_of(NAMES | names).sub(" ", text)
     for pattern in (*MARKUP, UNITS):

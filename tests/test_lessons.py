@@ -23,6 +23,7 @@ from llmcalc.lessons.accounts import ACCOUNTS, accounts_of_job, job
 from llmcalc.lessons.anatomy import PARTS, parameters_of, part_of, stacks
 from llmcalc.lessons.chapters import CHAPTERS
 from llmcalc.lessons.facts import facts
+from llmcalc.lessons.glossary import GLOSSARY
 from llmcalc.lessons.questions import QUESTIONS
 from llmcalc.lessons.quiz import RIGHT
 from llmcalc.lessons.savings import peaks
@@ -114,6 +115,8 @@ def test_the_thresholds_of_the_tasks_are_those_of_arithmetic():
     outside = [n for n in range(12, 60) if (n * GPT2_LAYER + 1536) / (12 * GPT2_LAYER + 1536) >= 0.9 ** (-1 / 0.076)]
     assert [n for n in range(12, 55) if solved("tenth", n_layers=n)] == [n for n in outside if n <= 54]
     assert [b for b in range(1, 9) if solved("crossing", batch_size=b)] == [3]
+    # an A100: 312 TFLOP/s and 2,039 GB/s, two bytes a weight and two operations
+    assert [b for b in range(1, 40) if solved("turn", batch_size=b)] == [math.ceil(312e12 / 2.039e12 / 8)]
     assert not solved("squeeze", weight_format="bf16")
     assert solved("squeeze", weight_format="NF4")
 
@@ -170,6 +173,9 @@ def test_right_answers_are_those_of_arithmetic_for_gpt2():
         "one_layer": GPT2_LAYER,
         "read_for_a_token": 2 * GPT2 + 2 * 2 * 12 * 768 * 1024,
         "rate_of_one": 3.35e12 / (2 * GPT2 + 2 * 2 * 12 * 768 * 1024),
+        # Kaplan et al., eq. 2.2: 2N + 2 n_layer n_ctx d_attn; and the head's product, which their N leaves out
+        "operations_for_a_token": 2 * (12 * GPT2_LAYER + 1536) + 2 * 12 * 1024 * 768 + 2 * 50_257 * 768,
+        "turning": 989e12 / 3.35e12 * 2 * GPT2 / (2 * (12 * GPT2_LAYER + 1536 + 12 * 1024 * 768 + 50_257 * 768)),
         "devices_for_gpt3": math.ceil(16 * 174_604_259_328 / (79.18 * 2**30)),
     }
     for id, value in expected.items():
@@ -299,6 +305,8 @@ def wanted_words() -> set[str]:
     wanted |= {f"learn.conditions.{condition.id}" for task in TASKS.values() for condition in task.conditions}
     wanted |= {f"learn.questions.{question}.{what}" for question in QUESTIONS for what in ("text", "right")}
     wanted |= {f"learn.mistakes.{mistake}" for question in QUESTIONS.values() for mistake in question.wrong}
+    wanted |= {f"learn.{table}.{word}" for table in ("glossary", "glossary_names") for word in GLOSSARY}
+    wanted.add("learn.glossary.title")
     wanted |= {f"learn.accounts.{account}" for account in ACCOUNTS} | {f"learn.zero.zero_{n}" for n in (1, 2, 3)}
     return wanted
 
@@ -306,7 +314,7 @@ def wanted_words() -> set[str]:
 @pytest.mark.parametrize("language", ["en", "id"])
 def test_everything_in_the_lesson_has_words_and_no_words_are_left_over(language):
     tables = tuple(f"learn.{table}." for table in ("part", "chapters", "tasks", "conditions", "questions", "mistakes"))
-    tables += ("learn.accounts.", "learn.zero.")
+    tables += ("learn.accounts.", "learn.zero.", "learn.glossary.", "learn.glossary_names.")
     assert {key for key in words.dictionary(language) if key.startswith(tables)} == wanted_words()
 
 
@@ -317,6 +325,7 @@ def test_words_fill_in_only_numbers_that_there_are(language):
     used = set()
     for table, known in (
         ("chapters", now),
+        ("glossary", now),
         ("questions", now | {"right"}),
         ("tasks", now | start | {"gpt3"}),
         ("conditions", now | start | {"gpt3"}),
@@ -327,3 +336,20 @@ def test_words_fill_in_only_numbers_that_there_are(language):
                 assert fields <= known, key
                 used |= fields
     assert now <= used | {name.removeprefix("start_") for name in used}, "a number that no words fill in"
+
+
+@pytest.mark.parametrize("language", ["en", "id"])
+def test_every_word_that_the_lesson_explains_is_linked_from_a_chapter_and_no_link_leads_nowhere(language):
+    spoken = words.dictionary(language)
+    texts = [spoken[f"learn.chapters.{chapter.id}.text"] for chapter in CHAPTERS.values()]
+    assert set(re.findall(r"\]\(#(\w+)\)", "".join(texts))) == set(GLOSSARY)
+
+
+@pytest.mark.parametrize("language", ["en", "id"])
+def test_a_chapter_is_told_without_the_article_but_for_the_one_that_compares_calculators(language):
+    spoken, named = words.dictionary(language), {"en": "article", "id": "artikel"}[language]
+    for chapter in CHAPTERS.values():
+        questions = [f"learn.questions.{q.id}.{what}" for q in chapter.questions for what in ("text", "right")]
+        mistakes = [f"learn.mistakes.{mistake}" for q in chapter.questions for mistake in q.wrong]
+        for key in (f"learn.chapters.{chapter.id}.text", *questions, *mistakes):
+            assert (named in spoken[key].lower()) <= (chapter.id == "calculators"), key

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from llmcalc.article import article_gpt3_layer
 from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import ZERO_STAGES
 from llmcalc.inputs import CHAPTERS as NUMBERS
@@ -18,6 +17,7 @@ from llmcalc.lessons.facts import (
     rule_of_two,
     training_state,
 )
+from llmcalc.lessons.passage import Passage
 from llmcalc.lessons.questions import QUESTIONS
 from llmcalc.lessons.quiz import Question
 from llmcalc.lessons.savings import shared_out
@@ -48,11 +48,11 @@ def _rules(config: Configuration) -> tuple[Quantity, ...]:
 
 
 def _steady(config: Configuration) -> tuple[Quantity, ...]:
-    return config.article.steady_state, training_state(config)
+    return (training_state(config),)
 
 
 def _peak(config: Configuration) -> tuple[Quantity, ...]:
-    return config.article.saved_activations, config.article.peak
+    return config.step.saved_activations, config.step.peak
 
 
 def _accounts(config: Configuration) -> tuple[Quantity, ...]:
@@ -74,9 +74,12 @@ def _read(config: Configuration) -> tuple[Quantity, ...]:
 
 
 def _layer(config: Configuration) -> tuple[Quantity, ...]:
-    sizes = config.dimensions
-    literal = article_gpt3_layer(d_model=sizes.d_model, d_ff=sizes.ffn_width())
-    return literal, config.model.blocks[0][0].parameters().named("block")
+    return (config.model.blocks[0][0].parameters().named("block"),)
+
+
+def _time(config: Configuration) -> tuple[Quantity, ...]:
+    passage = Passage(config)
+    return passage.reading, passage.arithmetic, passage.turning
 
 
 def _chapters() -> dict[str, Chapter]:
@@ -92,6 +95,7 @@ def _chapters() -> dict[str, Chapter]:
         ("techniques", "h", ("recompute", "loss"), "fit", ("full_recomputation", "zero_three"), _shared),
         ("gpt3", "i", ("d_model", "n_layers"), "gpt3", ("one_layer", "devices_for_gpt3"), _layer),
         ("serving", "", ("seq_len", "cache_format"), "crowd", ("read_for_a_token", "rate_of_one"), _read),
+        ("time", "", ("batch_size", "seq_len"), "turn", ("operations_for_a_token", "turning"), _time),
     )
     found = {}
     for number, (id, section, knobs, task, questions, formulas) in zip(NUMBERS, rows, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from llmcalc.article import inference_rule_of_thumb, training_rule_of_thumb
@@ -9,6 +10,7 @@ from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import sequences_of
 from llmcalc.lessons.formulas import rate_of_one_user, read_for_a_token
+from llmcalc.lessons.passage import Passage
 from llmcalc.quantity import Quantity, total
 from llmcalc.scaling import KAPLAN_ALPHA, KAPLAN_CRITICAL_PARAMETERS, loss_from_parameters
 from llmcalc.serving.held import model_memory
@@ -90,6 +92,7 @@ _BOX = _box()
 def facts(config: Configuration) -> dict[str, Any]:
     """The numbers of a configuration by name; bytes and parameters in base units."""
     model, sizes, run, step, article = config.model, config.dimensions, config.run, config.step, config.article
+    passage = Passage(config)
     n, state, rule = model.parameters().value, training_state(config).value, rule_of_four(config).value
     return {
         "n": n,
@@ -130,6 +133,13 @@ def facts(config: Configuration) -> dict[str, Any]:
         "context": config.serving.context,
         "served": config.served.needed.value if config.served else 0,
         "engine_limit": config.served.limit.value if config.served else 0,
+        "at_once": passage.tokens,
+        "operations": passage.operations.value,
+        "timed_on": passage.device.id,
+        "reading": passage.reading.value,
+        "arithmetic": passage.arithmetic.value,
+        "turning": math.ceil(passage.turning.value),
+        "over_arithmetic": passage.reading.value / passage.arithmetic.value,
         "alpha": config.values["alpha"],
         "improvement": config.values["improvement"],
     }

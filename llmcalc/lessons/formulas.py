@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmcalc.quantity import formula
-from llmcalc.sources import KORTHIKANTI_2022, POPE_2022
+from llmcalc.sources import KORTHIKANTI_2022, POPE_2022, WILLIAMS_2009
 
 
 @formula(r"M_\text{scores}", "bytes", KORTHIKANTI_2022.at("sec. 4.1"))
@@ -22,3 +22,9 @@ def read_for_a_token(*, model_bytes, user_cache_bytes):
 def rate_of_one_user(*, bandwidth, read_bytes):
     """How many tokens a second one user can get at most: as often as all that can be read."""
     return bandwidth / read_bytes
+
+
+@formula(r"T^\ast", "tokens", WILLIAMS_2009.at("sec. 2"))
+def turning_tokens(*, model_bytes, bandwidth, token_flops, peak_flops):
+    """With how many tokens at once their arithmetic takes as long as reading the weights, which they share."""
+    return model_bytes / bandwidth * peak_flops / token_flops

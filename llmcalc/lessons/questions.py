@@ -20,6 +20,7 @@ from llmcalc.lessons.facts import (
     training_state,
 )
 from llmcalc.lessons.formulas import attention_scores
+from llmcalc.lessons.passage import Passage
 from llmcalc.lessons.quiz import Question, always, times
 from llmcalc.lessons.savings import DEVICES, shared_out
 from llmcalc.lessons.tasks import GPT3_PARAMETERS
@@ -158,6 +159,14 @@ def _weights(config: Configuration) -> float:
 def _rate_of(read: Callable[[Configuration], float]) -> Callable[[Configuration], float]:
     """Tokens a second, if only so many bytes were read for one."""
     return lambda config: config.accelerator.bandwidth / max(read(config), 1)
+
+
+def _operations(config: Configuration) -> Quantity:
+    return Passage(config).operations
+
+
+def _turning(config: Configuration) -> Quantity:
+    return Passage(config).turning
 
 
 def _devices(bytes_each: int) -> Callable[[Configuration], float]:
@@ -397,6 +406,27 @@ QUESTIONS = {
                 "bandwidth_in_gb": lambda config: config.accelerator.bandwidth / 1e9,
                 "half_rate": lambda config: rate_of_one(config).value / 2,
                 "arithmetic": lambda config: (config.accelerator.bf16_flops or 0) / (2 * _n(config)),
+            },
+        ),
+        Question(
+            "operations_for_a_token",
+            "FLOP",
+            _operations,
+            {
+                "one_operation": times(0.5, _operations),
+                "with_backward": times(3, _operations),
+                "whole_text": lambda config: _operations(config).value * config.run.seq_len,
+                "one_layer_only": lambda config: _operations(config).value / _layers(config),
+            },
+        ),
+        Question(
+            "turning",
+            "tokens",
+            _turning,
+            {
+                "one_operation": times(2, _turning),
+                "bits_for_bytes": times(8, _turning),
+                "layers_cancel": lambda config: _turning(config).value * _layers(config),
             },
         ),
     )

@@ -20,6 +20,7 @@ from llmcalc.lessons.facts import (
     tokens_per_step,
     training_state,
 )
+from llmcalc.lessons.passage import Passage
 
 # What a task leaves as the reader has it
 UNTOUCHED = ("lang", "chapter", "compare", "config")
@@ -95,6 +96,11 @@ def _activations_outweigh(config: Configuration) -> bool:
     return config.step.saved_activations.value > config.step.steady_state.value
 
 
+def _computes_as_long(config: Configuration) -> bool:
+    passage = Passage(config)
+    return passage.arithmetic.value >= passage.reading.value
+
+
 def _weights_fit(now: Configuration, start: Configuration) -> bool:
     return bool(now.inference.inputs["weights"].value <= start.verdict.for_tensors.value)
 
@@ -118,6 +124,7 @@ SAME_DEVICE = Condition("same_device", _same(lambda config: config.accelerator.i
 SAME_TOKENS = Condition("same_tokens", _same(tokens_per_step))
 SAME_NUMBERS = Condition("same_numbers", _same(lambda config: (config.run.precision, config.run.updates.n_states)))
 ALL_TRAIN = Condition("all_train", lambda now, _: now.run.lora_rank == 0)
+SAME_FORMAT = Condition("same_format", _same(lambda config: config.values["weight_format"]))
 SAME_CONTEXT = Condition("same_context", _same(lambda config: config.serving.context))
 ONE_SERVES = Condition("one_serves", lambda now, _: now.served is not None and now.served.job.devices == 1)
 ONE_DEVICE = Condition("one_device", lambda now, _: now.layout.devices == 1 and not now.layout.offload_optimizer)
@@ -251,6 +258,22 @@ TASKS = {
                 SAME_CONTEXT,
                 SAME_DEVICE,
                 ONE_SERVES,
+            ),
+        ),
+        Task(
+            "turn",
+            "GPT-2 XL 1.5B",
+            {"batch_size": 1, "seq_len": 8, "accelerator": "A100 80GB SXM"},
+            (
+                Condition("computes", lambda now, _: _computes_as_long(now)),
+                Condition(
+                    "just_computes",
+                    lambda now, _: now.run.batch_size > 1 and not _computes_as_long(_with_one_sequence_less(now)),
+                ),
+                SAME_LENGTH,
+                SAME_PARAMETERS,
+                SAME_DEVICE,
+                SAME_FORMAT,
             ),
         ),
     )

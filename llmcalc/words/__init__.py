@@ -118,17 +118,20 @@ def _locale(language: str) -> Locale:
     return Locale(words["numbers.decimal"], words["numbers.thousands"], counts)
 
 
+_UNITS = {"bytes": "bytes", "parameters": "parameters", "FLOP": "FLOP", "seconds": "s"}
+
+
 class _Writer(string.Formatter):
-    """Puts values into words: numbers as the language writes them, a size as {peak:bytes} or {total:parameters}, what
-    is counted as {layers:# layer|# layers}."""
+    """Puts values into words: numbers as the language writes them, a size as {peak:bytes}, {total:parameters},
+    {work:FLOP} or {turn:seconds}, what is counted as {layers:# layer|# layers}."""
 
     def format_field(self, value: Any, spec: str) -> str:
         if "|" in spec:
             number = value if isinstance(value, str) else exact(value, locale=locale())
             one, several = spec.split("|")
             return (one if number == "1" else several).replace("#", number)
-        if spec in ("bytes", "parameters"):
-            return human(value, spec, locale())
+        if spec in _UNITS:
+            return human(value, _UNITS[spec], locale())
         text = str(super().format_field(value, spec))
         return locale().marked(text) if isinstance(value, int | float) else text
 

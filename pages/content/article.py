@@ -70,6 +70,11 @@ def _errata_of(letter: str) -> list[PrintedFigure]:
     return [figure for figure in ERRATA.values() if figure.section == letter.upper()]
 
 
+def has_errata(letter: str) -> bool:
+    """Whether the article prints something wrongly in a section."""
+    return bool(_errata_of(letter))
+
+
 def _working(letter: str, *quantities: Quantity, depth: int = 0) -> Folded:
     return workings(f"working_{letter}", *quantities, depth=depth)
 

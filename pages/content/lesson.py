@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 from llmcalc.configuration import Configuration
 from llmcalc.lessons.accounts import ACCOUNTS, accounts_of, accounts_of_job, job
+from llmcalc.lessons.chapters import Chapter
 from llmcalc.words import w
+from pages.content.article import has_errata, sections
 from pages.content.pieces import table
-from pages.ui.document.blocks import Block, note
+from pages.ui.document.blocks import Block, Folded, note, said
 from pages.ui.words.numbers import error_share, human
 
 
@@ -28,3 +30,9 @@ def calculators(config: Configuration) -> Iterator[Block]:
     assert real
     told = w("learn.calculators.measured", run=f"`{job()}`", error=error_share(abs(ours / real - 1)))
     yield note(told)
+
+
+def of_the_article(chapter: Chapter) -> Iterator[Block]:
+    """The section of the article that a chapter retells rightly, where it prints something wrong."""
+    if chapter.section and has_errata(chapter.section):
+        yield Folded(said(w("learn.article")), f"article_{chapter.section}", lambda: sections(chapter.section))

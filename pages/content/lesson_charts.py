@@ -11,6 +11,7 @@ from llmcalc.catalog.presets import PRESETS
 from llmcalc.configuration import Configuration
 from llmcalc.lessons.accounts import accounts_of, accounts_of_job, job
 from llmcalc.lessons.facts import cache_of_one, rule_of_four, rule_of_two
+from llmcalc.lessons.passage import Passage
 from llmcalc.lessons.savings import DEVICES, peaks
 from llmcalc.serving.held import model_memory
 from llmcalc.sweeps import growth_of_batch, law_loss, times_parameters, with_each_optimizer
@@ -196,6 +197,41 @@ def _serving(config: Configuration) -> tuple[Figure, str]:
     return stacked_bars(title, rows, component_names(), "bytes", w("axes.read")), sums_told(rows, "bytes")
 
 
+def _time(config: Configuration) -> tuple[Figure, str]:
+    """Seconds of reading and of arithmetic over the tokens that go through at once; where both take as long."""
+    passage = Passage(config)
+    here, turning = passage.tokens, passage.turning.value
+    sizes = np.logspace(0, np.log10(max(4096, 4 * here, 8 * turning)), 60)
+    each = passage.arithmetic_of(1).value
+    lines = {"reading": np.full_like(sizes, passage.reading.value), "arithmetic": each * sizes}
+    colours = {"reading": COLOURS["weights"], "arithmetic": COLOURS["feed_forward"]}
+    data: list[dict[str, object]] = [{
+        "type": "scatter", "mode": "lines", "name": w(f"learn.charts.{id}"), "x": sizes.tolist(),
+        "y": (1000 * seconds).tolist(), "line": {"color": colours[id], "width": 2.5},
+        "customdata": [[exact(round(size)), human(time, "s")] for size, time in zip(sizes, seconds, strict=True)],
+        "hovertemplate": "%{customdata[0]}: %{customdata[1]}<extra></extra>",
+    } for id, seconds in lines.items()]  # fmt: skip
+    slower = max(passage.reading.value, passage.arithmetic.value)
+    marks = (
+        (here, slower, "circle", f"{exact(here)}<br>{human(slower, 's')}", "top center"),
+        (turning, passage.reading.value, "circle-open", exact(int(np.ceil(turning))), "bottom right"),
+    )
+    data += [{
+        "type": "scatter", "mode": "markers+text", "x": [x], "y": [1000 * y], "text": [label], "textposition": where,
+        "marker": {"color": MARK, "size": 12, "symbol": symbol}, "showlegend": False, "hoverinfo": "skip",
+    } for x, y, symbol, label, where in marks]  # fmt: skip
+    figure = {
+        "data": data,
+        "layout": layout(
+            w("learn.charts.time", device=passage.device.id), showlegend=True,
+            xaxis={"type": "log", "title": {"text": w("axes.tokens_at_once")},
+                   **log_ticks(sizes[0], sizes[-1], most=5)},
+            yaxis={"type": "log", "title": {"text": w("axes.milliseconds")}, "nticks": 6, "tickformat": "~g"},
+        ),
+    }  # fmt: skip
+    return figure, f"{exact(here)}: {human(slower, 's')}"
+
+
 _CHARTS: dict[str, Callable[[Configuration], tuple[Figure, str]]] = {
     "parameters": _parameters,
     "weights": _weights,
@@ -207,4 +243,5 @@ _CHARTS: dict[str, Callable[[Configuration], tuple[Figure, str]]] = {
     "techniques": _techniques,
     "gpt3": _gpt3,
     "serving": _serving,
+    "time": _time,
 }

@@ -1,8 +1,10 @@
-"""What every chapter of the lesson has: where the reader is, formulas, controls, a task, questions."""
+"""What every chapter of the lesson has: where the reader is, its text, formulas, controls, a task, questions, words."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from html import escape
 from typing import Any
 
 import streamlit as st
@@ -11,7 +13,9 @@ from llmcalc.configuration import Configuration
 from llmcalc.inputs import CHAPTERS as NUMBERS
 from llmcalc.lessons.chapters import CHAPTERS, Chapter
 from llmcalc.lessons.facts import facts
+from llmcalc.lessons.glossary import GLOSSARY
 from llmcalc.lessons.notes import Notes
+from llmcalc.lessons.passage import Passage
 from llmcalc.lessons.quiz import RIGHT, Option, Question
 from llmcalc.lessons.tasks import Task
 from llmcalc.quantity import Quantity
@@ -26,6 +30,7 @@ from pages.ui.app.sections import redraw, set_inputs
 from pages.ui.app.session import session
 from pages.ui.app.show import working
 from pages.ui.app.state import show, touched, values
+from pages.ui.figures import passage
 from pages.ui.figures.diagram import drawing
 from pages.ui.words.numbers import exact, human, marked
 
@@ -139,6 +144,29 @@ def _forget() -> None:
 
 
 # What a chapter shows
+
+
+def told(chapter: Chapter, config: Configuration) -> None:
+    """The chapter's text; a word of the glossary leads there, and says what it means when it is pointed at."""
+    meant = facts(config)
+
+    def with_meaning(link: re.Match[str]) -> str:
+        meaning = w(f"learn.glossary.{link[1]}", **meant).replace('"', "'")
+        return f'](#{link[1]} "{meaning}")'
+
+    st.markdown(re.sub(r"\]\(#(\w+)\)", with_meaning, w(f"learn.chapters.{chapter.id}.text", **meant)))
+
+
+def glossary(config: Configuration) -> None:
+    """Every word that the lesson explains, each with an address of its own on the page."""
+    meant = facts(config)
+    entries = "".join(
+        f'<div id="{id}"><dt>{escape(w(f"learn.glossary_names.{id}"))}</dt>'
+        f"<dd>{escape(w(f'learn.glossary.{id}', **meant))}</dd></div>"
+        for id in GLOSSARY
+    )
+    st.markdown(f"##### :material/dictionary: {w('learn.glossary.title')}")
+    st.html(f'<dl class="glossary">{entries}</dl>')
 
 
 def formulas(*quantities: Quantity) -> None:
@@ -272,3 +300,10 @@ def option_words(option: Option, question: Question) -> str:
 def diagram(model: Model, lit: str) -> None:
     """Draw ``model`` with one part lit: a key of `PARTS`, "layer" for all of a layer, "model" for everything."""
     st.markdown(f"<div>{drawing(model, lit)}</div>", unsafe_allow_html=True)
+
+
+def moving(config: Configuration) -> None:
+    """Draw tokens on their way through the layers."""
+    st.html(passage.drawing(Passage(config)))
+    if config.model.active_parameters().value < config.model.parameters().value:
+        st.caption(w("learn.all_experts"))

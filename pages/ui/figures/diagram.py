@@ -1,6 +1,6 @@
 """A Transformer drawn as blocks: its encoder and decoder, lit up where they are talked about, with live counts.
 
-Plain SVG, one unit to a pixel at the width of a phone. Colours of both themes stand side by side as CSS's light-dark().
+Plain SVG, one unit to a pixel at the width of a phone.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from llmcalc.lessons.anatomy import CROSS_ATTENTION, STACKS, Stack, parameters_o
 from llmcalc.transformer.model import Model
 from llmcalc.words import w
 from pages.ui.figures.palette import COLOURS, ink_on
+from pages.ui.figures.svg import both, text
 from pages.ui.words.numbers import exact, human, percent
 
 WIDTH, HEIGHT = 360, 470
@@ -60,7 +61,7 @@ def _legend(model: Model, lit: str) -> str:
     ]
     tops = (26, 52, 72)
     return "".join(
-        _text(8, top, text, size, weight, anchor="start") for top, (text, size, weight) in zip(tops, lines, strict=True)
+        text(8, top, said, size, weight, anchor="start") for top, (said, size, weight) in zip(tops, lines, strict=True)
     )
 
 
@@ -70,7 +71,7 @@ def _column(name: str, stack: Stack | None, lit: str, *, crossed: bool) -> Itera
     times = w("learn.diagram.times", layers=exact(stack.layers)) if stack else ""
     lit = lit if stack else ""
     is_decoder = name == "decoder"
-    yield _text(x, HEIGHT - 6, w(f"learn.diagram.{name}_input"), 11)
+    yield text(x, HEIGHT - 6, w(f"learn.diagram.{name}_input"), 11)
     yield _arrow(x, HEIGHT - 20, 430)
     yield _box(x, 394, "embedding", w("learn.diagram.embedding"), _count(counts, "embedding"), lit)
     yield _arrow(x, 394, 384)
@@ -93,7 +94,7 @@ def _column(name: str, stack: Stack | None, lit: str, *, crossed: bool) -> Itera
         tied = counts is not None and not counts.get("head")
         said = w("learn.diagram.tied") if tied else _count(counts, "head")
         yield _box(x, 16, "head", w("learn.diagram.head"), said, lit)
-        yield _text(x, 11, w("learn.diagram.output"), 11)
+        yield text(x, 11, w("learn.diagram.output"), 11)
 
 
 def _sublayer(
@@ -128,27 +129,22 @@ def _paint(part: str, lit: str) -> tuple[str, str]:
     """Style of a box, and the colour of what is written in it."""
     colour = COLOURS["attention" if part == CROSS_ATTENTION else part]
     if _is_lit(part, lit):
-        return f"fill:{_both(colour)};stroke:{_both(colour)}", _both(ink_on(colour))
-    return f"fill:none;stroke:{_both(colour)};stroke-opacity:0.75", "currentColor"
-
-
-def _both(colour: str) -> str:
-    light, dark = (colour.split("|") * 2)[:2]
-    return f"light-dark({light},{dark})"
+        return f"fill:{both(colour)};stroke:{both(colour)}", both(ink_on(colour))
+    return f"fill:none;stroke:{both(colour)};stroke-opacity:0.75", "currentColor"
 
 
 def _box(x: int, top: int, part: str, label: str, count: str, lit: str) -> str:
     style, ink = _paint(part, lit)
     return (
         _rect(x, top, _TALL, style)
-        + _text(x, top + 15, label, 12, 600, colour=ink)
-        + _text(x, top + 29, count, 11.5, colour=ink)
+        + text(x, top + 15, label, 12, 600, colour=ink)
+        + text(x, top + 29, count, 11.5, colour=ink)
     )
 
 
 def _flat(x: int, top: int, lit: str) -> str:
     style, ink = _paint("norm", lit)
-    return _rect(x, top, _FLAT, style) + _text(x, top + 12, w("learn.diagram.norm"), 11, colour=ink)
+    return _rect(x, top, _FLAT, style) + text(x, top + 12, w("learn.diagram.norm"), 11, colour=ink)
 
 
 def _rect(x: int, top: int, height: int, style: str) -> str:
@@ -162,7 +158,7 @@ def _frame(x: int, top: int, height: int, label: str, lit: str, *, left: bool) -
     return (
         f'<rect x="{x - _FRAME / 2:g}" y="{top}" width="{_FRAME}" height="{height}" rx="10" fill="none" '
         f'stroke="currentColor" stroke-opacity="0.55" stroke-width="{width}" stroke-dasharray="4 3"/>'
-        + _text(x - _FRAME / 2 if left else x + _FRAME / 2, top - 6, label, 12, 700, anchor="start" if left else "end")
+        + text(x - _FRAME / 2 if left else x + _FRAME / 2, top - 6, label, 12, 700, anchor="start" if left else "end")
     )
 
 
@@ -179,8 +175,8 @@ def _note(name: str) -> str:
     return (
         f'<rect x="{x - 66}" y="254" width="132" height="36" rx="6" stroke="currentColor" stroke-opacity="0.5" '
         f'style="fill:light-dark(#ffffff,#11151a)"/>'
-        + _text(x, 269, w(f"learn.diagram.no_{name}"), 11, 600)
-        + _text(x, 283, w("learn.diagram.in_your_model"), 11)
+        + text(x, 269, w(f"learn.diagram.no_{name}"), 11, 600)
+        + text(x, 283, w("learn.diagram.in_your_model"), 11)
     )
 
 
@@ -197,19 +193,3 @@ def _line(path: str) -> str:
 
 def _head(points: str) -> str:
     return f'<polygon points="{points}" fill="currentColor" fill-opacity="0.6"/>'
-
-
-def _text(
-    x: float,
-    y: float,
-    text: str,
-    size: float,
-    weight: int = 400,
-    *,
-    colour: str = "currentColor",
-    anchor: str = "middle",
-) -> str:
-    return (
-        f'<text x="{x:g}" y="{y:g}" font-size="{size:g}" font-weight="{weight}" text-anchor="{anchor}" '
-        f'style="fill:{colour}">{escape(text)}</text>'
-    )
