@@ -27,4 +27,4 @@ def rate_of_one_user(*, bandwidth, read_bytes):
 @formula(r"T^\ast", "tokens", WILLIAMS_2009.at("sec. 2"))
 def turning_tokens(*, model_bytes, bandwidth, token_flops, peak_flops):
     """With how many tokens at once their arithmetic takes as long as reading the weights, which they share."""
-    return model_bytes / bandwidth * peak_flops / token_flops
+    return model_bytes * peak_flops / (bandwidth * token_flops)

@@ -226,7 +226,8 @@ def _time(config: Configuration) -> tuple[Figure, str]:
             w("learn.charts.time", device=passage.device.id), showlegend=True,
             xaxis={"type": "log", "title": {"text": w("axes.tokens_at_once")},
                    **log_ticks(sizes[0], sizes[-1], most=5)},
-            yaxis={"type": "log", "title": {"text": w("axes.milliseconds")}, "nticks": 6, "tickformat": "~g"},
+            yaxis={"type": "log", "title": {"text": w("axes.milliseconds")},
+                   **log_ticks(1000 * each, 1000 * each * sizes[-1], most=5)},
         ),
     }  # fmt: skip
     return figure, f"{exact(here)}: {human(slower, 's')}"

@@ -292,7 +292,7 @@ def option_words(option: Option, question: Question) -> str:
             return f"× {marked(f'{option.value:#.3g}') if option.value < 999.5 else amount}"
         case "":
             return exact(option.value)
-        case "bytes":
+        case "bytes" | "FLOP":
             return amount
     return f"{amount} {unit_name(question.unit, option.value)}"
 
@@ -304,6 +304,8 @@ def diagram(model: Model, lit: str) -> None:
 
 def moving(config: Configuration) -> None:
     """Draw tokens on their way through the layers."""
-    st.html(passage.drawing(Passage(config)))
+    found = Passage(config)
+    st.html(f"<style>{passage.motion(found)}</style>")
+    st.markdown(f"<div>{passage.drawing(found)}</div>", unsafe_allow_html=True)
     if config.model.active_parameters().value < config.model.parameters().value:
         st.caption(w("learn.all_experts"))

@@ -69,11 +69,12 @@ NUMBER strong + span { font-size: 0.8rem !important; opacity: 0.78; }
 .st-key-technique_table :is(td, th):is(:nth-child(2), :nth-child(4), :last-child) { white-space: normal; }
 .st-key-technique_table :is(td, th):is(:nth-child(4), :last-child) { min-width: 13rem; }
 /* what words mean: in columns; the one that a link led to is marked */
-.glossary { columns: 3 17rem; column-gap: 2rem; font-size: 0.875rem; margin: 0; }
+.glossary { columns: 3 17rem; column-gap: 2rem; font-size: 0.875rem; margin: 0;
+  padding: 0 !important; }
 .glossary div { break-inside: avoid; padding: 0.2rem 0.4rem; scroll-margin: 30vh; border-radius: 0.3rem; }
 .glossary div:target { background: light-dark(#fff3c4, #4a3f14); }
 .glossary dt { font-weight: 600; }
-.glossary dd { margin: 0; }
+.glossary dd { margin: 0; padding: 0; }
 /* a slider and its exact value side by side at every width, everything else in a row of its own; a grid, for a block
    around each pair would slow down every step */
 [data-testid="stSidebarUserContent"] [data-testid="stVerticalBlock"] { display: grid; align-items: end;

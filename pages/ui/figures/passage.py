@@ -22,21 +22,21 @@ _BARS = {"reading": COLOURS["weights"], "arithmetic": COLOURS["feed_forward"]}
 
 
 def drawing(passage: Passage) -> str:
-    """The SVG and its style, on one line."""
-    layers = passage.config.model.n_layers
-    times = {id: getattr(passage, id).value / layers for id in _BARS}
-    rows = list(range(1, layers + 1))
-    if layers > _SHOWN:
-        rows = rows[:_ENDS] + rows[-_ENDS:]
+    """The SVG on one line, so that it is one piece of HTML inside of markdown."""
+    rows, times = _rows_drawn(passage), _times(passage)
     height = _TOP + _ROW * len(rows) + 58
     pieces = [*_legend(passage, times), *_rows(rows, times), *_tokens(passage, len(rows))]
     alt = escape(description(passage), quote=True)
     return (
-        f"<style>{''.join(_motion(len(rows), times))}</style>"
         f'<svg role="img" aria-label="{alt}" viewBox="0 0 {WIDTH} {height}" font-family="inherit" '
         f'style="width:100%;max-width:32rem;height:auto;display:block;margin:0 auto"><title>{alt}</title>'
         f"{''.join(pieces)}</svg>"
     )
+
+
+def motion(passage: Passage) -> str:
+    """The style that moves it."""
+    return "".join(_motion(len(_rows_drawn(passage)), _times(passage)))
 
 
 def description(passage: Passage) -> str:
@@ -48,6 +48,17 @@ def description(passage: Passage) -> str:
         reading=passage.reading.value,
         arithmetic=passage.arithmetic.value,
     )
+
+
+def _times(passage: Passage) -> dict[str, float]:
+    """Seconds that one layer takes, by what it does."""
+    return {id: getattr(passage, id).value / passage.config.model.n_layers for id in _BARS}
+
+
+def _rows_drawn(passage: Passage) -> list[int]:
+    """The layers that are drawn: all of a few, of many the first and the last."""
+    rows = list(range(1, passage.config.model.n_layers + 1))
+    return rows if len(rows) <= _SHOWN else rows[:_ENDS] + rows[-_ENDS:]
 
 
 def _legend(passage: Passage, times: dict[str, float]) -> Iterator[str]:
