@@ -31,7 +31,14 @@ expect.set_options(timeout=30_000)
 
 @contextmanager
 def dashboard(log: IO[str] | int = subprocess.DEVNULL) -> Iterator[str]:
-    """A fresh process of the app, as the README starts it, and its address; what it prints goes into ``log``."""
+    """The address of a fresh process of the app; what it prints goes into ``log``."""
+    with process_of_app(log) as (address, _):
+        yield address
+
+
+@contextmanager
+def process_of_app(log: IO[str] | int = subprocess.DEVNULL) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A fresh process of the app, as the README starts it, and its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -46,7 +53,7 @@ def dashboard(log: IO[str] | int = subprocess.DEVNULL) -> Iterator[str]:
                 break
             except OSError:
                 time.sleep(0.25)
-        yield address
+        yield address, process
     finally:
         process.terminate()
         try:

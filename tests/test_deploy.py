@@ -6,6 +6,9 @@ import re
 import tomllib
 from pathlib import Path
 
+from llmcalc.inputs import LINK_VERSION
+from llmcalc.version import VERSION
+
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
 
@@ -17,7 +20,7 @@ def text(name: str) -> str:
 def test_the_image_has_what_the_app_is_made_of_and_is_not_run_by_root():
     docker = text("Dockerfile")
     copied = set(re.findall(r"^COPY (?!--)(\S+)", docker, re.M))
-    assert copied == {"requirements.txt", "app.py", ".streamlit", "llmcalc", "pages"}
+    assert copied == {"deploy/requirements.lock", "app.py", ".streamlit", "llmcalc", "pages"}
     assert all((ROOT / name).exists() for name in copied)
     allowed = set(re.findall(r"^!(\S+)", text("Dockerfile.dockerignore"), re.M))
     assert allowed == copied
@@ -52,3 +55,26 @@ def test_the_same_secret_for_every_process():
 def test_the_readme_names_every_recipe():
     links = set(re.findall(r"\]\(([^):]+)\)", text("README.md")))
     assert links == {file.name for file in DEPLOY.iterdir()} - {"README.md", "Dockerfile.dockerignore"}
+
+
+def _pinned(file: Path) -> dict[str, str]:
+    """The version of each package, by its normalized name."""
+    found = re.findall(r"^([\w.-]+)==([^\s;\\]+)", file.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in found}
+
+
+def test_the_image_installs_what_the_requirements_pin_each_file_by_its_hash():
+    wanted, locked = _pinned(ROOT / "requirements.txt"), _pinned(DEPLOY / "requirements.lock")
+    assert wanted.items() <= locked.items()
+    assert set(locked) - set(wanted) <= {"colorama", "httpx2-jsfetch"}  # on systems other than Linux alone
+    entries = re.split(r"\n(?=\w)", text("requirements.lock").split("\n", 2)[-1])
+    assert all("--hash=sha256:" in entry for entry in entries)
+    assert "--require-hashes" in text("Dockerfile")
+
+
+def test_the_changelog_begins_with_this_version():
+    versions = re.findall(r"^## (\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
+    assert versions[0] == VERSION
+    assert versions == sorted(versions, key=lambda v: [*map(int, v.split("."))], reverse=True)
+    told = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").split("## 0.1.0")[0]
+    assert f"Links are of version {LINK_VERSION}" in told
