@@ -38,35 +38,40 @@ async def _move_sliders(address: str, readers: int) -> None:
 @pytest.mark.slow
 @pytest.mark.xdist_group("browser")
 def test_readers_of_a_process_that_is_killed_come_back_on_another_with_what_they_had():
-    with process_of_app() as (first, process), process_of_app() as (second, _), ThreadPoolExecutor(1) as thread:
-        with one_address_for((first, second)) as address, chromium() as browser:
-            pages = []
-            for path, link, moved, value in READERS:
-                page = browser.new_page()
-                page.goto(f"{address}/{path}?{link}")
-                settled(page)
-                field = page.locator(f".st-key-{moved}_typed input")
-                field.fill(value)
-                field.press("Enter")
-                settled(page)
-                pages.append(page)
-            had = [query(page) for page in pages]
-            assert all(now[moved] == [value] for now, (_, _, moved, value) in zip(had, READERS, strict=True))
-            load = thread.submit(lambda: asyncio.run(_move_sliders(first, 8)))
-            pages[0].wait_for_timeout(5_000)
-            assert not load.done()
-            process.kill()
-            process.wait(20)
-            load.result()
-            for page, before, (path, _, moved, value) in zip(pages, had, READERS, strict=True):
-                connected = page.locator('[data-test-connection-state="CONNECTED"]')
-                expect(connected).to_have_count(1, timeout=60_000)
-                settled(page)
-                assert query(page) == before, path
-                expect(page.locator(f".st-key-{moved}_typed input")).to_have_value(value)
-                field = page.locator(".st-key-n_layers_typed input")
-                field.fill("6")
-                field.press("Enter")
-                settled(page)
-                assert query(page)["n_layers"] == ["6"], "the other process answers"
-                expect(page.get_by_test_id("stException")).to_have_count(0)
+    with (
+        process_of_app() as (first, process),
+        process_of_app() as (second, _),
+        one_address_for((first, second)) as address,
+        ThreadPoolExecutor(1) as thread,
+        chromium() as browser,
+    ):
+        pages = []
+        for path, link, moved, value in READERS:
+            page = browser.new_page()
+            page.goto(f"{address}/{path}?{link}")
+            settled(page)
+            field = page.locator(f".st-key-{moved}_typed input")
+            field.fill(value)
+            field.press("Enter")
+            settled(page)
+            pages.append(page)
+        had = [query(page) for page in pages]
+        assert all(now[moved] == [value] for now, (_, _, moved, value) in zip(had, READERS, strict=True))
+        load = thread.submit(lambda: asyncio.run(_move_sliders(first, 8)))
+        pages[0].wait_for_timeout(5_000)
+        assert not load.done()
+        process.kill()
+        process.wait(20)
+        load.result()
+        for page, before, (path, _, moved, value) in zip(pages, had, READERS, strict=True):
+            connected = page.locator('[data-test-connection-state="CONNECTED"]')
+            expect(connected).to_have_count(1, timeout=60_000)
+            settled(page)
+            assert query(page) == before, path
+            expect(page.locator(f".st-key-{moved}_typed input")).to_have_value(value)
+            field = page.locator(".st-key-n_layers_typed input")
+            field.fill("6")
+            field.press("Enter")
+            settled(page)
+            assert query(page)["n_layers"] == ["6"], "the other process answers"
+            expect(page.get_by_test_id("stException")).to_have_count(0)
