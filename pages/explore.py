@@ -29,13 +29,7 @@ def page() -> None:
         draw(make(config) for make in (explore.moments_chart, explore.growth_chart))
     after_charts(said, lambda: draw(explore.what_is_shown(config)))
     charts_first()
-    more = {
-        "explore.article_difference": explore.beside_the_article(config),
-        "explore.formats": explore.in_every_format(config),
-        "explore.all_working": explore.all_working(config),
-        "explore.pass": explore.of_pass(config),
-    }
-    one_of({name: partial(draw, blocks) for name, blocks in more.items()}, "more_of_explore")
+    one_of({name: partial(draw, said(config)) for name, said in explore.MORE.items()}, "more_of_explore")
 
 
 if __name__ == "__main__":

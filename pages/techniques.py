@@ -8,19 +8,13 @@ from pages.ui.app.shell import alone
 from llmcalc.configuration import Configuration
 from llmcalc.techniques.mix import Mix
 from llmcalc.words import w
-from pages.content import mix, quantization, smaller
+from pages.content import mix
 from pages.ui.app.screen import draw
 from pages.ui.app.show import model_header
 from pages.ui.app.state import configuration
 from pages.ui.document.blocks import Controls, Offer, said
 from pages.ui.words.titles import title_of
 
-SECTIONS = {
-    "quantization": quantization.quantization,
-    "cache": quantization.cache,
-    "pruning": smaller.pruning,
-    "distillation": smaller.distillation,
-}
 KNOBS = (
     *("precision", "attention", "recompute", "loss", "optimizer", "lora_rank"),
     *("gradient_accumulation", "data_parallel", "zero_stage", "tensor_parallel", "pipeline_parallel"),
@@ -40,7 +34,7 @@ def page() -> None:
     if config.values["technique"] == "mix":
         mixed(config)
     else:
-        draw(SECTIONS[config.values["technique"]](config))
+        draw(mix.OTHERS[config.values["technique"]](config))
 
 
 def mixed(config: Configuration) -> None:

@@ -486,6 +486,8 @@ QUESTION = """QUESTIONS = {
 
 # Pages, tables, words
 
+PAGES = "EVERY_PAGE: Mapping[str, Page] = {"
+
 
 @adds("a page")
 def _page(copy: Copy) -> None:
@@ -510,10 +512,14 @@ if __name__ == "__main__":
     alone()
 """
     copy.write("pages/glossary.py", page)
-    shell, download = (copy.find(text, "pages") for text in ("\nPAGES = (", "\nOFFERED: "))
-    copy.change(shell, '"accuracy", "method"', '"accuracy", "glossary", "method"')
-    copy.insert(download, "OFFERED: Mapping[str, tuple[str, ...]] = {", '    "glossary": ("symbols",),')
+    copy.change(copy.find("\nPAGES = (", "pages"), '"accuracy", "method"', '"accuracy", "glossary", "method"')
+    every = "pages/content/pages.py"
+    copy.insert(every, PAGES, '    "glossary": Page(lambda config: glossary.glossary(), ("symbols",)),')
+    copy.change(every, "    explore,\n", "    explore,\n    glossary,\n")
     copy.say("pages", {"glossary.title": "Glossary"})
+    assert copy.found(
+        "from pages.content.pages import EVERY_PAGE\nlist(EVERY_PAGE['glossary'].data(configured()))"
+    ) == ["symbols"]
     draw = """
 from streamlit.testing.v1 import AppTest
 app = AppTest.from_file("app.py", default_timeout=100).switch_page("pages/glossary.py").run()
@@ -527,10 +533,10 @@ def _table(copy: Copy) -> None:
     path = "llmcalc/export/techniques.py"
     rows = 'def losses(config):\n    """Which loss it is."""\n    yield {"loss": config.values["loss"]}\n\n\n'
     copy.change(path, "TABLES: tuple[Table, ...] = (", f"{rows}TABLES: tuple[Table, ...] = (losses, ")
-    copy.change(copy.find("\nOFFERED: ", "pages"), '    "techniques": (', '    "techniques": ("losses", ')
+    copy.change("pages/content/pages.py", "Page(_techniques, (", 'Page(_techniques, ("losses", ')
     copy.say("download", {"losses": "Losses"})
-    csv = "from llmcalc.export import as_csv\nas_csv('losses', configured())"
-    assert copy.found(csv) == "loss\nhf\n"
+    csv = "from pages.content.pages import EVERY_PAGE\nlist(EVERY_PAGE['techniques'].data(configured())['losses']())"
+    assert copy.found(csv) == [{"loss": "hf"}]
 
 
 @adds("words")

@@ -16,27 +16,8 @@ from llmcalc.inputs import PURPOSES
 from llmcalc.serving.job import ENGINES
 from llmcalc.serving.pasted import beside, read_pasted
 from llmcalc.words import speak
-from pages.content import (
-    article,
-    cluster,
-    compare,
-    cost,
-    explore,
-    fits,
-    laws,
-    lesson,
-    lesson_charts,
-    method,
-    mix,
-    parameters,
-    pasted,
-    pieces,
-    quantization,
-    scaling,
-    serving,
-    smaller,
-    training,
-)
+from pages.content import explore, fits, lesson, lesson_charts, mix, parameters, pasted, pieces
+from pages.content.pages import EVERY_PAGE
 from pages.ui.document.blocks import (
     Beside,
     Block,
@@ -70,53 +51,17 @@ PRINTED = read_pasted(
 )
 
 
-def terms(config: Configuration) -> Iterator[Block]:
-    for moment in config.training.moments.values():
-        yield from training.terms(moment)
-
-
-def side_by_side(config: Configuration) -> Iterator[Block]:
-    models = compare.named(config, [])
-    yield from compare.charts(models)
-    yield from compare.side_by_side(models)
-
-
-def switches(config: Configuration) -> Iterator[Block]:
-    yield from mix.opening(config)
-    yield from mix.switches(config)
-    for bar in config.mix.bars:
-        yield from mix.one_switch(bar)
-    yield from mix.closing()
-
-
+OF_NO_CONFIGURATION = ("article", "accuracy", "method")
 SAID: dict[str, Said] = {
-    "explore": lambda c: [explore.headlines(c), explore.parameters_chart(c), explore.moments_chart(c)],
-    "explore, growth": lambda c: [explore.growth_chart(c)],
-    **{f"explore, {make.__name__}": make for make in (explore.what_is_shown, explore.beside_the_article)},
-    **{make.__name__: make for make in (explore.in_every_format, explore.all_working, explore.inference)},
-    "parameters": parameters.parameters,
-    "training": lambda c: [training.headlines(c), training.through_the_step(c)],
-    **{f"training, {make.__name__}": make for make in (training.in_words, training.what_would_fit)},
-    **{f"training, {make.__name__}": make for make in (training.beside_the_tensors, training.beside_the_article)},
-    "training, terms": terms,
+    **{name: page.says for name, page in EVERY_PAGE.items() if name not in OF_NO_CONFIGURATION},
     **{f"fits, {purpose}": partial(fits.fits, purpose=purpose) for purpose in PURPOSES},
-    "cluster": lambda c: cluster.held(c, c.verdict_standing),
-    "compare": side_by_side,
-    "serving": serving.serving,
-    "scaling": scaling.scaling,
-    "laws": laws.laws,
-    "cost": cost.cost,
-    "mix": switches,
-    "quantization": quantization.quantization,
-    "cache": quantization.cache,
-    "pruning": smaller.pruning,
-    "lesson": lesson.calculators,
+    **mix.OTHERS,
+    "inference": explore.inference,
+    "lesson, calculators": lesson.calculators,
     "lesson, peak": partial(lesson_charts.lesson_chart, "peak"),
 }
 SAME_FOR_ALL: dict[str, Callable[[], Iterable[Block]]] = {
-    "article": lambda: [*article.intro(), *article.sections("abcdefghi")],
-    "nomenclature": method.nomenclature,
-    "devices": method.devices,
+    **{name: partial(EVERY_PAGE[name].says, CONFIGURATIONS["preset"]) for name in OF_NO_CONFIGURATION},
     "pasted": lambda: [
         *pasted.invitation(),
         *pasted.what_was_read(PRINTED),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import json
+from collections.abc import Iterable, Mapping
+from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pandas as pd
@@ -19,25 +20,28 @@ from llmcalc.accuracy import METHODS, all_compared
 from llmcalc.bases import base
 from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.configuration import Configuration
-from llmcalc.export import TABLES, _rows, as_csv, as_json, slug, table
+from llmcalc.export import TABLES, as_csv, as_json, slug, table
 from llmcalc.inputs import DEFAULTS, INPUTS, link_parameters, read_parameters
 from llmcalc.quantity import Quantity, total
 from llmcalc.reference import formulas
 from llmcalc.words import dictionary
-from pages.ui.app.download import OF_ANY, OFFERED
+from pages.content.pages import EVERY_PAGE, WORKING
+from pages.ui.app import screen
+from pages.ui.document.blocks import Beside, Headlines, Worked
+from pages.ui.document.data import workings
 
 EVERY = pytest.mark.parametrize("config", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
-SAME_FOR_ALL = {"printed", "measured", "all_formulas", "symbols", "article_working", "accelerators", "memory_readings"}
+SAME_FOR_ALL = {"printed", "measured", "all_formulas", "symbols", "accelerators", "memory_readings"}
 SAME_FOR_ALL |= {"measured_settings", "measured_runs", "printed_peaks", "measured_speed", "measured_rates"}
 LLAMA_3_8B = 8_030_261_248  # Meta's config, counted on the class of transformers: tests/golden/parameters.jsonl
 
 
 @EVERY
 def test_every_table_is_parsed_back_to_the_same_numbers(config, monkeypatch):
-    rows = functools.cache(lambda name: _rows(name, config))  # of the table and of its file
-    monkeypatch.setattr("llmcalc.export._rows", lambda name, _: rows(name))
     for name in TABLES if config is CONFIGURATIONS["preset"] else TABLES.keys() - SAME_FOR_ALL:
-        made, read = table(name, config), pd.read_csv(io.StringIO(as_csv(name, config)))
+        rows = list(TABLES[name](config))  # of the table and of its file
+        monkeypatch.setitem(TABLES, name, lambda _, rows=rows: rows)
+        made, read = table(name, config), pd.read_csv(io.StringIO(as_csv(rows)))
         assert len(made) == len(read) > 0, name
         assert list(made.columns) == list(read.columns)
         for column in read.select_dtypes(["int64", "float64"]).columns:
@@ -118,7 +122,7 @@ def test_plans_are_those_of_the_cluster_page_and_the_first_holds_what_it_says():
 
 def test_a_model_that_cannot_be_laid_out_has_no_plans_in_its_json():
     config = configured("GPT-2 124M", n_devices=7, n_layers=5, global_batch=3, seq_len=64)
-    assert json.loads(as_json(["plans", "components"], config, ""))["tables"]["plans"] is None
+    assert json.loads(as_json(EVERY_PAGE["cluster"].data(config), config, ""))["tables"]["plans"] is None
 
 
 def test_models_stand_side_by_side_as_each_would_alone():
@@ -162,28 +166,62 @@ def test_integers_stay_exact_beside_fractions_however_large():
     frame = total("t", "T", Quantity("a", odd, "parameters", "a"), Quantity("b", 0.5, "parameters", "b")).to_frame()
     assert frame.value.tolist()[1:] == [odd, 0.5]
     huge = configured("GPT-2 124M", d_model=65_536, n_layers=1_000, d_ff=1_000_000, vocab_size=2_000_000)
-    assert str(huge.model.components()["feed_forward"].value) in as_csv("components", huge)
+    assert str(huge.model.components()["feed_forward"].value) in as_csv(TABLES["components"](huge))
 
 
 @EVERY
 def test_json_parses_and_its_link_sets_the_same_inputs(config):
     link = f"http://localhost:8501/?{urlencode(link_parameters(config.values))}"
-    told = json.loads(as_json(OF_ANY, config, link))
+    told = json.loads(as_json(EVERY_PAGE["learn"].data(config), config, link))
     written = {key: found[0] for key, found in parse_qs(urlsplit(told["link"]).query, True).items()}
     assert written.pop("v") == str(told["version"])
     read = {key: INPUTS[key].read(text) for key, text in written.items()}
     sizes = base(read["model"], read["config"]).values
     assert DEFAULTS | dict(sizes) | read == told["inputs"] == dict(config.values)
     assert read_parameters({key: [text] for key, text in written.items()})[1] == []
-    whole = next(row for row in told["tables"]["model_working"] if row["id"] == "parameters")
+    whole = next(row for row in told["tables"][WORKING] if row["id"] == "parameters")
     assert whole["value"] == config.model.parameters().value
-    assert whole.keys() == {"of", "depth", "id", "symbol", "value", "unit", "formula", "substitution", "source"}
+    assert whole.keys() == {
+        "of",
+        "depth",
+        "id",
+        "symbol",
+        "value",
+        "unit",
+        "formula",
+        "substitution",
+        "source",
+        "standing",
+    }
+
+
+def tops(rows: Iterable[Mapping[str, Any]]) -> set[tuple[str, float]]:
+    """The numbers whose working rows have."""
+    return {(row["id"], float(row["value"])) for row in rows if not row["depth"]}
+
+
+def test_a_working_is_of_every_number_that_is_told_once_with_what_that_may_be_called():
+    rows = list(EVERY_PAGE["explore"].data(configured("GPT-2 124M"))[WORKING]())
+    at = next(at for at, row in enumerate(rows) if row["id"] == "parameters")
+    # GPT-2 124M on its own class: tests/golden/parameters.jsonl
+    assert (rows[at]["value"], rows[at]["standing"]) == (124_439_808, "measured")
+    below = {row["id"]: row["value"] for row in rows[at:] if row["of"] == "parameters" and row["depth"] == 1}
+    width = 768
+    assert below["embedding"] == 50_257 * width
+    assert below["positions"] == 1_024 * width
+    assert below["blocks"] == 12 * (12 * width**2 + 13 * width)
+    a, b = Quantity("a", 1, "bytes", "a"), Quantity("b", 2, "bytes", "b")
+    said = [
+        Beside([[Worked([b])], [Headlines(lambda: [("A", a, CONFIGURATIONS["preset"].count_standing)])]]),
+        Worked([a, b], 0),
+    ]
+    assert [(row["of"], row["standing"]) for row in workings(said)] == [("b", None), ("a", "measured")]
 
 
 def test_every_table_has_words_and_is_offered_somewhere():
-    assert {name for names in OFFERED.values() for name in names} | set(OF_ANY) == set(TABLES)
+    assert {name for page in EVERY_PAGE.values() for name in page.tables} == {*TABLES, WORKING}
     for language in ("en", "id"):
-        assert {f"download.{name}" for name in TABLES} <= set(dictionary(language))
+        assert {f"download.{name}" for name in (*TABLES, WORKING)} <= set(dictionary(language))
 
 
 def test_a_name_becomes_part_of_a_files_name():
@@ -194,9 +232,11 @@ def test_a_name_becomes_part_of_a_files_name():
 
 @pytest.mark.parametrize("language", ["en", "id"])
 def test_every_page_offers_its_data_in_one_menu_and_makes_nothing_before_it_is_asked_for(language, monkeypatch):
-    made, asked = files_of(monkeypatch), []
+    made, asked, told = files_of(monkeypatch), [], []
     for name, make in TABLES.items():
         monkeypatch.setitem(TABLES, name, lambda config, name=name, make=make: asked.append(name) or make(config))
+    draw = screen._draw
+    monkeypatch.setattr(screen, "_draw", lambda block: told.append(block) or draw(block))
     app = AppTest.from_file("../app.py", default_timeout=600)
     for key, value in {"lang": language, "model": "Llama 3 8B", "compare": "Yi 6B", "n_layers": "16"}.items():
         app.query_params[key] = value
@@ -205,15 +245,19 @@ def test_every_page_offers_its_data_in_one_menu_and_makes_nothing_before_it_is_a
     for page in PAGES if language == "en" else PAGES[-2:]:
         app.switch_page(f"pages/{page}.py")
         app.session_state["download"] = True
+        told.clear()
         app.run()
         assert not app.exception, [e.value for e in app.exception]
         assert dictionary(language)["download.open"] in [block.proto.popover.label for block in app.get("popover")]
-        names = OFFERED.get(page, OF_ANY)
+        names = EVERY_PAGE[page].tables
         about = f"llmcalc-{page}-llama-3-8b-n-layers-16"
         files = [file for file in made if file.startswith(about)]
         assert files == [*(f"{about}-{slug(name)}.csv" for name in names), f"{about}.json"]
         assert not asked
-    assert made[f"{about}-{slug(names[0])}.csv"]() == as_csv(names[0], CONFIGURATIONS["preset"])
+        if drawn := tops(workings(told)):
+            assert drawn <= tops(json.loads(made[f"{about}.json"]())["tables"].get(WORKING, [])), page
+            asked.clear()
+    assert made[f"{about}-{slug(names[0])}.csv"]() == as_csv(TABLES[names[0]](CONFIGURATIONS["preset"]))
     assert asked == [names[0]] * 2
 
 

@@ -24,6 +24,7 @@ from llmcalc.link import read_link
 from llmcalc.quantity import Quantity, given_quantity
 from llmcalc.stored.weights import stored_weights
 from llmcalc.words.names import unit_name
+from pages.content.pages import EVERY_PAGE, WORKING
 from pages.content.report import report
 from pages.ui.app.choose import changes_in_words
 from pages.ui.document.blocks import Table, Working
@@ -266,6 +267,9 @@ def test_a_guess_is_called_an_estimate_wherever_it_stands(config):
     of_this_model = {id: rows for id, rows in TABLES.items() if id not in SAME_FOR_ALL}
     for id, rows in of_this_model.items():
         assert {row["standing"] for row in rows(found) if "standing" in row} <= {"estimate"}, id
+    for id, page in EVERY_PAGE.items():
+        if make := page.data(found).get(WORKING):
+            assert {row["standing"] for row in make()} <= {"estimate", None}, id
 
 
 @pytest.mark.parametrize("page", ["explore", "parameters", "training", "fits", "cluster", "techniques", "compare"])

@@ -1,7 +1,8 @@
 """The data behind the dashboard, as tables to take home: unrounded, in base units, a row for each item.
 
 `TABLES` has them by name; each is worked out from a `Configuration` when it is asked for. A column's name ends in its
-unit where it has one; terms and components are under their ids, which are the same in every language.
+unit where it has one; terms and components are under their ids, which are the same in every language. How a page's
+numbers came about is told by the page.
 
 >>> from llmcalc.inputs import DEFAULTS
 >>> table("components", Configuration(DEFAULTS)).parameters.sum()
@@ -13,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from llmcalc.accuracy import Standing
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
 from llmcalc.export import memory, models, serving, techniques, works
-from llmcalc.export.rows import model_name
+from llmcalc.export.rows import Row, model_name
 from llmcalc.inputs import LINK_VERSION
 
 if TYPE_CHECKING:
@@ -39,18 +40,16 @@ def table(name: str, config: Configuration) -> pd.DataFrame:
 
     Raises InputError where this configuration has none, as where there is no plan for a cluster.
     """
-    import pandas as pd
-
-    return pd.DataFrame(_rows(name, config), dtype=object)
+    return _frame(TABLES[name](config))
 
 
-def as_csv(name: str, config: Configuration) -> str:
-    """One of `TABLES` as comma-separated values."""
-    return table(name, config).to_csv(index=False, lineterminator="\n")
+def as_csv(rows: Iterable[Row]) -> str:
+    """The rows of a table as comma-separated values."""
+    return _frame(rows).to_csv(index=False, lineterminator="\n")
 
 
-def as_json(names: Iterable[str], config: Configuration, link: str) -> str:
-    """Some of `TABLES` as JSON, with every input and the link that sets them. A table that cannot be made is null."""
+def as_json(tables: Mapping[str, Callable[[], Iterable[Row]]], config: Configuration, link: str) -> str:
+    """Tables by name as JSON, with every input and the link that sets them. One that cannot be made is null."""
     content = {
         "link": link,
         "version": LINK_VERSION,
@@ -61,7 +60,7 @@ def as_json(names: Iterable[str], config: Configuration, link: str) -> str:
             "training": _told(config.standing),
             "inference": _told(config.inference_standing),
         },
-        "tables": {name: _rows_or_none(name, config) for name in names},
+        "tables": {name: _rows_or_none(make) for name, make in tables.items()},
     }
     return json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1)
 
@@ -71,13 +70,19 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9.]+", "-", text.lower())[:60].strip("-.")
 
 
-def _rows(name: str, config: Configuration) -> list[Mapping[str, Any]]:
-    return [{key: _plain(value) for key, value in row.items()} for row in TABLES[name](config)]
+def _frame(rows: Iterable[Row]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(_of_python(rows), dtype=object)
 
 
-def _rows_or_none(name: str, config: Configuration) -> list[Mapping[str, Any]] | None:
+def _of_python(rows: Iterable[Row]) -> list[Row]:
+    return [{key: _plain(value) for key, value in row.items()} for row in rows]
+
+
+def _rows_or_none(make: Callable[[], Iterable[Row]]) -> list[Row] | None:
     try:
-        return _rows(name, config)
+        return _of_python(make())
     except InputError:
         return None
 

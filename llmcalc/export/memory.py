@@ -8,7 +8,7 @@ from llmcalc import sweeps
 from llmcalc.accuracy import ARTICLE, PROCESS
 from llmcalc.catalog.accelerators import ACCELERATORS, devices_by_memory
 from llmcalc.configuration import Configuration
-from llmcalc.export.rows import Rows, Table, records, term, working
+from llmcalc.export.rows import Rows, Table, records, term
 from llmcalc.inputs import integer
 from llmcalc.sweeps import KNOBS
 
@@ -116,18 +116,6 @@ def plans(config: Configuration) -> Rows:
     return records(config.plans.rename(columns=_OF_A_PLAN))
 
 
-def training_working(config: Configuration) -> Rows:
-    """What stays, what is kept for the backward pass, and the process at the peak, with all that went into them."""
-    step = config.on_each
-    return working(step.steady_state, step.saved_activations, config.verdict.needed)
-
-
-def device_working(config: Configuration) -> Rows:
-    """The peak and the messages of the device that needs most, with all that went into them."""
-    return working(config.rank.peak, config.rank.traffic)
-
-
 TABLES: tuple[Table, ...] = (
     *(moments, inference, timeline, profile, process, savings, takes, device, growth, memory_map, devices, plans),
-    *(training_working, device_working),
 )

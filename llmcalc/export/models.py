@@ -94,16 +94,6 @@ def compared_components(config: Configuration) -> Rows:
         yield from ({"model": name, **row} for row in components(c))
 
 
-def model_working(config: Configuration) -> Rows:
-    """Parameters, the peak of a step and inference, with all that went into them."""
-    return working(config.model.parameters(), config.training.peak, config.inference)
-
-
-def components_working(config: Configuration) -> Rows:
-    """Every component, with all that went into it."""
-    return working(*config.model.components().values())
-
-
 def compared_working(config: Configuration) -> Rows:
     """What is told of the compared models, with all that went into it."""
     for name, c in _side_by_side(config).items():
@@ -120,6 +110,5 @@ def _side_by_side(config: Configuration) -> dict[str, Configuration]:
 
 
 TABLES: tuple[Table, ...] = (
-    *(components, parts, weights, layers, article_count, formats, compared, compared_components),
-    *(model_working, components_working, compared_working),
+    *(components, parts, weights, layers, article_count, formats, compared, compared_components, compared_working),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llmcalc.accuracy import SERVED_SPEED
 from llmcalc.configuration import Configuration
-from llmcalc.export.rows import Rows, Table, records, term, working
+from llmcalc.export.rows import Rows, Table, records, term
 
 _USERS = tuple(2**n for n in range(13))
 _OF_AN_OFFER = {
@@ -55,13 +55,4 @@ def offers(config: Configuration) -> Rows:
     yield from _refused(config) if refused else records(config.serving.offers.rename(columns=_OF_AN_OFFER))
 
 
-def served_working(config: Configuration) -> Rows:
-    """The working of what serving takes and how fast it is."""
-    if (found := config.served) is None:
-        yield from _refused(config)
-        return
-    told = (found.needed, found.kv_available, found.max_concurrency, found.time_between_tokens, config.serving.price)
-    yield from working(*(q for q in told if q is not None))
-
-
-TABLES: tuple[Table, ...] = (served, served_users, offers, served_working)
+TABLES: tuple[Table, ...] = (served, served_users, offers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmcalc.configuration import Configuration
-from llmcalc.export.rows import Rows, Table, term, working
+from llmcalc.export.rows import Rows, Table, term
 from llmcalc.serving.held import cache_per_token
 from llmcalc.techniques.cache import kinds_of_cache
 from llmcalc.techniques.pruning import memory_by_share, memory_by_share_taken_out
@@ -46,10 +46,4 @@ def distilled(config: Configuration) -> Rows:
             yield {"moment": moment, **term(part, "memory_bytes")}
 
 
-def techniques_working(config: Configuration) -> Rows:
-    """The peak and the time of the present step, from the plain one on, with all that went into them."""
-    way = config.mix
-    return working(way.memory, *filter(None, (way.time, way.result.time)))
-
-
-TABLES: tuple[Table, ...] = (switches, caches, pruned, distilled, techniques_working)
+TABLES: tuple[Table, ...] = (switches, caches, pruned, distilled)

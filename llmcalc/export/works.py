@@ -17,8 +17,8 @@ from llmcalc.accuracy.speed import TIMES, error_of_rate, predicted_rate, served_
 from llmcalc.accuracy.speed import error_of as error_of_run
 from llmcalc.catalog.accelerators import ACCELERATORS, readings
 from llmcalc.configuration import Configuration
-from llmcalc.errata import ERRATA, EXAMPLE_STEPS, LAYER_TERMS, complete_parameters
-from llmcalc.export.rows import Rows, Table, shown, working
+from llmcalc.errata import ERRATA, EXAMPLE_STEPS, LAYER_TERMS
+from llmcalc.export.rows import Rows, Table, shown
 from llmcalc.reference import formulas
 from llmcalc.scaling import LAWS
 from llmcalc.scaling.published import TRAINED
@@ -66,16 +66,6 @@ def training_work(config: Configuration) -> Rows:
     for component, flops in found.components.items() if found else ():
         yield {"counted": "exactly", "component": component, "flop_per_token": flops.value}
     yield {"counted": "6N", "component": "all", "flop_per_token": 6 * config.model.active_parameters().value}
-
-
-def cost_working(config: Configuration) -> Rows:
-    """The numbers of the cost of training, with all that went into them; those that are known."""
-    found = config.laws.cost
-    yield from working(config.laws.compute)
-    if found:
-        asked = (found.energy, found.carbon, found.money)
-        told = [found.flops, found.time, found.device_hours, *(q for q in asked if q is not None)]
-        yield from working(*told, found.model_flops_utilization)
 
 
 def improvements(config: Configuration) -> Rows:
@@ -261,36 +251,23 @@ def memory_readings(config: Configuration) -> Rows:
             yield {"device": device, "memory_bytes": reading.memory, "printed": reading.printed, **source}
 
 
-def law_working(config: Configuration) -> Rows:
-    """The numbers of the scaling law, with all that went into them."""
-    return working(law_loss(config, config.model.non_embedding_parameters()), *times_parameters(config).values())
-
-
-def article_working(config: Configuration) -> Rows:
-    """The right figures of the article, with all that went into them."""
-    return working(*(figure.right() for figure in ERRATA.values()), complete_parameters(tied_head=False))
-
-
 TABLES: tuple[Table, ...] = (
-    *(
-        law,
-        best_by_law,
-        trained_models,
-        training_work,
-        improvements,
-        printed,
-        measured,
-        measured_settings,
-        measured_runs,
-        printed_peaks,
-        measured_speed,
-        measured_rates,
-        measured_ranks,
-        printed_logs,
-        all_formulas,
-        symbols,
-        accelerators,
-        memory_readings,
-    ),
-    *(law_working, cost_working, article_working),
+    law,
+    best_by_law,
+    trained_models,
+    training_work,
+    improvements,
+    printed,
+    measured,
+    measured_settings,
+    measured_runs,
+    printed_peaks,
+    measured_speed,
+    measured_rates,
+    measured_ranks,
+    printed_logs,
+    all_formulas,
+    symbols,
+    accelerators,
+    memory_readings,
 )

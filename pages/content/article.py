@@ -22,7 +22,7 @@ from llmcalc.step.step import training_step
 from llmcalc.words import w
 from llmcalc.words.names import name
 from pages.content.pieces import prose, table, term_table, workings
-from pages.ui.document.blocks import Block, Folded, Line, Table, bold, heading, paragraph
+from pages.ui.document.blocks import Block, Line, Table, Worked, bold, heading, paragraph
 from pages.ui.words.numbers import exact, human, marked, signed
 
 
@@ -75,7 +75,7 @@ def has_errata(letter: str) -> bool:
     return bool(_errata_of(letter))
 
 
-def _working(letter: str, *quantities: Quantity, depth: int = 0) -> Folded:
+def _working(letter: str, *quantities: Quantity, depth: int = 0) -> Worked:
     return workings(f"working_{letter}", *quantities, depth=depth)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from llmcalc.article import article_components, article_parameters
-from llmcalc.catalog.formats import STORED_FORMATS
 from llmcalc.configuration import Configuration
-from llmcalc.stored.weights import stored, stored_weights
+from llmcalc.export.models import formats
 from llmcalc.sweeps import growth
 from llmcalc.words import w
 from llmcalc.words.names import name
@@ -98,11 +97,10 @@ def beside_the_article(config: Configuration) -> Iterator[Block]:
 
 def in_every_format(config: Configuration) -> Iterator[Block]:
     """The weights' memory in each number format."""
-    model = config.model
     rows: list[list[str | Line]] = []
-    for id in STORED_FORMATS:
-        memory, bits = round(stored_weights(model, id).value), stored(model, id).bits_per_weight
-        rows.append([plain(id), marked(f"{bits:.4g}"), exact(memory), human(memory, "bytes")])
+    for row in formats(config):
+        bits, memory = row["bits_per_weight"], round(row["weights_bytes"])
+        rows.append([plain(row["format"]), marked(f"{bits:.4g}"), exact(memory), human(memory, "bytes")])
     yield table([w("explore.format"), w("techniques.average"), w("explore.bytes"), ""], rows, "lrrl")
 
 
@@ -130,3 +128,12 @@ def of_pass(config: Configuration) -> Iterator[Block]:
     yield paragraph(f"{w('explore.pass_peaks', held=held, prefill=prefill.value)} {writes}")
     yield Rests(config.serving.pass_standing)
     yield Worked([prefill, *([decode] if writes else [])], 1)
+
+
+# What the page has below its charts, under the name by which it is opened
+MORE: Mapping[str, Callable[[Configuration], Iterator[Block]]] = {
+    "explore.article_difference": beside_the_article,
+    "explore.formats": in_every_format,
+    "explore.all_working": all_working,
+    "explore.pass": of_pass,
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
 from llmcalc.accuracy import RATE
@@ -11,6 +11,7 @@ from llmcalc.quantity import Quantity
 from llmcalc.rates.flops import forward_flops
 from llmcalc.techniques.mix import SWITCHES, Bar, Mix
 from llmcalc.words import label_of, value_of, w, words
+from pages.content import quantization, smaller
 from pages.content.pieces import published, table
 from pages.ui.document import blocks as say
 from pages.ui.document.blocks import Block, heading, note, paragraph, said
@@ -141,3 +142,12 @@ def one_switch(bar: Bar) -> Iterator[Block]:
     yield say.Worked([bar.memory, *([bar.time] if bar.time and bar.after.time else [])], 0)
     if bar.time and bar.after.time:
         yield say.Worked([bar.after.time], 2)
+
+
+# What else the page shows, in the mix's place
+OTHERS: Mapping[str, Callable[[Configuration], Iterable[Block]]] = {
+    "quantization": quantization.quantization,
+    "cache": quantization.cache,
+    "pruning": smaller.pruning,
+    "distillation": smaller.distillation,
+}

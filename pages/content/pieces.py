@@ -108,9 +108,9 @@ def shares(rows: Iterable[tuple[str, float, str]], unit: str, head: str) -> say.
     return say.Table(list(map(plain, titles)), lines, "llrrr")
 
 
-def workings(key: str, *quantities: Quantity, depth: int = 1, title: str = "working.open") -> say.Folded:
+def workings(key: str, *quantities: Quantity, depth: int = 1, title: str = "working.open") -> say.Worked:
     """The working of some numbers, on demand."""
-    return say.Folded(said(w(title)), key, lambda: [say.Worked(quantities, depth)])
+    return say.Worked(quantities, depth, said(w(title)), key)
 
 
 def published(technique: str) -> Iterator[Block]:

@@ -60,6 +60,8 @@ def _draw(block: Block) -> None:
             standing_note(standing)
         case say.Notice(line, kind):
             {"info": st.info, "warning": st.warning, "success": st.success}[kind](text(line))
+        case say.Worked(quantities, depth, title, key) if title:
+            _draw(say.Folded(title, key, lambda: [say.Worked(quantities, depth)]))
         case say.Worked(quantities, depth):
             for quantity in quantities:
                 working(quantity, depth)

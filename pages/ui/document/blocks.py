@@ -154,10 +154,13 @@ class Notice:
 
 @dataclass(frozen=True)
 class Worked:
-    """How some numbers came about, and what went into them, down to ``depth``."""
+    """How some numbers came about, and what went into them, down to ``depth``. Where it has a title, the screen shows
+    it below that, once the reader asks for it; data has all that went in, however deep."""
 
     quantities: Sequence[Quantity]
     depth: int = 1
+    title: Line = ()
+    key: str = ""
 
 
 @dataclass(frozen=True)
