@@ -302,6 +302,30 @@ def _family(copy: Copy) -> None:
     assert all(old == new > 10**6 for old, new in copy.found(f"[{pairs}]"))
 
 
+@adds("a tower for images or sound")
+def _tower(copy: Copy) -> None:
+    path, filled_in = "llmcalc/huggingface/towers/projected.py", "llmcalc/huggingface/towers.json"
+    copy.insert(path, "READERS: Mapping[str, Reader] = {", '    "new_eye": _llava,')
+    copy.insert("llmcalc/huggingface/named.py", "TEXT_OF: Mapping[str, str] = {", '    "new_eye": "llama",')
+    written = json.loads(copy.read(filled_in))
+    written["models"]["new_eye"] = written["models"]["llava"]
+    copy.write(filled_in, json.dumps(written))
+    asked = """
+from llmcalc.huggingface import read_config
+vision = {"hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 96, "num_attention_heads": 4}
+vision |= {"model_type": "clip_vision_model", "image_size": 28, "patch_size": 14, "projection_dim": 32}
+text = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "vocab_size": 100}
+reading = read_config({"model_type": "new_eye", "vision_config": vision, "text_config": text})
+{id: q.value for id, q in reading.model.components().items()}
+"""
+    d, d_ff, of_text = 64, 96, 32
+    layer = 4 * (d * d + d) + 2 * d * d_ff + d_ff + d + 2 * 2 * d
+    front = 3 * 14 * 14 * d + d + (2 * 2 + 1) * d  # patches, the class and the positions
+    found = copy.found(asked)
+    assert found["vision_tower"] == front + 2 * layer + 2 * 2 * d  # norms before the layers and after them
+    assert found["projector"] == d * of_text + of_text + of_text * of_text + of_text
+
+
 @adds("how a family's code runs its layers")
 def _code(copy: Copy) -> None:
     step = "llmcalc.training_step(llmcalc.from_config({'model_type': 'helium'}), llmcalc.TrainingRun())"
@@ -337,6 +361,26 @@ step = configured(**of_model, optimizer="adamw_8bit", precision="bf16")
     copy.run("tests/oracle/measured_rows.py", "rows.jsonl", "another")
     assert len(copy.read(shipped).splitlines()) == len((ROOT / shipped).read_text("utf-8").splitlines()) + 1
     assert copy.found(label) == ["measured", peak]
+
+
+@adds("what is predicted for measured steps, passes and reports, however little")
+def _predicted(copy: Copy) -> None:
+    """Of two rows of each, for all take a while; what was kept of them had gone wrong."""
+    kept = {path: copy.read(path) for path in re.findall(r"`(llmcalc/[\w/]+\.jsonl)`", ROWS[PREDICTED])}
+    for path in kept:
+        copy.write(path, '{"key": "gone wrong"}\n')
+    few = "from llmcalc.accuracy import {0}; few_{1} = {0}.{1}()[:2]; {0}.{1} = lambda: few_{1}"
+    sources = (("rows", "measured_steps"), ("inference", "measured_inference"), ("reports", "reports"))
+    lines = [few.format(module, name) for module, name in sources]
+    copy.run("-c", "\n".join((*lines, "import runpy", "runpy.run_module('llmcalc.accuracy', run_name='__main__')")))
+    for path, before in kept.items():
+        written = copy.read(path).splitlines()
+        assert 0 < len(written) <= 2
+        assert set(written) <= set(before.splitlines()), "what is kept here is what is predicted"
+        copy.write(path, before)
+
+
+PREDICTED = "what is predicted for measured steps, passes and reports, however little"
 
 
 # Parts, techniques, inputs
@@ -453,6 +497,85 @@ config = configured(**asked)
     assert found[0] is True
     assert found[1][-1] == "offload_weights"
     assert found[2] == []
+
+
+# Laws and engines
+
+
+@adds("a scaling law")
+def _law(copy: Copy) -> None:
+    copy.write("llmcalc/sources.py", copy.read("llmcalc/sources.py") + WORK.replace("FOUND", "NEW_LAW"))
+    laws, forms = "llmcalc/scaling/laws.py", "llmcalc/scaling/forms.py"
+    copy.write(forms, f"{copy.read(forms)}{TWENTY}")
+    copy.change(laws, "    Routed,\n    ask,", "    Routed,\n    Twenty,\n    ask,")
+    copy.change(laws, "    MUENNIGHOFF_2023,\n    SARDANA", "    MUENNIGHOFF_2023,\n    NEW_LAW,\n    SARDANA")
+    row = 'Law("twenty", NEW_LAW.at("eq. 1"), Twenty(), ALL, Fitted()),'
+    copy.change(laws, "    for law in (\n", f"    for law in (\n        {row}\n")
+    copy.insert("pages/ui/figures/palette.py", "LAW_COLOURS = {", '    "twenty": "#445566|#99AABB",')
+    copy.say("law_notes", {"twenty": "Twenty tokens a parameter."})
+    copy.say("law_names", {"twenty": "Twenty"})
+    best = copy.found(
+        """
+from pages.content.laws import laws
+told = [row[0][0].text for block in laws(configured()) if hasattr(block, "rows") for row in block.rows]
+best = llmcalc.LAWS["twenty"].optimal(compute=1.2e20)
+[best.parameters.value, best.tokens.value, "Twenty" in told]
+"""
+    )
+    assert best == [pytest.approx(1e9), pytest.approx(20e9), True]  # 6 · 1e9 · 20e9 FLOP
+
+
+TWENTY = '''
+
+
+@dataclass(frozen=True)
+class Twenty:
+    """Laws of twenty tokens a parameter."""
+
+    @property
+    def answers(self) -> Answers:
+        """See `Form`."""
+        return {"optimal": Powers("parameters", 120**-0.5, 0.5).optimal}
+'''
+
+
+@adds("a line that an engine prints, read where a log is pasted")
+def _line_of_a_log(copy: Copy) -> None:
+    rules, of = "llmcalc/serving/pasted/rules.py", "llmcalc/serving/pasted"
+    line = '("Free for the cache:", rf"Free for the cache: (?P<cache_room>{SIZE})"),'
+    first = '        VLLM.at("v1/core/kv_cache_utils.py"),\n'
+    copy.change(rules, first, f"{first}        {line}\n")
+    copy.insert(f"{of}/figures.py", "    # of the engine", '    "cache_room": Kind("bytes", "least"),')
+    predicted = "_PREDICTED: Mapping[str, Callable[[Served, Model], Quantity | None]] = {"
+    copy.insert(f"{of}/beside.py", predicted, '    "cache_room": lambda served, model: served.kv_available,')
+    copy.insert(f"{of}/beside.py", "_WHY: Mapping[str, str] = {", '    "cache_room": "of_device",')
+    copy.say("printed", {"cache_room": "Room for the cache"})
+    copy.write("tests/golden/pasted/vllm_room.log", "INFO: Free for the cache: 1.50 GiB\n")
+    read = '    "vllm_room.log": (("vllm",), {}, {"cache_room": 1.5 * GiB}),'
+    copy.insert("tests/test_pasted.py", "EXPECTED = {", read)
+    asked = """
+from llmcalc.serving.pasted import beside, read_pasted
+printed = read_pasted(open("tests/golden/pasted/vllm_room.log").read())
+model = llmcalc.from_config({"model_type": "gpt2"})
+rows = beside(printed, model, llmcalc.Serving(context=64)).rows
+[(row.figure.id, row.figure.value, row.predicted is not None) for row in rows]
+"""
+    assert copy.found(asked) == [["cache_room", 1.5 * 2**30, True]]
+    copy.passes("--noconftest", "tests/test_pasted.py", "-k", "every_figure_and_setting or log_of_everything or room")
+
+
+@adds("an option of an engine's command")
+def _option(copy: Copy) -> None:
+    path, before = "llmcalc/serving/snippets.py", '        "--page-size": job.block_size,\n'
+    copy.change(path, before, f'{before}        "--kv-bytes": job.kv_cache_memory,\n')
+    known = '    known |= {"memory_utilization", "max_sequences", "batched_tokens", "block_size"'
+    copy.change(path, f"{known}}}\n", f'{known}, "kv_cache_memory"}}\n')
+    asked = """
+from llmcalc.serving.snippets import serving_snippets
+job = llmcalc.Serving(engine="sglang", kv_cache_memory=10**9)
+[(snippet.text.split()[-2:], snippet.leaves_out) for snippet in serving_snippets("a/b", job)]
+"""
+    assert copy.found(asked) == [[["--kv-bytes", "1000000000"], []]]
 
 
 # The lesson
