@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from llmcalc.huggingface.keys import MOST_LAYERS, Keys, whole
 from llmcalc.transformer.model import Block, Model
+from llmcalc.transformer.norm import LayerNorm, RMSNorm
 from llmcalc.transformer.part import Part, matrices
 from llmcalc.transformer.tower import PREDICTION, Linear, Tower
 
@@ -31,15 +32,16 @@ def prediction_layers(model: Model, keys: Keys) -> tuple[Part, ...]:
     a projection of both to the model's width, a layer like the model's last, and a norm (arXiv 2412.19437, sec. 2.2).
     Token table and head are the model's own, of which some files hold copies. Nothing where there are none."""
     count = _count(keys)
-    norm = next((part for part in model.back if part.id == "final_norm"), None)
+    norms = (part for part in model.back if isinstance(part, LayerNorm | RMSNorm))
+    norm = next((norm for norm in norms if norm.id == "final_norm"), None)
     if not count or norm is None:
         return ()
     d_model = model.width
     tables = tuple(part for part in (*model.front, *model.back) if matrices(part)) if keys.model_type in _COPIES else ()
     parts = (
         *tables,
-        replace(norm, id="token_norm"),  # type: ignore[type-var]
-        replace(norm, id="hidden_norm"),  # type: ignore[type-var]
+        replace(norm, id="token_norm"),
+        replace(norm, id="hidden_norm"),
         Linear(2 * d_model, d_model, False, "prediction_projection", PREDICTION),
         *model.layers()[-1].parts,
         norm,

@@ -102,11 +102,10 @@ _OF_SPEED = ("time_between_tokens", "tokens_per_second", "energy_per_token")
 def _shared_out(model: Model, job: Serving, n: int) -> Serving | None:
     """The job on ``n`` devices: each layer shared out among them where the engine does that, else whole layers; None
     where neither can be."""
-    one = {"tensor_parallel": 1, "pipeline_parallel": 1, "data_parallel": 1, "expert_parallel": 1}
     if job.engine == "transformers" and n > 1:
         return None
-    for way in ("tensor_parallel", "pipeline_parallel"):
-        tried = replace(job, **{**one, way: n})  # type: ignore[arg-type]
+    for tensor, stages in ((n, 1), (1, n)):
+        tried = replace(job, tensor_parallel=tensor, pipeline_parallel=stages, data_parallel=1, expert_parallel=1)
         try:
             check(model, tried)
         except InputError:

@@ -99,7 +99,7 @@ def tensor_sizes(rank: Model, format: str) -> Iterator[int]:
     layers = [(i, part) for i, block in enumerate(rank.layers()) for part in block.parts]
     for layer, part in [*((-1, part) for part in rank.front), *layers, *((-1, part) for part in rank.back)]:
         joined: dict[str, float] = {}
-        of_part, plain = _numbers_of(part)  # type: ignore[arg-type]  # parts are frozen
+        of_part, plain = _numbers_of(part)
         for m in of_part:
             kept = stored if stored.stored == "all" or layer < 0 else format_in(rank, stored, part.component, m, layer)
             bits = kept.bits_in_rows_of(m.width) if layer >= 0 or stored.stored == "all" else _PLAIN_BITS

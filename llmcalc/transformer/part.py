@@ -76,8 +76,11 @@ class Heads(NamedTuple):
 class Part(Protocol):
     """One module of a model: an embedding, an attention, a feed-forward network, a norm, a head.
 
-    ``component`` groups parts under one name and one colour; ``id`` tells parts of one block apart.
+    ``component`` groups parts under one name and one colour; ``id`` tells parts of one block apart. A part is a value:
+    it does not change, and what was worked out of it can be kept by it.
     """
+
+    def __hash__(self) -> int: ...
 
     @property
     def id(self) -> str: ...

@@ -158,14 +158,15 @@ def _bailing_hybrid(kit: Kit) -> Sequence[Layer]:
     return _latent_sparse(kit, kinds, kit.sparse(), net)
 
 
+_QWEN_EXPERTS = Mixture(sparse=layers.qwen_sparse, shared_width="shared_expert_intermediate_size", shared_gate=True)
 _QWEN = Recipe(
     qkv_bias="attention_bias",
     output_bias="attention_bias",
     qk_norm=QKNorm(),
     gate=True,
-    experts=Mixture(sparse=layers.qwen_sparse, shared_width="shared_expert_intermediate_size", shared_gate=True),
+    experts=_QWEN_EXPERTS,
 )
-_QWEN_ALL = replace(_QWEN, experts=replace(_QWEN.experts, sparse=layers.all_sparse))  # type: ignore[type-var]
+_QWEN_ALL = replace(_QWEN, experts=replace(_QWEN_EXPERTS, sparse=layers.all_sparse))
 _KIMI = Recipe(
     latent=True,
     tied=False,
