@@ -32,6 +32,7 @@ from llmcalc.huggingface.pairs import (
 from llmcalc.huggingface.published import PUBLISHED
 from llmcalc.huggingface.read_out import READ_OUT
 from llmcalc.huggingface.sparse import SPARSE
+from llmcalc.huggingface.two_stacks import TWO_STACKS
 from llmcalc.huggingface.unusual import UNUSUAL
 from llmcalc.huggingface.variants import VARIANTS
 
@@ -107,6 +108,7 @@ FAMILIES: Mapping[str, Family] = {
     **ENCODERS,
     **MORE_ENCODERS,
     **UNUSUAL,
+    **TWO_STACKS,
     **READ_OUT,
     **_ENCODER_DECODERS,
 }

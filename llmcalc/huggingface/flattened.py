@@ -7,7 +7,7 @@ from typing import Any
 
 from llmcalc.errors import InputError
 from llmcalc.huggingface.keys import shown
-from llmcalc.huggingface.unusual import flat_t5gemma
+from llmcalc.huggingface.two_stacks import flat_t5gemma
 
 # Any encoder for any decoder: under which key a tower's config stands, and which encoder is the class's own choice
 _PAIRS: Mapping[str, tuple[str, str]] = {
