@@ -319,12 +319,12 @@ _ALL: tuple[Input, ...] = (
     Switch(id="input_require_grads", group="fine_tuning", default=False),
     Choice(id="modules_to_save", group="fine_tuning", options=SAVED_MODULES, default="none"),
     # the device, and what inference keeps on it
-    Choice(id="accelerator", group="hardware", options=tuple(ACCELERATORS), default="H100 SXM", former=FORMER_NAMES),
-    Choice(id="weight_format", group="hardware", options=STORED_FORMATS, default="bf16"),
-    Choice(id="cache_format", group="hardware", options=tuple(CACHE_FORMATS), default="bf16"),
-    Real(id="cuda_context", group="hardware", low=0.0, high=2_000.0, default=450.0, step=10.0),
-    Real(id="workspaces", group="hardware", low=0.0, high=500.0, default=17.0, step=1.0),
-    Real(id="fragmentation", group="hardware", low=0.0, high=50.0, default=14.0, step=1.0),
+    Choice(id="accelerator", group="device", options=tuple(ACCELERATORS), default="H100 SXM", former=FORMER_NAMES),
+    Choice(id="weight_format", group="formats", options=STORED_FORMATS, default="bf16"),
+    Choice(id="cache_format", group="formats", options=tuple(CACHE_FORMATS), default="bf16"),
+    Real(id="cuda_context", group="overhead", low=0.0, high=2_000.0, default=450.0, step=10.0),
+    Real(id="workspaces", group="overhead", low=0.0, high=500.0, default=17.0, step=1.0),
+    Real(id="fragmentation", group="overhead", low=0.0, high=50.0, default=14.0, step=1.0),
     # what fits
     Choice(id="purpose", group="fits", options=PURPOSES, default="training"),
     # how it is served; what is left empty is the engine's own, the context as long as the model was made for, up to
@@ -365,9 +365,9 @@ _ALL: tuple[Input, ...] = (
     Choice(id="pruning", group="techniques", options=PRUNINGS, default="unstructured"),
     Real(id="pruned", group="techniques", low=0.0, high=95.0, default=50.0, step=5.0),
     Choice(id="student", group="techniques", options=STUDENTS, default="DistilGPT2 82M"),
-    Real(id="utilization", group="techniques", low=1.0, high=100.0, default=40.0, step=1.0),
-    Real(id="link_bandwidth", group="techniques", low=1.0, high=2_000.0, default=450.0, step=1.0),
-    Real(id="host_bandwidth", group="techniques", low=1.0, high=1_000.0, default=50.0, step=1.0),
+    Real(id="utilization", group="speed", low=1.0, high=100.0, default=40.0, step=1.0),
+    Real(id="link_bandwidth", group="speed", low=1.0, high=2_000.0, default=450.0, step=1.0),
+    Real(id="host_bandwidth", group="speed", low=1.0, high=1_000.0, default=50.0, step=1.0),
     # what the present model is compared with
     Text(id="compare", group="comparison", longest=20_000),
 )

@@ -133,3 +133,9 @@ def all_compared() -> tuple[Comparison, ...]:
     """Every measured step beside what is predicted for it, family by family."""
     families = dict.fromkeys(row.family for row in measured_steps())
     return tuple(comparison for family in families for comparison in of_family(family))
+
+
+@cache
+def held_back() -> Errors:
+    """How far off the peaks are of all steps that were held back while the simulation was written."""
+    return errors((found for found in all_compared() if not found.row.seen), "llmcalc", "peak")

@@ -88,10 +88,18 @@ class Fitting:
 
     def advice(self) -> list[Advice]:
         """The smallest changes after which the step fits its devices; nothing where it does."""
-        return smallest_changes(self.job)
+        return self._advice
 
     def savings(self) -> list[Advice]:
         """Every change that would save memory, alone."""
+        return self._savings
+
+    @cached_property
+    def _advice(self) -> list[Advice]:
+        return smallest_changes(self.job)
+
+    @cached_property
+    def _savings(self) -> list[Advice]:
         return single_changes(self.job)
 
     def needed_for(self, purpose: str, batch_size: Any, seq_len: Any) -> np.ndarray:

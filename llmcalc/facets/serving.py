@@ -328,6 +328,24 @@ class Serving:
                 return found[:most]
         return []
 
+    def savings(self) -> list[Way]:
+        """Every change alone after which the device that needs most is spared something, in the order of `ways`; of
+        its kind the smallest."""
+        if self.served is None:
+            return []
+        found: list[Way] = []
+        for values in self._changes():
+            if not self._sound_with(values) or any(values.keys() == way.values.keys() for way in found):
+                continue
+            served = self.changed(values).served
+            if served and served.needed.value < self.served.needed.value:
+                found.append(Way(values, served))
+        return found
+
+    def _sound_with(self, values: Mapping[str, Any]) -> bool:
+        """Whether the engine takes what the inputs describe with these changes."""
+        return not self.changed(values).refused
+
     def _changes(self) -> Iterator[dict[str, Any]]:
         """What could be changed alone, that which costs least first: nothing, users, length, accuracy, devices."""
         values = self.values

@@ -14,7 +14,7 @@ from llmcalc.scaling import parameters_for_better_metric, parameters_for_lower_l
 from llmcalc.sweeps import law_loss, law_performance, times_parameters
 from llmcalc.words import w
 from pages.content.pieces import table, workings
-from pages.ui.document.blocks import Block, Chart, heading, note, paragraph
+from pages.ui.document.blocks import Block, Chart, Controls, heading, note, paragraph
 from pages.ui.figures.axes import Figure, layout, log_ticks
 from pages.ui.figures.palette import COLOURS, MARK
 from pages.ui.words.numbers import human, marked
@@ -43,6 +43,7 @@ def _wanted(config: Configuration) -> str:
 def scaling(config: Configuration) -> Iterator[Block]:
     """The law, this model on it, the misprint, and what improvements cost."""
     yield paragraph(w("scaling.sentence"))
+    yield Controls(["curve", "alpha", "improvement"], 3)
     yield the_law(config)
     yield heading(w("scaling.misprint_header"))
     printed = article_ten_percent(alpha=0.07)

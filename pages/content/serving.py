@@ -123,7 +123,7 @@ def names() -> dict[str, str]:
     return {component: w(f"serving.{component}") for component in COMPONENTS}
 
 
-def _parts(served: Served) -> tuple[Quantity, ...]:
+def parts_of(served: Served) -> tuple[Quantity, ...]:
     """What the bar of what is needed is made of."""
     if served.job.engine == "transformers":
         return (served.weights, served.activation_peak, served.kv_cache, served.outside)
@@ -132,7 +132,7 @@ def _parts(served: Served) -> tuple[Quantity, ...]:
 
 def memory_chart(config: Configuration, served: Served) -> say.Chart:
     """What the requests need, and what the engine takes when it starts, beside the device."""
-    needed = _parts(served)
+    needed = parts_of(served)
     rows = {w("serving.of_requests", users=exact(served.job.concurrency)): by_component(needed)}
     if served.job.engine in ("vllm", "sglang", "tensorrt-llm") and served.kv_available.value > 0:
         reserved = (served.weights, served.activation_peak, served.outside, served.kv_cache)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -156,6 +156,32 @@ def twin(input_id: str, place: str = "beside") -> None:
             raise TypeError(f"{input_id} is a text")
 
 
+def blank(input_id: str, width: int) -> None:
+    """A control of an input within a sentence: its name is for those who hear it. It shows what stands for an empty
+    one too."""
+    declared, key, face = INPUTS[input_id], f"{input_id}_asked", face_of(input_id, state())
+    seen: dict[str, Any] = {"label": w(f"inputs.{input_id}.label"), "label_visibility": "collapsed", "width": width}
+    seen["disabled"] = face.fixed
+    match declared:
+        case Integer():
+            _field(declared, key, face, seen, face.derived)
+        case Choice():
+            show(key, face.value)
+            st.selectbox(options=declared.options, key=key, on_change=_move, args=(input_id, key), **seen)
+        case _:
+            raise TypeError(f"{input_id} has no place in a sentence")
+
+
+def blank_problems(input_ids: Iterable[str]) -> None:
+    """Below a sentence: what is wrong with what was filled in."""
+    with st.container():
+        for input_id in input_ids:
+            face = face_of(input_id, state())
+            if face.refused:
+                typed_problem(face.refused.text, face.refused.problem, face.refused.instead, "asked_typed_")
+            problems_beside(face.problems, "asked_")
+
+
 def _slider_format() -> str:
     """How a slider writes its number. Streamlit knows the browser's marks and those of English, no others: so the
     browser's where they are those of the reader's language."""
@@ -182,9 +208,13 @@ def _slider_and_field(declared: Integer, face: Face, common: dict[str, Any]) -> 
     _field(declared, f"{declared.id}_typed", face, seen)
 
 
-def _field(declared: Integer, key: str, face: Face, seen: dict[str, Any]) -> None:
-    """A number as the reader's language writes it. Streamlit's own field for numbers takes 1e3 for 1 and 3.7 for 3."""
-    text = "" if face.value is None else exact(face.value)
+def _field(declared: Integer, key: str, face: Face, seen: dict[str, Any], instead: int | None = None) -> None:
+    """A number as the reader's language writes it. Streamlit's own field for numbers takes 1e3 for 1 and 3.7 for 3.
+
+    instead: what is shown of an input that is left empty.
+    """
+    value = instead if face.value is None else face.value
+    text = "" if value is None else exact(value)
     show(key, face.refused.text if face.refused else text)
     placeholder = None if face.derived is None else exact(face.derived)
     st.text_input(

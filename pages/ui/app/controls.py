@@ -7,6 +7,7 @@ name to choose it by (pills): each block that folds would cost the browser as mu
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -25,14 +26,28 @@ from pages.ui.app.share import link, link_menu
 from pages.ui.app.state import State, acknowledged, state
 from pages.ui.words.devices import memory_told
 
-MAIN = [declared.id for group in ("shape", "size") for declared in in_group(group)]
-GROUPS = (
-    *("architecture", "run", "fine_tuning", "hardware", "fits"),
-    *("serving", "devices", "techniques", "scaling", "cost", "comparison"),
-)
+SHAPE = [declared.id for declared in in_group("shape")]
+SIZED = [*(declared.id for declared in in_group("size")), "accelerator", "n_devices"]
+MAIN = [*SIZED, *SHAPE]
+# What is asked in groups, of which one is open at a time, and which groups of inputs each is made of
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "shape": ("architecture",),
+    "training": ("run", "fine_tuning"),
+    "serving": ("formats", "serving"),
+    "devices": ("devices", "overhead", "speed"),
+}
+# What only one page reads is asked there
+ON_PAGES = ("lesson", "fits", "techniques", "scaling", "cost", "comparison")
+_STEP = ("shape", "training", "devices")
+_EVERY = (*_STEP, "serving")
+# Which of these a page reads, and of the main knobs all, or only those of the shape
+OFFERED: Mapping[str, tuple[str, ...]] = {
+    **{"explore": _EVERY, "learn": _EVERY, "parameters": ("shape",), "training": _EVERY, "fits": _EVERY},
+    **{"serving": ("shape", "serving"), "cluster": _STEP, "techniques": _STEP, "compare": _STEP},
+    **{"scaling": _STEP, "cost": _STEP, "article": ("shape",)},
+}
 OPEN_GROUP = {
-    **{"training": "run", "fits": "fits", "serving": "serving"},
-    **{"cluster": "devices", "scaling": "scaling", "cost": "cost", "techniques": "techniques"},
+    **{"training": "training", "serving": "serving", "cluster": "devices", "techniques": "devices"},
 }
 MENUS = {
     "config": (":material/upload:", "config.title"),
@@ -41,18 +56,34 @@ MENUS = {
 }
 
 
-def knobs() -> None:
-    """The main knobs, below what they changed of the model."""
+def main_knobs(page: str) -> list[str]:
+    """The main knobs that move a page, in their order."""
+    offered = OFFERED.get(page, ())
+    return [*(SIZED if offered and offered != ("shape",) else ()), *(SHAPE if offered else ())]
+
+
+def knobs(page: str) -> None:
+    """The main knobs, below what they changed of the model; those of the shape are folded where the model is one that
+    somebody made."""
     changes()
-    for id in MAIN:
-        ask(id)
+    offered = main_knobs(page)
+    for id in offered:
+        if id not in SHAPE:
+            ask(id)
+    if set(SHAPE) <= set(offered):
+        is_made = state().start.config is not None
+        with st.expander(w("sidebar.shape_of_model"), key="shape_knobs") if is_made else nullcontext():
+            for id in SHAPE:
+                ask(id)
     acknowledged()
 
 
 def other_controls(page: str, above: Any, below: Any) -> None:
     """The controls above and below the main knobs, and the menus."""
-    with unseen():  # the lesson itself has the control that is seen
-        _unless_chosen("lesson", page)
+    with unseen():  # the page itself has the control that is seen
+        for group in ON_PAGES:
+            _unless_chosen(group, page)
+        _unread(page)
     with above:
         ask("lang", label_visibility="collapsed")
         ask("present")
@@ -64,34 +95,49 @@ def other_controls(page: str, above: Any, below: Any) -> None:
         _menus()
 
 
+def _unread(page: str) -> None:
+    """The main knobs that the page does not read."""
+    ids = [id for id in MAIN if id not in main_knobs(page)]
+
+    def draw(_: list[Any]) -> None:
+        for id in ids:
+            ask(id, told=False)
+
+    section("unread", lambda now: [now.values[id] for id in ids], draw)
+
+
 def _out_of_sight(page: str) -> None:
     """What is wrong with inputs whose controls are not to be seen at present."""
 
     def face(now: State) -> list[InputError]:
-        in_sight = [*MAIN, *_ids(_chosen(page))]
+        in_sight = [*main_knobs(page), *_ids(_chosen(page))]
         return [problem for id, problems in now.contradictions.items() if id not in in_sight for problem in problems]
 
     section("out_of_sight", face, lambda problems: problems_beside(problems, "unseen_"))
 
 
 def _more_settings(page: str) -> None:
-    """All other controls, a group at a time; those of the other groups are unseen."""
+    """All other controls that the page reads, a group at a time; those of the other groups are unseen."""
+    offered = OFFERED.get(page, ())
     names = {group: w(f"sidebar.{group}") for group in GROUPS}
 
-    def face(now: State) -> tuple[str | None, list[Face]]:
-        return _chosen(page), [face_of(id, now) for id in _ids(_chosen(page))]
+    def face(now: State) -> tuple[str | None, list[Face], str]:
+        chosen = _chosen(page)
+        device = now.values["accelerator"] if chosen == "devices" else ""
+        return chosen, [face_of(id, now) for id in _ids(chosen)], device
 
     def draw(_: object) -> None:
         st.pills(
-            w("sidebar.more"), GROUPS, default=OPEN_GROUP.get(page), key=f"group_on_{page}",
+            w("sidebar.more"), offered, default=OPEN_GROUP.get(page), key=f"group_on_{page}",
             format_func=names.__getitem__, on_change=redraw,
         )  # fmt: skip
+        if _chosen(page) == "devices":
+            st.caption(memory_told(state().configuration.accelerator))
         for id in _ids(_chosen(page)):
             ask(id)
-            if id == "accelerator":
-                st.caption(memory_told(state().configuration.accelerator))
 
-    section("more", face, draw)
+    if offered:
+        section("more", face, draw)
     with unseen():
         for group in GROUPS:
             _unless_chosen(group, page)
@@ -108,11 +154,15 @@ def _unless_chosen(group: str, page: str) -> None:
 
 
 def _chosen(page: str) -> str | None:
-    return st.session_state.get(f"group_on_{page}", OPEN_GROUP.get(page))
+    chosen = st.session_state.get(f"group_on_{page}", OPEN_GROUP.get(page))
+    return chosen if chosen in OFFERED.get(page, ()) else None
 
 
 def _ids(group: str | None) -> list[str]:
-    return [declared.id for declared in in_group(group)] if group else []
+    """The inputs that are asked in a group."""
+    if not group:
+        return []
+    return [i.id for part in GROUPS.get(group, (group,)) for i in in_group(part) if i.id not in MAIN]
 
 
 def _menus() -> None:

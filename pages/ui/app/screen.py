@@ -55,7 +55,7 @@ def _draw(block: Block) -> None:
         case say.Chart():
             _chart(block)
         case say.Verdict(config):
-            after_charts(_place_of_verdict(), partial(_verdict, config))
+            after_charts(place_of_verdict(), partial(verdict, config))
         case say.Rests(standing):
             standing_note(standing)
         case say.Notice(line, kind):
@@ -106,7 +106,7 @@ def _controls(ids: Iterable[str], columns: int) -> None:
             twin(input_id)
 
 
-def _place_of_verdict() -> st.delta_generator.DeltaGenerator:
+def place_of_verdict() -> st.delta_generator.DeltaGenerator:
     """Where the verdict stands: here, or, where the page is presented, on stage with the headline numbers."""
     stage = on_stage()
     if stage is None:
@@ -115,5 +115,6 @@ def _place_of_verdict() -> st.delta_generator.DeltaGenerator:
     return stage.verdict
 
 
-def _verdict(config: Configuration) -> None:
+def verdict(config: Configuration) -> None:
+    """Whether the training step fits, and on demand what that rests on."""
     st.markdown(verdict_words(config), help=f"{why(config.verdict_standing)} {why(PROCESS)}")

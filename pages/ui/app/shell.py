@@ -70,9 +70,9 @@ def _page_and_knobs(name: str, place: Any) -> None:
     """The page and what moves it, in the order that `draw` tells."""
     if session().first_run:
         with place:
-            knobs()
+            knobs(name)
     else:
-        after_charts(place, knobs)
+        after_charts(place, partial(knobs, name))
     _page(name)
 
 

@@ -7,6 +7,7 @@ import streamlit as st
 
 from llmcalc.inputs import INPUTS, Integer
 from llmcalc.words import language, w
+from pages.ui.figures.palette import MARK
 
 # No :has() and no [class*=…] here. With the one Chromium works out the style of the whole page anew whenever a chart
 # measures a label, in forty times as long, and charts measure many; with the other the style of all that is in an
@@ -89,6 +90,26 @@ NUMBER strong + span { font-size: 0.8rem !important; opacity: 0.78; }
 .st-key-charts > * { grid-column: 1 / -1; }
 .st-key-charts > :is(.st-key-parameters_by_component, .st-key-memory_by_component) { grid-column: auto; }
 .st-key-charts > :is([data-testid="stLayoutWrapper"], .st-key-memory_growth) { order: 1; }
+/* the question is a sentence whose blanks are underlined, and the answer to it is read first */
+.st-key-question { row-gap: 0.3rem; column-gap: 0.45rem; }
+.st-key-question p { font-size: 1.3rem; line-height: 1.9; }
+.st-key-question :is(input, [data-baseweb="select"]) { font-size: 1.15rem; font-weight: 600;
+  color: light-dark(#00659E, #4BA3E3); }
+.st-key-verdict p { font-size: 1.1rem; }
+.device-bar { position: relative; height: 2.6rem; border-radius: 6px; }
+.device-room { position: absolute; inset: 0.2rem auto 0.2rem 0; box-sizing: border-box;
+  border: 1px solid rgba(128, 128, 128, 0.45); border-radius: 4px; background: light-dark(#eef1f4, #1d242c); }
+.device-parts { position: absolute; inset: 0.2rem 0; display: flex; border-radius: 4px 0 0 4px; overflow: hidden; }
+.device-line { position: absolute; inset: 0 auto; width: 3px; margin-left: -1.5px; background: DEVICE_LINE; }
+.device-key { display: flex; flex-wrap: wrap; gap: 0.1rem 1.1rem; font-size: 0.875rem; padding-top: 0.3rem;
+  font-variant-numeric: tabular-nums; }
+.device-key i { display: inline-block; width: 0.7rem; height: 0.7rem; margin-right: 0.35rem; border-radius: 2px; }
+.st-key-cheaper_three { display: grid; gap: 0.5rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); }
+.st-key-cheaper_three :is(.stElementContainer, .stButton, .stButton > div, .stTooltipIcon, .stTooltipHoverTarget),
+.st-key-cheaper_three button { width: 100%; height: 100%; }
+.st-key-cheaper { gap: 0.4rem; }
+.st-key-cheaper_three button { justify-content: start; text-align: start; }
 /* closed, it is still there for the keyboard, and laid out 40 pixels wide and 13,000 high */
 [data-testid="stSidebar"][data-collapsed="true"] [data-testid="stSidebarContent"] { display: none; }
 :is(.st-key-unseen_controls, .st-key-unseen_language, .st-key-unseen_storage, .st-key-drawing_seen) { display: none; }
@@ -209,13 +230,14 @@ _PRINT = """
     background: #ffffff !important; }
   .stApp { color-scheme: light !important; }
   .stApp [data-testid="stMainBlockContainer"] { padding: 0; max-width: none; width: 100%; min-width: 0; }
-  .stApp [data-testid="stMain"] :not(.chart-box *, svg *, .qr) {
+  .stApp [data-testid="stMain"] :not(.chart-box *, svg *, .qr, .device-bar *, .device-key i) {
     color: #1b1f24 !important; background-color: transparent !important; }
   .stApp .chart-box :is(.chart-title, button) { color: #1b1f24 !important; }
   .stApp [data-testid="stHorizontalBlock"] { flex-wrap: wrap; }
   .stApp [data-testid="stColumn"] { flex: 1 1 100%; min-width: 100%; }
   .st-key-charts { display: block !important; }
   .stMarkdown table { display: table; }
+  .device-bar *, .device-key i { print-color-adjust: exact; }
   .stMarkdown td:not([style*="right"]), :is(.st-key-comparison_table, .st-key-spreads) td { white-space: normal; }
   .stMarkdown :is(tr, pre, .katex-display), .st-key-headlines > *, [data-testid="stAlert"] { break-inside: avoid; }
   .stMarkdown p { orphans: 3; widows: 3; }
@@ -246,6 +268,7 @@ def style(script: str = "") -> None:
     with_fields = [id for id, declared in INPUTS.items() if isinstance(declared, Integer) and declared.scale]
     meant = {
         "OPEN_LABEL": json.dumps(w("sidebar.open"), ensure_ascii=False),
+        "DEVICE_LINE": "light-dark({}, {})".format(*MARK.split("|")),
         "PRINTED": f":is({', '.join(f'.st-key-printed_{letter}' for letter in 'bcdefghi')})",
         "NUMBER": ".st-key-headlines > .stElementContainer button",
         "SLIDER": f":is({', '.join(f'.st-key-{id}_slider' for id in with_fields)})",

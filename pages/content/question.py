@@ -1,0 +1,141 @@
+"""The question line, and what answers it at a glance: the sentence, one bar of the device, what would change it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from llmcalc.accuracy import held_back
+from llmcalc.configuration import Configuration
+from llmcalc.question import SERVE, Cheaper, asked, blanks, other_devices
+from llmcalc.serving.served import Served
+from llmcalc.words import label_of, value_of, w
+from pages.content import serving
+from pages.content.pieces import component_names
+from pages.ui.document.blocks import Block, Offer, Paragraph, badge, plain, said
+from pages.ui.figures.palette import COLOURS, by_component
+from pages.ui.words.numbers import error_share, exact, human
+from pages.ui.words.verdict import served_words
+
+SEEN = 0.005  # of the bar: what is narrower has no name of its own
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A part of the bar: what it is, its bytes, its colour."""
+
+    name: str
+    value: float
+    colour: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What is needed of a device, part by part, and what the device has."""
+
+    stretches: tuple[Stretch, ...]
+    limit: float
+    limit_name: str
+
+    @property
+    def needed(self) -> float:
+        """All parts together."""
+        return sum(stretch.value for stretch in self.stretches)
+
+
+def sentence(config: Configuration) -> Iterator[tuple[str, str]]:
+    """The question in the reader's language: what is written, or which blank is there."""
+    values = config.values
+    names = ("asked", "model", *blanks(values))
+    others = other_devices(values)
+    also = w("question.times", others=exact(others)) if others > 1 else ""
+    key = "question.serve_line" if asked(values) == SERVE else "question.train_line"
+    told = {"count": values[blanks(values)["many"]], "also": also} | {name: f"|{name}|" for name in names}
+    for piece in w(key, **told).split("|"):
+        if piece.strip():
+            yield ("", piece) if piece in names else (piece.strip(), "")
+
+
+def bar(config: Configuration) -> Bar | None:
+    """The bar of what was asked; nothing where an engine refuses it."""
+    if asked(config.values) == SERVE:
+        return None if config.served is None else _of_serving(config, config.served)
+    verdict = config.verdict
+    parts: Mapping[str, float] = by_component(verdict.allocated.parts)
+    beside = verdict.needed.value - sum(parts.values())
+    found = [*_stretches(parts, component_names()), Stretch(w("question.beside"), beside, COLOURS["rest"])]
+    return _bar(found, float(verdict.available.value), config.accelerator.id)
+
+
+def _of_serving(config: Configuration, served: Served) -> Bar:
+    parts = by_component(serving.parts_of(served))
+    limit = w("serving.limit", device=config.accelerator.id)
+    return _bar(_stretches(parts, serving.names()), float(served.limit.value), limit)
+
+
+def _bar(stretches: list[Stretch], limit: float, limit_name: str) -> Bar:
+    """The bar, in which what is too narrow to be seen is one."""
+    least = SEEN * max(limit, sum(stretch.value for stretch in stretches))
+    found = [stretch for stretch in stretches if stretch.value >= least]
+    rest = sum(stretch.value for stretch in stretches if stretch.value < least)
+    others = [Stretch(w("question.others"), rest, COLOURS["inputs"])] if rest else []
+    return Bar((*found, *others), limit, limit_name)
+
+
+def _stretches(parts: Mapping[str, float], names: Mapping[str, str]) -> list[Stretch]:
+    return [Stretch(names[id], value, COLOURS[id]) for id, value in parts.items() if value]
+
+
+def bar_told(found: Bar) -> str:
+    """The bar in words."""
+    parts = ", ".join(f"{stretch.name} {human(stretch.value, 'bytes')}" for stretch in found.stretches)
+    ends = {"needed": human(found.needed, "bytes"), "limit": human(found.limit, "bytes")}
+    return w("question.bar_alt", parts=parts, device=found.limit_name, **ends)
+
+
+def served_verdict(config: Configuration) -> Paragraph:
+    """Whether an engine holds it, in the words of Serving."""
+    if config.served is None:
+        return Paragraph(said(w("serving.refused")))
+    standing = config.serving.served_standing
+    return Paragraph(said(served_words(config, config.served)) + plain(" ") + badge(standing), why=standing)
+
+
+def cheaper(config: Configuration, found: list[Cheaper]) -> Iterator[Block]:
+    """The changes, each a button with what it saves and what it costs."""
+    serves = asked(config.values) == SERVE
+    fits = config.served.fits if serves and config.served else config.verdict.fits
+    for place, change in enumerate(found):
+        told = [_named(change, serves), w("question.saves", saved=human(change.saved, "bytes"))]
+        told.append(w(f"question.cost_{change.cost}_serving" if serves else f"question.cost_{change.cost}"))
+        if change.fits and not fits:
+            told.append(w("question.then_fits"))
+        cost = w(f"question.cost_{change.cost}_serving_help" if serves else f"advice.cost_{change.cost}")
+        yield Offer(said(" · ".join(told)), dict(change.values), f"cheaper_{place}", cost)
+
+
+def _named(change: Cheaper, serves: bool) -> str:
+    if serves:
+        return "**" + ", ".join(f"{label_of(id)} → {value_of(id, value)}" for id, value in change.values.items()) + "**"
+    return "**" + " + ".join(w(f"advice.{id}") for id in change.changes) + "**"
+
+
+def numbers(config: Configuration) -> list[tuple[str, str]]:
+    """Of serving: for how many it has room, and how fast it is."""
+    served = config.served
+    if asked(config.values) != SERVE or served is None:
+        return []
+    found = [(w("question.users"), exact(config.serving.users))]
+    if config.serving.writes and served.fits and served.tokens_per_second is not None:
+        found.append((w("quantities.tokens_per_second"), human(served.tokens_per_second.value, "tokens/s")))
+    if config.serving.writes and served.fits and served.time_between_tokens is not None:
+        found.append((w("quantities.time_between_tokens"), human(served.time_between_tokens.value, "s")))
+    if (fewest := config.serving.fewest_devices) is not None:
+        found.append((w("question.fewest"), f"{exact(fewest)} × {config.accelerator.id}"))
+    return found
+
+
+def how_sure() -> str:
+    """Of all steps that were measured and held back: how many, and how far off their peaks are."""
+    off = held_back()
+    return w("question.how_sure", count=exact(off.count), p95=error_share(off.p95), largest=error_share(off.largest))

@@ -1,0 +1,119 @@
+"""The question line: a sentence whose blanks are controls of the same inputs as in the sidebar, and what answers it."""
+
+from __future__ import annotations
+
+import html
+
+import streamlit as st
+
+from llmcalc.configuration import Configuration
+from llmcalc.inputs import MODELS
+from llmcalc.question import ASKS, SERVE, asked, asking, blanks, cheapest
+from llmcalc.words import w
+from pages.content import question
+from pages.content.question import Bar
+from pages.ui.app.ask import blank, blank_problems
+from pages.ui.app.choose import start_from_menu
+from pages.ui.app.screen import draw, place_of_verdict, verdict
+from pages.ui.app.sections import after_charts, set_inputs
+from pages.ui.app.state import show, touched, values
+from pages.ui.figures.palette import MARK
+from pages.ui.words.numbers import human
+
+WIDTHS = {"asked": 190, "model": 250, "many": 84, "length": 112, "devices": 72, "device": 200}
+
+
+def ask_question(config: Configuration) -> None:
+    """The sentence."""
+    ids = blanks(config.values)
+    with st.container(key="question", horizontal=True, gap="xsmall", vertical_alignment="center"):
+        for text, name in question.sentence(config):
+            if text:
+                st.markdown(text, width="content")
+            elif name == "asked":
+                _purpose(config)
+            elif name == "model":
+                show("model_asked", config.values["model"])
+                st.selectbox(
+                    w("inputs.model.label"), MODELS, key="model_asked", on_change=start_from_menu,
+                    args=("model_asked",), label_visibility="collapsed", width=WIDTHS[name],
+                )  # fmt: skip
+            else:
+                blank(ids[name], WIDTHS[name])
+    blank_problems(ids.values())
+
+
+def _purpose(config: Configuration) -> None:
+    names = {ask: w(f"question.{ask}") for ask in ASKS}
+    show("purpose_asked", asked(config.values))
+    st.selectbox(
+        w("question.purpose"), ASKS, key="purpose_asked", format_func=names.__getitem__, on_change=_take_purpose,
+        label_visibility="collapsed", width=WIDTHS["asked"],
+    )  # fmt: skip
+
+
+def _take_purpose() -> None:
+    """Another purpose: sets what that means. For the control's callback."""
+    ask = st.session_state["purpose_asked"]
+    if touched("purpose", "purpose_asked", ask, lambda _: asked(values())):
+        set_inputs(asking(ask, values()))
+
+
+def answer(config: Configuration) -> None:
+    """Whether it fits, the bar, and below them, once they are drawn, what would change it and how sure that is."""
+    serves = asked(config.values) == SERVE
+    with place_of_verdict():
+        if serves:
+            draw([question.served_verdict(config)])
+        else:
+            verdict(config)
+    if found := question.bar(config):
+        st.html(_drawn(found))
+    if numbers := question.numbers(config):
+        with st.container(key="answered", horizontal=True, gap="medium"):
+            for label, number in numbers:
+                st.markdown(f"{label} **{number}**", width="content")
+    after_charts(st.container(key="cheaper"), lambda: _changes(config))
+    after_charts(st.container(key="how_sure"), _how_sure)
+
+
+def _changes(config: Configuration) -> None:
+    if found := cheapest(config):
+        st.markdown(f"**{w('question.cheapest')}**")
+        with st.container(key="cheaper_three"):
+            draw(question.cheaper(config, found))
+
+
+def _how_sure() -> None:
+    st.page_link("pages/accuracy.py", label=question.how_sure(), icon=":material/verified:")
+
+
+def _drawn(bar: Bar) -> str:
+    """One bar, the device's line in front of it, and a key to its parts with what each takes."""
+    whole = max(bar.needed, bar.limit)
+    parts = "".join(_coloured("span", part.colour, 100 * part.value / whole) for part in bar.stretches)
+    left = bar.limit - bar.needed
+    rest = w("question.free" if left >= 0 else "question.over", difference=human(abs(left), "bytes"))
+    keys = [*((part.colour, part.value, part.name) for part in bar.stretches), (MARK, bar.limit, bar.limit_name)]
+    told = "".join(
+        f"<span>{_coloured('i', colour)}<b>{human(value, 'bytes')}</b> {html.escape(name)}</span>"
+        for colour, value, name in keys
+    )
+    return (
+        f'<div class="device-bar" role="img" aria-label="{html.escape(question.bar_told(bar))}">'
+        f'<div class="device-room" style="width: {100 * bar.limit / whole:.3f}%"></div>'
+        f'<div class="device-parts">{parts}</div>'
+        f'<div class="device-line" style="left: {100 * bar.limit / whole:.3f}%"></div></div>'
+        f'<div class="device-key">{told}<span>{html.escape(rest)}</span></div>'
+    )
+
+
+def _coloured(tag: str, colour: str, width: float = 0) -> str:
+    wide = f" width: {width:.3f}%;" if width else ""
+    return f'<{tag} style="background: {_both(colour)};{wide}"></{tag}>'
+
+
+def _both(colour: str) -> str:
+    """A colour of the palette as style sheets write it."""
+    light, dark = colour.split("|")
+    return f"light-dark({light}, {dark})"
