@@ -22,13 +22,13 @@ from pages.ui.app.choose import Said, about_model, changes, config_reader, said_
 from pages.ui.app.problems import problems_beside
 from pages.ui.app.report import report_menu
 from pages.ui.app.sections import redraw, section, unseen
-from pages.ui.app.share import link, link_menu
+from pages.ui.app.share import copy_button, link, link_menu
 from pages.ui.app.state import State, acknowledged, state
 from pages.ui.words.devices import memory_told
 
 SHAPE = [declared.id for declared in in_group("shape")]
-SIZED = [*(declared.id for declared in in_group("size")), "accelerator", "n_devices"]
-MAIN = [*SIZED, *SHAPE]
+_SIZES = tuple(declared.id for declared in in_group("size"))
+MAIN = [*_SIZES, "accelerator", "n_devices", *SHAPE]
 # What is asked in groups, of which one is open at a time, and which groups of inputs each is made of
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "shape": ("architecture",),
@@ -39,27 +39,30 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 # What only one page reads is asked there
 ON_PAGES = ("lesson", "fits", "techniques", "scaling", "cost", "comparison")
 _STEP = ("shape", "training", "devices")
-_EVERY = (*_STEP, "serving")
-# Which of these a page reads, and of the main knobs all, or only those of the shape
+# Which of these groups a page reads: all that there are, in the order in which they are offered
 OFFERED: Mapping[str, tuple[str, ...]] = {
-    **{"explore": _EVERY, "learn": _EVERY, "parameters": ("shape",), "training": _EVERY, "fits": _EVERY},
-    **{"serving": ("shape", "serving"), "cluster": _STEP, "techniques": _STEP, "compare": _STEP},
-    **{"scaling": _STEP, "cost": _STEP, "article": ("shape",)},
+    **dict.fromkeys(("explore", "learn", "training", "fits"), tuple(GROUPS)),
+    **dict.fromkeys(("cluster", "techniques", "compare", "scaling", "cost"), _STEP),
+    **{"parameters": ("shape",), "article": ("shape",), "serving": ("shape", "serving")},
+}
+# Of the main knobs those that do not move it
+_UNMOVED: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("parameters", "article"), (*_SIZES, "accelerator", "n_devices")),
+    **{"serving": (*_SIZES, "n_devices"), "scaling": _SIZES, "compare": ("accelerator",)},
 }
 OPEN_GROUP = {
     **{"training": "training", "serving": "serving", "cluster": "devices", "techniques": "devices"},
 }
 MENUS = {
     "config": (":material/upload:", "config.title"),
-    "link": (":material/link:", "link.copy"),
+    "link": (":material/link:", "link.full"),
     "report": (":material/summarize:", "report.open"),
 }
 
 
 def main_knobs(page: str) -> list[str]:
     """The main knobs that move a page, in their order."""
-    offered = OFFERED.get(page, ())
-    return [*(SIZED if offered and offered != ("shape",) else ()), *(SHAPE if offered else ())]
+    return [id for id in MAIN if page in OFFERED and id not in _UNMOVED.get(page, ())]
 
 
 def knobs(page: str) -> None:
@@ -70,7 +73,7 @@ def knobs(page: str) -> None:
     for id in offered:
         if id not in SHAPE:
             ask(id)
-    if set(SHAPE) <= set(offered):
+    if offered:
         is_made = state().start.config is not None
         with st.expander(w("sidebar.shape_of_model"), key="shape_knobs") if is_made else nullcontext():
             for id in SHAPE:
@@ -92,6 +95,7 @@ def other_controls(page: str, above: Any, below: Any) -> None:
     with below:
         _out_of_sight(page)
         _more_settings(page)
+        copy_button()
         _menus()
 
 

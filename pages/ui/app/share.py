@@ -5,16 +5,20 @@ from __future__ import annotations
 import html
 from contextlib import nullcontext
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import segno
 import streamlit as st
 
-from llmcalc.inputs import link_differences, link_parameters
-from llmcalc.words import w
+from llmcalc.inputs import LINK_VERSION, link_differences, link_parameters
+from llmcalc.words import language, w
 from pages.ui.app.state import state, values
 
+_COPY = st.components.v2.component(
+    "llmcalc_copy", js=Path(__file__).with_name("copy.js").read_text("utf-8"), isolate_styles=False
+)
 _HERE_ONLY = ("localhost", "0.0.0.0", "::1", "::")
 
 
@@ -24,8 +28,14 @@ def link() -> str:
     return f"{base}?{urlencode(link_parameters(values()))}"
 
 
+def copy_button() -> None:
+    """A button that copies the short link, as it is when it is pressed."""
+    always = {"v": str(LINK_VERSION), "lang": language(), "model": values()["model"]}
+    _COPY(key="copy_link", data={"label": w("link.copy"), "done": w("link.copied"), "always": always})
+
+
 def link_menu(address: str) -> None:
-    """The link to copy, and its QR code."""
+    """The link with every value, and the short one's QR code."""
     st.markdown(w("link.explained"))
     st.code(address, language=None, wrap_lines=True)
     qr_code()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+from collections.abc import Mapping
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -24,19 +25,26 @@ from pages.ui.app.style import style_stage
 from pages.ui.words.problems import caveats_of
 from pages.ui.words.titles import title_of
 
-PAGES = (
-    *("explore", "learn", "parameters", "training", "fits", "serving", "cluster", "techniques"),
-    *("compare", "scaling", "cost", "article", "accuracy", "method"),
-)
+# The pages, in sections
+SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "costs": ("explore", "parameters", "training", "fits", "serving"),
+    "plan": ("cluster", "techniques", "compare", "scaling", "cost"),
+    "learn": ("learn", "article"),
+    "known": ("accuracy", "method"),
+}
+PAGES = tuple(name for names in SECTIONS.values() for name in names)
 _loading = threading.Lock()  # for what two threads load at once, each can wait for the other
 
 
-def pages() -> list:
-    """Every page with its translated title; the first is the one that opens at the bare address."""
-    return [
-        st.Page(f"pages/{name}.py", title=w(f"pages.{name}.title"), url_path=name, default=name == PAGES[0])
-        for name in PAGES
-    ]
+def pages() -> dict[str, list]:
+    """Every page with its translated title, in sections; the first is the one that opens at the bare address."""
+    return {
+        w(f"sections.{section}"): [
+            st.Page(f"pages/{name}.py", title=w(f"pages.{name}.title"), url_path=name, default=name == PAGES[0])
+            for name in names
+        ]
+        for section, names in SECTIONS.items()
+    }
 
 
 def speak_to_reader() -> None:

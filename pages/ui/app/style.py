@@ -83,6 +83,10 @@ NUMBER strong + span { font-size: 0.8rem !important; opacity: 0.78; }
 [data-testid="stSidebarUserContent"] [data-testid="stVerticalBlock"] > * { grid-column: 1 / -1; min-width: 0; }
 [data-testid="stSidebarUserContent"] [data-testid="stVerticalBlock"] > SLIDER { grid-column: 1; }
 [data-testid="stSidebarUserContent"] [data-testid="stVerticalBlock"] > FIELD { grid-column: 2; }
+.copy-link { width: 100%; padding: 0.4rem 0.8rem; font: inherit; cursor: pointer; color: inherit;
+  background: light-dark(#ffffff, #11151a); border: 1px solid rgba(128, 128, 128, 0.5); border-radius: 8px; }
+.copy-link:hover { border-color: light-dark(#00659E, #4BA3E3); color: light-dark(#00659E, #4BA3E3); }
+.copy-link:focus-visible { outline: 2px solid light-dark(#00659E, #4BA3E3); outline-offset: 2px; }
 .st-key-menu { border-top: 1px solid rgba(128, 128, 128, 0.3); padding-top: 0.8rem; }
 /* charts side by side where there is room; what is said of them has a row of its own, before how memory grows */
 .st-key-charts { display: grid; gap: 1rem 1.5rem;
@@ -109,7 +113,7 @@ NUMBER strong + span { font-size: 0.8rem !important; opacity: 0.78; }
 .st-key-cheaper_three :is(.stElementContainer, .stButton, .stButton > div, .stTooltipIcon, .stTooltipHoverTarget),
 .st-key-cheaper_three button { width: 100%; height: 100%; }
 .st-key-cheaper { gap: 0.4rem; }
-.st-key-cheaper_three button { justify-content: start; text-align: start; }
+.st-key-cheaper_three button > * { width: 100%; justify-content: start; text-align: start; }
 /* closed, it is still there for the keyboard, and laid out 40 pixels wide and 13,000 high */
 [data-testid="stSidebar"][data-collapsed="true"] [data-testid="stSidebarContent"] { display: none; }
 :is(.st-key-unseen_controls, .st-key-unseen_language, .st-key-unseen_storage, .st-key-drawing_seen) { display: none; }
@@ -259,6 +263,21 @@ document.documentElement.lang = LANGUAGE;
 document.querySelector('[data-testid="stSkipToContent"]')?.replaceChildren(SKIP);
 """
 
+# A phone held sideways starts with the sidebar closed: Streamlit goes by the width alone
+_CLOSED_ON_LOW_SCREENS = """
+if (!window.sidebarDecided) {
+  window.sidebarDecided = true;
+  const until = performance.now() + 10000;
+  const close = () => {
+    const sidebar = document.querySelector('[data-testid="stSidebar"]');
+    const button = sidebar?.querySelector('[data-testid="stSidebarCollapseButton"] button');
+    if (button && sidebar.dataset.collapsed !== "true") button.click();
+    else if (!button && performance.now() < until) setTimeout(close, 50);
+  };
+  if (matchMedia("(min-width: 768px) and (max-height: 500px)").matches) close();
+}
+"""
+
 
 def style(script: str = "") -> None:
     """Put the style sheet into the page, and tell the browser the page's language, once a run.
@@ -278,7 +297,7 @@ def style(script: str = "") -> None:
     st.html(f"<style>{sheet}{_STILL}{_PRINT}</style>")
     language_script = _LANGUAGE.replace("LANGUAGE", json.dumps(language())).replace("SKIP", json.dumps(w("app.skip")))
     with st.container(key="unseen_language"):
-        st.html(f"<script>{language_script}{script}</script>", unsafe_allow_javascript=True)
+        st.html(f"<script>{language_script}{_CLOSED_ON_LOW_SCREENS}{script}</script>", unsafe_allow_javascript=True)
 
 
 def style_stage() -> None:
