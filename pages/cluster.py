@@ -21,7 +21,7 @@ from pages.ui.app.state import configuration
 from pages.ui.document.blocks import Verdict
 from pages.ui.figures.plans import plans_of
 from pages.ui.words.numbers import exact, human, marked
-from pages.ui.words.plans import plan_name
+from pages.ui.words.plans import plan_name, plan_sentence
 from pages.ui.words.problems import problem_words
 from pages.ui.words.standing import badge, why
 from pages.ui.words.titles import title_of
@@ -115,6 +115,7 @@ def table(plans: pd.DataFrame) -> Mapping[str, Any]:
 def memory_of(config: Configuration, plan: Mapping[str, Any]) -> None:
     """What the chosen plan holds on the device that needs most, and a button that puts it to use."""
     st.subheader(w("cluster.chosen", plan=plan_name(plan)), anchor=False)
+    st.caption(plan_sentence(plan))
     if config.uses(plan):
         st.success(w("cluster.applied"), icon=":material/check:")
     else:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from llmcalc import LAWS
-from pages.ui.figures.palette import COLOURS, KINDS, LAW_COLOURS, MARK
+from pages.ui.figures.palette import COLOURS, KINDS, LAW_COLOURS, MARK, ink_on
 
 # What stands side by side in one chart, bar against bar
 TOGETHER = {
@@ -91,6 +91,15 @@ def test_every_colour_stands_out_from_the_background_on_a_weak_projector(theme):
     ratio = {name: contrast(pair.split("|")[theme == "dark"], BACKGROUND[theme]) for name, pair in drawn.items()}
     # WCAG 2.2, 1.4.11: three to one
     assert {name: round(r, 2) for name, r in ratio.items() if r < 3} == {}
+
+
+@pytest.mark.parametrize("theme", BACKGROUND)
+def test_what_is_written_on_a_colour_can_be_read(theme):
+    drawn = {**COLOURS, **LAW_COLOURS, **dict(enumerate(KINDS))}
+    side = theme == "dark"
+    ratio = {name: contrast(ink_on(pair).split("|")[side], pair.split("|")[side]) for name, pair in drawn.items()}
+    # WCAG 2.2, 1.4.3: four and a half to one
+    assert {name: round(r, 2) for name, r in ratio.items() if r < 4.5} == {}
 
 
 def test_every_law_that_says_how_to_spend_a_budget_has_a_colour_of_its_own():

@@ -16,7 +16,7 @@ from pages.ui.figures.palette import by_component
 from pages.ui.figures.plans import plan_points, plans_of
 from pages.ui.words.devices import process_name
 from pages.ui.words.numbers import human
-from pages.ui.words.plans import plan_name
+from pages.ui.words.plans import plan_name, plan_sentence
 from pages.ui.words.standing import Headline
 from pages.ui.words.verdict import for_tensors
 
@@ -29,7 +29,12 @@ def answer(config: Configuration, plans: pd.DataFrame) -> Iterator[Block]:
     fitting, device = int(plans["fits"].sum()), config.accelerator
     plan = plans_of(plans.head(1))[0]
     needed, memory = plan["needed"], human(device.memory, "bytes")
-    told = {"plan": plan_name(plan), "all": len(plans), "needed": human(needed, "bytes"), "memory": memory}
+    told = {
+        "plan": f"{plan_sentence(plan)} ({plan_name(plan)})",
+        "all": len(plans),
+        "needed": human(needed, "bytes"),
+        "memory": memory,
+    }
     if fitting:
         headroom = human(device.memory - needed, "bytes")
         yield paragraph(w("cluster.best", fitting=fitting, headroom=headroom, **told))

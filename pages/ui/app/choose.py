@@ -14,6 +14,7 @@ from llmcalc.errors import InputError
 from llmcalc.hub import fetch_config, repo_and_revision
 from llmcalc.huggingface import parse_config
 from llmcalc.inputs import MODELS, PASTED
+from llmcalc.question import ASKS, asked, asking
 from llmcalc.words import label_of, value_of, w
 from pages.ui.app.ask import ask
 from pages.ui.app.sections import redraw, set_inputs
@@ -50,6 +51,22 @@ def model_twin() -> None:
 
 def _take_twin() -> None:
     start_from_menu("model_twin")
+
+
+def purpose_twin(place: str, **seen: Any) -> None:
+    """What is to be done with the model: it stands for several inputs."""
+    names, key = {ask: w(f"question.{ask}") for ask in ASKS}, f"purpose_{place}"
+    show(key, asked(values()))
+    st.selectbox(
+        w("question.purpose"), ASKS, key=key, format_func=names.__getitem__, on_change=_take_purpose, args=(key,),
+        **seen,
+    )  # fmt: skip
+
+
+def _take_purpose(key: str) -> None:
+    ask = st.session_state[key]
+    if touched("purpose", key, ask, lambda _: asked(values())):
+        set_inputs(asking(ask, values()))
 
 
 @dataclass(frozen=True, eq=False)

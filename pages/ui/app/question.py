@@ -8,15 +8,15 @@ import streamlit as st
 
 from llmcalc.configuration import Configuration
 from llmcalc.inputs import MODELS
-from llmcalc.question import ASKS, SERVE, asked, asking, blanks, cheapest
+from llmcalc.question import SERVE, asked, blanks, cheapest
 from llmcalc.words import w
 from pages.content import question
 from pages.content.question import Bar
 from pages.ui.app.ask import blank, blank_problems
-from pages.ui.app.choose import start_from_menu
+from pages.ui.app.choose import purpose_twin, start_from_menu
 from pages.ui.app.screen import draw, place_of_verdict, verdict
-from pages.ui.app.sections import after_charts, set_inputs
-from pages.ui.app.state import show, touched, values
+from pages.ui.app.sections import after_charts
+from pages.ui.app.state import show
 from pages.ui.figures.palette import MARK
 from pages.ui.words.numbers import human
 
@@ -31,7 +31,7 @@ def ask_question(config: Configuration) -> None:
             if text:
                 st.markdown(text, width="content")
             elif name == "asked":
-                _purpose(config)
+                purpose_twin("asked", label_visibility="collapsed", width=WIDTHS[name])
             elif name == "model":
                 show("model_asked", config.values["model"])
                 st.selectbox(
@@ -41,22 +41,6 @@ def ask_question(config: Configuration) -> None:
             else:
                 blank(ids[name], WIDTHS[name])
     blank_problems(ids.values())
-
-
-def _purpose(config: Configuration) -> None:
-    names = {ask: w(f"question.{ask}") for ask in ASKS}
-    show("purpose_asked", asked(config.values))
-    st.selectbox(
-        w("question.purpose"), ASKS, key="purpose_asked", format_func=names.__getitem__, on_change=_take_purpose,
-        label_visibility="collapsed", width=WIDTHS["asked"],
-    )  # fmt: skip
-
-
-def _take_purpose() -> None:
-    """Another purpose: sets what that means. For the control's callback."""
-    ask = st.session_state["purpose_asked"]
-    if touched("purpose", "purpose_asked", ask, lambda _: asked(values())):
-        set_inputs(asking(ask, values()))
 
 
 def answer(config: Configuration) -> None:

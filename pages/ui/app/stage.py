@@ -6,23 +6,35 @@ page without charts, stays in sight as it is, in large type.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 
 import streamlit as st
 
+from llmcalc.question import SERVE, asked, blanks
 from llmcalc.words import w
 from pages.ui.app.ask import twin
-from pages.ui.app.choose import model_twin
+from pages.ui.app.choose import model_twin, purpose_twin
 from pages.ui.app.sections import set_inputs
 from pages.ui.app.share import qr_popover
+from pages.ui.app.state import values
 
 _ICONS = {"before": ":material/chevron_left:", "next": ":material/chevron_right:"}
 _KEYS = {"before": "PageUp", "next": "PageDown"}
 READ = ("learn",)
-KNOBS = ("d_model", "n_layers", "n_heads", "batch_size", "seq_len")
-KNOBS_OF = {"serving": ("accelerator", "concurrency", "context", "weight_format", "cache_format")}  # else `KNOBS`
+_SHAPE = ("d_model", "n_layers", "n_heads")
+KNOBS = (*_SHAPE, "batch_size", "seq_len", "accelerator", "n_devices", "precision")
+# Else `KNOBS`; none where nothing that is presented moves with them
+KNOBS_OF: Mapping[str, tuple[str, ...]] = {
+    "serving": ("accelerator", "serve_tensor", "concurrency", "context", "weight_format", "cache_format"),
+    "parameters": _SHAPE,
+    "scaling": (*_SHAPE, "accelerator", "n_devices"),
+    "cost": (*_SHAPE, "seq_len", "accelerator", "n_devices", "precision"),
+    "accuracy": (),
+    "method": (),
+}
+PURPOSEFUL = ("explore", "training", "techniques")  # where what is done with the model can be switched
 
 
 class Stage:
@@ -30,7 +42,7 @@ class Stage:
 
     def __init__(self, page: str):
         self.choice = f"presented_{page}"
-        self.knobs = KNOBS_OF.get(page, KNOBS)
+        self.page = page
         self.charts: dict[str, tuple[str, Callable[[], None]]] = {}
         self.tells_verdict = False
         with st.container(key="stage"):
@@ -64,10 +76,19 @@ class Stage:
                 self.charts[st.session_state[self.choice]][1]()
         else:
             st.html("<style>.st-key-backstage { display: flex !important; }</style>")
-        with self._knobs:
-            model_twin()
-            for knob in self.knobs:
-                twin(knob, "on_stage")
+        if self.charts and (knobs := self._moving()):
+            with self._knobs:
+                model_twin()
+                if self.page in PURPOSEFUL:
+                    purpose_twin("on_stage")
+                for knob in knobs:
+                    twin(knob, "on_stage")
+
+    def _moving(self) -> tuple[str, ...]:
+        """The knobs of what is presented: on the first page those of the question."""
+        if self.page == PURPOSEFUL[0] and asked(values()) == SERVE:
+            return (*blanks(values()).values(), "weight_format", "cache_format")
+        return KNOBS_OF.get(self.page, KNOBS)
 
     def _choose(self) -> None:
         """The chart before, any chart, the next one."""

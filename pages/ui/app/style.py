@@ -23,7 +23,13 @@ _CSS = """
 button[kind="tertiary"]:is(:hover, :active, :focus) { color: inherit !important; text-decoration: underline; }
 [role="radio"][aria-checked="true"]:is(:hover, [data-focused="true"]) { color: inherit !important; }
 .katex { font-size: 1.05em; }
-.stMarkdown table { display: block; max-width: 100%; overflow-x: auto; }
+/* a table that can be scrolled sideways has a shadow at the side where there is more of it */
+.stMarkdown table { display: block; max-width: 100%; overflow-x: auto;
+  background: linear-gradient(to right, light-dark(#ffffff, #11151a) 40%, transparent) left / 2.5rem 100% local,
+    linear-gradient(to left, light-dark(#ffffff, #11151a) 40%, transparent) right / 2.5rem 100% local,
+    linear-gradient(to right, light-dark(#0006, #fff6), transparent) left / 0.8rem 100% scroll,
+    linear-gradient(to left, light-dark(#0006, #fff6), transparent) right / 0.8rem 100% scroll;
+  background-repeat: no-repeat; }
 .stMarkdown td { white-space: nowrap; }
 .stMarkdown td:last-child:not([style*="right"]) { white-space: normal; }  /* a formula, or words */
 /* on a phone a formula is not broken up at each sign to save the table from being scrolled */
@@ -215,6 +221,7 @@ html { font-size: max(16px, min(1.5vw, 2.7vh)); }
 .st-key-stage .st-key-headlines :is([data-testid="stMetricValue"], strong) { line-height: 1.15; }
 /* of a frame the number, which comes first */
 .st-key-stage .st-key-headlines > * > * > [data-testid="stElementContainer"]:not(:first-child) { display: none; }
+.st-key-stage_knobs [data-testid="stWidgetLabel"] p { font-size: max(1rem, 18px); }
 .st-key-stage_knobs { display: grid; gap: 0.2rem 1.2rem; align-items: end;
   grid-template-columns: repeat(auto-fit, minmax(min(9rem, 44%), 1fr)); }
 """

@@ -28,6 +28,7 @@ from pages.ui.words.numbers import human, percent
 PANEL_GAP = 0.06  # between panels, of the whole width
 _WRITTEN = 0.4  # of an axis: how far a sum behind a bar reaches on a phone
 _LINE = 0.4  # of a row: how high it is
+_SEEN = 0.002  # of the longest bar, less than a pixel: what is narrower in every row is not in the legend
 
 
 def share_bars(title: str, values: Mapping[str, float], names: Mapping[str, str], unit: str, axis: str) -> Figure:
@@ -120,8 +121,11 @@ def _stack(
 ) -> list[dict[str, Any]]:
     """A trace for each component that any row has, in the palette's order."""
     bottom_up = list(rows)[::-1]
+    least = _SEEN * max(sum(parts.values()) for parts in rows.values())
+    seen = {c for parts in rows.values() for c, value in parts.items() if value >= least}
     return [{
-        "type": "bar", "orientation": "h", "name": names[c], "y": [wrapped(row) for row in bottom_up],
+        "type": "bar", "orientation": "h", "name": names[c],
+        "showlegend": c in seen, "y": [wrapped(row) for row in bottom_up],
         "x": [rows[row].get(c, 0) / factor for row in bottom_up],
         "marker": {"color": COLOURS[c]},
         "customdata": [_amount(c, rows[row], unit) for row in bottom_up],
@@ -168,7 +172,7 @@ def _mark_capacity(
     at = memory / factor
     layout_["shapes"] = [{
         "type": "line", "xref": "x", "yref": "paper", "x0": at, "x1": at, "y0": low, "y1": high,
-        "line": {"color": MARK, "width": 2, "dash": "dash"}, "layer": "below",
+        "line": {"color": MARK, "width": 2, "dash": "dash"}, "layer": "above",
     } for low, high in _pieces(clear)]  # fmt: skip
     layout_["annotations"] = [above_plot(f"– – {name}: {human(memory, 'bytes')}")]
 

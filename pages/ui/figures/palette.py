@@ -96,6 +96,7 @@ MARK = "#C1272D|#FF6B6B"  # what belongs to the reader: the device's memory, the
 TEXT, MUTED = "theme:text", "theme:muted"
 # Kinds of layers in one model, in its order: without hue, since hues are components
 KINDS = ("#8B939D|#5F6874", "#4A525C|#B5BDC7", "#6B7480|#8A939F", "#1F252B|#E3E7EC")
+_EVEN = (1.05 * 0.05) ** 0.5 - 0.05  # the luminance on which black and white read alike (WCAG 2): 4.58 to one
 _BACKGROUNDS = ("#ffffff", "#11151a")  # those of .streamlit/config.toml, light and dark
 
 
@@ -120,8 +121,8 @@ def paler(colour: str, share: float) -> str:
 
 
 def ink_on(colour: str) -> str:
-    """Black or white, whichever reads better on a colour of the palette."""
-    return "|".join("#14181D" if _luminance(side) > 0.18 else "#FFFFFF" for side in colour.split("|"))
+    """Black or white, whichever reads better on a colour of the palette: one of them is always at 4.5 to one."""
+    return "|".join("#000000" if _luminance(side) > _EVEN else "#FFFFFF" for side in colour.split("|"))
 
 
 def _luminance(colour: str) -> float:

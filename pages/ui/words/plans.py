@@ -37,3 +37,21 @@ def layout_name(layout: Layout) -> str:
     sizes = asdict(layout)
     told = [w(f"cluster.{key}", **sizes) for key, usual in _SAID.items() if key in sizes and sizes[key] != usual]
     return " · ".join([*told, *(w(f"cluster.{name}") for name in _UNPLANNED if sizes[name])])
+
+
+def plan_sentence(plan: Mapping[str, Any]) -> str:
+    """A plan in words: 2-way tensor parallel in each of 2 pipeline stages, 16 copies of that, ZeRO stage 1."""
+    inside = [
+        w(f"plan_said.{key}", **plan)
+        for key in ("tensor_parallel", "context_parallel", "expert_parallel")
+        if plan[key] > 1
+    ]
+    told = [w("plan_said.and").join(inside)] if inside else []
+    if plan["pipeline_parallel"] > 1:
+        stages = w("plan_said.pipeline_parallel", **plan)
+        told = [w("plan_said.in_each", inside=told[0], stages=stages) if told else stages]
+    if plan["data_parallel"] > 1:
+        told.append(w("plan_said.copies_of_that" if told else "plan_said.copies", **plan))
+    if plan["zero_stage"]:
+        told.append(w(f"plan_said.zero_{plan['zero_stage']}"))
+    return ", ".join(told) or w("plan_said.one_device")
