@@ -12,7 +12,7 @@ from opened_app import opened
 from llmcalc.configuration import Configuration
 from llmcalc.inputs import INPUTS, in_group
 from pages.ui.app import shell, state
-from pages.ui.app.controls import OPEN_GROUP
+from pages.ui.app.controls import GROUPS, OPEN_GROUP, main_knobs
 from pages.ui.app.session import session
 from pages.ui.app.state import State
 
@@ -63,7 +63,8 @@ def inputs_of(page: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         patched.setattr(shell, "_page", drawn)
         patched.setattr(State, "configuration", property(lambda self: _configuration(self)))
         opened(page)
-    shown = {declared.id for declared in in_group(OPEN_GROUP[page])} if page in OPEN_GROUP else set()
+    shown = {declared.id for part in GROUPS.get(OPEN_GROUP.get(page, ""), ()) for declared in in_group(part)}
+    shown |= set(main_knobs(page))
     return [id for id in INPUTS if id in read | shown | {"lang", "present"}]
 
 

@@ -67,7 +67,18 @@ FLOORS = (
     *("errors", "sources", "symbols", "units", "tex", "quantity", "words"),
     *("transformer", "catalog", "huggingface", "hub", "stored", "rates", "step", "devices", "serving"),
     *("article", "scaling", "fit", "accuracy", "techniques", "inputs", "bases", "adapters", "comparison", "link"),
-    *("facets", "configuration", "snippets", "sweeps", "errata", "lessons", "reference", "notebook", "measure"),
+    *(
+        "facets",
+        "configuration",
+        "snippets",
+        "question",
+        "sweeps",
+        "errata",
+        "lessons",
+        "reference",
+        "notebook",
+        "measure",
+    ),
     *("export",),
 )
 # How a value shows itself at a prompt is asked of it, and answered far above; what a formula counts is said in English

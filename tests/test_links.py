@@ -264,7 +264,7 @@ def test_a_slider_that_is_moved_ends_what_was_typed_beside_it():
 
 def test_a_field_without_a_slider_does_the_same():
     app = opened("fits", {"d_ff": "3000"})
-    app.session_state["group_on_fits"] = "architecture"
+    app.session_state["group_on_fits"] = "shape"
     app.run()
     app.text_input(key="d_ff_typed").set_value("4,096").run()
     assert Configuration(app.session_state["reader"].present.values).dimensions.ffn_width() == 4_096

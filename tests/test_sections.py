@@ -16,7 +16,7 @@ from streamlit.testing.v1.local_script_runner import LocalScriptRunner
 from pages.ui.app.shell import PAGES
 from llmcalc.inputs import DEFAULTS, INPUTS, Choice, Input, Integer, Real, Switch, in_group
 from pages.ui.app import sections
-from pages.ui.app.controls import GROUPS, OPEN_GROUP
+from pages.ui.app.controls import GROUPS, OFFERED, OPEN_GROUP, main_knobs
 
 KNOBS = [declared.id for group in ("shape", "size") for declared in in_group(group)]
 OTHERS = [id for id in INPUTS if id not in (*KNOBS, "config", "compare", "chapter", "towers")]
@@ -142,7 +142,8 @@ def the_same_when_all_is_drawn(app: AppTest, screen: Browser) -> None:
 @pytest.mark.parametrize("page", some_of(PAGES, 3))
 def test_a_main_knob_draws_what_is_live_and_nothing_else_has_changed(page, screen):
     app = opened(page)
-    for id in KNOBS[PAGES.index(page) % 2 :: 2]:  # each of them on every other page
+    moving = [id for id in KNOBS if id in main_knobs(page)]
+    for id in moving[PAGES.index(page) % 2 :: 2]:  # each of them on every other page
         screen.use(app, control_of(app, INPUTS[id]), DEFAULTS[id] * 2)
         assert screen.ran == [sections.LIVE] or (page in OPEN_GROUP and screen.ran[0] == sections.LIVE), id
     the_same_when_all_is_drawn(app, screen)  # what one knob left as it was none of the others has drawn
@@ -150,7 +151,7 @@ def test_a_main_knob_draws_what_is_live_and_nothing_else_has_changed(page, scree
 
 def where(id: str) -> tuple[str, str, str]:
     """The page and the model with which an input's group is on the screen, and that group."""
-    group = INPUTS[id].group
+    group = next((name for name, parts in GROUPS.items() if INPUTS[id].group in parts), INPUTS[id].group)
     page = next((page for page, open_group in OPEN_GROUP.items() if open_group == group), "explore")
     return page, OF_MODELS.get(id, DEFAULTS["model"]), group
 
@@ -175,7 +176,7 @@ def test_any_other_input_draws_the_page_and_what_shows_it_and_nothing_else_has_c
     """Compared after each input, or after all, since what one left as it was few of the others have drawn."""
     page, model, group = place
     app = opened(page if seen else "explore", {"model": model})
-    if seen and group in GROUPS:
+    if seen and group in OFFERED[page]:
         app.session_state[f"group_on_{page}"] = group
         app.run()
     for id in TOGETHER[place]:
@@ -217,21 +218,21 @@ def test_controls_beside_a_chart_move_the_inputs(screen):
     app = opened("techniques")
     screen.use(app, app.segmented_control(key="technique_beside"), "cache")
     assert app.session_state["technique"] == "cache"
-    assert screen.ran == [sections.LIVE, "more"]
+    assert screen.ran == [sections.LIVE, "techniques"]
     the_same_when_all_is_drawn(app, screen)
 
 
 def test_settings_are_drawn_where_their_group_is_chosen(screen):
     app = opened("explore", {"n_kv_heads": "5"})
-    screen.use(app, app.pills(key="group_on_explore"), "run")
-    assert screen.ran == ["more", "run"]
+    screen.use(app, app.pills(key="group_on_explore"), "training")
+    assert screen.ran == ["more", "training"]
     the_same_when_all_is_drawn(app, screen)
     assert app.session_state["n_kv_heads"] == 5
     screen.use(app, app.slider(key="dropout"), 0.1)
     assert screen.ran == [sections.LIVE, "more"]
     the_same_when_all_is_drawn(app, screen)
-    screen.use(app, app.pills(key="group_on_explore"), "architecture")
-    assert screen.ran == ["out_of_sight", "more", "architecture", "run"]
+    screen.use(app, app.pills(key="group_on_explore"), "shape")
+    assert screen.ran == ["out_of_sight", "more", "shape", "training"]
     the_same_when_all_is_drawn(app, screen)
 
 

@@ -98,7 +98,7 @@ def test_pages_say_who_printed_what_a_device_has_or_that_it_is_nominal(id):
     device = ACCELERATORS[id]
     on_page = opened("fits", {"accelerator": id}).main.caption
     explore = opened("explore", {"accelerator": id})
-    explore.session_state["group_on_explore"] = "hardware"
+    explore.session_state["group_on_explore"] = "devices"
     in_sidebar = explore.run().sidebar.caption
     for captions in (on_page, in_sidebar):
         (told,) = [caption.value for caption in captions if "maker" in caption.value]

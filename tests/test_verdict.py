@@ -68,9 +68,16 @@ def told(page, link):
 @given(link=configurations)
 def test_every_page_gives_the_same_verdict(link):
     texts = {page: told(page, link) for page in PAGES}
-    assert len({text for text, _ in texts.values()}) == 1
-    _, app = texts["explore"]
-    assert texts["explore"][0] == verdict_words(Configuration({id: app.session_state[id] for id in DEFAULTS}))
+    config = Configuration({id: texts["fits"][1].session_state[id] for id in DEFAULTS})
+    asked = texts if link.get("purpose") != "inference" else {page: texts[page] for page in PAGES if page != "explore"}
+    assert {text for text, _ in asked.values()} == {verdict_words(config)}
+
+
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(link=configurations)
+def test_where_the_question_is_to_serve_its_answer_is_that_of_serving(link):
+    link |= {"purpose": "inference"}
+    assert told("explore", link)[0] == told("serving", link)[0]
 
 
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
