@@ -15,7 +15,7 @@ st.set_page_config(page_title=w("app.title"), page_icon="🧮", layout="wide", i
 tame_python()
 style(SHORTEN_ADDRESS + KEEP_HISTORY)
 prepare_unseen()
-page = st.navigation(pages(), position="top")
+page = st.navigation(pages(), position="top", expanded=True)
 write_address(page.url_path or PAGES[0])
 address_messages()
 draw(page)

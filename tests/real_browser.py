@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import subprocess
@@ -15,6 +16,9 @@ from typing import IO
 from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+from pages.ui.app.shell import SECTIONS
+from llmcalc.words import LANGUAGES, dictionary
 
 ROOT = Path(__file__).parent.parent
 FLAGS = [
@@ -102,6 +106,16 @@ def settled(page: Page) -> None:
     }""",
         timeout=90_000,  # Accuracy's first reader waits for every step to be simulated
     )
+
+
+def to_page(page: Page, name: str) -> None:
+    """Click on a page in the menu of its section; it goes by its name in addresses."""
+    section = next(section for section, names in SECTIONS.items() if name in names)
+    shown = page.get_by_test_id("stTopNavSection").all_inner_texts()
+    (words,) = (words for words in map(dictionary, LANGUAGES) if words[f"sections.{section}"] in shown)
+    page.get_by_test_id("stTopNavSection").filter(has_text=words[f"sections.{section}"]).click()
+    title = words[f"pages.{name}.title"]
+    page.get_by_test_id("stTopNavDropdownLink").filter(has_text=re.compile(f"^{re.escape(title)}$")).click()
 
 
 def elsewhere(url: str, address: str) -> bool:

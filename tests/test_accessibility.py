@@ -7,7 +7,7 @@ from pathlib import Path
 import axe_playwright_python
 import pytest
 from playwright.sync_api import expect
-from real_browser import chart_drawn, settled
+from real_browser import chart_drawn, settled, to_page
 
 from pages.ui.app.shell import PAGES
 
@@ -44,7 +44,7 @@ def reader(browser, address, request):
 
 @pytest.mark.parametrize("name", PAGES)
 def test_no_page_has_a_serious_violation(reader, name):
-    reader.locator(f'[data-testid="stTopNavLink"][href$="{"/" if name == PAGES[0] else name}"]').click()
+    to_page(reader, name)
     reader.wait_for_function(f"location.pathname === '/{'' if name == PAGES[0] else name}'")
     settled(reader)
     assert violations(reader) == []

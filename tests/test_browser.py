@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from playwright.sync_api import expect
-from real_browser import chart_drawn, dashboard, elsewhere, metric, query, settled
+from real_browser import chart_drawn, dashboard, elsewhere, metric, query, settled, to_page
 
 from llmcalc.inputs import DEFAULTS, link_parameters
 
@@ -70,9 +70,9 @@ def test_what_the_app_changes_of_a_link_goes_into_the_address_and_stays(page, ad
     page.goto(f"{address}/learn?chapter=4&n_layers=24")
     page.locator(".st-key-chapter_next button").click()
     page.wait_for_url("**chapter=5**")
-    page.get_by_test_id("stTopNavLink").filter(has_text="Explore").click()
+    to_page(page, "explore")
     expect(metric(page, "Parameters")).to_have_text("209 M")
-    page.get_by_test_id("stTopNavLink").filter(has_text="Learn").click()
+    to_page(page, "learn")
     expect(page.get_by_role("heading", name="5. ")).to_be_visible()
     page.wait_for_function("['n_layers=24', 'chapter=5'].every((part) => location.search.includes(part))")
     assert query(page) == {"n_layers": ["24"], "chapter": ["5"]}
@@ -127,9 +127,9 @@ def test_inputs_stay_in_the_address_from_page_to_page(page, address):
     expected = {"d_model": ["1600"], "n_heads": ["25"], "alpha": ["0.05"], "account": ["article"]}
     page.goto(f"{address}/?d_model=1600&n_heads=25&alpha=0.05&account=article")
     expect(page.get_by_role("slider", name="Width")).to_be_visible()
-    for title, path in (("Scaling law", "/scaling"), ("Training memory", "/training"), ("Method", "/method")):
-        page.get_by_test_id("stTopNavLink").filter(has_text=title).click()
-        page.wait_for_url(f"**{path}?**")
+    for name in ("scaling", "training", "method"):
+        to_page(page, name)
+        page.wait_for_url(f"**/{name}?**")
         every = " && ".join(f"location.search.includes('{key}=')" for key in expected)
         page.wait_for_function(every)
         assert query(page) == expected
@@ -143,7 +143,7 @@ def test_pinned_models_stay_in_the_address_from_page_to_page_and_one_can_be_load
     assert pinned == ["Llama 3 8B|Mixtral 8x7B|DeepSeek-V3 671B"]
     page.get_by_role("button", name="Load").nth(1).click()
     page.wait_for_function("location.search.includes('model=')")
-    page.get_by_test_id("stTopNavLink").filter(has_text="Explore").click()
+    to_page(page, "explore")
     expect(metric(page, "Parameters")).to_have_text("46.7 B")
     page.wait_for_function("location.search.includes('compare=')")
     assert query(page)["compare"] == pinned

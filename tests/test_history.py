@@ -7,14 +7,16 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Page, expect
 from real_browser import chart_drawn, query, settled
+from real_browser import to_page as in_menu
 
 AFTERWARDS = 4_000  # milliseconds without a gesture, in which nothing may change by itself
-PATHS = {"Explore": "/", "What fits": "/fits", "Training memory": "/training"}
+NAMES = {"Explore": "explore", "What fits": "fits", "Training memory": "training"}
+PATHS = {title: "/" if name == "explore" else f"/{name}" for title, name in NAMES.items()}
 
 
 def to_page(page: Page, title: str) -> None:
-    """Click on a page's tab, and wait for the page."""
-    page.get_by_test_id("stTopNavLink").filter(has_text=title).click()
+    """Click on a page in the menu of its section, and wait for the page."""
+    in_menu(page, NAMES[title])
     page.wait_for_function(f"location.pathname === '{PATHS[title]}'")
     drawn(page)
 
@@ -29,7 +31,7 @@ def says(page: Page) -> dict[str, object]:
     return {"path": urlsplit(page.url).path, "query": query(page)} | page.evaluate("""() => {
         const seen = (what, told) => [...document.querySelectorAll(what)].filter((e) => e.checkVisibility()).map(told);
         return {
-            tab: seen("[data-testid=stTopNavLink][aria-current=page]", (e) => e.innerText),
+            tab: document.title,
             title: seen("[data-testid=stHeading]", (e) => e.innerText)[0],
             numbers: seen("[class*=st-key-headlines], .st-key-verdict", (e) => e.innerText),
             fields: seen("input", (e) => [e.ariaLabel, ["checkbox", "radio"].includes(e.type) ? e.checked : e.value]),

@@ -81,7 +81,7 @@ def test_a_page_on_paper_is_what_there_is_to_read_dark_on_white_and_its_charts_a
     page.set_viewport_size({"width": SHEET, "height": 1000})
     page.emulate_media(media="print", color_scheme="dark")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    for part in ("stSidebar", "stHeader", "stToolbar", "stTopNavLink", "stExpandSidebarButton"):
+    for part in ("stSidebar", "stHeader", "stToolbar", "stTopNavSection", "stExpandSidebarButton"):
         assert not [found for found in page.get_by_test_id(part).all() if found.is_visible()], part
     around = "[...document.querySelectorAll('.stApp, [data-testid=stAppViewContainer], [data-testid=stMain]')]"
     assert page.evaluate(f"{around}.map((part) => getComputedStyle(part).overflow)") == ["visible"] * 3, "it scrolls"

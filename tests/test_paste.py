@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from playwright.sync_api import expect
-from real_browser import chart_drawn, metric, query, settled
+from real_browser import chart_drawn, metric, query, settled, to_page
 
 # Llama 3 8B's published config.json; 8,030,261,248 parameters by its model card's safetensors index
 LLAMA = {
@@ -69,7 +69,7 @@ def test_a_config_that_was_pasted_and_not_confirmed_goes_along_to_another_page_a
     entries = page.evaluate("history.length")
     page.get_by_test_id("stSidebar").get_by_text("Your own config.json").click()
     page.get_by_role("textbox", name="Paste a config.json").fill(json.dumps(LLAMA))
-    page.get_by_test_id("stTopNavLink").filter(has_text="Parameters").click()
+    to_page(page, "parameters")
     title = "Parameters of meta-llama/Meta-Llama-3-8B (config.json)"
     expect(page.get_by_test_id("stHeading").first).to_have_text(title)
     page.wait_for_timeout(2_000)  # what the browser said before it knew of all this has come by then

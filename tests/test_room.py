@@ -10,7 +10,7 @@ import pytest
 import segno
 from PIL import Image
 from playwright.sync_api import expect
-from real_browser import chart_drawn, elsewhere, metric, query, settled
+from real_browser import chart_drawn, elsewhere, metric, query, settled, to_page
 
 from pages.ui.app.shell import PAGES
 from llmcalc.inputs import LINK_VERSION
@@ -94,7 +94,7 @@ def test_presenter_mode_is_switched_on_and_left_by_a_control_and_stays_from_page
     page.goto(f"{address}/scaling?n_layers=24")
     page.get_by_test_id("stSidebar").get_by_text("Presenter mode").click()
     expect(page.locator(".st-key-stage")).to_be_visible()
-    page.get_by_test_id("stTopNavLink").filter(has_text="Article").click()
+    to_page(page, "article")
     expect(page.get_by_test_id("stHeading").first).to_be_visible()
     page.wait_for_function("location.search.includes('present=true') && location.search.includes('n_layers=24')")
     page.get_by_role("button", name="Leave").click()

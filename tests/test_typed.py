@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from playwright.sync_api import expect
-from real_browser import chart_drawn, metric, query, settled
+from real_browser import chart_drawn, metric, query, settled, to_page
 
 RUN = "recompute=full&lora_rank=16&accelerator=A100+80GB+SXM"
 LINK = f"model=Llama+3+8B&seq_len=8192&batch_size=1&{RUN}"
-
-
-def to_page(page, title: str) -> None:
-    """Click on a page's tab."""
-    page.get_by_test_id("stTopNavLink").filter(has_text=title).click()
 
 
 def heading(page):
@@ -28,8 +23,8 @@ def shown(page) -> list[str]:
 def test_a_number_that_was_typed_and_not_confirmed_goes_along_to_another_page(page, address):
     page.goto(f"{address}/training")
     for value, tab, title in (
-        (16, "Explore", "GPT-2 124M, changed"),
-        (24, "Training memory", "Memory of one training step"),
+        (16, "explore", "GPT-2 124M, changed"),
+        (24, "training", "Memory of one training step"),
     ):
         chart_drawn(page)
         settled(page)
@@ -50,7 +45,7 @@ def test_arrow_keys_just_before_another_page_all_count(page, address):
     slider = page.get_by_role("slider", name="Layers")
     for _ in range(3):
         slider.press("ArrowRight")
-    to_page(page, "Explore")
+    to_page(page, "explore")
     expect(heading(page)).to_have_text("GPT-2 124M, changed")
     page.wait_for_function("location.search === '?n_layers=15'")
     settled(page)
@@ -78,7 +73,7 @@ def test_history_has_one_entry_for_each_page_and_leads_to_what_was_there(page, a
     chart_drawn(page)
     before, entries = shown(page), page.evaluate("history.length")
     asked = query(page)
-    to_page(page, "Explore")
+    to_page(page, "explore")
     expect(heading(page)).to_have_text("Llama 3 8B")
     explored = shown(page)
     assert page.evaluate("history.length") == entries + 1

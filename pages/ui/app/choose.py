@@ -43,14 +43,10 @@ def changes() -> None:
             st.button(w("sidebar.undo"), on_click=start_over)
 
 
-def model_twin() -> None:
+def model_twin(key: str = "model_twin", **seen: Any) -> None:
     """A second menu of the library, where the first is out of sight."""
-    show("model_twin", values()["model"])
-    st.selectbox(w("inputs.model.label"), MODELS, key="model_twin", on_change=_take_twin)
-
-
-def _take_twin() -> None:
-    start_from_menu("model_twin")
+    show(key, values()["model"])
+    st.selectbox(w("inputs.model.label"), MODELS, key=key, on_change=start_from_menu, args=(key,), **seen)
 
 
 def purpose_twin(place: str, **seen: Any) -> None:

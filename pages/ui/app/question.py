@@ -7,16 +7,14 @@ import html
 import streamlit as st
 
 from llmcalc.configuration import Configuration
-from llmcalc.inputs import MODELS
 from llmcalc.question import SERVE, asked, blanks, cheapest
 from llmcalc.words import w
 from pages.content import question
 from pages.content.question import Bar
 from pages.ui.app.ask import blank, blank_problems
-from pages.ui.app.choose import purpose_twin, start_from_menu
+from pages.ui.app.choose import model_twin, purpose_twin
 from pages.ui.app.screen import draw, place_of_verdict, verdict
 from pages.ui.app.sections import after_charts
-from pages.ui.app.state import show
 from pages.ui.figures.palette import MARK
 from pages.ui.words.numbers import human
 
@@ -33,11 +31,7 @@ def ask_question(config: Configuration) -> None:
             elif name == "asked":
                 purpose_twin("asked", label_visibility="collapsed", width=WIDTHS[name])
             elif name == "model":
-                show("model_asked", config.values["model"])
-                st.selectbox(
-                    w("inputs.model.label"), MODELS, key="model_asked", on_change=start_from_menu,
-                    args=("model_asked",), label_visibility="collapsed", width=WIDTHS[name],
-                )  # fmt: skip
+                model_twin("model_asked", label_visibility="collapsed", width=WIDTHS[name])
             else:
                 blank(ids[name], WIDTHS[name])
     blank_problems(ids.values())

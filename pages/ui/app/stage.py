@@ -62,8 +62,14 @@ class Stage:
         """What the page does not draw itself, once it has been drawn: the bar, the chosen chart, the knobs."""
         if self.charts and st.session_state.get(self.choice) not in self.charts:
             st.session_state[self.choice] = next(iter(self.charts))
+        knobs = self._moving() if self.charts else ()
         with self._bar:
-            st.markdown(f"**{title}**", width="content")
+            if knobs:
+                model_twin(label_visibility="collapsed", width=190)
+                if self.page in PURPOSEFUL:
+                    purpose_twin("on_stage", label_visibility="collapsed", width=200)
+            else:
+                st.markdown(f"**{title}**", width="content")
             if len(self.charts) > 1:
                 self._choose()
             qr_popover()
@@ -76,13 +82,9 @@ class Stage:
                 self.charts[st.session_state[self.choice]][1]()
         else:
             st.html("<style>.st-key-backstage { display: flex !important; }</style>")
-        if self.charts and (knobs := self._moving()):
-            with self._knobs:
-                model_twin()
-                if self.page in PURPOSEFUL:
-                    purpose_twin("on_stage")
-                for knob in knobs:
-                    twin(knob, "on_stage")
+        with self._knobs:
+            for knob in knobs:
+                twin(knob, "on_stage")
 
     def _moving(self) -> tuple[str, ...]:
         """The knobs of what is presented: on the first page those of the question."""

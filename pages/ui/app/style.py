@@ -180,7 +180,10 @@ NUMBER strong + span { font-size: 0.8rem !important; opacity: 0.78; }
     width: 100% !important; max-width: 100% !important; height: 46dvh !important;
     border-radius: 14px 14px 0 0; box-shadow: 0 -6px 24px rgba(0, 0, 0, 0.25); }
   [data-testid="stSidebar"][data-collapsed="false"] [data-testid="stSidebarHeader"] { height: 2.6rem; padding: 0.3rem; }
-  [data-testid="stSidebarNavItems"] { display: flex; flex-wrap: wrap; gap: 0 0.4rem; }
+  /* a section of pages takes as few lines as it can */
+  [data-testid="stSidebarNavItems"] > * { display: flex; flex-wrap: wrap; align-items: center; gap: 0 0.3rem;
+    margin: 0; padding: 0; }
+  [data-testid="stNavSectionHeader"] { padding: 0.2rem 0.3rem; margin: 0; flex: none; }
   [data-testid="stSidebar"][data-collapsed="false"] ~ * [data-testid="stMainBlockContainer"] {
     padding-bottom: 52dvh; }
 }
@@ -199,7 +202,7 @@ html { font-size: max(16px, min(1.5vw, 2.7vh)); }
 .st-key-backstage { display: none; }
 .st-key-stage { gap: 0.4rem; }
 .st-key-stage_bar { gap: 0.5rem; }
-.st-key-stage_bar > .st-key-before + * { flex: 1 1 12rem; min-width: 0; }
+.st-key-stage_bar > .st-key-before + * { flex: 1 1 10rem; min-width: 0; }
 .st-key-stage_qr { margin-left: auto; }
 /* the code as large as the window lets it be below its button, and what is said of it beside it */
 [data-testid="stPopoverBody"] {
@@ -221,9 +224,11 @@ html { font-size: max(16px, min(1.5vw, 2.7vh)); }
 .st-key-stage .st-key-headlines :is([data-testid="stMetricValue"], strong) { line-height: 1.15; }
 /* of a frame the number, which comes first */
 .st-key-stage .st-key-headlines > * > * > [data-testid="stElementContainer"]:not(:first-child) { display: none; }
-.st-key-stage_knobs [data-testid="stWidgetLabel"] p { font-size: max(1rem, 18px); }
+.st-key-stage_knobs [data-testid="stWidgetLabel"] p { font-size: max(0.94rem, 18px); line-height: 1.15; }
+.st-key-stage_knobs [data-testid="stWidgetLabel"] [data-testid="stTooltipIcon"] { display: none; }
 .st-key-stage_knobs { display: grid; gap: 0.2rem 1.2rem; align-items: end;
-  grid-template-columns: repeat(auto-fit, minmax(min(9rem, 44%), 1fr)); }
+  grid-template-columns: repeat(auto-fit, minmax(min(6.9rem, 44%), 1fr)); }
+.st-key-stage_knobs [data-testid="stWidgetLabel"] { min-height: 0; margin-bottom: 0; }
 """
 
 # On paper what is to be read, in one column and dark on white, and nothing to press that leads elsewhere

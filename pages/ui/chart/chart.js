@@ -259,11 +259,13 @@ class Chart {
     this.root.style.setProperty("--left", `${Math.floor(left)}px`);
   }
 
-  // How much larger type and lines are than on a page: where a chart has the window to itself, for the last row.
+  // How much larger type and lines are than on a page: where a chart has the window to itself, for the last row. In a
+  // room half as large again, 18 pixels, unless the stage is too low for that.
   get scale() {
     const alone = this.tools.dialog.open || this.root.className === "chart-large";
     const room = Math.min(this.width / 850, this.height / 240);
-    return alone ? Math.round(10 * Math.min(2.5, Math.max(1, room))) / 10 : 1;
+    const least = this.width >= 1200 ? Math.min(1.5, this.height / 150) : 1;
+    return alone ? Math.round(10 * Math.min(2.5, Math.max(1, least, room))) / 10 : 1;
   }
 
   async draw(unseen = false) {
