@@ -67,19 +67,8 @@ FLOORS = (
     *("errors", "sources", "symbols", "units", "tex", "quantity", "words"),
     *("transformer", "catalog", "huggingface", "hub", "stored", "rates", "step", "devices", "serving"),
     *("article", "scaling", "fit", "accuracy", "techniques", "inputs", "bases", "adapters", "comparison", "link"),
-    *(
-        "facets",
-        "configuration",
-        "snippets",
-        "question",
-        "sweeps",
-        "errata",
-        "lessons",
-        "reference",
-        "notebook",
-        "measure",
-    ),
-    *("export",),
+    *("facets", "configuration", "snippets", "question", "phrase", "sweeps", "errata", "lessons", "reference"),
+    *("notebook", "measure", "export"),
 )
 # How a value shows itself at a prompt is asked of it, and answered far above; what a formula counts is said in English
 # by the formula itself. Imported only then

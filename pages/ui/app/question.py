@@ -7,6 +7,7 @@ import html
 import streamlit as st
 
 from llmcalc.configuration import Configuration
+from llmcalc.phrase import LONGEST, read_phrase
 from llmcalc.question import SERVE, asked, blanks, cheapest
 from llmcalc.words import w
 from pages.content import question
@@ -14,9 +15,12 @@ from pages.content.question import Bar
 from pages.ui.app.ask import blank, blank_problems
 from pages.ui.app.choose import model_twin, purpose_twin
 from pages.ui.app.screen import draw, place_of_verdict, verdict
-from pages.ui.app.sections import after_charts
+from pages.ui.app.sections import after_charts, set_inputs
+from pages.ui.app.session import session
+from pages.ui.app.state import put, starting_point, values
 from pages.ui.figures.palette import MARK
 from pages.ui.words.numbers import human
+from pages.ui.words.problems import verbatim
 
 WIDTHS = {"asked": 190, "model": 250, "many": 84, "length": 112, "devices": 72, "device": 200}
 
@@ -35,6 +39,22 @@ def ask_question(config: Configuration) -> None:
             else:
                 blank(ids[name], WIDTHS[name])
     blank_problems(ids.values())
+    st.text_input(
+        w("question.typed"), key="question_typed", placeholder=w("question.example"), on_change=_take_phrase,
+        max_chars=LONGEST, label_visibility="collapsed",
+    )  # fmt: skip
+    if unread := session().unread_words:
+        st.caption(w("question.unread", words=verbatim(", ".join(unread))))
+
+
+def _take_phrase() -> None:
+    """A question was typed: set what it says, and empty the field. For its callback."""
+    phrase = read_phrase(st.session_state["question_typed"])
+    session().unread_words = phrase.unread
+    of_model = starting_point(phrase.model).values if phrase.model else {}
+    model = {"model": phrase.model} if phrase.model else {}
+    put("question_typed", "")
+    set_inputs({**model, **of_model, **phrase.inputs({**values(), **model, **of_model})})
 
 
 def answer(config: Configuration) -> None:

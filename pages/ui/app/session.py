@@ -42,6 +42,7 @@ class Session:
     moments: dict[str, str | None] = field(default_factory=dict)  # of Training, by account
     # what came of what the reader gave: `choose`, `pins`
     said_of_config: Said | None = None
+    unread_words: tuple[str, ...] = ()  # of a question that was typed
     machine_log: str = ""  # what was pasted on Serving
     pin_problem: InputError | None = None
     # the lesson: `lesson`, `notes`
