@@ -88,7 +88,7 @@ def read_phrase(text: str) -> Phrase:
             at = slice(len(words[: at.start]) - words[: at.start][::-1].index(before[-1]) - 1, at.stop)
         words[at] = ["|"]
     rest = " ".join(words)
-    numbers = []
+    numbers: list[int | None] = []
     for pattern in (_MANY, _BATCH, _LENGTH):
         found = re.search(pattern, rest)
         given = [group for group in found.groups() if group] if found else []
@@ -98,7 +98,8 @@ def read_phrase(text: str) -> Phrase:
     for said in _SAID.values():
         rest = re.sub(rf"(?<![a-z])(?:{said})(?![a-z])", "|", rest)
     unread = tuple(word for word in rest.split() if word.strip("|") and not _IDLE.fullmatch(word))
-    return Phrase(ask, model, device, devices, *numbers, unread)
+    users, batch, length = numbers
+    return Phrase(ask, model, device, devices, users, batch, length, unread)
 
 
 def _named(words: Sequence[str], names: Iterable[str]) -> tuple[str | None, slice]:

@@ -343,8 +343,8 @@ class Serving:
         return found
 
     def _sound_with(self, values: Mapping[str, Any]) -> bool:
-        """Whether the engine takes what the inputs describe with these changes."""
-        return not self.changed(values).refused
+        """Whether the engine refuses no more than it does now, with these changes."""
+        return {e.input_id for e in self.changed(values).refused} <= {e.input_id for e in self.refused}
 
     def _changes(self) -> Iterator[dict[str, Any]]:
         """What could be changed alone, that which costs least first: nothing, users, length, accuracy, devices."""

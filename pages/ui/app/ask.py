@@ -156,11 +156,11 @@ def twin(input_id: str, place: str = "beside") -> None:
             raise TypeError(f"{input_id} is a text")
 
 
-def blank(input_id: str, width: int) -> None:
-    """A control of an input within a sentence: its name is for those who hear it. It shows what stands for an empty
+def blank(input_id: str, name: str, width: int) -> None:
+    """A control of an input within a sentence: its ``name`` is for those who hear it. It shows what stands for an empty
     one too."""
     declared, key, face = INPUTS[input_id], f"{input_id}_asked", face_of(input_id, state())
-    seen: dict[str, Any] = {"label": w(f"inputs.{input_id}.label"), "label_visibility": "collapsed", "width": width}
+    seen: dict[str, Any] = {"label": name, "label_visibility": "collapsed", "width": width}
     seen["disabled"] = face.fixed
     match declared:
         case Integer():

@@ -37,7 +37,7 @@ def ask_question(config: Configuration) -> None:
             elif name == "model":
                 model_twin("model_asked", label_visibility="collapsed", width=WIDTHS[name])
             else:
-                blank(ids[name], WIDTHS[name])
+                blank(ids[name], w(f"question.{name}"), WIDTHS[name])
     blank_problems(ids.values())
     st.text_input(
         w("question.typed"), key="question_typed", placeholder=w("question.example"), on_change=_take_phrase,

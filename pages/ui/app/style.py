@@ -106,6 +106,8 @@ NUMBER strong + span { font-size: 0.8rem !important; opacity: 0.78; }
 .st-key-question :is(input, [data-baseweb="select"]) { font-size: 1.15rem; font-weight: 600;
   color: light-dark(#00659E, #4BA3E3); }
 .st-key-verdict p { font-size: 1.1rem; }
+.st-key-answered { row-gap: 0.1rem; }
+.st-key-answered .stMarkdown p { margin: 0; }
 .device-bar { position: relative; height: 2.6rem; border-radius: 6px; }
 .device-room { position: absolute; inset: 0.2rem auto 0.2rem 0; box-sizing: border-box;
   border: 1px solid rgba(128, 128, 128, 0.45); border-radius: 4px; background: light-dark(#eef1f4, #1d242c); }
