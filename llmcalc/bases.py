@@ -57,8 +57,9 @@ def at_first(named: Mapping[str, Any], start: Base) -> dict[str, Any]:
 
 
 def recipe_values(recipe: str) -> dict[str, Any]:
-    """All that a recipe decides."""
-    return {id: RECIPES[recipe].sets.get(id, DEFAULTS[id]) for id in OF_RECIPE}
+    """All that a recipe decides, the sizes of a batch among it where its library has a default of them."""
+    row = RECIPES[recipe]
+    return {id: row.sets.get(id, DEFAULTS[id]) for id in OF_RECIPE} | dict(row.sizes)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from llmcalc.facets.laws import Laws
 from llmcalc.facets.serving import Serving
 from llmcalc.facets.training import Training
 from llmcalc.fit.advice import Advice
+from llmcalc.fit.alignment import AlignedStep, Alignment, Objective
 from llmcalc.fit.job import Job
 from llmcalc.fit.take import Take
 from llmcalc.fit.verdict import Verdict
@@ -146,7 +147,9 @@ class Configuration:
     count_standing = Of[Standing]("counting")
 
     run = Of[TrainingRun]("on_one")
-    step = Of[Step]("on_one")
+    step = Of[Step | AlignedStep]("on_one")
+    objective = Of[Objective]("on_one")
+    other_objectives = Of[list[Alignment]]("on_one")
     article = Of[ArticleStep]("on_one")
 
     accelerator = Of[Accelerator]("devices")
@@ -154,7 +157,7 @@ class Configuration:
     layout = Of[Layout]("devices")
     n_devices = Of[int]("devices")
     job = Of[Job]("devices")
-    on_each = Of[Step | RankMemory]("devices")
+    on_each = Of[Step | RankMemory | AlignedStep]("devices")
     rank = Of[RankMemory]("devices")
     cluster = Of[Cluster]("devices")
     uses = Of[Callable[[Mapping[str, Any]], bool]]("devices")
@@ -178,7 +181,7 @@ class Configuration:
     largest_that_fits = Of[Callable[..., Any]]("fitting")
 
     counts_each = Of[bool]("shown")
-    training = Of[Step | RankMemory | ArticleStep]("shown", "step")
+    training = Of[Step | RankMemory | AlignedStep | ArticleStep]("shown", "step")
     training_peak_of = Of[Callable[..., Any]]("shown", "peak_of")
     standing = Of[Standing]("shown")
     verdict_standing = Of[Standing]("shown")
@@ -233,7 +236,7 @@ class Configuration:
     @cached_property
     def distillation(self) -> Distillation:
         """The student's training step with this model as its teacher, on one device."""
-        return Distillation(self.student.step, self.model, self.values["weight_format"])
+        return Distillation(self.student.on_one.of_next_token, self.model, self.values["weight_format"])
 
     # Problems
 

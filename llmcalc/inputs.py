@@ -21,6 +21,8 @@ from llmcalc.catalog.presets import PRESETS
 from llmcalc.catalog.recipes import PLAIN, RECIPES
 from llmcalc.devices.layout import TAKES_DEVICES, Layout, is_switch, least
 from llmcalc.errors import InputError
+from llmcalc.fit.alignment import ENGINES as ROLLOUT_ENGINES
+from llmcalc.fit.alignment import METHODS, NEXT_TOKEN
 from llmcalc.scaling.laws import DEFAULT_LAW, LAWS
 from llmcalc.serving.job import ENGINES
 from llmcalc.step.run import (
@@ -310,6 +312,10 @@ _ALL: tuple[Input, ...] = (
     Choice(id="account", group="run", options=ACCOUNTS, default="corrected"),
     # what is trained, and as which library does it
     Choice(id="recipe", group="fine_tuning", options=tuple(RECIPES), default=PLAIN),
+    Choice(id="objective", group="fine_tuning", options=(NEXT_TOKEN, *METHODS), default=NEXT_TOKEN),
+    Real(id="beta", group="fine_tuning", low=0.0, high=1.0, default=0.1, step=0.01),
+    Integer(id="generations", group="fine_tuning", low=1, high=1_024, default=8),
+    Choice(id="rollout_engine", group="fine_tuning", options=ROLLOUT_ENGINES, default=ROLLOUT_ENGINES[0]),
     Integer(id="lora_rank", group="fine_tuning", low=0, high=4_096, default=0),
     Choice(id="lora_targets", group="fine_tuning", options=LORA_TARGETS, default="attention"),
     Choice(id="lora_base", group="fine_tuning", options=LORA_BASES, default="same"),

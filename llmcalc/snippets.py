@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from llmcalc.catalog.models import models
 from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import Layout
+from llmcalc.fit.alignment import NEXT_TOKEN, Objective
 from llmcalc.serving.snippets import Snippet
 from llmcalc.sources import ACCELERATE, DEEPSPEED, PYTORCH, TRL
 from llmcalc.step.run import TrainingRun
@@ -51,6 +52,40 @@ TARGETS: Mapping[str, Any] = {
     "attention": ["q_proj", "k_proj", "v_proj", "o_proj"],
     "query_value": ["q_proj", "v_proj"],
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainer:
+    """A trainer of TRL, in the module of which it is, and the data that its documentation trains on. ``asked`` are
+    options by the fields of `Objective` that they are set from; ``takes``: inputs that it has an option for, of those
+    that others have not. ``source`` is where its options stand."""
+
+    name: str
+    data: str
+    source: str
+    module: str = "trl"
+    asked: Mapping[str, str] = field(default_factory=dict)
+    takes: tuple[str, ...] = ("max_length", "activation_offloading")
+
+
+_PREFERENCES = "trl-lib/ultrafeedback_binarized"
+TRAINERS: Mapping[str, Trainer] = {
+    NEXT_TOKEN: Trainer(
+        name="SFT", data="trl-lib/Capybara", source="trl/trainer/sft_config.py",
+        takes=("max_length", "activation_offloading", "packing", "loss_type"),
+    ),
+    "dpo": Trainer(name="DPO", data=_PREFERENCES, source="trl/trainer/dpo_config.py", asked={"beta": "beta"}),
+    "kto": Trainer(name="KTO", data="trl-lib/kto-mix-14k", source="trl/trainer/kto_config.py", asked={"beta": "beta"}),
+    "reward": Trainer(name="Reward", data=_PREFERENCES, source="trl/trainer/reward_config.py"),
+    "ppo": Trainer(
+        name="PPO", data="trl-internal-testing/descriptiveness-sentiment-trl-style", module="trl.experimental.ppo",
+        source="trl/experimental/ppo/ppo_config.py", asked={"beta": "kl_coef"}, takes=(),
+    ),
+    "grpo": Trainer(
+        name="GRPO", data="trl-lib/DeepMath-103K", source="trl/trainer/grpo_config.py",
+        asked={"beta": "beta", "generations": "num_generations"}, takes=(),
+    ),
+}  # fmt: skip
 _OF_FSDP = ("data_parallel", "zero_stage")
 _OF_DEEPSPEED = (*_OF_FSDP, "offload_optimizer")
 
@@ -59,7 +94,7 @@ def snippets(config: Configuration) -> Iterator[Snippet]:
     """Those that say something of this configuration: the script always, the others where there are devices to share
     the work among, or where the optimizer is in the host's memory."""
     run, layout = config.run, config.layout
-    yield _trl(hub_name(config), run)
+    yield _trl(hub_name(config), run, config.objective)
     if layout.data_parallel > 1:
         yield _accelerate(run, layout, config.values["node_size"])
     if layout.zero_stage or layout.offload_optimizer:
@@ -74,11 +109,14 @@ def hub_name(config: Configuration) -> str:
     return found.group(1) if found else "path/to/model"
 
 
-def _trl(name: str, run: TrainingRun) -> Snippet:
+def _trl(name: str, run: TrainingRun, objective: Objective) -> Snippet:
+    trainer = TRAINERS[objective.objective]
     left_out = [id for id in ("keep_logits", "fp32_outputs", "optimizer_in_backward", "dropout") if getattr(run, id)]
     left_out += [] if run.set_to_none else ["set_to_none"]
-    for id, known in (("precision", LOADED), ("optimizer", OPTIM), ("loss", LOSS)):
+    losses = LOSS if "loss_type" in trainer.takes else ("plain", "hf", "fused")
+    for id, known in (("precision", LOADED), ("optimizer", OPTIM), ("loss", losses)):
         left_out += [] if getattr(run, id) in known else [id]
+    left_out += [] if "max_length" in trainer.takes else ["seq_len"]
     left_out += ["recompute"] if run.recompute not in ("none", "full") else []
     dtype, autocast = LOADED.get(run.precision, ("bfloat16", ""))
     asked: dict[str, Any] = {
@@ -96,32 +134,75 @@ def _trl(name: str, run: TrainingRun) -> Snippet:
     asked |= {"weight_decay": run.weight_decay} if run.weight_decay else {}
     asked |= LOSS.get(run.loss, {})
     asked |= {"activation_offloading": True} if run.activation_offload else {}
+    if run.activation_offload and "activation_offloading" not in trainer.takes:
+        left_out.append("activation_offload")
+    asked = {id: value for id, value in asked.items() if id not in _OF_SOME or id in trainer.takes}
+    asked |= {option: getattr(objective, id) for id, option in trainer.asked.items()}
+    if objective.compares_generations and objective.rollout_engine != "same":
+        asked |= {"use_vllm": True, "vllm_mode": "colocate"}
+        asked |= {"vllm_enable_sleep_mode": True} if objective.rollout_engine == "sleeping" else {}
+    elif objective.objective == "ppo" and objective.rollout_engine != "same":
+        left_out.append("rollout_engine")
     loaded = {"dtype": f"torch.{dtype}", "attn_implementation": repr(run.attention)}
     loaded |= {"use_cache": "True"} if run.use_cache else {}
     quantization = _quantization(run)
     loaded |= {"quantization_config": "quantization"} if quantization else {}
     adapts, prepared = run.lora_rank > 0, run.lora_rank > 0 and run.kbit_prepared
-    of_transformers = ["AutoModelForCausalLM", *(["BitsAndBytesConfig"] if quantization else [])]
+    classifies, causal = "AutoModelForSequenceClassification", "AutoModelForCausalLM"
+    others = {"reward": [classifies], "ppo": [causal, classifies, "AutoTokenizer"]}
+    loaded_as = others.get(objective.objective, [causal])
+    of_transformers = [*loaded_as, *(["BitsAndBytesConfig"] if quantization else [])]
     of_peft = [*(["LoraConfig", "get_peft_model"] if adapts else [])]
     of_peft += ["prepare_model_for_kbit_training"] if prepared else []
     lines = ["import torch", "from datasets import load_dataset"]
     lines += [f"from peft import {', '.join(of_peft)}"] if adapts else []
-    lines += [f"from transformers import {', '.join(of_transformers)}", "from trl import SFTConfig, SFTTrainer", ""]
+    lines += [f"from transformers import {', '.join(of_transformers)}"]
+    lines += [f"from {trainer.module} import {trainer.name}Config, {trainer.name}Trainer"]
+    lines += ["from trl.rewards import accuracy_reward", ""] if objective.objective == "grpo" else [""]
     lines += [f"quantization = {quantization}"] if quantization else []
     told = ", ".join(f"{key}={value}" for key, value in loaded.items())
-    lines.append(f"model = AutoModelForCausalLM.from_pretrained({name!r}, {told})")
+    told += ", num_labels=1" if objective.objective == "reward" else ""
+    lines.append(f"model = {loaded_as[0]}.from_pretrained({name!r}, {told})")
     if prepared:
         checkpoints = run.recompute == "full"
         lines.append(f"model = prepare_model_for_kbit_training(model, use_gradient_checkpointing={checkpoints})")
     if adapts:
-        lines += _call("adapters = LoraConfig", _lora(run))
+        lines += _call(
+            "adapters = LoraConfig", _lora(run, "SEQ_CLS" if objective.objective == "reward" else "CAUSAL_LM")
+        )
         same = ", autocast_adapter_dtype=False" if run.lora_precision == "same" else ""
         lines.append(f"model = get_peft_model(model, adapters{same})")
         lines += ["model.enable_input_require_grads()"] if run.input_require_grads else []
-    lines += _call("asked = SFTConfig", asked)
-    lines += ['data = load_dataset("trl-lib/Capybara", split="train")']
-    lines += ["SFTTrainer(model=model, args=asked, train_dataset=data).train()"]
-    return Snippet("trl", "python", "\n".join(lines), TRL.at("trl/trainer/sft_config.py"), tuple(left_out))
+    lines += _call(f"asked = {trainer.name}Config", asked)
+    lines += [f'data = load_dataset("{trainer.data}", split="train")']
+    lines += _others(name, objective, told, adapts)
+    lines += [f"{trainer.name}Trainer({_GIVEN.get(objective.objective, _GIVEN_AT_LEAST)}).train()"]
+    return Snippet("trl", "python", "\n".join(lines), TRL.at(trainer.source), tuple(left_out))
+
+
+# Options that not every trainer has
+_OF_SOME = ("max_length", "packing", "packing_strategy", "loss_type", "activation_offloading")
+_GIVEN_AT_LEAST = "model=model, args=asked, train_dataset=data"
+_GIVEN = {
+    "grpo": "model=model, reward_funcs=accuracy_reward, args=asked, train_dataset=data",
+    "ppo": "asked, tokenizer, model, reference, reward, data, value",
+}
+
+
+def _others(name: str, objective: Objective, told: str, adapts: bool) -> list[str]:
+    """What PPO takes besides: a tokenizer, and the models beside the one that trains."""
+    if objective.objective != "ppo":
+        return []
+    load = f".from_pretrained({name!r}, {told}"
+    scores = f"AutoModelForSequenceClassification{load}, num_labels=1)"
+    return [
+        f'tokenizer = AutoTokenizer.from_pretrained({name!r}, padding_side="left")',
+        'read = lambda row: {"input_ids": tokenizer(row["prompt"]).input_ids}',
+        "data = data.map(read, remove_columns=data.column_names)",
+        f"reference = {'None' if adapts else f'AutoModelForCausalLM{load})'}",
+        f"reward = {scores}",
+        f"value = {scores}",
+    ]
 
 
 def _quantization(run: TrainingRun) -> str:
@@ -135,10 +216,10 @@ def _quantization(run: TrainingRun) -> str:
     return f"BitsAndBytesConfig({told}, bnb_4bit_compute_dtype=torch.bfloat16)"
 
 
-def _lora(run: TrainingRun) -> dict[str, Any]:
+def _lora(run: TrainingRun, task: str) -> dict[str, Any]:
     targets = run.lora_targets
     named = TARGETS.get(targets, targets) if isinstance(targets, str) else list(targets)
-    told: dict[str, Any] = {"task_type": "CAUSAL_LM", "r": run.lora_rank, "lora_alpha": 2 * run.lora_rank}
+    told: dict[str, Any] = {"task_type": task, "r": run.lora_rank, "lora_alpha": 2 * run.lora_rank}
     told |= {"target_modules": named, "lora_dropout": run.lora_dropout}
     return told | ({"modules_to_save": list(run.modules_to_save)} if run.modules_to_save else {})
 

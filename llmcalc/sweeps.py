@@ -15,6 +15,7 @@ from llmcalc.catalog.accelerators import devices_by_memory
 from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.comparison import Pinned
 from llmcalc.configuration import Configuration
+from llmcalc.fit.alignment import AlignedStep
 from llmcalc.inputs import integer
 from llmcalc.quantity import Quantity
 from llmcalc.scaling import (
@@ -46,7 +47,7 @@ def growth_of_batch(config: Configuration, *, last: int) -> Growth:
     return Growth(stops, config.training_peak_of(stops, length), inference)
 
 
-def with_each_optimizer(config: Configuration) -> dict[str, Step]:
+def with_each_optimizer(config: Configuration) -> dict[str, Step | AlignedStep]:
     """The training step on one device with every optimizer of the catalogue."""
     return {id: Configuration({**config.values, "optimizer": id}).step for id in OPTIMIZERS}
 

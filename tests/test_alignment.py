@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from golden_files import csv_rows
 from laws import for_each
 
 import llmcalc
+from llmcalc.accuracy import ESTIMATE
+from llmcalc.catalog.recipes import BY_OBJECTIVE
+from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
+from llmcalc.fit.alignment import METHODS, Alignment
+from llmcalc.link import read_link
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.step import training_step
-from llmcalc.techniques.alignment import METHODS, Alignment
 from llmcalc.techniques.compiled import PAIRS, compiled_peak
 from llmcalc.units import GiB
 
@@ -101,6 +106,55 @@ def test_what_is_unknown_is_refused_by_its_name(changes):
     with pytest.raises(InputError) as caught:
         Alignment(**({"method": "dpo", "model": MODEL, "run": FULL} | changes))
     assert caught.value.input_id in changes
+
+
+# The whole step as it goes by, and what is said of it
+
+
+@for_each("method", METHODS)
+def test_the_peak_of_the_step_is_the_answer_wherever_it_is_asked(method):
+    config = Configuration({"model": "Llama 3.2 1B", "recipe": f"TRL {BY_OBJECTIVE[method]}", "precision": "bf16"})
+    phases = config.on_each.plan.phases
+    # the allocator hands out multiples of 512 bytes: a handful of pieces of a phase before the policy trains
+    assert config.verdict.allocated.value == pytest.approx(max(p.value for p in phases.values()), abs=512 * 4)
+    assert config.training.peak.value == config.verdict.allocated.value == config.step.peak.value
+    batch, length = config.values["batch_size"], config.values["seq_len"]
+    assert config.training_peak_of(np.array([batch]), length)[0] == config.verdict.allocated.value
+    needed = config.needed_for("training", np.array([batch]), length)[0]
+    assert needed == pytest.approx(config.verdict.needed.value, rel=1e-12)
+    assert config.standing.label == config.verdict_standing.label == ESTIMATE
+    assert config.on_each.timeline["live"].max() == config.verdict.allocated.value
+
+
+@pytest.mark.parametrize("layout", [{"zero_stage": 3, "data_parallel": 8}, {"data_parallel": 2},
+                                    {"pipeline_parallel": 2}, {"tensor_parallel": 2}])  # fmt: skip
+@pytest.mark.parametrize("method", ["DPO", "PPO"])
+def test_on_several_devices_a_sweep_is_the_step_and_a_reference_is_as_large_as_its_share(method, layout):
+    config = Configuration({"model": "Llama 3.2 1B", "recipe": f"TRL {method}", **layout})
+    on_each = config.on_each
+    assert on_each.plan.held["reference"].value == on_each.weights.value
+    found = config.training_peak_of(np.array([float(config.values["batch_size"])]), config.values["seq_len"])[0]
+    assert found == pytest.approx(config.verdict.allocated.value, rel=1e-9)
+    whole = Configuration({"model": "Llama 3.2 1B", "recipe": f"TRL {method}"})
+    assert on_each.peak.value <= whole.step.peak.value * (1.0 if "data_parallel" not in layout else 1.2)
+
+
+def test_grpo_refuses_sequences_that_are_no_whole_number_of_groups():
+    """GRPOConfig: the generation batch must be divisible by num_generations."""
+    start = {"model": "Llama 3.2 1B", "recipe": "TRL GRPO", "batch_size": 4}
+    (problem,) = Configuration(start).problems
+    assert (problem.input_id, problem.suggestions) == ("generations", (4, 2))
+    assert not Configuration({**start, "gradient_accumulation": 2}).problems
+    assert not Configuration({**start, "recipe": "TRL DPO"}).problems
+
+
+def test_links_made_before_keep_their_meaning():
+    values = read_link({"v": ["4"], "recipe": ["TRL full"], "batch_size": ["4"]}).values
+    assert Configuration(values).objective.is_next_token
+    assert (
+        Configuration(values).step.peak.value
+        == training_step(Configuration(values).model, Configuration(values).run).peak.value
+    )
 
 
 # torch.compile

@@ -13,7 +13,7 @@ from opened_app import opened
 
 from llmcalc.accuracy.reports import printed, reports
 from llmcalc.bases import OF_RECIPE, recipe_values
-from llmcalc.catalog.recipes import METHODS, PLAIN, RECIPES
+from llmcalc.catalog.recipes import BY_OBJECTIVE, METHODS, PLAIN, RECIPES
 from llmcalc.configuration import Configuration
 from llmcalc.fit.take import FORMATS, WAYS
 from llmcalc.inputs import DEFAULTS, INPUTS
@@ -37,13 +37,15 @@ EVERY_RECIPE = for_each("recipe", RECIPES.values(), ids=lambda row: row.id)
 def test_a_recipe_sets_what_inputs_take_and_a_link_that_names_it_means_all_of_it(recipe):
     assert recipe.method in METHODS
     assert set(recipe.sets) <= set(OF_RECIPE)
+    assert recipe.sizes.keys() <= {"batch_size", "seq_len"}
     assert set(recipe.nearest) <= set(recipe.sets)
     for id, value in recipe.sets.items():
         assert INPUTS[id].read(str(value)) == value
     config = Configuration({"model": "Llama 3.2 1B", "recipe": recipe.id})
     assert not config.beside_recipe
-    assert {id: config.values[id] for id in OF_RECIPE} == recipe_values(recipe.id)
-    assert bool(config.run.lora_rank) == (recipe.method != "full")
+    assert {id: config.values[id] for id in (*OF_RECIPE, *recipe.sizes)} == recipe_values(recipe.id)
+    assert bool(config.run.lora_rank) == (recipe.method in ("LoRA", "QLoRA"))
+    assert config.objective.is_next_token == (recipe.method in ("full", "LoRA", "QLoRA"))
     assert config.run.quantizes == (recipe.method == "QLoRA")
     assert config.run.lora_rank or not set(recipe.sets) & set(OF_LORA)
 
@@ -73,6 +75,15 @@ def test_libraries_defaults_as_their_sources_print_them():
     # torchtitan: SelectiveAC, fp32 weights, bf16 in mixed precision
     assert (of["torchtitan full"].recompute, of["torchtitan full"].precision) == ("selective_ops", "amp_bf16")
     assert of[PLAIN] == TrainingRun()
+    # trl, DPOConfig, KTOConfig, RewardConfig: max_length = 1024; beta = 0.1; TrainingArguments: 8 sequences a device
+    whole = {id: Configuration({"model": "Llama 3.2 1B", "recipe": f"TRL {id}"}) for id in BY_OBJECTIVE.values()}
+    for id in ("DPO", "KTO", "reward model"):
+        assert (whole[id].run.batch_size, whole[id].run.seq_len, whole[id].run.recompute) == (8, 1024, "full")
+    assert whole["DPO"].objective.beta == whole["KTO"].objective.beta == 0.1
+    # GRPOConfig: num_generations = 8, beta = 0.0, use_vllm = False; PPOConfig: kl_coef = 0.05
+    grpo = whole["GRPO"].objective
+    assert (grpo.generations, grpo.beta, grpo.rollout_engine) == (8, 0.0, "same")
+    assert whole["PPO"].objective.beta == 0.05
 
 
 def test_a_link_with_a_recipe_takes_its_values_and_what_it_names_besides():
@@ -270,6 +281,21 @@ def test_what_a_script_has_no_option_for_is_said(id, known):
     for option in INPUTS[id].options:
         script = next(snippets(Configuration({id: option})))
         assert (id in script.leaves_out) == (option not in known)
+
+
+@for_each("method", BY_OBJECTIVE)
+def test_the_script_of_preferences_and_rewards_names_its_trainer_and_what_it_is_told(method):
+    """Trainers and options as TRL's documentation has them."""
+    config = Configuration({"model": "Llama 3.2 1B", "recipe": f"TRL {BY_OBJECTIVE[method]}", "lora_rank": 8})
+    script = next(snippets(config))
+    ast.parse(script.text)
+    name = {"dpo": "DPO", "kto": "KTO", "reward": "Reward", "ppo": "PPO", "grpo": "GRPO"}[method]
+    assert all(f"{name}{kind}(" in script.text for kind in ("Config", "Trainer"))
+    assert not any(option in script.text for option in ("packing", "loss_type"))
+    option = {"dpo": "beta=0.1", "kto": "beta=0.1", "ppo": "kl_coef=0.05", "grpo": "num_generations=8"}.get(method, "")
+    assert option in script.text
+    assert ("seq_len" in script.leaves_out) == (method in ("ppo", "grpo"))
+    assert ("num_labels=1" in script.text) == (method in ("reward", "ppo"))
 
 
 # Preferences, rewards, torch.compile

@@ -150,6 +150,10 @@ def shown_quantities():
         step = Configuration(models[0] | changes).step
         roots = [step.saved_activations, step.logits, step.weight_casts, *step.moments.values()]
         ids |= {q.id for root in roots for _, q in root.walk() if not q.is_given}
+    for changes in ({"objective": "ppo", "rollout_engine": "beside"}, {"objective": "ppo", "lora_rank": 8},
+                    {"objective": "grpo", "rollout_engine": "sleeping"}):  # fmt: skip
+        moments = Configuration(models[0] | changes).step.moments.values()
+        ids |= {q.id for moment in moments for _, q in moment.walk() if not q.is_given or q.meaning}
     everything = {"data_parallel": 2, "zero_stage": 3, "tensor_parallel": 2, "sequence_parallel": True}
     everything |= {"pipeline_parallel": 2, "context_parallel": 2, "expert_parallel": 2, "gradient_accumulation": 4}
     mixture = next(values for values in models if values["model"] == "Mixtral 8x7B")

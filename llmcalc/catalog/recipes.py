@@ -1,6 +1,8 @@
-"""Recipes: what a library's own defaults set together when it trains a model whole, with LoRA or with QLoRA.
+"""Recipes: what a library's own defaults set together when it trains a model whole, with LoRA or with QLoRA, or by
+preferences and rewards.
 
-A row sets the inputs of a training run; how many sequences there are, and how long, is the reader's. Read in the
+A row sets the inputs of a training run; how many sequences there are, and how long, is the reader's where the library
+has no number for that. Read in the
 libraries' public repositories at the commit that the source links to.
 """
 
@@ -14,19 +16,24 @@ from llmcalc.sources import LITGPT, PEFT, PYTORCH, TORCHTITAN, TORCHTUNE, TRL, U
 
 PLAIN = "PyTorch full"  # a loop of one's own around transformers' model, every input at its default
 
-FULL, LORA, QLORA = METHODS = ("full", "LoRA", "QLoRA")
+FULL, LORA, QLORA = WAYS = ("full", "LoRA", "QLoRA")
+# Of preferences and rewards, by what a training is called among the objectives
+BY_OBJECTIVE = {"dpo": "DPO", "kto": "KTO", "reward": "reward model", "ppo": "PPO", "grpo": "GRPO"}
+METHODS = (*WAYS, *BY_OBJECTIVE.values())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """What is trained (``method``) as ``library`` does it. ``sets`` are the inputs that it decides, each to what it
-    is by default there. ``nearest`` are those of them that stand for something like it that cannot be asked for."""
+    is by default there; ``sizes`` are a batch and a length, where it has a default of them. ``nearest`` are those of
+    the inputs that stand for something like it that cannot be asked for."""
 
     library: str
     method: str
     source: Citation
     sets: Mapping[str, Any] = field(hash=False)
     nearest: tuple[str, ...] = ()
+    sizes: Mapping[str, int] = field(hash=False, default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -43,6 +50,10 @@ _TRL_LOOP = {
     **{"loss": "chunked", "padding": True},
 }
 _TRL_LORA = {"lora_rank": 16, "lora_targets": "query_value", "lora_dropout": 0.05, "input_require_grads": True}
+# Log-probabilities are taken of the logits of all tokens. Eight sequences a device are the Trainer's default
+_TRL_PREFERENCES = {**_TRL_LOOP, "loss": "plain"}
+_EIGHT = {"batch_size": 8}
+_PAIRS = {**_EIGHT, "seq_len": 1_024}  # max_length
 # Unsloth keeps what recomputation needs in the host's memory, and makes the loss's gradient on the way
 _UNSLOTH_LOOP = {
     **{"precision": "bf16_amp", "optimizer": "adamw_8bit", "recompute": "full", "loss": "fused"},
@@ -72,6 +83,16 @@ RECIPES: Mapping[str, Recipe] = {row.id: row for row in (
            sets={**_TRL_LOOP, **_TRL_LORA}, nearest=("loss",)),
     Recipe(library="TRL", method=QLORA, source=TRL.at("trl/trainer/sft_trainer.py"),
            sets={**_TRL_LOOP, **_TRL_LORA, "lora_base": "NF4", "lora_precision": "same"}, nearest=("loss",)),
+    Recipe(library="TRL", method=BY_OBJECTIVE["dpo"], source=TRL.at("trl/trainer/dpo_config.py"), sizes=_PAIRS,
+           sets={**_TRL_PREFERENCES, "objective": "dpo", "beta": 0.1}, nearest=("loss",)),
+    Recipe(library="TRL", method=BY_OBJECTIVE["kto"], source=TRL.at("trl/trainer/kto_config.py"), sizes=_PAIRS,
+           sets={**_TRL_PREFERENCES, "objective": "kto", "beta": 0.1}, nearest=("loss",)),
+    Recipe(library="TRL", method=BY_OBJECTIVE["reward"], source=TRL.at("trl/trainer/reward_config.py"), sizes=_PAIRS,
+           sets={**_TRL_PREFERENCES, "objective": "reward"}, nearest=("loss",)),
+    Recipe(library="TRL", method=BY_OBJECTIVE["ppo"], source=TRL.at("trl/experimental/ppo/ppo_config.py"),
+           sizes=_EIGHT, sets={**_TRL_PREFERENCES, "objective": "ppo", "beta": 0.05}, nearest=("loss", "beta")),
+    Recipe(library="TRL", method=BY_OBJECTIVE["grpo"], source=TRL.at("trl/trainer/grpo_config.py"), sizes=_EIGHT,
+           sets={**_TRL_PREFERENCES, "objective": "grpo", "beta": 0.0, "generations": 8}, nearest=("loss",)),
     Recipe(library="Unsloth", method=FULL, source=UNSLOTH.at("unsloth/models/rl.py"),
            sets={**_UNSLOTH_LOOP, "precision": "bf16"}, nearest=("loss", "activation_offload")),
     Recipe(library="Unsloth", method=LORA, source=UNSLOTH.at("unsloth/models/llama.py"),

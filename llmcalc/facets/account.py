@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from llmcalc.accuracy import ARTICLE, ELSEWHERE, Standing, standing_of
+from llmcalc.accuracy import ARTICLE, ELSEWHERE, PLANS, Standing, standing_of
 from llmcalc.article import ArticleStep
 from llmcalc.devices.layout import Layout
-from llmcalc.devices.rank import RankMemory, peak_on_each
+from llmcalc.devices.rank import RankMemory
 from llmcalc.facets.devices import Devices
 from llmcalc.facets.training import Training
+from llmcalc.fit.alignment import AlignedStep
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.step import Step
 
@@ -31,7 +32,7 @@ class Account:
         return bool(self.values["account"] != "article" and self.values["counted_on"] != "one")
 
     @property
-    def step(self) -> Step | RankMemory | ArticleStep:
+    def step(self) -> Step | RankMemory | AlignedStep | ArticleStep:
         """The training step in the account that the reader chose, on the device that needs most or as on one."""
         if self.values["account"] == "article":
             return self.training.article
@@ -42,8 +43,8 @@ class Account:
         run = self.training.run_with(batch_size=batch_size, seq_len=seq_len)
         if self.values["account"] == "article":
             return self.training.article_of(run).peak.value
-        layout = Layout() if self.values["counted_on"] == "one" else self.devices.layout
-        return peak_on_each(self.training.runs_as, run, layout, counted=self.training.model)
+        job = self.devices.job
+        return (replace(job, layout=Layout()) if self.values["counted_on"] == "one" else job).peaks(run)
 
     @property
     def standing(self) -> Standing:
@@ -59,6 +60,8 @@ class Account:
 
     def standing_of(self, run: TrainingRun, layout: Layout | None = None) -> Standing:
         """The same of the step as it would be run, and laid out, so."""
+        if not self.training.objective.is_next_token:
+            return PLANS
         if not self.devices.accelerator.is_cuda_to_pytorch:
             return ELSEWHERE
         return standing_of(self.training.model, self.training.counting.family, run, layout)

@@ -13,6 +13,7 @@ from llmcalc.devices.plans import Cluster, plans, settings
 from llmcalc.devices.rank import RankMemory, rank_memory
 from llmcalc.errors import InputError
 from llmcalc.facets.training import Training
+from llmcalc.fit.alignment import AlignedStep
 from llmcalc.fit.job import Job
 from llmcalc.inputs import DEFAULTS, INPUTS, Integer
 from llmcalc.step.overhead import Overhead
@@ -81,8 +82,9 @@ class Devices:
 
     @property
     def problems(self) -> tuple[InputError, ...]:
-        """What cannot be in the layout that was asked for."""
-        return self._laid_out[1]
+        """What cannot be in the layout that was asked for, and what a trainer refuses of it."""
+        refused = self.training.objective.problem(self.training.run, self.layout)
+        return (*self._laid_out[1], *([refused] if refused else []))
 
     @property
     def n_devices(self) -> int:
@@ -100,10 +102,11 @@ class Devices:
             self.training.model,
             self.accelerator,
             self.overhead,
+            self.training.objective,
         )
 
     @property
-    def on_each(self) -> Step | RankMemory:
+    def on_each(self) -> Step | RankMemory | AlignedStep:
         """The step of the device that needs most."""
         return self.job.step
 

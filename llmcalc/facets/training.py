@@ -8,9 +8,12 @@ from functools import cached_property
 from typing import Any
 
 from llmcalc.article import ArticleStep, article_step
+from llmcalc.catalog.recipes import BY_OBJECTIVE, RECIPES
+from llmcalc.devices.layout import Layout
 from llmcalc.devices.rank import step_on_one
 from llmcalc.errors import InputError
 from llmcalc.facets.counting import Counting
+from llmcalc.fit.alignment import NEXT, OF_OBJECTIVE, AlignedStep, Alignment, Objective
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.step import Step, is_simulated
 from llmcalc.step.weights import weights_of
@@ -50,6 +53,23 @@ class Training:
                 return replace(asked, lora_targets="all"), (error,)
         return asked, ()
 
+    @cached_property
+    def objective(self) -> Objective:
+        """What is learnt: the next token, or preferences and rewards."""
+        return Objective(**{id: self.values[id] for id in OF_OBJECTIVE})
+
+    @property
+    def other_objectives(self) -> list[Alignment]:
+        """The same run by each way of preferences and rewards: as it is set, or as TRL does it by default."""
+        recipes = {id: RECIPES[f"TRL {method}"].sets for id, method in BY_OBJECTIVE.items()}
+        asked = [
+            self.objective if id == self.objective.objective else Objective(
+                objective=id, beta=sets.get("beta", NEXT.beta), rollout_engine=self.objective.rollout_engine
+            )
+            for id, sets in recipes.items()
+        ]  # fmt: skip
+        return [one.plan(self.model, self.run, Layout(), self.model) for one in asked]
+
     def run_with(self, **changes: Any) -> TrainingRun:
         """The same with some fields set."""
         return replace(self.run, **changes)
@@ -65,10 +85,19 @@ class Training:
         return plain, step_on_one(plain, self.run, self.model)
 
     @property
-    def step(self) -> Step:
+    def step(self) -> Step | AlignedStep:
         """A training step on one device as PyTorch allocates it; layers whose code has not been read run as plain
         ones."""
+        return self.of_next_token if self.objective.is_next_token else self._aligned
+
+    @property
+    def of_next_token(self) -> Step:
+        """The same where the next token is learnt."""
         return self._stepped[1]
+
+    @cached_property
+    def _aligned(self) -> AlignedStep:
+        return self.objective.plan(self.runs_as, self.run, Layout(), self.model).course
 
     @property
     def runs_as(self) -> Model:

@@ -30,6 +30,8 @@ Size = Any  # int, or a float64 array in a sweep
 
 # The moments of a step that may be its peak, in order, each as the phase and region of the timeline where it lies
 MOMENTS: Mapping[str, tuple[str, str]] = {
+    "rollout": ("rollout", "back"),
+    "scores": ("scores", "back"),
     "forward": ("forward", "layers"),
     "loss_forward": ("loss", "back"),
     "loss_backward": ("backward", "back"),

@@ -13,7 +13,8 @@ from typing import Any
 from llmcalc.catalog.precisions import BYTES
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.rates.flops import forward_flops
-from llmcalc.sources import HINTON_2015, MEASURED
+from llmcalc.sources import HINTON_2015
+from llmcalc.step.scored import teacher_logits_memory, teacher_pass_memory
 from llmcalc.step.step import Step
 from llmcalc.stored.weights import stored_weights
 from llmcalc.transformer.dimensions import plain_sizes
@@ -23,22 +24,10 @@ _WITH_LOGITS = ("forward", "loss_forward", "loss_backward")  # moments when the 
 _AT_THE_LOSS = ("loss_forward", "loss_backward")
 
 
-@formula(r"M_\text{logits}", "bytes", HINTON_2015.at("sec. 2"))
-def teacher_logits_memory(*, batch_size, seq_len, vocab_size, element_bytes):
-    """The teacher's logits, which wait for those of the student."""
-    return batch_size * seq_len * vocab_size * element_bytes
-
-
 @formula(r"M_\text{soft targets}", "bytes", HINTON_2015.at("sec. 2"))
 def soft_targets_memory(*, batch_size, seq_len, vocab_size, element_bytes):
     """Both distributions of the divergence in fp32: the teacher's probabilities and the student's log-probabilities."""
     return 2 * batch_size * seq_len * vocab_size * element_bytes
-
-
-@formula(r"M_\text{pass}", "bytes", MEASURED.at("forward passes without a graph, of decoders with fused attention"))
-def teacher_pass_memory(*, element_bytes, batch_size, seq_len, d_model, n_products, d_ff):
-    """What a forward pass without a graph holds in one layer: four hidden states, and the feed-forward's products."""
-    return element_bytes * batch_size * seq_len * (4 * d_model + n_products * d_ff)
 
 
 @formula(r"C_\text{distill} / C_\text{student}", "", HINTON_2015.at("sec. 2; operations as Kaplan et al. 2020"))

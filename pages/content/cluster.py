@@ -10,7 +10,7 @@ from llmcalc.accuracy import PROCESS, SHAPES, Standing
 from llmcalc.configuration import Configuration
 from llmcalc.words import w
 from pages.content.pieces import component_names, term_table, workings
-from pages.ui.document.blocks import Block, Chart, Headlines, Notice, paragraph, said
+from pages.ui.document.blocks import Block, Chart, Headlines, Notice, note, paragraph, said
 from pages.ui.figures.memory import memory_bars
 from pages.ui.figures.palette import by_component
 from pages.ui.figures.plans import plan_points, plans_of
@@ -18,7 +18,7 @@ from pages.ui.words.devices import process_name
 from pages.ui.words.numbers import human
 from pages.ui.words.plans import plan_name, plan_sentence
 from pages.ui.words.standing import Headline
-from pages.ui.words.verdict import for_tensors
+from pages.ui.words.verdict import for_tensors, of_next_token
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 def answer(config: Configuration, plans: pd.DataFrame) -> Iterator[Block]:
     """What is the best plan, or what is nearest where none fits."""
     fitting, device = int(plans["fits"].sum()), config.accelerator
+    if only := of_next_token(config):
+        yield note(only)
     plan = plans_of(plans.head(1))[0]
     needed, memory = plan["needed"], human(device.memory, "bytes")
     told = {

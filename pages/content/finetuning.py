@@ -8,11 +8,11 @@ from llmcalc.accuracy import PLANS
 from llmcalc.bases import recipe_values
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
+from llmcalc.fit.alignment import Alignment
 from llmcalc.fit.take import FORMATS, INFERENCE, WAYS, Take, int8_needs_more
 from llmcalc.inputs import DEFAULTS
 from llmcalc.snippets import snippets
 from llmcalc.sources import Citation
-from llmcalc.techniques.alignment import METHODS, Alignment
 from llmcalc.techniques.compiled import PAIRS, compiled_peak
 from llmcalc.words import label_of, value_of, w
 from pages.content.pieces import table
@@ -33,7 +33,8 @@ def recipe(config: Configuration) -> Iterator[Block]:
     yield paragraph(w("recipe.sets", recipe=chosen.id, sets=sets) if sets else w("recipe.plain", recipe=chosen.id))
     if chosen.nearest:
         yield note(w("recipe.nearest", library=chosen.library, inputs=", ".join(map(label_of, chosen.nearest))))
-    yield say.Paragraph(said(w("recipe.stays")) + plain(" ") + _read_in(chosen.source), is_note=True)
+    stays = w("recipe.stays_but_sizes" if chosen.sizes else "recipe.stays")
+    yield say.Paragraph(said(stays) + plain(" ") + _read_in(chosen.source), is_note=True)
     if changed:
         yield paragraph(w("recipe.changed", changes=_told({id: config.values[id] for id in changed})))
         yield say.Offer(said(w("recipe.back", recipe=chosen.id)), changed, "back_to_recipe")
@@ -100,7 +101,7 @@ def other_trainings(config: Configuration) -> Iterator[Block]:
 def _other_trainings(config: Configuration) -> Iterator[Block]:
     yield say.Paragraph(said(w("aligned.text")) + plain(" ") + badge(PLANS))
     try:
-        rows = [_aligned(Alignment(method=id, model=config.model, run=config.run)) for id in METHODS]
+        rows = [_aligned(plan) for plan in config.other_objectives]
     except InputError:  # its own code was not read: an encoder with a pooler, say
         yield note(w("aligned.none"))
     else:

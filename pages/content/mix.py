@@ -19,7 +19,7 @@ from pages.ui.figures.palette import by_component
 from pages.ui.figures.techniques import waterfall
 from pages.ui.words.numbers import change, exact, human
 from pages.ui.words.standing import Headline
-from pages.ui.words.verdict import on_each
+from pages.ui.words.verdict import of_next_token, on_each
 
 MOST_TOLD = 3  # components of a switch's change
 
@@ -41,6 +41,8 @@ def opening(config: Configuration) -> Iterator[Block]:
     """What is compared, and the numbers."""
     plain = config.mix.plain_setup.run
     yield paragraph(w("techniques.mix", sequences=exact(plain.batch_size), length=exact(plain.seq_len)))
+    if told := of_next_token(config):
+        yield note(told)
     yield say.Headlines(partial(numbers, config))
 
 

@@ -45,6 +45,7 @@ COLOURS = {
     "in_flight": "#6D5410|#AA863B",
     "communication": "#0A8BBE|#4390C9",
     "teacher": "#4D3B1F|#7D6B4B",
+    "other_models": "#2B4A4F|#6E979C",
     "rest": "#8B939D|#5F6874",
 }
 
@@ -62,6 +63,15 @@ COMPONENT_OF = {
     "stored_embedding": "embedding",
     "stored_head": "head",
     "stored_rest": "norm",
+    "reference_model": "other_models",
+    "reward_model": "other_models",
+    "reward_head": "other_models",
+    "value_model": "other_models",
+    "value_head": "other_models",
+    "rollout_engine": "other_models",
+    "engine_weights": "other_models",
+    "scored_layer": "layer_activations",
+    "scored_logits": "logits",
     "teacher_weights": "teacher",
     "teacher_layer": "teacher",
     "teacher_logits": "logits",

@@ -14,8 +14,7 @@ from pages.ui.figures.palette import COLOURS, MARK, MUTED, TEXT, component_of
 from pages.ui.words.numbers import human
 
 # How much of the chart's width each part of the step gets; the layers of a pass share theirs
-_SHARES = {"forward": 40, "loss": 14, "backward": 38, "optimizer": 8}
-_BORDERS = np.cumsum([0, *_SHARES.values()])
+_SHARES = {"rollout": 14, "scores": 10, "forward": 40, "loss": 14, "backward": 38, "optimizer": 8}
 _LARGEST_NAMED = 4  # categories that a hover tells
 _LABEL_HEIGHT = 0.1  # of the chart's
 _LEAST_DRAWN = 0.004  # of the peak: what is never more is a pixel high, and drawn with others of its size
@@ -24,7 +23,8 @@ _LEAST_DRAWN = 0.004  # of the peak: what is never more is a pixel high, and dra
 def timeline_figure(title: str, profile: pd.DataFrame, names: Mapping[str, str], device: tuple[str, float]) -> Figure:
     """Bytes alive through a step (`Step.profile`), by category. ``device`` is a name and its bytes."""
     factor, unit = byte_unit(profile["live"].max())
-    x = _positions(profile)
+    shares = _shares(profile)
+    x = _positions(profile, shares)
     areas = _areas(profile)
     data: list[dict[str, Any]] = [{
         "type": "scatter", "mode": "lines", "name": names[category], "x": x, "stackgroup": "step",
@@ -50,9 +50,9 @@ def timeline_figure(title: str, profile: pd.DataFrame, names: Mapping[str, str],
         "data": data,
         "layout": layout(
             title, hovermode="x",
-            xaxis={"title": {"text": w("timeline.axis")}, "range": [0, 100], "zeroline": False, **_phases()},
+            xaxis={"title": {"text": w("timeline.axis")}, "range": [0, 100], "zeroline": False, **_phases(shares)},
             yaxis={"title": {"text": w("axes.memory", unit=unit)}, "automargin": True, **axis},
-            shapes=[*_borders(largest / factor), *([_line(device[1] / factor)] if in_sight else [])],
+            shapes=[*_borders(largest / factor, shares), *([_line(device[1] / factor)] if in_sight else [])],
         ),
     }  # fmt: skip
 
@@ -64,11 +64,22 @@ def _part(phase: str, layer: int | str) -> str:
     return phase
 
 
-def _positions(profile: pd.DataFrame) -> list[float]:
+def _parts(profile: pd.DataFrame) -> list[str]:
+    return [_part(phase, layer) for phase, layer in zip(profile["phase"], profile["layer"], strict=True)]
+
+
+def _shares(profile: pd.DataFrame) -> dict[str, float]:
+    """Per cent of the chart's width for each part that the step has; the last three are in any step."""
+    there = {*_parts(profile), "loss", "backward", "optimizer"}
+    shares = {part: share for part, share in _SHARES.items() if part in there}
+    return {part: 100 * share / sum(shares.values()) for part, share in shares.items()}
+
+
+def _positions(profile: pd.DataFrame, shares: Mapping[str, float]) -> list[float]:
     """Where each point is, from 0 to 100: evenly within its part of the step."""
-    parts = [_part(phase, layer) for phase, layer in zip(profile["phase"], profile["layer"], strict=True)]
+    parts = _parts(profile)
     start, found = 0.0, []
-    for part, share in _SHARES.items():
+    for part, share in shares.items():
         n = parts.count(part)
         found += [
             start + share * (i + 1) / n if part != "optimizer" else start + share * (i + 0.5) / n for i in range(n)
@@ -104,21 +115,22 @@ def _told(profile: pd.DataFrame, areas: Mapping[str, list[float]], names: Mappin
     return texts
 
 
-def _phases() -> dict[str, Any]:
+def _phases(shares: Mapping[str, float]) -> dict[str, Any]:
     """Ticks of the axis: a name in the middle of each phase."""
-    middles = (_BORDERS[:-1] + _BORDERS[1:]) / 2
+    borders = np.cumsum([0, *shares.values()])
+    middles = (borders[:-1] + borders[1:]) / 2
     return {
-        "tickvals": middles.tolist(), "ticktext": [w(f"timeline.{part}") for part in _SHARES], "tickangle": 0,
+        "tickvals": middles.tolist(), "ticktext": [w(f"timeline.{part}") for part in shares], "tickangle": 0,
         "showgrid": False,
     }  # fmt: skip
 
 
-def _borders(top: float) -> list[dict[str, Any]]:
+def _borders(top: float, shares: Mapping[str, float]) -> list[dict[str, Any]]:
     """A dotted line between two phases, as high as the peak, above which is written what it is."""
     return [{
         "type": "line", "xref": "x", "yref": "y", "x0": at, "x1": at, "y0": 0, "y1": top, "layer": "below",
         "line": {"color": MUTED, "width": 1, "dash": "dot"},
-    } for at in _BORDERS[1:-1].tolist()]  # fmt: skip
+    } for at in np.cumsum([*shares.values()])[:-1].tolist()]  # fmt: skip
 
 
 def _line(y: float) -> dict[str, Any]:

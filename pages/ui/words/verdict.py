@@ -36,6 +36,12 @@ def said(verdict: Verdict, what: str) -> str:
     )
 
 
+def of_next_token(config: Configuration) -> str:
+    """Where preferences or rewards are learnt: that what is told here is of a step that learns the next token."""
+    learnt = config.objective
+    return "" if learnt.is_next_token else w("verdict.of_next_token", way=value_of("objective", learnt.objective))
+
+
 def served_words(config: Configuration, served: Served) -> str:
     """Whether an engine holds the requests that are asked of it, and by how much."""
     values, job = config.values, served.job
