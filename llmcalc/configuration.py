@@ -24,6 +24,7 @@ from llmcalc.facets.counting import Counting
 from llmcalc.facets.devices import Devices, within_range
 from llmcalc.facets.fitting import BesideLora, Fitting
 from llmcalc.facets.laws import Laws
+from llmcalc.facets.requests import Requests
 from llmcalc.facets.serving import Serving
 from llmcalc.facets.training import Training
 from llmcalc.fit.advice import Advice
@@ -170,8 +171,9 @@ class Configuration:
     served = Of[Served | None]("serving")
 
     verdict = Of[Verdict]("fitting")
-    verdict_of_inference = Of[Verdict]("fitting")
-    verdict_of = Of[Callable[[str], Verdict]]("fitting")
+    verdict_of_inference = Of[Served]("fitting")
+    requests = Of[Requests]("fitting")
+    verdict_of = Of[Callable[[str], Verdict | Served]]("fitting")
     peak_of_full_training = Of[float | None]("fitting")
     advice = Of[Callable[[], list[Advice]]]("fitting")
     savings = Of[Callable[[], list[Advice]]]("fitting")

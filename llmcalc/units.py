@@ -53,13 +53,14 @@ class Locale:
 
 
 ENGLISH = Locale()
+_CONTEXTS = 1e8  # tokens: so many a context, a pool or a batch has at most, and is told by all digits
 
 
 def human(value: float, unit: str = "", locale: Locale = ENGLISH) -> str:
     """``value`` with three significant digits and the prefix that suits its unit.
 
-    >>> human(124_439_808, "parameters"), human(16 * 2**30, "bytes"), human(0.076)
-    ('124 M', '16.0 GiB', '0.076')
+    >>> human(124_439_808, "parameters"), human(16 * 2**30, "bytes"), human(0.076), human(8192, "tokens")
+    ('124 M', '16.0 GiB', '0.076', '8,192')
     """
     if not math.isfinite(value):
         return "∞" if value > 0 else "–"
@@ -69,6 +70,8 @@ def human(value: float, unit: str = "", locale: Locale = ENGLISH) -> str:
 def _human(value: float, unit: str, locale: Locale) -> str:
     if unit == "bytes":
         return _scaled(value, _BINARY, " B")
+    if unit == "tokens" and abs(value) < _CONTEXTS:
+        return f"{round(value):,}"
     if unit in ("parameters", "tokens"):
         return _scaled(value, [(factor, f" {name}") for factor, name in locale.scale], "")
     if unit == "FLOP" and abs(value) < 1e18:

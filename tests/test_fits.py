@@ -176,7 +176,7 @@ def test_the_search_finds_the_last_of_any_rising_steps_and_ends_where_nothing_ri
 )
 def test_a_configuration_answers_for_training_and_inference(model, purpose, changes):
     config = configured(model, **changes)
-    memory = config.verdict.available.value
+    memory = config.accelerator.memory
     n = int(config.largest_that_fits(purpose, "batch_size", [memory])[0])
     for size, fits in ((n, True), (n + 1, False)):
         if 1 <= size <= 65_536:

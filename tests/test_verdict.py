@@ -6,6 +6,7 @@ import re
 from dataclasses import fields
 from datetime import date
 
+import numpy as np
 import pytest
 from configurations import configured
 from hypothesis import HealthCheck, given, settings
@@ -22,7 +23,7 @@ from llmcalc.words import w
 from pages.content.report import report
 from pages.ui.document.markdown import markdown
 from pages.ui.words.numbers import human
-from pages.ui.words.verdict import said, verdict_words
+from pages.ui.words.verdict import held_words, verdict_words
 
 PAGES = ("explore", "training", "fits", "cluster")
 MODELS = (
@@ -88,14 +89,14 @@ def test_every_page_says_the_same_of_inference(link):
     fits = opened("fits", asked)
     config = Configuration({id: fits.session_state[id] for id in DEFAULTS})
     verdict, counted = config.verdict_of_inference, human(config.inference.value, "bytes")
-    sentence = said(verdict, w("verdict.inference"))
+    sentence = held_words(config)
     assert sum(sentence in m.value for m in fits.main.markdown) == 1
     in_words = re.sub(r":\w+\[:material/\w+:\]|\*", "", sentence).strip()
     assert in_words in markdown(report(config, "", date(2026, 1, 1))).replace("*", "")
     assert metrics(fits)[w("fits.this_run")] == human(verdict.needed.value, "bytes")
     assert metrics(opened("explore", asked))[w("explore.inference")] == counted
     (_, _, memory, _) = charts(opened("compare", {**asked, "compare": "GPT-2 124M"}))
-    assert memory["data"][-1]["text"][-1].strip() == counted
+    assert memory["data"][-1]["text"][-1].strip() == human(verdict.needed.value, "bytes")
 
 
 @settings(max_examples=150, deadline=None)
@@ -116,10 +117,11 @@ def test_all_that_a_configuration_says_of_fitting_agrees(link):
 def test_all_that_a_configuration_says_of_inference_agrees(link):
     config = configured(**link)
     serving = config.verdict_of_inference
-    largest = int(config.largest_that_fits("inference", "batch_size", [serving.available.value])[0])
+    largest = int(config.largest_that_fits("inference", "batch_size", [config.accelerator.memory])[0])
     assert serving.fits == (serving.needed.value <= serving.available.value)
     assert serving.fits == (config.values["batch_size"] <= largest)
-    assert serving.needed.value == config.needed_for("inference", config.values["batch_size"], config.values["seq_len"])
+    needed = config.needed_for("inference", config.values["batch_size"], config.values["seq_len"])
+    assert needed == pytest.approx(serving.needed.value, rel=1e-9)
 
 
 @pytest.mark.parametrize("fits", [(80, False), (70, True)])
@@ -264,3 +266,28 @@ def test_a_configuration_says_which_of_its_values_cannot_be(wrong):
     with pytest.raises(InputError) as error:
         Configuration(wrong)
     assert error.value.input_id in wrong
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm", "llama.cpp"])
+def test_inference_on_every_page_is_what_serving_says_of_as_many_requests(engine):
+    """The batch as requests at once, each as long as its sequences: Serving, asked the same, is to the byte."""
+    config = configured("Llama 3.1 8B", engine=engine, batch_size=6, seq_len=4096, accelerator="A100 80GB SXM")
+    served = Configuration({**config.values, "concurrency": 6, "context": 4096}).served
+    assert config.verdict_of_inference.needed.value == served.needed.value
+    assert config.verdict_of_inference.fits == served.fits
+    # between one request and many it grows by as much each, at any length: what a sweep draws
+    batches, lengths = np.array([[1.0], [6.0], [40.0]]), np.array([[512.0, 4096.0, 20_000.0]])
+    drawn = config.needed_for("inference", batches, lengths)
+    for (i, j), found in np.ndenumerate(drawn):
+        alone = configured("Llama 3.1 8B", engine=engine, batch_size=int(batches[i, 0]), seq_len=int(lengths[0, j]),
+                           accelerator="A100 80GB SXM")  # fmt: skip
+        assert found == pytest.approx(alone.verdict_of_inference.needed.value, rel=1e-9)
+    longest = int(config.largest_that_fits("inference", "seq_len", [config.accelerator.memory])[0])
+    for length, fits in ((longest, True), (longest + 1, longest == 131_072)):
+        assert Configuration({**config.values, "seq_len": length}).verdict_of_inference.fits == fits
+
+
+def test_a_context_is_told_by_all_its_digits():
+    assert human(8192, "tokens") == "8,192"
+    assert human(1_048_576, "tokens") == "1,048,576"
+    assert human(15e12, "tokens") == "15.0 T"

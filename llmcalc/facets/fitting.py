@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from llmcalc.facets.devices import Devices
+from llmcalc.facets.requests import Requests
 from llmcalc.facets.serving import Serving
 from llmcalc.fit.advice import Advice, single_changes, smallest_changes
 from llmcalc.fit.job import Job
-from llmcalc.fit.solve import largest_that_fits
 from llmcalc.fit.take import INFERENCE, SERVED, Take, ways_of_training
-from llmcalc.fit.verdict import Verdict, needed_for
+from llmcalc.fit.verdict import Verdict
 from llmcalc.inputs import INPUTS, Integer
+from llmcalc.serving.served import Served
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,16 @@ class Fitting:
         return self.job.verdict
 
     @cached_property
-    def verdict_of_inference(self) -> Verdict:
-        """Whether inference with a full cache fits one device."""
-        return Verdict(self.serving.inference, self.devices.accelerator, self.devices.overhead)
+    def requests(self) -> Requests:
+        """The batch as requests that an engine holds at once."""
+        return Requests(self.values, self.serving)
 
-    def verdict_of(self, purpose: str) -> Verdict:
+    @property
+    def verdict_of_inference(self) -> Served:
+        """Whether the engine that the reader chose holds the batch as requests at once: the one answer of inference."""
+        return self.requests.verdict
+
+    def verdict_of(self, purpose: str) -> Verdict | Served:
         """Whether "training" or "inference" fits."""
         return self.verdict if purpose == "training" else self.verdict_of_inference
 
@@ -72,9 +78,8 @@ class Fitting:
         """What it would take to train the model whole, with LoRA and with QLoRA, and to serve it, format by format."""
         found = list(ways_of_training(self.job))
         for format, stored in SERVED.items():
-            held = self.serving.with_weights_in(stored).inference
-            verdict = Verdict(held, self.devices.accelerator, self.devices.overhead)
-            found.append(Take(INFERENCE, format, {"weight_format": stored}, verdict))
+            served = Requests(self.values, self.serving.with_weights_in(stored)).verdict
+            found.append(Take(INFERENCE, format, {"weight_format": stored}, served))
         return found
 
     @property
@@ -107,9 +112,7 @@ class Fitting:
         needs most; arrays make a sweep."""
         if purpose == "training":
             return self.job.needed(batch_size=batch_size, seq_len=seq_len)
-        memory = self.serving.inference_of(batch_size, seq_len).value  # one number for an encoder, which caches nothing
-        shape = np.broadcast_shapes(np.shape(batch_size), np.shape(seq_len))
-        return np.broadcast_to(needed_for(memory, self.devices.overhead), shape)
+        return self.requests.needed(batch_size, seq_len)
 
     def largest_that_fits(self, purpose: str, knob: str, memories: Any) -> Any:
         """The largest ``batch_size``, or ``seq_len``, with which training or inference needs no more than each of
@@ -124,5 +127,4 @@ class Fitting:
         )
         if purpose == "training":
             return self.job.largest(knob, memories, most)
-        held = {id: self.values[id] for id in ("batch_size", "seq_len")}
-        return largest_that_fits(lambda n: self.needed_for(purpose, **held | {knob: n}), memories, most)
+        return self.requests.largest(knob, memories, most)

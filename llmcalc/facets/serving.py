@@ -161,6 +161,14 @@ class Serving:
             concurrency=users,
         )
 
+    @property
+    def job_without_refused(self) -> Job:
+        """The job as asked, without what the engine refuses of it; as it is where that is all."""
+        if self.served is not None:
+            return self.served.job
+        formats = {"weights": self.values["weight_format"], "kv_cache": self.values["cache_format"]}
+        return Job(engine=self.values["engine"], device=self.values["accelerator"], **formats)
+
     @cached_property
     def _tried(self) -> tuple[Served | None, tuple[InputError, ...]]:
         """What is served as asked, without what the engine refuses; and what that is."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from llmcalc.errors import InputError
 from llmcalc.fit.job import Fields, Job
 from llmcalc.fit.verdict import Verdict
+from llmcalc.serving.served import Served
 
 FULL, LORA, QLORA, INFERENCE = WAYS = ("full", "lora", "qlora", "inference")
 FORMATS = ("fp32", "bf16", "int8", "int4")
@@ -24,7 +25,7 @@ class Take:
     way: str
     format: str
     fields: Fields
-    verdict: Verdict | None
+    verdict: Verdict | Served | None
 
 
 def ways_of_training(job: Job) -> Iterator[Take]:

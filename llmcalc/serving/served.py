@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from llmcalc.quantity import Quantity
+from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
+from llmcalc.quantity import Quantity, total
 from llmcalc.serving.job import Serving
 from llmcalc.serving.speed import Speed
 from llmcalc.sources import KWON_2023
@@ -53,6 +54,36 @@ class Served:
         tokens = largest(self.holds, self.most_tokens)
         source = KWON_2023.at("sec. 4.1, KV blocks")
         return Quantity("longest_context", tokens, "tokens", r"S_\text{longest}", source, meaning=meaning)
+
+    @property
+    def allocated(self) -> Quantity:
+        """The same without what PyTorch does not know of."""
+        return total("allocated", r"M_\text{allocated}", *(q for q in self.needed.parts if q.id != self.outside.id))
+
+    @property
+    def device(self) -> Accelerator:
+        """What it is served on."""
+        return ACCELERATORS[self.job.device]
+
+    @property
+    def devices(self) -> int:
+        """How many of them serve."""
+        return self.job.devices
+
+    @property
+    def available(self) -> Quantity:
+        """What the engine may take of the device."""
+        return self.limit
+
+    @property
+    def left(self) -> float:
+        """Bytes that are not needed; less than nothing where it does not fit."""
+        return float(self.limit.value - self.needed.value)
+
+    @property
+    def share(self) -> float:
+        """What part of a device the engine may take."""
+        return float(self.limit.value / self.job.memory)
 
     @property
     def fits(self) -> bool:

@@ -15,7 +15,7 @@ from llmcalc.serving.held import cache_per_token
 from llmcalc.stored.weights import stored_weights
 from llmcalc.sweeps import side_by_side as run_alike
 from llmcalc.transformer.part import traits
-from llmcalc.words import w
+from llmcalc.words import value_of, w
 from pages.content.pieces import as_lines, component_names, memory_chart, sums_told
 from pages.ui.document.blocks import Beside, Block, Chart, Line, Table, badge, note, plain, said
 from pages.ui.figures.axes import Figure
@@ -79,8 +79,9 @@ def _shares(models: Models) -> Chart:
 def _memory(models: Models) -> Chart:
     present = next(iter(models.values()))
     batch, length = (exact(present.values[knob]) for knob in ("batch_size", "seq_len"))
-    rows = {name: by_component(c.inference.parts) for name, c in models.items()}
-    title = w("compare.memory_chart", batch=batch, length=length)
+    rows = {name: by_component(c.verdict_of_inference.needed.parts) for name, c in models.items()}
+    engine = value_of("engine", present.values["engine"])
+    title = w("compare.memory_chart", batch=batch, length=length, engine=engine)
     return memory_chart(present, "compare_memory", title, rows, _height(models))
 
 

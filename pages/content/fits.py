@@ -10,6 +10,7 @@ from llmcalc.accuracy import PROCESS
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator, devices_by_memory, smallest_that_holds
 from llmcalc.configuration import Configuration
 from llmcalc.fit.verdict import Verdict as Fit
+from llmcalc.serving.served import Served
 from llmcalc.sweeps import KNOBS, largest, least_needed, memory_map
 from llmcalc.words import w
 from pages.content.pieces import as_lines
@@ -18,8 +19,7 @@ from pages.ui.document.blocks import Block, badge, bold, heading, note, plain, s
 from pages.ui.figures.steps import fits_map
 from pages.ui.words.devices import beside_tensors, memory_cell, memory_told, printed_size
 from pages.ui.words.numbers import exact, human, marked
-from pages.ui.words.verdict import on_each, where
-from pages.ui.words.verdict import said as verdict_said
+from pages.ui.words.verdict import held_words, on_each, where
 
 # Memories that are in use, each by one device; the reader's own is drawn too
 DRAWN = ("T4", "RTX 4090", "L40S", "H100 SXM", "H200 SXM", "MI300X", "MI355X")
@@ -32,11 +32,12 @@ def fits(config: Configuration, purpose: str) -> Iterator[Block]:
     device, positions, fit = config.accelerator, config.longest_position, config.verdict_of(purpose)
     yield say.Verdict(config)
     serves = purpose == "inference"
-    standing = config.inference_standing if serves else config.verdict_standing
+    standing = config.serving.served_standing if serves else config.verdict_standing
     if serves:
-        yield say.Paragraph(
-            said(verdict_said(fit, w("verdict.inference"))) + plain(" ") + badge(standing), why=standing
-        )
+        yield say.Paragraph(said(held_words(config)) + plain(" ") + badge(standing), why=standing)
+        if config.requests.is_too_long:
+            made_for = exact(config.serving.made_for or 0)
+            yield say.Notice(said(w("fits.beyond", length=exact(config.values["seq_len"]), made_for=made_for)))
     found = largest(config, purpose)
     yield say.Frames([*(_answer(config, purpose, knob, found) for knob in KNOBS), _this_run(config, purpose, fit)])
     if not found["batch_size"][device.memory]:
@@ -75,20 +76,24 @@ def _answer(config: Configuration, purpose: str, knob: str, found: Solved) -> sa
     )
 
 
-def _this_run(config: Configuration, purpose: str, fit: Fit) -> say.Frame:
+def _this_run(config: Configuration, purpose: str, fit: Fit | Served) -> say.Frame:
     needed, there = fit.needed.value, where(fit.devices, config.accelerator.id)
-    times = needed / config.accelerator.memory
-    share = w("fits.share", share=marked(f"{100 * times:.3g}%"), where=there)
+    times = needed / fit.available.value
+    share = w(
+        "fits.share" if purpose == "training" else "fits.share_of_engine",
+        share=marked(f"{100 * times:.3g}%"),
+        where=there,
+    )
     notes = [said(share if times < 2 else w("fits.times", times=human(times), where=there))]
     if purpose == "training":
         notes.append(said(w("fits.peaks_at", phase=w(f"phases.{config.on_each.peak_phase}"))))
     return say.Frame(said(w("fits.this_run")) + plain(" ") + badge(PROCESS), human(needed, "bytes"), notes)
 
 
-def _what_would_do(config: Configuration, purpose: str, fit: Fit) -> say.Notice:
+def _what_would_do(config: Configuration, purpose: str, fit: Fit | Served) -> say.Notice:
     """Where not even one sequence fits: what it needs, and what has that."""
     device, length = config.accelerator, config.values["seq_len"]
-    least = least_needed(config, purpose)
+    least = least_needed(config, purpose) / _share(config, purpose)
     enough = smallest_that_holds(least, device.vendor)
     told = w(
         "fits.nothing_but" if enough else "fits.nothing",
@@ -107,8 +112,8 @@ def fits_map_of(config: Configuration, purpose: str, found: Solved) -> Iterator[
     """Memory over batch and length, with the devices' outlines; nothing where no device holds any of it."""
     batch, length, device = config.values["batch_size"], config.values["seq_len"], config.accelerator
     positions, needed = config.longest_position, config.verdict_of(purpose).needed.value
-    swept = memory_map(config, purpose, batches=BATCHES, lengths=LENGTHS)
-    if swept.needed.min() > max(found["batch_size"]):
+    swept, share = memory_map(config, purpose, batches=BATCHES, lengths=LENGTHS), _share(config, purpose)
+    if swept.needed.min() / share > max(found["batch_size"]):
         return
     drawn = {_sized(ACCELERATORS[id]): ACCELERATORS[id].memory for id in DRAWN}
     sizes = list(drawn.values())
@@ -116,7 +121,7 @@ def fits_map_of(config: Configuration, purpose: str, found: Solved) -> Iterator[
     cells = [
         [
             f"{w('fits.cell', batch=exact(round(b)), length=exact(round(s)))}<br>{human(m, 'bytes')}<br>{holds[i]}"
-            for s, m, i in zip(swept.whole_lengths, row, np.searchsorted(sizes, row), strict=True)
+            for s, m, i in zip(swept.whole_lengths, row, np.searchsorted(sizes, row / share), strict=True)
         ]
         for b, row in zip(swept.whole_batches, swept.needed_by_whole, strict=True)
     ]
@@ -132,7 +137,7 @@ def fits_map_of(config: Configuration, purpose: str, found: Solved) -> Iterator[
     run = w("fits.your_run", batch=exact(batch), length=exact(length), memory=human(needed, "bytes"))
     figure = fits_map(
         title,
-        (swept.batches, swept.lengths, swept.needed),
+        (swept.batches, swept.lengths, swept.needed / share),
         drawn,
         (_sized(device), device.memory),
         (run, batch, length),
@@ -142,6 +147,11 @@ def fits_map_of(config: Configuration, purpose: str, found: Solved) -> Iterator[
         (w("fits.positions_end", positions=exact(positions)), positions) if positions else None,
     )
     yield say.Chart(figure, "fits_map", ". ".join([title, run, *ends]), 520)
+
+
+def _share(config: Configuration, purpose: str) -> float:
+    """What part of a device the process may take: an engine leaves some of it."""
+    return 1.0 if purpose == "training" else config.verdict_of_inference.share
 
 
 def _sized(device: Accelerator) -> str:

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from llmcalc.catalog.formats import CACHE_FORMATS, STORED_FORMATS, WEIGHT_FORMATS
 from llmcalc.configuration import Configuration
 from llmcalc.serving.held import cache_per_token, full_cache
+from llmcalc.serving.served import Served
 from llmcalc.stored.weights import GROUPS, stored, stored_weights
 from llmcalc.techniques.cache import kinds_of_cache
 from llmcalc.transformer.model import Model
-from llmcalc.words import w
+from llmcalc.words import value_of, w
 from pages.content.pieces import memory_chart, published, table, workings
 from pages.ui.document import blocks as say
 from pages.ui.document.blocks import Block, Line, bold, cite, code, heading, note, paragraph, said
@@ -35,12 +36,18 @@ def quantization(config: Configuration) -> Iterator[Block]:
     quantities = [(w("techniques.weights_in", format="bf16"), plain, config.inference_standing_in("bf16"))]
     if name != "bf16":
         quantities.append((w("techniques.weights_in", format=name), memory.inputs["weights"], standing))
-    yield say.Headlines(lambda: [*quantities, (w("explore.inference"), memory, standing)])
+    served = config.verdict_of_inference
+    quantities.append((_served_label(served), served.needed, config.serving.served_standing))
+    yield say.Headlines(lambda: quantities)
     yield _format_chart(config)
     yield from _unquantised(model, name)
     yield say.Folded(said(w("techniques.all_formats")), "all_formats", lambda: _all_formats(model))
     yield workings("quantization_working", memory, depth=2)
     yield from published("quantization")
+
+
+def _served_label(served: Served) -> str:
+    return w("techniques.served_needs", engine=value_of("engine", served.job.engine), requests=served.job.concurrency)
 
 
 def _format_chart(config: Configuration) -> say.Chart:

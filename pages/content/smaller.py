@@ -130,7 +130,7 @@ def _served(config: Configuration, student: Configuration) -> Iterator[Block]:
     length = config.values["seq_len"]
     pairs = {
         "parameters": (config.model.parameters(), student.model.parameters()),
-        "inference": (config.inference, student.inference),
+        "inference": (config.verdict_of_inference.needed, student.verdict_of_inference.needed),
         "flops": (forward_flops(config.model, seq_len=length), forward_flops(student.model, seq_len=length)),
     }
     rows = [

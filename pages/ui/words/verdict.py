@@ -44,8 +44,17 @@ def of_next_token(config: Configuration) -> str:
 
 def served_words(config: Configuration, served: Served) -> str:
     """Whether an engine holds the requests that are asked of it, and by how much."""
+    return _served(config, served, config.serving.context)
+
+
+def held_words(config: Configuration) -> str:
+    """Whether an engine holds the batch as requests at once, each as long as its sequences, and by how much."""
+    return _served(config, config.verdict_of_inference, config.values["seq_len"])
+
+
+def _served(config: Configuration, served: Served, context: int) -> str:
     values, job = config.values, served.job
-    asked = {"engine": value_of("engine", job.engine), "users": job.concurrency, "context": config.serving.context}
+    asked = {"engine": value_of("engine", job.engine), "users": job.concurrency, "context": context}
     return w(
         "verdict.served_fits" if served.fits else "verdict.served_does_not_fit",
         what=w("verdict.serving", weights=values["weight_format"], **asked),

@@ -1,0 +1,130 @@
+"""Inference of a batch: so many requests of such a length, held by the engine that the reader chose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+
+from llmcalc.catalog.accelerators import ACCELERATORS, devices_by_memory
+from llmcalc.errors import InputError
+from llmcalc.facets.serving import Serving
+from llmcalc.fit.solve import largest_that_fits
+from llmcalc.serving.job import OF_LLAMA_CPP
+from llmcalc.serving.job import Serving as Job
+from llmcalc.serving.serve import reserved
+from llmcalc.serving.served import Served, largest
+from llmcalc.transformer.model import Model
+
+_STANDS_IN = "llama.cpp"  # where the reader's engine runs no such model: it serves any, on one device
+_MANY = 64  # requests: from one to so many memory is a straight line, which goes on
+# Lengths between which memory is a straight line where each takes a simulated pass
+_FEW = (1, 512, 2_048, 8_192, 32_768, 131_072, 1_048_576)
+
+
+@dataclass(frozen=True)
+class Requests:
+    """The batch that ``values`` describe as requests that are there at once, each as long as its sequences."""
+
+    values: Mapping[str, Any]
+    serving: Serving
+
+    @cached_property
+    def _model(self) -> Model:
+        """The model, without the length that it was made for: a longer request is told to be one, not refused."""
+        return replace(self.serving.counting.model, context=None)
+
+    @cached_property
+    def _job(self) -> Job:
+        """As the reader serves it, without what the engine refuses; where it refuses all, on one device by another."""
+        job = self.serving.job_without_refused
+        try:
+            reserved(self._model, _of(job, 1, 1))
+        except InputError:
+            return Job(engine=_STANDS_IN, device=job.device, weights=job.weights, kv_cache=job.kv_cache)
+        return job
+
+    @property
+    def engine(self) -> str:
+        """Whose figures these are: the reader's, unless that runs no such model."""
+        return self._job.engine
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether each length takes a simulated pass."""
+        return self._job.engine == "transformers"
+
+    def served(self, batch_size: int, seq_len: int, **changes: Any) -> Served:
+        """Those requests, with other fields of the job if any."""
+        return reserved(self._model, _of(replace(self._job, **changes), batch_size, seq_len))
+
+    @cached_property
+    def verdict(self) -> Served:
+        """What the batch takes, and whether it fits."""
+        return self.served(self.values["batch_size"], self.values["seq_len"])
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether the sequences are longer than the model was made for."""
+        made_for = self.serving.made_for
+        return made_for is not None and self.values["seq_len"] > made_for
+
+    def needed(self, batch_size: Any, seq_len: Any) -> np.ndarray:
+        """Bytes of the device that needs most, over arrays of batch and length: a straight line from one request to
+        many, as pools and caches grow."""
+        replicas = self._job.data_parallel
+        batch, length = np.broadcast_arrays(np.asarray(batch_size, float), np.asarray(seq_len, float))
+        users = np.ceil(batch / replicas) if replicas > 1 else batch
+        lengths = np.unique(np.maximum(length.round(), 1)).astype(int).tolist()
+        if self.is_simulated:
+            last = next(few for few in _FEW if few >= lengths[-1])
+            lengths = sorted({self.values["seq_len"], *(few for few in _FEW if few <= last)})
+        one, many = (np.interp(length, lengths, [self._needed(n * replicas, s) for s in lengths]) for n in (1, _MANY))
+        return np.asarray(one + (users - 1) / (_MANY - 1) * (many - one))
+
+    def _needed(self, users: int, length: int) -> float:
+        if (users, length) not in self._found:
+            self._found[users, length] = float(self.served(users, length).needed.value)
+        return self._found[users, length]
+
+    @cached_property
+    def _found(self) -> dict[tuple[int, int], float]:
+        return {}
+
+    def largest(self, knob: str, memories: Any, most: int) -> np.ndarray:
+        """The largest batch, or length, that a device of each of ``memories`` bytes holds, the other as it is; 0 where
+        there is none."""
+        if knob == "seq_len" and self.serving.made_for is not None:
+            most = min(most, self.serving.made_for)
+        held = {"batch_size": self.values["batch_size"], "seq_len": self.values["seq_len"]}
+        if self._job.engine in OF_LLAMA_CPP or self.is_simulated:  # what is needed does not hang on the device
+            if knob == "seq_len" and not self.is_simulated:
+                users = self.values["batch_size"]
+                found = [largest(partial(self._holds, users, memory), most) for memory in np.asarray(memories)]
+                return np.array(found)
+            return np.asarray(largest_that_fits(lambda n: self.needed(**held | {knob: n}), memories, most))
+        of_memory = devices_by_memory()
+        own = ACCELERATORS[self._job.device]
+        found = []
+        for size in map(int, np.asarray(memories).tolist()):
+            id = own.id if own.memory == size else next(iter(of_memory.get(size, [])), own.id)
+            changes = {"device": id} if ACCELERATORS[id].memory == size else {"device_memory": size}
+            found.append(self._largest_on(changes, knob, most))
+        return np.array(found)
+
+    def _holds(self, users: int, memory: float, length: int) -> bool:
+        return self._needed(users, length) <= memory
+
+    def _largest_on(self, changes: Mapping[str, Any], knob: str, most: int) -> int:
+        held = {"batch_size": self.values["batch_size"], "seq_len": self.values["seq_len"]}
+        return largest(lambda n: self.served(**held | {knob: n}, **changes).fits, most)
+
+
+def _of(job: Job, users: int, length: int) -> Job:
+    """The job with so many requests at once, each of so many tokens. llama.cpp is started with a context for all."""
+    if job.engine in OF_LLAMA_CPP:
+        return replace(job, context=length * users, parallel_sequences=users, concurrency=users)
+    return replace(job, context=length, concurrency=users)
