@@ -24,7 +24,7 @@ from llmcalc.errors import InputError
 from llmcalc.fit.alignment import ENGINES as ROLLOUT_ENGINES
 from llmcalc.fit.alignment import METHODS, NEXT_TOKEN
 from llmcalc.scaling.laws import DEFAULT_LAW, LAWS
-from llmcalc.serving.job import ENGINES
+from llmcalc.serving.job import DRAFTS, ENGINES, SLOT_RANKS
 from llmcalc.step.run import (
     ATTENTIONS,
     LORA_BASES,
@@ -49,6 +49,7 @@ ACCOUNTS = ("corrected", "article")  # whose formulas the memory of a step is co
 COUNTED_ON = ("each", "one")  # of several devices: what each holds, or what the step holds on one
 CHAPTERS = tuple(str(number) for number in range(1, 13))  # of the lesson
 PASTED = "config.json"
+NO_DRAFT = "none"  # no layer that drafts
 # Every model that one can start from: shapes of the plain decoder, all else of the library, a paste
 _PRESET_NAMES = {name.lower() for name in PRESETS}
 MODELS = (*PRESETS, *(row.name for row in models().values() if row.name.lower() not in _PRESET_NAMES), PASTED)
@@ -347,6 +348,9 @@ _ALL: tuple[Input, ...] = (
     Integer(id="memory_utilization", group="serving", low=1, high=100, default=None),
     Integer(id="max_sequences", group="serving", low=1, high=65_536, default=None),
     Integer(id="batched_tokens", group="serving", low=1, high=1_048_576, default=None),
+    Integer(id="lora_slots", group="serving", low=0, high=1_024, default=0),
+    Choice(id="slot_rank", group="serving", options=tuple(map(str, SLOT_RANKS)), default="16"),
+    Choice(id="draft", group="serving", options=(NO_DRAFT, *DRAFTS), default=NO_DRAFT),
     Real(id="price_per_hour", group="serving", low=0.0, high=50.0, default=2.0, step=0.05),
     # scaling
     Choice(id="law", group="scaling", options=LAWS_WITH_LOSS, default=DEFAULT_LAW),

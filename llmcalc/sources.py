@@ -241,6 +241,12 @@ KWON_2023 = _arxiv(
     "2309.06180",
 )
 VLLM = Work("vLLM", 2026, "vLLM: a serving engine for language models", "https://github.com/vllm-project/vllm")
+LI_2024_EAGLE = Work(
+    "Li et al.",
+    2024,
+    "EAGLE: Speculative Sampling Requires Rethinking Feature Uncertainty",
+    "https://arxiv.org/abs/2401.15077",
+)
 SGLANG = Work("SGLang", 2026, "SGLang: a serving framework", "https://github.com/sgl-project/sglang")
 TENSORRT_LLM = Work("NVIDIA TensorRT-LLM", 2026, "TensorRT-LLM", "https://github.com/NVIDIA/TensorRT-LLM")
 GGUF = Work("ggml-org", 2025, "llama.cpp: GGUF quantization types", "https://github.com/ggml-org/llama.cpp")

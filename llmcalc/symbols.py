@@ -84,6 +84,8 @@ SYMBOLS: dict[str, Symbol] = {
     "d_head_pair": Symbol("2 d_h"),
     "chunk_tokens": Symbol(r"T_\text{chunk}", "tokens"),
     "lora_rank": Symbol("r"),
+    "lora_slots": Symbol(r"n_\text{slots}"),
+    "tables": Symbol(r"n_\text{tables}"),
     "adapted_widths": Symbol(r"\sum (d_\text{in} + d_\text{out})"),
     # a run
     "batch_size": Symbol("B"),

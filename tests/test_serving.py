@@ -259,3 +259,56 @@ def test_groups_that_do_not_divide_are_named():
     with pytest.raises(InputError, match="groups of 128") as refused:
         serve(odd, Serving(weights="int4 g128", context=512))
     assert refused.value.input_id == "weights"
+
+
+# Adapters and drafts
+
+EIGHT_BILLION = {
+    **{"model_type": "llama", "hidden_size": 4096, "intermediate_size": 14_336, "vocab_size": 128_256},
+    **{"num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8, "max_position_embeddings": 8192},
+}
+
+
+def test_slots_of_adapters_are_buffers_beside_every_product_whether_or_not_one_is_loaded():
+    """vLLM, lora/layers: A is slots × rank × input, B slots × output × rank, of 16 bits; three slices of query, key and
+    value, two of gate and up; embedding and head whole. Llama 3.1 8B: 4096 wide, 1024 of keys, 14,336 inside."""
+    model = from_config(EIGHT_BILLION)
+    alone = serve(model, Serving())
+    served = serve(model, Serving(lora_slots=4, lora_rank=64))
+    attention = 2 * (4096 + 4096) + 2 * (4096 + 1024)
+    network = 2 * (4096 + 14_336) + (14_336 + 4096)
+    layers, tables = 4 * 64 * 32 * (attention + network) * 2, 4 * 64 * 2 * (128_256 + 4096) * 2
+    parts = {part.id: part.value for part in served.weights.parts}
+    assert (parts["adapter_slots"], parts["vocabulary_slots"]) == (layers, tables)
+    assert served.weights.value - alone.weights.value == layers + tables
+    assert alone.kv_available.value - served.kv_available.value == layers + tables
+    # on two devices each has half of what a product writes, or reads
+    two = {p.id: p.value for p in serve(model, Serving(lora_slots=4, lora_rank=64, tensor_parallel=2)).weights.parts}
+    attention = 2 * (4096 + 2048) + 2 * (4096 + 512)
+    network = 3 * (4096 + 7168)
+    assert two["adapter_slots"] == 4 * 64 * 32 * (attention + network) * 2
+    assert two["vocabulary_slots"] == tables
+
+
+@pytest.mark.parametrize("draft", ["eagle", "mtp"])
+def test_a_layer_that_drafts_has_a_layers_weights_and_cache(draft):
+    """EAGLE, sec. 4.1: one layer, and what makes one vector of two; embedding and head are shared."""
+    model = from_config(EIGHT_BILLION)
+    alone, served = serve(model, Serving()), serve(model, Serving(draft=draft))
+    layer = 2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14_336 + 2 * 4096
+    assert served.weights.value - alone.weights.value == 2 * (layer + 2 * 4096 * 4096)
+    assert served.kv_bytes_per_token.value == alone.kv_bytes_per_token.value * 33 / 32
+    stages = serve(model, Serving(draft=draft, pipeline_parallel=2))  # on the last stage alone
+    assert stages.kv_bytes_per_token.value == 17 * 2 * 1024 * 2
+
+
+@pytest.mark.parametrize(("asked", "named"), [
+    ({"lora_slots": 1, "engine": "llama.cpp"}, "lora_slots"), ({"draft": "mtp", "engine": "transformers"}, "draft"),
+    ({"lora_rank": 20, "lora_slots": 1}, "lora_rank"), ({"draft": "medusa"}, "draft"),
+    ({"lora_slots": -1}, "lora_slots"),
+])  # fmt: skip
+def test_what_an_engine_has_not_beside_a_model_is_refused_by_its_name(asked, named):
+    model = from_config({"model_type": "llama", "max_position_embeddings": 8192})
+    with pytest.raises(InputError) as caught:
+        serve(model, Serving(**asked))
+    assert caught.value.input_id == named

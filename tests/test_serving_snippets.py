@@ -16,12 +16,14 @@ VLLM_OPTIONS = {
     *("--tensor-parallel-size", "--pipeline-parallel-size", "--data-parallel-size", "--enable-expert-parallel"),
     *("--dtype", "--quantization", "--kv-cache-dtype", "--max-model-len", "--gpu-memory-utilization"),
     *("--kv-cache-memory-bytes", "--max-num-seqs", "--max-num-batched-tokens", "--block-size"),
+    *("--enable-lora", "--max-loras", "--max-lora-rank", "--speculative-config"),
 }
 # SGLang, python/sglang/srt/server_args.py: an option is the field's name
 SGLANG_OPTIONS = {
     *("--model-path", "--tp-size", "--pp-size", "--dp-size", "--ep-size", "--enable-dp-attention", "--dtype"),
     *("--quantization", "--kv-cache-dtype", "--context-length", "--mem-fraction-static", "--max-running-requests"),
-    *("--chunked-prefill-size", "--page-size"),
+    *("--chunked-prefill-size", "--page-size", "--enable-lora", "--max-loras-per-batch", "--max-lora-rank"),
+    *("--speculative-algorithm", "--speculative-draft-model-path"),
 }
 # llama.cpp, tools/server/README.md
 LLAMA_OPTIONS = {
@@ -38,7 +40,7 @@ EVERYTHING = {
     **{"tensor_parallel": 2, "pipeline_parallel": 2, "data_parallel": 2, "expert_parallel": 4, "context": 4096},
     **{"memory_utilization": 0.8, "max_sequences": 64, "block_size": 32, "batched_tokens": 4096, "micro_batch": 4096},
     **{"parallel_sequences": 4, "flash_attention": False, "kv_cache_memory": 2**33, "unified": True, "gpu_layers": 10},
-    **{"kv_on_host": True, "cpu_moe_layers": 3, "swa_full": True},
+    **{"kv_on_host": True, "cpu_moe_layers": 3, "swa_full": True, "lora_slots": 4, "lora_rank": 32, "draft": "mtp"},
 }
 
 
@@ -113,7 +115,7 @@ def test_llama_server_is_told_of_cells_and_of_the_host():
     assert (told["--ubatch-size"], told["--batch-size"]) == ("4096", "4096")  # its default batch is 2,048
     assert told["--tensor-split"] == "1,1"
     assert set(snippet.leaves_out) == {"memory_utilization", "max_sequences", "block_size", "batched_tokens",
-                                       "kv_cache_memory"}  # fmt: skip
+                                       "kv_cache_memory", "lora_slots", "lora_rank", "draft"}  # fmt: skip
     for cache in ("f32", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"):
         assert options(found("llama.cpp", kv_cache=cache)[0].text)["--cache-type-k"] in CACHE_TYPES
 

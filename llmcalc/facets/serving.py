@@ -14,7 +14,7 @@ from llmcalc.catalog.formats import CACHE_FORMATS, WEIGHT_FORMATS
 from llmcalc.catalog.models import models
 from llmcalc.errors import InputError
 from llmcalc.facets.counting import Counting
-from llmcalc.inputs import DEFAULTS, INPUTS, Choice, Integer, integer
+from llmcalc.inputs import DEFAULTS, INPUTS, NO_DRAFT, Choice, Integer, integer
 from llmcalc.quantity import Quantity
 from llmcalc.serving.batches import Batches, Pass, batches, passes
 from llmcalc.serving.held import inference_memory
@@ -42,6 +42,7 @@ INPUT_OF = {
     "data_parallel": "serve_data",
     "expert_parallel": "serve_experts",
     "parallel_sequences": "concurrency",
+    "lora_rank": "slot_rank",
     "model": "engine",  # a model that an engine does not run
 }
 MOST_AT_ONCE = 2  # changes
@@ -159,6 +160,9 @@ class Serving:
             input_tokens=values["input_tokens"],
             output_tokens=values["output_tokens"],
             concurrency=users,
+            lora_slots=values["lora_slots"],
+            lora_rank=int(values["slot_rank"]),
+            draft=None if values["draft"] == NO_DRAFT else values["draft"],
         )
 
     @property

@@ -17,6 +17,8 @@ from llmcalc.transformer.part import matrices, widths
 ENGINES = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "ollama", "transformers")
 OF_LLAMA_CPP = ("llama.cpp", "ollama")
 CUSTOM = "custom"
+DRAFTS = ("eagle", "mtp")  # a layer that drafts, trained beside the model or published with it
+SLOT_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # vLLM: config/lora.py, MaxLoRARanks
 _NO_PAIRS = ("vllm", "sglang")
 # Builds whose figures are meant where none is named: those that most public logs are of
 USUAL_VERSIONS = {"vllm": "0.19", "sglang": "0.5", "tensorrt-llm": "1.0", "llama.cpp": "b8000", "ollama": "0.13"}
@@ -47,6 +49,10 @@ class Serving:
     kernel runs; ``unified``: all sequences share one cache. ``gpu_layers`` are on the device (`-ngl`), None all;
     ``kv_on_host`` leaves the cache in the host's memory, ``cpu_moe_layers`` the experts of so many layers;
     ``swa_full`` keeps windows whole.
+
+    ``lora_slots``: adapters that a step may use at once (vLLM's `max_loras`, SGLang's `max_loras_per_batch`), each with
+    buffers for a rank of up to ``lora_rank``. ``draft``: a layer that drafts tokens, "eagle" in 16 bits, or "mtp", the
+    model's own multi-token prediction, in the format of its weights.
 
     Requests: ``concurrency`` of them at once, each of ``input_tokens`` and ``output_tokens``.
 
@@ -80,6 +86,9 @@ class Serving:
     kv_on_host: bool = False
     cpu_moe_layers: int | None = None
     swa_full: bool = False
+    lora_slots: int = 0
+    lora_rank: int = 16
+    draft: str | None = None
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
@@ -96,6 +105,13 @@ class Serving:
                 raise InputError(name, f"{name} must be a whole number of at least 1")
         if self.gpu_layers is not None and self.gpu_layers < 0:
             raise InputError("gpu_layers", "gpu_layers must be at least 0")
+        if self.lora_slots < 0:
+            raise InputError("lora_slots", "lora_slots must be at least 0")
+        if self.lora_rank not in SLOT_RANKS:
+            ranks = ", ".join(map(str, SLOT_RANKS))
+            raise InputError("lora_rank", f"lora_rank {self.lora_rank}: vLLM makes buffers for {ranks}", SLOT_RANKS)
+        if self.draft not in (None, *DRAFTS):
+            raise InputError("draft", f"unknown draft {self.draft!r}; known: {', '.join(DRAFTS)}", DRAFTS)
         if self.memory_utilization is not None and not 0 < self.memory_utilization <= 1:
             raise InputError("memory_utilization", "memory_utilization must be above 0 and at most 1")
         self.weight_format, self.cache_formats  # noqa: B018

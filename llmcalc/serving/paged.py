@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from llmcalc.quantity import Quantity, given_quantity, total
 from llmcalc.serving import pool
+from llmcalc.serving.additions import loaded_beside, with_draft
 from llmcalc.serving.groups import Plan, kinds, planned
 from llmcalc.serving.job import Serving
 from llmcalc.serving.ranks import ranks
@@ -95,10 +96,18 @@ class Paged:
 
     @cached_property
     def weights(self) -> Quantity:
-        """What the weights take, as the engine prints it."""
-        if self.loaded is not None:
-            return self.loaded
-        return weights_line(self.rank, self.job.weight_format, angle_bytes=self.habits.angle_bytes)
+        """What the weights take, as the engine prints it, buffers for adapters and a layer that drafts among it."""
+        loaded = self.loaded
+        if loaded is None:
+            loaded = weights_line(self.rank, self.job.weight_format, angle_bytes=self.habits.angle_bytes)
+        beside = list(loaded_beside(self.rank, self.job, vocab_size=self.model.vocab_size, is_last=self._is_last))
+        if not beside:
+            return loaded
+        return total("weights", r"M_\text{weights}", loaded.named("model_weights", r"M_\text{model}"), *beside)
+
+    @property
+    def _is_last(self) -> bool:
+        return self.stage == self.job.pipeline_parallel - 1
 
     @property
     def _is_large(self) -> bool:
@@ -188,7 +197,8 @@ class Paged:
     def plan(self) -> Plan | None:
         """How the cache of this rank stands in blocks."""
         keys, values = self.job.cache_formats
-        found = kinds(self.rank, keys, values, whole_windows=not self.habits.windows)
+        cached = with_draft(self.rank, self.job, is_last=self._is_last)
+        found = kinds(cached, keys, values, whole_windows=not self.habits.windows)
         if not self.habits.groups_states:
             found = tuple(kind for kind in found if not kind.state_bytes)
         latent = any(kind.latent for kind in found)

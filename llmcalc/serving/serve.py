@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 
+from llmcalc.serving.additions import check_additions
 from llmcalc.serving.job import OF_LLAMA_CPP, Serving, check, check_groups
 from llmcalc.serving.llama_cpp import serve_llama_cpp
 from llmcalc.serving.paged import serve_paged
@@ -32,6 +33,7 @@ def serve(model: Model, job: Serving) -> Served:
 def reserved(model: Model, job: Serving) -> Served:
     """What the engine reserves, without how fast it is. Raises InputError as `serve` does."""
     check(model, job)
+    check_additions(model, job)
     if job.engine in OF_LLAMA_CPP:
         return serve_llama_cpp(model, job)
     if job.engine == "transformers":

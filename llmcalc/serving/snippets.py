@@ -22,6 +22,11 @@ _NOT_OPTIONS = ("engine", "engine_version", "device", "device_memory", "input_to
 _LOADED_AS = {"bf16": "--dtype bfloat16", "fp32": "--dtype float32", "fp8": "--quantization fp8"}
 _PAGED_CACHES = {"bf16": "auto", "fp8": "fp8_e4m3"}
 _CACHE_TYPES = {"fp32": "f32", "bf16": "f16"}  # llama.cpp's names, where the catalogue has others
+_ADDITIONS = {"lora_slots", "lora_rank", "draft"}
+_DRAFT_OF_VLLM = {
+    "eagle": """'{"method": "eagle", "model": "path/to/draft", "num_speculative_tokens": 3}'""",
+    "mtp": """'{"method": "mtp", "num_speculative_tokens": 1}'""",
+}
 _LINE_LENGTH = 100
 
 
@@ -58,9 +63,13 @@ def _vllm(name: str, job: Serving) -> Iterator[Snippet]:
         "--max-num-seqs": job.max_sequences,
         "--max-num-batched-tokens": job.batched_tokens,
         "--block-size": job.block_size,
+        "--enable-lora": True if job.lora_slots else None,
+        "--max-loras": job.lora_slots or None,
+        "--max-lora-rank": job.lora_rank if job.lora_slots else None,
+        "--speculative-config": _DRAFT_OF_VLLM.get(job.draft or ""),
     }
     known = {"tensor_parallel", "pipeline_parallel", "data_parallel", "context", "memory_utilization"}
-    known |= {"kv_cache_memory", "max_sequences", "batched_tokens", "block_size"}
+    known |= {"kv_cache_memory", "max_sequences", "batched_tokens", "block_size"} | _ADDITIONS
     known |= {"expert_parallel"} if not spreads or job.expert_parallel == ranks else set()  # all ranks, or none
     known |= {"kv_cache"} - unsaid | _weights_known(job)
     left_out = _left_out(job, known)
@@ -86,9 +95,14 @@ def _sglang(name: str, job: Serving) -> Iterator[Snippet]:
         "--max-running-requests": job.max_sequences,
         "--chunked-prefill-size": job.batched_tokens,
         "--page-size": job.block_size,
+        "--enable-lora": True if job.lora_slots else None,
+        "--max-loras-per-batch": job.lora_slots or None,
+        "--max-lora-rank": job.lora_rank if job.lora_slots else None,
+        "--speculative-algorithm": {"eagle": "EAGLE", "mtp": "EAGLE"}.get(job.draft or ""),
+        "--speculative-draft-model-path": "path/to/draft" if job.draft == "eagle" else None,
     }
     known = {"tensor_parallel", "pipeline_parallel", "data_parallel", "expert_parallel", "context"}
-    known |= {"memory_utilization", "max_sequences", "batched_tokens", "block_size"}
+    known |= {"memory_utilization", "max_sequences", "batched_tokens", "block_size"} | _ADDITIONS
     known |= {"kv_cache"} - unsaid | _weights_known(job)
     text = _line(f"python -m sglang.launch_server --model-path {shlex.quote(name)}", told)
     yield Snippet("sglang", "sh", text, SGLANG.at("srt/server_args.py, ServerArgs"), _left_out(job, known))

@@ -15,6 +15,7 @@ from llmcalc.serving.batches import quantity_of_turn
 from llmcalc.serving.served import Served
 from llmcalc.serving.speed import machine_of
 from llmcalc.words import label_of, value_of, w
+from llmcalc.words.names import name as named
 from pages.content.pieces import table, term_table, workings
 from pages.ui.document import blocks as say
 from pages.ui.document.blocks import Block, badge, heading, note, plain, said
@@ -50,6 +51,7 @@ def serving(config: Configuration) -> Iterator[Block]:
     yield from speed_charts(config, served)
     yield from context_chart(config, served)
     yield from answers(config, served)
+    yield say.Folded(said(w("serving.additions")), "additions", partial(_additions, served))
     yield say.Rests(standing)
     if ranges := _memory_ranges(served):
         yield note(w("serving.how_sure_memory", ranges=ranges))
@@ -116,6 +118,25 @@ def _worked(config: Configuration, served: Served) -> list[Quantity]:
 
 
 # Memory
+
+ADDED = ("adapter_slots", "vocabulary_slots", "draft_layer", "draft_fusion")
+
+
+def _additions(served: Served) -> Iterator[Block]:
+    """Buffers for adapters and a drafting layer: as the engine counts, and what one adapter takes of it."""
+    found = [part for part in served.weights.parts if part.id in ADDED]
+    if not found:
+        yield note(w("serving.additions_none"))
+        return
+    yield say.Paragraph(said(w("serving.additions_text")))
+    rows = [(named(part.id), human(part.value, "bytes"), _each(part, served)) for part in found]
+    heads = [w("working.term"), w("serving.additions_engine"), w("serving.additions_each")]
+    yield table(heads, rows, key="additions")
+    yield workings("additions_working", *found)
+
+
+def _each(part: Quantity, served: Served) -> str:
+    return human(part.value / served.job.lora_slots, "bytes") if part.id.endswith("_slots") else "–"
 
 
 def names() -> dict[str, str]:
