@@ -407,6 +407,14 @@ def test_a_decoder_that_attends_to_an_encoder_is_on_one_stage():
         assert [found.code for found in contradictions(pair, run, Layout(**devices)) if found.broken] == codes
 
 
+def test_layers_that_borrow_keys_and_values_are_on_one_stage():
+    # Gemma 4 E4B: its last 18 layers attend to what two earlier ones keep; all layers of 31B keep their own
+    run = TrainingRun(batch_size=1, seq_len=64)
+    for name, codes in ("Gemma 4 E4B (text and images)", ["borrows_across_stages"]), ("Gemma 4 31B", []):
+        found = contradictions(library(name), run, Layout(pipeline_parallel=2))
+        assert [each.code for each in found if each.broken] == codes
+
+
 def test_a_model_without_experts_has_none_to_deal_out():
     found = contradictions(GPT2, MIXED, Layout(data_parallel=4, expert_parallel=2))
     assert [each.code for each in found if each.broken] == ["not_over_devices"]

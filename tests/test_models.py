@@ -150,10 +150,12 @@ def test_parts_add_up_and_everything_is_a_python_int(id):
 def test_layers_and_what_is_around_them_add_up_to_the_model(id):
     found = from_config(model(id).config)
     layers = sum(block.parameters().value for block in found.layers())
-    around = sum(part.parameters().value for part in (*found.front, *found.back))
+    around = sum(part.parameters().value for part in (*found.front, *found.back, *found.beside))
     assert len(found.layers()) == found.n_layers
     assert layers + around == found.parameters().value
-    assert found.embedding_parameters().value + found.non_embedding_parameters().value == found.parameters().value
+    beside = sum(part.parameters().value for part in found.beside)
+    tables, others = found.embedding_parameters().value, found.non_embedding_parameters().value
+    assert tables + others + beside == found.parameters().value
 
 
 @every_model
@@ -161,6 +163,7 @@ def test_no_more_is_active_than_there_is_and_less_only_with_experts(id):
     found = from_config(model(id).config)
     total, active = found.parameters().value, found.active_parameters().value
     assert 0 < active <= total
+    total -= sum(part.parameters().value for part in found.beside)  # no token of text goes through a tower
     assert (active < total) == ("experts" in found.components())
     for block, _ in found.blocks:
         for part in block.parts:

@@ -152,6 +152,9 @@ def contradictions(model: Model, run: TrainingRun, layout: Layout) -> Iterator[C
     yield _contradiction("pipeline_parallel", "more_stages_than_layers", chunks > layers, number=layers)
     # every stage of a decoder would hold the encoder's output, which only its first layers make: not modelled
     yield _contradiction("pipeline_parallel", "attends_to_encoder", np.asarray(p > 1) & model.is_pair)
+    # keys and values that layers of several stages attend to would be sent along with what they make: not modelled
+    borrowing = any(block.borrows for block, _ in model.blocks)
+    yield _contradiction("pipeline_parallel", "borrows_across_stages", np.asarray(p > 1) & borrowing)
     interleaved = np.asarray(v > 1)
     yield _contradiction("interleave", "uneven_interleave", interleaved & (layers % chunks > 0), number=layers)
     few = interleaved & ((p == 1) | (run.gradient_accumulation % p > 0))

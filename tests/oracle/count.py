@@ -18,9 +18,12 @@ transformers.logging.set_verbosity_error()
 
 # In this order; the first pattern found in a parameter's name decides.
 COMPONENTS = (
+    ("projector", r"projector\.|visual\.(merger|deepstack_merger)|embed_(vision|audio)\.|vision_adapter"),
+    ("audio_tower", r"audio_tower"),
+    ("vision_tower", r"vision_tower|visual\.|vision_model"),
     (
         "head",
-        r"^(lm_head|embed_out|output_projection|cls\.predictions|cls\.seq|generator_|discriminator_|predictions|sop_classifier|vocab_|head\.)",
+        r"^(language_model\.)?(lm_head|embed_out|output_projection|cls\.predictions|cls\.seq|generator_|discriminator_|predictions|sop_classifier|vocab_|head\.)",
     ),
     ("head", r"^decoder\.(bias|weight)$"),
     ("pooler", r"pooler"),
@@ -46,6 +49,7 @@ COMPONENTS = (
     ),
     ("feed_forward", r"mlp|ffn|feed_forward|fc1|fc2|intermediate|output|Dense|lin|_proj\.|\.proj_"),
 )
+BESIDE = ("projector", "audio_tower", "vision_tower")  # what no token of text goes through
 # What stands in a module of such a class, whatever it is called there
 CLASSES = (
     ("recurrent", r"Mixer$|MambaLayer|DeltaNet|DeltaAttention|LightningAttention|RecurrentBlock|xLSTMLayer"),
@@ -58,10 +62,15 @@ CLASSES = (
     ("norm", r"GatedRMSNorm$"),
     ("connections", r"HyperConnection|HyperHead|ResidualGate|ResidualScal"),
 )
-# Kimi K2 is published with code of its own, which is DeepSeek-V3's
-STANDS_IN = {"kimi_k2": "deepseek_v3"}
+# Published with code of their own, which is that of another family: Kimi K2 of DeepSeek-V3, MiMo of Qwen2
+STANDS_IN = {"kimi_k2": "deepseek_v3", "mimo": "qwen2"}
 TASKS = {
-    "language model": ("AutoModelForSeq2SeqLM", "AutoModelForMaskedLM", "AutoModelForCausalLM"),
+    "language model": (
+        "AutoModelForSeq2SeqLM",
+        "AutoModelForMaskedLM",
+        "AutoModelForCausalLM",
+        "AutoModelForImageTextToText",
+    ),
     "base": ("AutoModel",),
     "pretraining": ("AutoModelForPreTraining",),
 }
@@ -93,7 +102,7 @@ def build(config: Mapping[str, Any], task: str = "language model") -> nn.Module:
 
 
 def _instance(config: Any, architectures: list[str] | None, task: str) -> nn.Module:
-    if architectures:
+    if architectures and hasattr(transformers, architectures[0]):
         return getattr(transformers, architectures[0])(config)
     for auto in (getattr(transformers, name) for name in TASKS[task]):
         if type(config) in auto._model_mapping:
@@ -104,7 +113,8 @@ def _instance(config: Any, architectures: list[str] | None, task: str) -> nn.Mod
 def count(config: Mapping[str, Any], task: str = "language model") -> dict[str, Any]:
     """Total, per-component and active parameters of the real model, and the class that was counted.
 
-    Each tied weight once, buffers not at all. A token goes through num_experts_per_tok experts of each sparse layer.
+    Each tied weight once, buffers not at all. A token of text goes through num_experts_per_tok experts of each sparse
+    layer, and through no tower.
     """
     model = build(config, task)
     within = {
@@ -121,11 +131,13 @@ def count(config: Mapping[str, Any], task: str = "language model") -> dict[str, 
         found = [_within(name, within) or component(name) for name in all_names]
         one = "embedding" if "embedding" in found else found[0]  # a tied head is counted with the embedding
         components[one] = components.get(one, 0) + parameter.numel()
+    total = sum(p.numel() for p in model.parameters())
+    beside = sum(components.get(name, 0) for name in BESIDE)
     return {
         "class_name": type(model).__name__,
-        "total": sum(p.numel() for p in model.parameters()),
+        "total": total,
         "components": components,
-        "active": sum(p.numel() for p in model.parameters()) - _idle(model),
+        "active": total - beside - _idle(model),
     }
 
 
@@ -138,6 +150,7 @@ def _within(name: str, within: Mapping[str, str]) -> str:
 def _idle(model: nn.Module) -> int:
     """Parameters of the experts that a token does not go through."""
     config = getattr(model, "config", None)
+    config = config.get_text_config() if config is not None else None
     names = ("num_experts_per_tok", "moe_k", "moe_topk", "top_k_experts")
     top_k = next(
         (k for name in names if (k := getattr(config, name, None))),
