@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import pytest
 from golden_files import csv_rows
 
 from llmcalc.bases import base
+from llmcalc.catalog.models import model
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
 from llmcalc.huggingface import read_config
@@ -75,6 +77,106 @@ def test_only_the_routed_experts_of_kimi_k2_thinking_are_quantised():
     size = experts * (4 + 16 / 32) / 8 + 2 * (reading.model.parameters().value - experts)
     assert reading.quantization.left == {"attention", "feed_forward", "shared_experts"}
     assert stored_weights(reading.model, reading.quantization.format).value == pytest.approx(size, rel=1e-5)
+
+
+def mixed(layers: dict[str, str], ignored: tuple[str, ...] = ()) -> dict:
+    listed = {name: {"quant_algo": algorithm} for name, algorithm in layers.items()}
+    return {"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION", "quantized_layers": listed, "ignore": ignored}
+
+
+def names(layers: Iterable[int], of: str, leaves: str, root: str = "model.language_model") -> Iterator[str]:
+    return (f"{root}.layers.{i}.{of}.{leaf}" for i in layers for leaf in leaves.split())
+
+
+def qwen36_27b() -> dict:
+    # as NVIDIA publishes it: linear attention and attention in fp8, the rest of the layers and the head in NVFP4
+    config = model("qwen3.6-27b-whole").config
+    attends = [i for i in range(64) if i % 4 == 3]
+    recurs = [i for i in range(64) if i % 4 < 3]
+    listed = dict.fromkeys(names(recurs, "linear_attn", "in_proj_qkv in_proj_z out_proj"), "FP8")
+    listed |= dict.fromkeys(names(attends, "self_attn", "q_proj k_proj v_proj o_proj"), "FP8")
+    listed |= dict.fromkeys([*names(range(64), "mlp", "gate_proj up_proj down_proj"), "lm_head"], "W4A16_NVFP4")
+    return {**config, "quantization_config": mixed(listed, ("mtp*", "mtp.layers.0*"))}
+
+
+def minimax_m3() -> dict:
+    # as NVIDIA publishes it: experts in NVFP4, all other linear layers in MXFP8
+    root = "language_model.model"
+    listed = dict.fromkeys(names(range(60), "self_attn", "q_proj k_proj v_proj o_proj", root), "MXFP8")
+    listed |= dict.fromkeys(names(range(3, 60), "self_attn", "index_q_proj index_k_proj", root), "MXFP8")
+    listed |= dict.fromkeys(names(range(3), "mlp", "gate_proj up_proj down_proj", root), "MXFP8")
+    of = "block_sparse_moe.shared_experts"
+    listed |= dict.fromkeys(names(range(3, 60), of, "gate_proj up_proj down_proj", root), "MXFP8")
+    listed |= dict.fromkeys(names(range(3, 60), "block_sparse_moe.experts.0", "w1 w2 w3", root), "NVFP4")
+    return {**model("minimax-m3-whole").config, "quantization_config": mixed(listed, ("lm_head",))}
+
+
+@pytest.mark.parametrize(
+    ("config", "with_prediction", "size"),
+    [
+        # "21.9 GB, full VLM", its layer for multi-token prediction kept unquantized: noonghunna/club-3090, pull 603
+        (qwen36_27b(), True, 21.9e9),
+        # "the mixed-precision checkpoint is 250.1 GB on disk", without such layers: vllm-project/recipes, pull 678
+        (minimax_m3(), False, 250.1e9),
+    ],
+    ids=("Qwen3.6 27B NVFP4", "MiniMax-M3 NVFP4"),
+)
+def test_a_file_of_mixed_precision_has_the_size_that_is_published(config, with_prediction, size):
+    reading = read_config(config)
+    assert reading.quantization.format == "NVFP4"
+    assert any(note.id == "quantized_mixed" for note in reading.notes)
+    more = reading.left_out if with_prediction else ()
+    whole = replace(reading.model, beside=(*reading.model.beside, *more))
+    assert stored_weights(whole, "NVFP4").value == pytest.approx(size, rel=0.001)
+    again = read_config(reading.used)
+    assert (again.model, again.quantization.others) == (reading.model, reading.quantization.others)
+
+
+def test_the_experts_of_deepseek_v4_have_four_bits_where_its_file_says_so():
+    # "FP4 for MoE expert weights and FP8 for everything else" (huggingface.co/blog/deepseekv4): 43 layers of 256
+    # experts of 3 × 4,096 × 2,048, a scale of 8 bits for every 32
+    config = model("deepseek-v4-flash").config
+    fp8 = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+    base = read_config({**config, "quantization_config": fp8}).model
+    flash = read_config({**config, "quantization_config": fp8, "expert_dtype": "fp4"}).model
+    experts = 43 * 256 * 3 * 4096 * 2048
+    saved = experts * (8 + 32 / 128**2 - 4.25) / 8
+    assert stored_weights(base, "fp8 128×128").value - stored_weights(flash, "fp8 128×128").value == saved
+
+
+def test_what_is_listed_is_left_and_no_more():
+    config, fp8 = {"model_type": "glm_moe_dsa"}, {"quant_method": "fp8", "weight_block_size": [128, 128]}
+    layers = range(78)
+    # GLM-5 in fp8 leaves one small projection of each indexer; DeepSeek-V3.1 in NVFP4 all of attention but its output
+    small = [f"model.layers.{i}.self_attn.indexers_proj" for i in layers]
+    read = read_config({**config, "quantization_config": {**fp8, "modules_to_not_convert": small}})
+    assert read.quantization.left == {"indexer/index_weights"}
+    four = [*names(range(61), "self_attn", "q_a_proj q_b_proj kv_a_proj_with_mqa kv_b_proj"), "model.layers.61*"]
+    nvfp4 = {"quant_method": "modelopt", "quant_algo": "NVFP4", "exclude_modules": four}
+    read = read_config({"model_type": "deepseek_v3", "num_nextn_predict_layers": 1, "quantization_config": nvfp4})
+    left = {f"attention/{role}" for role in ("query_down", "query_up", "key_value_down", "key_value_up")}
+    assert read.quantization.left == left | {"mtp"}
+    # Qwen3.5: linear attention is no attention; a shared expert's gate is not the expert
+    qwen = [f"model.language_model.layers.{i}.linear_attn*" for i in range(64) if i % 4 < 3]
+    awq = {"quant_method": "awq", "modules_to_not_convert": [*qwen, "mlp.shared_expert_gate"]}
+    read = read_config({**model("qwen3.5-27b").config, "quantization_config": awq})
+    assert read.quantization.left == {"recurrent"}
+
+
+def test_groups_of_compressed_tensors_each_have_their_format():
+    def group(targets: list[str], bits: int) -> dict:
+        return {
+            "targets": targets,
+            "weights": {"num_bits": bits, "type": "float", "group_size": 16 if bits == 4 else None},
+        }
+
+    groups = {"group_0": group(["re:.*self_attn.*"], 8), "group_1": group(["re:.*mlp.*"], 4)}
+    config = {"quant_method": "compressed-tensors", "config_groups": groups}
+    read = read_config({"model_type": "llama", "quantization_config": config})
+    assert (read.quantization.format, read.quantization.others) == ("NVFP4", {("attention", "fp8")})
+    layer = 4 * 4096**2 + 3 * 4096 * 11008 * 4.5 / 8  # 32 layers of LLaMA 7B; embedding, head and norms in 16 bits
+    other = 2 * (2 * 32000 * 4096 + 65 * 4096)
+    assert stored_weights(read.model, "NVFP4").value == 32 * layer + other
 
 
 LISTED = [f"model.layers.{i}.self_attn" for i in range(32)]

@@ -22,26 +22,62 @@ _LEFT = (
 )
 # What the name of a module says that it belongs to, the first that fits; None: nothing that a format would convert
 _COMPONENTS: tuple[tuple[str, str | None], ...] = (
-    (r"lm_head|embed|norm|visual|vision|audio|projector|patch|merger", None),
-    (r"router|gate\$?$|mlp\\?\.gate($|\W)|\bmtp\b|eh_proj|shared_head", None),
+    (r"lm_head|embed|norm|visual|vision|audio|projector|patch|merger|conv1d", None),
+    (r"router|gate\$?$|mlp\\?\.gate($|\W)|shared_expert_gate|\bmtp\b|eh_proj|shared_head", None),
     (r"shared_expert", "shared_experts"),
     (r"experts", "experts"),
+    (r"indexer|index_[qk]", "indexer"),
+    (r"linear_attn|mamba|mixer\\?\.(in|out)_proj", "recurrent"),
     (r"attn|attention|[qkvo]_proj|kv_[ab]_proj|q_[ab]_proj", "attention"),
-    (r"mlp|feed_forward|(gate|up|down)_proj|fc[12]", "feed_forward"),
+    (r"mlp|feed_forward|ffn|(gate|up|down)_proj|fc[12]", "feed_forward"),
 )
-_CONVERTED = ("attention", "feed_forward", "shared_experts", "experts")
+_CONVERTED = ("experts", "feed_forward", "shared_experts", "attention", "recurrent", "indexer")
+# The end of a module's name, and which of its component's matrices that is
+_PRODUCTS = (("gate_up_proj", ("gate", "up")), ("gate_proj", ("gate",)), ("up_proj", ("up",)), ("down_proj", ("down",)))
+_LEAVES: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
+    "experts": _PRODUCTS,
+    "feed_forward": _PRODUCTS,
+    "shared_experts": _PRODUCTS,
+    "attention": (
+        ("q_a_proj", ("query_down",)),
+        ("q_b_proj", ("query_up",)),
+        ("kv_a_proj_with_mqa", ("key_value_down",)),
+        ("kv_b_proj", ("key_value_up",)),
+        ("qkv_proj", ("query", "key", "value", "attention_gate")),
+        ("q_proj", ("query", "attention_gate")),
+        ("k_proj", ("key",)),
+        ("v_proj", ("value",)),
+        ("o_proj", ("output",)),
+    ),
+    "recurrent": (
+        ("in_proj_qkv", ("query_key", "value")),
+        ("in_proj_z", ("gate",)),
+        ("in_proj_a", ("decay",)),
+        ("in_proj_b", ("decay",)),
+        ("in_proj", ("in",)),
+        ("out_proj", ("output", "out")),
+    ),
+    "indexer": (
+        ("weights_proj", ("index_weights",)),
+        ("indexers_proj", ("index_weights",)),
+        ("index_q_proj", ("index_query", "index_queries")),
+        ("index_k_proj", ("index_key",)),
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Quantization:
     """``format`` is that of the catalogue's weight formats in which linear layers are, empty where none is like it;
-    ``left`` are the components that are not converted ("feed_forward.0": of that layer only), ``used`` what was read,
-    as short as it can be said."""
+    ``left`` are the components that are not converted ("feed_forward.0": of that layer only, "attention/output": of
+    their matrices that one, "mtp": layers that predict further tokens), ``used`` what was read, as short as it can be
+    said. ``others`` are those that are converted to another format, with it."""
 
     method: str
     format: str
     left: frozenset[str]
     used: Mapping[str, Any]
+    others: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def notice(self) -> Notice:
@@ -50,7 +86,12 @@ class Quantization:
             text = f"the file's weights are quantised ({shown(self.method)}) in a format that is not known here"
             return Notice("quantized_unknown", text, {"method": self.method})
         text = f"the file's weights are quantised ({shown(self.method)}): the weight format is {self.format}"
-        return Notice("quantized", text, {"method": self.method, "format": self.format})
+        told = {"method": self.method, "format": self.format}
+        if others := sorted({other for _, other in self.others} - {self.format}):
+            return Notice(
+                "quantized_mixed", f"{text}, of parts {', '.join(others)}", told | {"others": ", ".join(others)}
+            )
+        return Notice("quantized", text, told)
 
 
 def quantization_of(config: Mapping[str, Any], n_layers: int) -> Quantization | None:
@@ -67,16 +108,22 @@ def quantization_of(config: Mapping[str, Any], n_layers: int) -> Quantization | 
         raise InputError(key, message, code=code, key=key, found=shown(given))
     method = _method(given)
     format, used = _FORMATS.get(method, _unknown)(given)
-    left = _left(given, n_layers) | _not_targeted(given)
+    listed, only = _listed(given, method)
+    if only:
+        format = next((listed[key] for part in _CONVERTED for key in listed if _part(key) == part), "")
+        used = {"quant_algo": format}
+    elif config.get("expert_dtype") == "fp4":  # DeepSeek-V4: its experts have 4 bits and a scale for 32, all else 8
+        listed = {"experts": "MXFP4 linear", **listed}
+    # a head is converted only where a file says so
+    others = frozenset((key, other) for key, other in listed.items() if other != format or key == "head")
+    left = frozenset() if _is_requantized(given, method) else _left(given, n_layers)
+    left |= _unlisted(listed) if only else _not_targeted(given)
+    if others:
+        used = {**used, "quantized_layers": {_word_of(key): {"quant_algo": other} for key, other in sorted(others)}}
     if left:
-        used = {
-            **used,
-            "modules_to_not_convert": [
-                *(_WORD_OF[component] for component in _CONVERTED if component in left),
-                *(f"layers.{i}.{_WORD_OF[component]}" for component, i in _by_layer(left)),
-            ],
-        }
-    return Quantization(method, format if format in WEIGHT_FORMATS else "", left, {"quant_method": method, **used})
+        used = {**used, "modules_to_not_convert": sorted({_word_of(key) for key in left})}
+    known = format if format in WEIGHT_FORMATS else ""
+    return Quantization(method, known, left, {"quant_method": method, **used}, others)
 
 
 def _method(given: Mapping[str, Any]) -> str:
@@ -192,19 +239,26 @@ def _modelopt(given: Mapping[str, Any]) -> Found:
     told = inner if isinstance(inner, Mapping) else given
     algorithm = told.get("quant_algo")
     if isinstance(algorithm, str):
-        found = {
-            "FP8": "fp8",
-            "FP8_PER_CHANNEL_PER_TOKEN": "fp8 rows",
-            "FP8_PB_WO": "fp8 128×128",
-            "NVFP4": "NVFP4",
-            "NVFP4_AWQ": "NVFP4",
-            "MXFP8": "MXFP8",
-            "W4A16_AWQ": "int4 g128",
-            "W4A8_AWQ": "int4 g128",
-            "W8A16": "int8",
-        }.get(algorithm.upper(), "")
-        return found, {"quant_algo": algorithm.upper()}
+        return _of_algorithm(algorithm), {"quant_algo": algorithm if algorithm in WEIGHT_FORMATS else algorithm.upper()}
     return _compressed(given)
+
+
+def _of_algorithm(name: Any) -> str:
+    """The catalogue's format of what ModelOpt calls so; it may be called as in the catalogue, too."""
+    found = {
+        "FP8": "fp8",
+        "FP8_PER_CHANNEL_PER_TOKEN": "fp8 rows",
+        "FP8_PB_WO": "fp8 128×128",
+        "NVFP4": "NVFP4",
+        "NVFP4_AWQ": "NVFP4",
+        "W4A16_NVFP4": "NVFP4",
+        "MXFP8": "MXFP8",
+        "MXFP4": "MXFP4 linear",
+        "W4A16_AWQ": "int4 g128",
+        "W4A8_AWQ": "int4 g128",
+        "W8A16": "int8",
+    }
+    return name if name in WEIGHT_FORMATS else found.get(str(name).upper(), "")
 
 
 def _unknown(given: Mapping[str, Any]) -> Found:
@@ -230,10 +284,84 @@ _FORMATS = {
 }
 
 
-# What is not converted
+# What is not converted, or to another format
 
-_WORD_OF = {"attention": "self_attn", "feed_forward": "mlp", "shared_experts": "shared_experts", "experts": "experts"}
+_WORD_OF = {
+    **{"attention": "self_attn", "feed_forward": "mlp", "shared_experts": "shared_experts", "experts": "experts"},
+    **{"recurrent": "linear_attn", "indexer": "indexer", "head": "lm_head", "mtp": "mtp"},
+}
 _LAYER = re.compile(r"layers?\\?\.(\d+)\\?\.|\bh\.(\d+)\.")
+_WHOLE_LAYER = re.compile(r"layers?\.(\d+)(\.?\*)?$")
+
+
+def _part(key: str) -> str:
+    return re.split(r"[/.]", key)[0]
+
+
+def _word_of(key: str) -> str:
+    """A name of a module that is read as the key: of a component, one of its matrices, or one layer's."""
+    component, role, layer = re.fullmatch(r"(\w+)(?:/(\w+))?(?:\.(\d+))?", key).groups()  # type: ignore[union-attr]
+    leaves = [leaf for leaf, roles in _LEAVES.get(component, ()) if role in roles]
+    word = ".".join([_WORD_OF[component], *([min(leaves, key=len)] if leaves else [])])
+    return f"layers.{layer}.{word}" if layer else word
+
+
+def _keys(name: str) -> list[str]:
+    """What the name of a module names, by our own names: a component, or matrices of it."""
+    component = _component(name)
+    if component is None:
+        return []
+    leaves = [roles for leaf, roles in _LEAVES.get(component, ()) if re.search(rf"\b{leaf}\*?$", name)]
+    return [f"{component}/{role}" for role in leaves[0]] if leaves else [component]
+
+
+def _listed(given: Mapping[str, Any], method: str) -> tuple[dict[str, str], bool]:
+    """Formats that are given to modules by name, by our own names of these; and whether all that is converted is."""
+    inner = given.get("quantization")
+    told = {**given, **inner} if isinstance(inner, Mapping) else given
+    layers = told.get("quantized_layers")
+    named = [
+        (name, _of_algorithm(how.get("quant_algo")))
+        for name, how in (layers.items() if isinstance(layers, Mapping) else ())
+        if isinstance(name, str) and isinstance(how, Mapping)
+    ]
+    groups = _groups(given)
+    if not named and len(groups) > 1:
+        named = [
+            (name, _of_scheme(weights, group.get("format", given.get("format"))))
+            for group in groups
+            if isinstance(weights := group.get("weights"), Mapping)
+            for name in _names(group.get("targets"))
+            if name != "Linear"
+        ]
+    found: dict[str, str] = {}
+    for name, format in named:
+        for key in ["head"] if re.search(r"lm_head$", name) else _keys(name):
+            if format in WEIGHT_FORMATS:
+                found.setdefault(key, format)
+    mixed = told.get("quant_algo") == "MIXED_PRECISION" and method not in ("fp8", "finegrained-fp8")
+    return found, bool(found) and (mixed or (bool(groups) and not layers and not _has_general(groups)))
+
+
+def _groups(given: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The groups of a file of compressed-tensors."""
+    groups = given.get("config_groups")
+    return [group for group in groups.values() if isinstance(group, Mapping)] if isinstance(groups, Mapping) else []
+
+
+def _has_general(groups: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether one of them is of all linear layers."""
+    return any("Linear" in _names(group.get("targets")) or not group.get("targets") for group in groups)
+
+
+def _is_requantized(given: Mapping[str, Any], method: str) -> bool:
+    """Whether a file that was in 8 bits has had parts converted again: what is not is as it was."""
+    return method == "fp8" and given.get("quant_algo") == "MIXED_PRECISION"
+
+
+def _unlisted(listed: Mapping[str, str]) -> frozenset[str]:
+    """The components of which nothing is listed, and layers that predict further tokens."""
+    return frozenset((*_CONVERTED, "mtp")) - {_part(key) for key in listed}
 
 
 def _names(value: Any) -> list[str]:
@@ -249,34 +377,27 @@ def _left(given: Mapping[str, Any], n_layers: int) -> frozenset[str]:
     layers."""
     inner = given.get("quantization")
     lists = [_names(told.get(key)) for told in (given, inner) if isinstance(told, Mapping) for key in _LEFT]
-    names = [name for found in lists for name in found]
-    whole = {component for name in names if not _LAYER.search(name) and (component := _component(name))}
-    listed = _listed_layers(names)
-    most = {component for component, layers in listed.items() if 2 * len(layers) >= n_layers}
-    single = {
-        f"{component}.{i}" for component, layers in listed.items() if component not in whole | most for i in layers
-    }
+    whole: set[str] = set()
+    layers: dict[str, set[int]] = {}
+    for name in (name for found in lists for name in found):
+        place, all_of = _LAYER.search(name), _WHOLE_LAYER.search(name)
+        if re.search(r"\bmtp\b", name) or (all_of and int(all_of[1]) >= n_layers):
+            whole.add("mtp")
+            continue
+        for key in _CONVERTED if all_of else _keys(name):
+            if all_of:
+                layers.setdefault(key, set()).add(int(all_of[1]))
+            elif place is None:
+                whole.add(key)
+            elif (layer := int(place.group(1) or place.group(2))) < n_layers:
+                layers.setdefault(key, set()).add(layer)
+    most = {key for key, listed in layers.items() if 2 * len(listed) >= n_layers}
+    single = {f"{key}.{i}" for key, listed in layers.items() if key not in whole | most for i in listed}
     return frozenset(whole | most | single)
-
-
-def _listed_layers(names: Iterable[str]) -> dict[str, set[str]]:
-    """The layers of which a component is listed, by the component."""
-    layers: dict[str, set[str]] = {}
-    for name in names:
-        if (place := _LAYER.search(name)) and (component := _component(name)):
-            layers.setdefault(component, set()).add(place.group(1) or place.group(2))
-    return layers
-
-
-def _by_layer(left: Iterable[str]) -> list[tuple[str, int]]:
-    """Those components that are left in some layers only, each with one of them."""
-    return sorted((name.rpartition(".")[0], int(name.rpartition(".")[2])) for name in left if "." in name)
 
 
 def _not_targeted(given: Mapping[str, Any]) -> frozenset[str]:
     """The components that no group of a compressed file names, where it names any."""
-    groups = given.get("config_groups")
-    schemes = [group for group in groups.values() if isinstance(group, Mapping)] if isinstance(groups, Mapping) else []
-    targets = [name for scheme in schemes for name in _names(scheme.get("targets"))]
+    targets = [name for group in _groups(given) for name in _names(group.get("targets"))]
     named = {component for name in targets if (component := _component(name))}
     return frozenset(_CONVERTED) - named if named and "Linear" not in targets else frozenset()

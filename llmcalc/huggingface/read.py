@@ -106,7 +106,7 @@ def read_config(config: Mapping[str, Any]) -> Reading:
         used["vision_config"] = {}  # so that it reads the same: with this note
     quantization = quantization_of(config if "quantization_config" in config else text, model.n_layers)
     if quantization is not None:
-        model = replace(model, unconverted=quantization.left)
+        model = replace(model, unconverted=quantization.left, converted=quantization.others)
         used["quantization_config"] = quantization.used
         notes = [quantization.notice, *notes]
     return Reading(

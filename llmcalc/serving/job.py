@@ -8,9 +8,10 @@ from functools import cached_property
 from typing import Any
 
 from llmcalc.catalog.accelerators import ACCELERATORS, SHORT_NAMES
+from llmcalc.catalog.formats import WEIGHT_FORMATS
 from llmcalc.errors import InputError
 from llmcalc.serving.formats import cache_formats, weight_format
-from llmcalc.stored.weights import grouped_by
+from llmcalc.stored.weights import format_in, grouped_by
 from llmcalc.transformer.model import Model
 from llmcalc.transformer.part import matrices, widths
 
@@ -192,11 +193,13 @@ def check(model: Model, job: Serving) -> None:
 
 def check_groups(rank: Model, job: Serving) -> None:
     """Raise InputError where groups, or blocks, of the weights' format do not divide the rows that a rank has."""
-    group = grouped_by(job.weight_format)
+    if grouped_by(job.weight_format) == 1:
+        return
     for part in rank.language.parts:
-        for m in matrices(part) if group > 1 else ():
-            if part.component in rank.unconverted or m.role in ("embedding", "head"):
+        for m in matrices(part):
+            if m.role in ("embedding", "head"):
                 continue
+            group = format_in(rank, WEIGHT_FORMATS[job.weight_format], part.component, m).group
             if m.width % group:
                 name = "tensor_parallel" if job.tensor_parallel > 1 else "weights"
                 message = (

@@ -18,6 +18,7 @@ from llmcalc.sources import DETTMERS_2023, GGUF, IEEE_754, TRANSFORMERS, Citatio
 from llmcalc.stored.gguf import Place, embedding_format, head_format, matrix_format
 from llmcalc.transformer.model import Block, Model
 from llmcalc.transformer.part import HEAD_TABLE, Matrix, linear_beside, matrices, mixers, mixtures
+from llmcalc.transformer.tower import PREDICTION
 
 
 @formula(r"M_\text{quantised}", "bytes", DETTMERS_2023.at("sec. 3"))
@@ -123,25 +124,36 @@ def _pieces(model: Model, name: str) -> Iterator[tuple[str, int, int, NumberForm
 
 
 def _linear(model: Model, format: NumberFormat) -> Iterator[tuple[str, int, int, NumberFormat]]:
-    listed = any("." in name for name in model.unconverted)  # of single layers
+    named = [*model.unconverted, *(key for key, _ in model.converted)]
+    listed = any("." in name for name in named)  # of single layers
     layers = [(1, i, block) for i, block in enumerate(model.layers())] if listed else []
     for count, i, block in layers or [(count, -1, block) for block, count in model.blocks]:
         for part in block.parts:
             for m in matrices(part):
                 yield "layers", count * m.numbers, m.width, format_in(model, format, part.component, m, i)
     for part in model.beside:
+        left = part.component == PREDICTION and "mtp" in model.unconverted
         for count, component, m in linear_beside(part):
-            yield "layers", count * m.numbers, m.width, format_in(model, format, component, m)
+            of = WEIGHT_FORMATS["bf16"] if left else format_in(model, format, component, m)
+            yield "layers", count * m.numbers, m.width, of
+    head = WEIGHT_FORMATS[dict(model.converted).get("head", "bf16")]
     for table in _tables(model):
-        yield table.role, table.numbers, table.width, WEIGHT_FORMATS["bf16"]
+        of = head if table.role == HEAD_TABLE else WEIGHT_FORMATS["bf16"]
+        yield table.role, table.numbers, table.width, of
 
 
 def format_in(model: Model, format: NumberFormat, component: str, m: Matrix, layer: int = -1) -> NumberFormat:
-    """The format of a matrix of a layer where linear layers are in ``format``: some components are left in 16 bits, of
-    all layers or of those that the file lists, and some formats are for experts only, where there are any."""
+    """The format of a matrix of a layer where linear layers are in ``format``: some are left in 16 bits or converted to
+    another, of all layers or of those that the file lists, and some formats are for experts only, where there are any.
+    """
+    keys = (component, f"{component}/{m.role}", f"{component}.{layer}", f"{component}/{m.role}.{layer}")
+    if not model.unconverted.isdisjoint(keys):
+        return WEIGHT_FORMATS["bf16"]
+    for key, other in model.converted:
+        if key in keys:
+            return WEIGHT_FORMATS[other]
     only_experts = format.stored == "experts" and bool(model.mixtures)
-    left = not model.unconverted.isdisjoint((component, f"{component}.{layer}"))
-    return WEIGHT_FORMATS["bf16"] if left or (only_experts and not m.experts) else format
+    return WEIGHT_FORMATS["bf16"] if only_experts and not m.experts else format
 
 
 def grouped_by(name: str) -> int:

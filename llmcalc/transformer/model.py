@@ -150,8 +150,10 @@ class Model:
     every layer from first to last where kinds alternate; empty means that they run in the order of ``blocks``.
     ``code`` says how an implementation runs them, which decides what a training step keeps; None where
     that is not known. ``beside`` is what a token of text does not go through: towers, projectors, layers that predict
-    further tokens. ``unconverted`` are the components that a quantised file of it leaves in 16 bits. ``context`` is how
-    many tokens it was made for, None where that is not said, ``angles`` the distinct tables of its rotary positions.
+    further tokens. ``unconverted`` are the components that a quantised file of it leaves in 16 bits ("attention.3": of
+    that layer, "attention/output": that matrix of them), ``converted`` those that it has in another format than the
+    rest, with it. ``context`` is how many tokens it was made for, None where that is not said, ``angles`` the distinct
+    tables of its rotary positions.
     """
 
     front: tuple[Part, ...]
@@ -161,6 +163,7 @@ class Model:
     code: Code | None = None
     beside: tuple[Part, ...] = ()
     unconverted: frozenset[str] = frozenset()
+    converted: frozenset[tuple[str, str]] = frozenset()
     context: int | None = None
     angles: tuple[Angles, ...] = ()
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from llmcalc.catalog.formats import WEIGHT_FORMATS
-from llmcalc.stored.weights import stored
+from llmcalc.stored.weights import format_in, stored
 from llmcalc.transformer.model import Block, Model
 from llmcalc.transformer.part import Heads, Matrix, matrices, mixers, mixtures, traits
 
@@ -88,7 +88,7 @@ def work_of(model: Model, weight_format: str) -> Work:
         expert_bits = sum(count * matrix.numbers for count, _, matrix in experts) * (average or kept.bits_per_weight)
     else:
         expert_bits = sum(
-            count * matrix.numbers * (16 if component in model.unconverted else format.bits_in_rows_of(matrix.width))
+            count * matrix.numbers * format_in(model, format, component, matrix).bits_in_rows_of(matrix.width)
             for count, component, matrix in experts
         )
     n, table = kept.of_group("embedding")
