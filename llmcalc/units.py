@@ -12,7 +12,8 @@ GB = 10**9
 
 _COUNTS = (10**12, 10**9, 10**6, 10**3)
 _FLOP = [(10**15, " PFLOP"), (10**12, " TFLOP"), (10**9, " GFLOP"), (10**6, " MFLOP"), (10**3, " kFLOP")]
-_TIME = [(86_400, " d"), (3_600, " h"), (60, " min"), (1, " s"), (1e-3, " ms"), (1e-6, " µs"), (1e-9, " ns")]
+_TIMES = (86_400, 3_600, 60)
+_SECONDS = [(1, " s"), (1e-3, " ms"), (1e-6, " µs"), (1e-9, " ns")]
 _ENERGY = [(3.6e15, " TWh"), (3.6e12, " GWh"), (3.6e9, " MWh"), (3.6e6, " kWh")]
 _MASS = [(1e9, " Mt"), (1e6, " kt"), (1e3, " t"), (1, " kg"), (1e-3, " g")]
 _BINARY = [(EiB, " EiB"), (PiB, " PiB"), (TiB, " TiB"), (GiB, " GiB"), (MiB, " MiB"), (KiB, " KiB")]
@@ -22,11 +23,13 @@ _BINARY_BYTES = {"kib": KiB, "mib": MiB, "gib": GiB, "tib": TiB, "pib": PiB, "ei
 
 @dataclass(frozen=True)
 class Locale:
-    """How a language writes numbers: decimal mark, mark between thousands, and what follows counts of 10¹² to 10³."""
+    """How a language writes numbers: decimal mark, mark between thousands, and what follows counts of 10¹² to 10³, and
+    days, hours and minutes."""
 
     decimal: str = "."
     thousands: str = ","
     counts: tuple[str, ...] = ("T", "B", "M", "k")
+    times: tuple[str, ...] = ("d", "h", "min")
 
     def marked(self, number: str) -> str:
         """A number that Python wrote, with this language's marks."""
@@ -50,6 +53,11 @@ class Locale:
     def scale(self) -> list[tuple[int, str]]:
         """Factors and what they are called, the largest first."""
         return list(zip(_COUNTS, self.counts, strict=True))
+
+    @property
+    def clock(self) -> list[tuple[float, str]]:
+        """Seconds and what so many are called, from days to nanoseconds."""
+        return [*((factor, f" {name}") for factor, name in zip(_TIMES, self.times, strict=True)), *_SECONDS]
 
 
 ENGLISH = Locale()
@@ -77,13 +85,13 @@ def _human(value: float, unit: str, locale: Locale) -> str:
     if unit == "FLOP" and abs(value) < 1e18:
         return _scaled(value, _FLOP, " FLOP")
     if unit == "s" and 1e-9 <= abs(value) < 1e9:
-        return _scaled(value, _TIME, " s")
+        return _scaled(value, locale.clock, " s")
     if unit == "J" and abs(value) >= 3.6e6:
         return _scaled(value, _ENERGY, " J")
     if unit == "kg" and 1e-3 <= abs(value) < 1e15:
         return _scaled(value, _MASS, " kg")
     if unit == "h" and abs(value) < 1e7:
-        return f"{significant(value)} h"
+        return f"{significant(value)} {locale.times[1]}"
     if abs(value) >= 1e7 or 0 < abs(value) < 1e-4:
         mantissa, exponent = f"{value:.2e}".split("e")
         return f"{mantissa} × 10{_superscript(int(exponent))}"

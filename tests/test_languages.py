@@ -93,7 +93,7 @@ RUN_NAMES |= {text for log in served_logs() for text in (log.model, log.library,
 RUN_NAMES |= {row.framework for row in measured_ranks()}
 RUN_NAMES |= {text for row in reports() for text in (row.framework, row.model, row.device, str(row.source))}
 IN_PACKAGE_WORDS = {"accuracy": RUN_NAMES, "cluster": set(INPUTS["recompute"].options)}
-UNITS = r"\b([KMGTPE]iB|GB|B|ms|ns|min|[kMGTP]?FLOP|[kMGT]Wh|kg|kt|Mt|ribu|juta|miliar|triliun)\b"
+UNITS = r"\b([KMGTPE]iB|GB|B|ms|ns|min|[kMGTP]?FLOP|[kMGT]Wh|kg|kt|Mt|ribu|juta|miliar|triliun|hari|jam|menit)\b"
 OPENED = ["parameters_working", "peak_working", "misprint_working"]
 OPENED += [*(f"working_{letter}" for letter in "bcdefgi"), "download"]
 OPENED += ["technique_knobs", "all_formats"]
@@ -325,10 +325,14 @@ def test_the_marks_find_a_text_that_does_not_come_from_words():
 
 
 def test_numbers_are_written_as_the_language_writes_them():
-    numbers = Locale(",", ".", ("triliun", "miliar", "juta", "ribu"))
+    numbers = Locale(",", ".", ("triliun", "miliar", "juta", "ribu"), ("hari", "jam", "menit"))
     assert human(8_030_261_248, "parameters", numbers) == "8,03 miliar"
     assert human(16.5 * GiB, "bytes", numbers) == "16,5 GiB"
     assert human(5000 * 2**60, "bytes", numbers) == "5.000 EiB"
+    # A "d" is no abbreviation of hari, and could be one of detik, a second
+    times = [human(seconds, "s", numbers) for seconds in (605_664, 9_000, 90, 1.5, 0.0015)]
+    assert times == ["7,01 hari", "2,50 jam", "1,50 menit", "1,50 s", "1,50 ms"]
+    assert (human(168, "h", numbers), human(168, "h"), human(605_664, "s")) == ("168 jam", "168 h", "7.01 d")
     assert words.locale() == ENGLISH
     words.speak("id")
     assert words.locale() == numbers

@@ -115,7 +115,8 @@ def locale() -> Locale:
 def _locale(language: str) -> Locale:
     words = dictionary(language)
     counts = tuple(words[f"numbers.{count}"] for count in ("trillion", "billion", "million", "thousand"))
-    return Locale(words["numbers.decimal"], words["numbers.thousands"], counts)
+    times = tuple(words[f"numbers.{time}"] for time in ("day", "hour", "minute"))
+    return Locale(words["numbers.decimal"], words["numbers.thousands"], counts, times)
 
 
 _UNITS = {"bytes": "bytes", "parameters": "parameters", "FLOP": "FLOP", "seconds": "s"}
