@@ -127,6 +127,13 @@ NUMBER strong + span { font-size: 0.8rem !important; opacity: 0.78; }
 :is(.st-key-unseen_controls, .st-key-unseen_language, .st-key-unseen_storage, .st-key-drawing_seen) { display: none; }
 /* Streamlit has every element fade as soon as a run starts, a layer each, though most runs are over before it shows */
 .stApp [data-stale] { opacity: 1; transition: none; }
+/* what Streamlit says in English whatever the language: that there are more pages, how to upload, how to enter */
+:is(MORE_PAGES, UPLOAD), [data-testid="InputInstructions"] > :first-child { font-size: 0; visibility: hidden; }
+:is(MORE_PAGES, UPLOAD, [data-testid="InputInstructions"] > :first-child)::after { visibility: visible; }
+MORE_PAGES::after { content: SAY_MORE_PAGES; font-size: 0.875rem; }
+UPLOAD::after { content: SAY_UPLOAD; font-size: 0.875rem; }
+[data-testid="InputInstructions"] > :first-child::after { content: SAY_ENTER; font-size: 0.75rem; }
+.stTextArea [data-testid="InputInstructions"] > :first-child::after { content: SAY_CTRL_ENTER; }
 .qr { display: block; margin: auto; width: min(50vh, 80vw); shape-rendering: crispEdges; }
 [data-testid="stSidebar"] .qr { width: 100%; max-width: 16rem; }
 /* what takes longer says so, above everything */
@@ -134,7 +141,7 @@ NUMBER strong + span { font-size: 0.8rem !important; opacity: 0.78; }
   z-index: 1000001; background: light-dark(#00659E, #4BA3E3); animation: working 1.2s 0.5s ease-in-out infinite both; }
 @keyframes working { 0% { clip-path: inset(0 100% 0 0); } 50% { clip-path: inset(0); }
   100% { clip-path: inset(0 0 0 100%); } }
-:is(.st-key-worst_reports, .st-key-every_printed) td:not([style*="right"]) { white-space: normal; }
+:is(.st-key-worst_reports, .st-key-every_printed, .st-key-served) td:not([style*="right"]) { white-space: normal; }
 @media (pointer: coarse) { .st-key-neighbours kbd { display: none; } }
 @media (max-width: 767px) {
   [data-testid="stMainBlockContainer"] { padding-left: 0.9rem; padding-right: 0.9rem; }
@@ -300,8 +307,14 @@ def style(script: str = "") -> None:
     """
     with_fields = [id for id, declared in INPUTS.items() if isinstance(declared, Integer) and declared.scale]
     meant = {
-        "OPEN_LABEL": json.dumps(w("sidebar.open"), ensure_ascii=False),
+        "OPEN_LABEL": quoted(w("sidebar.open")),
         "DEVICE_LINE": "light-dark({}, {})".format(*MARK.split("|")),
+        "SAY_MORE_PAGES": quoted(w("app.more_pages")),
+        "SAY_UPLOAD": quoted(w("app.upload")),
+        "SAY_ENTER": quoted(w("app.enter")),
+        "SAY_CTRL_ENTER": quoted(w("app.ctrl_enter")),
+        "MORE_PAGES": '.rc-overflow-item-rest [data-testid="stTopNavSection"] p',
+        "UPLOAD": '[data-testid="stFileUploaderDropzone"] button p',
         "PRINTED": f":is({', '.join(f'.st-key-printed_{letter}' for letter in 'bcdefghi')})",
         "NUMBER": ".st-key-headlines > .stElementContainer button",
         "SLIDER": f":is({', '.join(f'.st-key-{id}_slider' for id in with_fields)})",
@@ -312,6 +325,11 @@ def style(script: str = "") -> None:
     language_script = _LANGUAGE.replace("LANGUAGE", json.dumps(language())).replace("SKIP", json.dumps(w("app.skip")))
     with st.container(key="unseen_language"):
         st.html(f"<script>{language_script}{_CLOSED_ON_LOW_SCREENS}{script}</script>", unsafe_allow_javascript=True)
+
+
+def quoted(text: str) -> str:
+    """A text as a style sheet writes it."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def style_stage() -> None:
