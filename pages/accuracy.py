@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -15,7 +16,7 @@ from llmcalc.errors import InputError
 from llmcalc.inputs import shortened
 from llmcalc.measure.receipt import Receipt, read_receipt
 from llmcalc.units import GiB
-from llmcalc.words import w
+from llmcalc.words import value_of, w
 from pages.content.accuracy import charts, frames, spreads
 from pages.content.reports import by_people, of_kinds, of_receipts
 from pages.ui.app.screen import draw
@@ -51,7 +52,7 @@ def page() -> None:
     st.subheader(w("accuracy.table_header"), anchor=False)
     table = every_step(rows)
     columns = table.select_dtypes("number").columns
-    numbers: dict[str, str | Callable[[Any], str] | None] = dict.fromkeys(columns, lambda n: marked(f"{n:.3f}"))
+    numbers: dict[str, str | Callable[[Any], str] | None] = dict.fromkeys(columns, thousandths)
     st.dataframe(table.style.set_uuid("0").format(numbers, na_rep="–"), hide_index=True, height=420)
     st.caption(w("accuracy.column_caption"))
     st.subheader(w("accuracy.how_header"), anchor=False)
@@ -109,10 +110,15 @@ def filtered(rows: Sequence[MeasuredStep]) -> list[MeasuredStep]:
             options = sorted({trait(row, key) for row in rows})
             wanted = st.multiselect(
                 w(f"accuracy.filter_{key}"), options, key=f"accuracy_{key}", placeholder=w("accuracy.everything"),
-                width="stretch",
+                width="stretch", format_func=partial(value_of, key),
             )  # fmt: skip
             left = [row for row in left if not wanted or trait(row, key) in wanted]
     return left
+
+
+def thousandths(number: float) -> str:
+    """A number to three digits behind the decimal mark."""
+    return marked(f"{number:.3f}".replace("-", "−"))
 
 
 def rounded(share: float | None) -> float | None:
@@ -124,7 +130,7 @@ def every_step(rows: Sequence[Comparison]) -> pd.DataFrame:
     """The table of all steps: how each was run, measured, predicted, and the errors of every rule."""
     table = []
     for row in rows:
-        line: dict[str, Any] = {w(f"accuracy.filter_{key}"): trait(row.row, key) for key in FILTERS}
+        line: dict[str, Any] = {w(f"accuracy.filter_{key}"): value_of(key, trait(row.row, key)) for key in FILTERS}
         run = row.row.training_run
         line[w("accuracy.held_back")] = not row.row.seen
         line[w("accuracy.column_run")] = f"{exact(run.batch_size)} × {exact(run.seq_len)}"

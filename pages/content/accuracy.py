@@ -208,7 +208,8 @@ def speed_table() -> Iterator[Block]:
     for name in sorted({row.set for row in served_rates()}):
         found = [error_of_rate(row) for row in served_rates() if row.set == name]
         lines.append([w("accuracy.speed_other", set=name), exact(len(found)), _two(found), "–"])
-    yield table([w(f"accuracy.{head}") for head in ("speed_group", "runs", "speed_between", "speed_first")], lines)
+    heads = [w(f"accuracy.{head}") for head in ("speed_group", "runs", "speed_between", "speed_first")]
+    yield table(heads, lines, key="served")
 
 
 def _of_runs(name: str, rows: Sequence[ServedRun], *, fitted: bool = False, times: int = 2) -> list[str]:
