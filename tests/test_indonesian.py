@@ -23,7 +23,7 @@ CALLED = {
     "mengubah kontrol": r"memutar",
     "dimensi": r"irisan",
     "multi-perangkat": r"^beberapa perangkat$",
-    "mesin inferensi": r"mesin (?:saji|pelayanan)",
+    "mesin inferensi": r"mesin (?:saji|pelayanan|penyajian)",
     "penyajian": r"^melayani|, melayani$|pelayanan",
     "pass": r"\blintasan\b",
     "state": r"keadaan(?! tetap)",
