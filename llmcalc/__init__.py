@@ -12,6 +12,7 @@ from llmcalc.errors import InputError
 from llmcalc.huggingface import Reading, dimensions, from_config, override, read_config
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.scaling import LAWS
+from llmcalc.scaling.bought import best_bought
 from llmcalc.scaling.cost import Budget, training_cost
 from llmcalc.serving.held import inference_memory
 from llmcalc.serving.job import Serving
@@ -39,6 +40,7 @@ __all__ = [
     "Serving",
     "Step",
     "TrainingRun",
+    "best_bought",
     "dimensions",
     "formula",
     "from_config",

@@ -356,6 +356,8 @@ _ALL: tuple[Input, ...] = (
     Choice(id="law", group="scaling", options=LAWS_WITH_LOSS, default=DEFAULT_LAW),
     Integer(id="train_tokens", group="scaling", low=1, high=100_000, default=300),
     Integer(id="train_days", group="scaling", low=1, high=1_000, default=30),
+    Integer(id="served_tokens", group="scaling", low=0, high=10_000_000, default=0),
+    Integer(id="unique_tokens", group="scaling", low=1, high=100_000, default=None),
     Choice(id="curve", group="scaling", options=("loss", "performance"), default="loss"),
     Real(id="alpha", group="scaling", low=0.01, high=1.0, default=0.076, step=0.001),
     Real(id="improvement", group="scaling", low=1.0, high=90.0, default=10.0, step=1.0),

@@ -269,6 +269,7 @@ SYMBOLS: dict[str, Symbol] = {
     "seconds": Symbol("t", "s"),
     "device_hours": Symbol(r"t_\text{devices}", "h"),
     "price": Symbol("p"),
+    "money": Symbol(r"p_\text{all}"),
     "power_usage_effectiveness": Symbol(r"\text{PUE}"),
     "energy": Symbol(r"E", "J"),
     "grid_intensity": Symbol("g", "kg/kWh"),

@@ -8,8 +8,20 @@ from golden_files import csv_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmcalc import Block, Budget, Dimensions, InputError, Model, from_config, training_cost
+from llmcalc import (
+    LAWS,
+    Block,
+    Budget,
+    Configuration,
+    Dimensions,
+    InputError,
+    Model,
+    best_bought,
+    from_config,
+    training_cost,
+)
 from llmcalc.catalog.grids import GRIDS
+from llmcalc.link import read_link
 from llmcalc.rates.costs import flops_utilization, training_carbon, training_energy
 from llmcalc.rates.flops import component_flops, forward_flops, palm_flops, palm_flops_of, whole_attention_flops
 from llmcalc.scaling.formulas import training_flops
@@ -222,3 +234,51 @@ def test_operations_of_models_that_are_no_decoders_are_refused(kind):
     with pytest.raises(InputError) as refused:
         training_cost(from_config({"model_type": kind}), Budget(tokens=1e9))
     assert refused.value.input_id == "model"
+
+
+# Backwards
+
+
+@pytest.mark.parametrize("law", ["besiroglu_2024", "kaplan_2020", "llama3_2024", "deepseek_2024"])
+@pytest.mark.parametrize("money", [1e4, 3e7])
+def test_what_money_buys_costs_that_money(law, money):
+    """Budget in equals budget out: 6ND of the best model, at the device's rate and price, are the money."""
+    found = best_bought(money=money, price_per_device_hour=2.5, law=law, device="H100 SXM", utilization=0.4)
+    assert found.device_hours.value == money / 2.5
+    rate = 989.4e12 * 0.4  # dense bf16 of an H100 SXM's data sheet, 1,979 with sparsity
+    assert found.compute.value == pytest.approx(money / 2.5 * 3600 * rate, rel=1e-3)
+    spent = 6 * found.parameters.value * found.tokens.value
+    assert spent == pytest.approx(found.compute.value, rel=1e-6)
+    hours = spent / (found.budget.peak_flops * 0.4) / 3600
+    assert hours * 2.5 == pytest.approx(money, rel=1e-6)
+    again = best_bought(device_hours=hours, law=law, utilization=0.4)
+    assert again.parameters.value == pytest.approx(found.parameters.value, rel=1e-6)
+
+
+@pytest.mark.parametrize(("asked", "named"), [
+    ({"money": 1e6}, "price_per_device_hour"), ({}, "money"), ({"money": 1.0, "device_hours": 1.0}, "money"),
+    ({"device_hours": 1.0, "law": "moore_1965"}, "law"), ({"device_hours": 0.0}, "device_hours"),
+])  # fmt: skip
+def test_a_budget_that_cannot_be_is_refused_by_its_name(asked, named):
+    with pytest.raises(InputError) as caught:
+        best_bought(**asked)
+    assert caught.value.input_id == named
+
+
+def test_served_and_repeated_tokens_are_in_the_link_and_say_what_the_laws_say():
+    """Sardana et al. 2023, sec. 3: with inference to come the same loss is cheapest smaller and longer. Muennighoff et
+    al. 2023, sec. 5: four epochs are worth almost as much as new data."""
+    values = read_link({"model": ["Llama 3.1 8B"], "train_tokens": ["300"], "served_tokens": ["2000"],
+                        "unique_tokens": ["75"]}).values  # fmt: skip
+    laws = Configuration(values).laws
+    alone, served = laws.law.cheapest(loss=laws.loss.value), laws.served
+    assert served.parameters.value < alone.parameters.value
+    assert served.tokens.value > alone.tokens.value
+    reached = laws.law.loss(parameters=served.parameters, tokens=served.tokens).value
+    assert reached == pytest.approx(laws.loss.value, rel=1e-6)
+    worth, loss = laws.repeated
+    assert laws.epochs == 4
+    assert 0.8 * 300e9 < worth.value < 300e9
+    assert loss.value > LAWS["muennighoff_2023"].loss(parameters=laws.parameters, tokens=300e9).value
+    assert Configuration({"model": "Llama 3.1 8B"}).laws.served is None
+    assert Configuration({"model": "Llama 3.1 8B"}).laws.repeated is None

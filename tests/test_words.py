@@ -117,6 +117,7 @@ def quantities_of_serving():
         yield from (memory.weights, memory.kv_cache, memory.prefill_peak, memory.decode_peak)
     yield serve(from_config({"model_type": "gpt2"}), Serving(engine="transformers", context=64)).needed
     yield serve(from_config({"model_type": "gpt2"}), Serving(context=64)).longest_context
+    yield serve(from_config({"model_type": "gpt2"}), Serving(context=64, lora_slots=2, draft="eagle")).weights
     alone = Serving(context=64, input_tokens=1, output_tokens=1)
     yield quantity_of_turn(batches(from_config({"model_type": "llama", "num_key_value_heads": 8}), alone))
 

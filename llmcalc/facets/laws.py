@@ -12,6 +12,7 @@ from llmcalc.facets.devices import Devices
 from llmcalc.quantity import Quantity
 from llmcalc.rates.costs import bought_flops
 from llmcalc.scaling.cost import Budget, TrainingCost, training_cost
+from llmcalc.scaling.forms import Repeating
 from llmcalc.scaling.formulas import training_flops
 from llmcalc.scaling.laws import LAWS, Law
 from llmcalc.scaling.optimum import Optimum
@@ -62,6 +63,36 @@ class Laws:
     def best(self) -> Optimum:
         """The best use of the same budget."""
         return self.law.optimal(compute=self.compute)
+
+    @cached_property
+    def served(self) -> Optimum | None:
+        """The model of the same loss that is cheapest to train and then to serve as many tokens as the reader says;
+        None where none are served, or the law has no such thing."""
+        if not self.values["served_tokens"] or "cheapest" not in self.law.answers:
+            return None
+        try:
+            return self.law.cheapest(loss=self.loss.value, served_tokens=self.values["served_tokens"] * 10**9)
+        except InputError:  # the law has no serving, or the loss is below its floor
+            return None
+
+    @property
+    def epochs(self) -> float:
+        """How many times the tokens go by, where only so many of them differ."""
+        unique = self.values["unique_tokens"]
+        return 1.0 if unique is None else max(1.0, self.values["train_tokens"] / unique)
+
+    @cached_property
+    def repeated(self) -> tuple[Quantity, Quantity] | None:
+        """What the tokens are worth in tokens that differ, and the loss that is reached, where they are repeated, by
+        Muennighoff et al.; None where they are not."""
+        if self.epochs == 1:
+            return None
+        law, unique = LAWS["muennighoff_2023"], self.values["unique_tokens"] * 10**9
+        form = law.form
+        assert isinstance(form, Repeating)
+        worth = form.effective_tokens(tokens=self.tokens, unique_tokens=unique)
+        sizes = {"parameters": law.parameters_of(self.model), "tokens": self.tokens}
+        return worth, law.loss(**sizes, unique_tokens=unique)
 
     @cached_property
     def bought(self) -> Quantity | None:

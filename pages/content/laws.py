@@ -51,11 +51,14 @@ def laws(config: Configuration) -> Iterator[Block]:
     """The chosen law on this model: its numbers, four charts, and what every law says of the same budget."""
     chosen = config.laws.law
     yield Controls(["law", "train_tokens", "train_days"], 3)
-    yield paragraph(w(f"law_notes.{chosen.id}"))
-    yield Headlines(lambda: [*numbers(config), *improvements(config)[2:]])
-    yield from _in_words(config)
     yield the_map(config)
     yield note(w("laws.map_note"))
+    yield Headlines(lambda: [*numbers(config), *improvements(config)[2:]])
+    yield from _in_words(config)
+    yield note(w(f"law_notes.{chosen.id}"))
+    yield against_compute(config)
+    yield note(w("laws.spent_note"))
+    yield from served_and_repeated(config)
     yield valleys(config)
     yield note(w("laws.valleys_note"))
     yield against_tokens(config)
@@ -88,6 +91,33 @@ def _in_words(config: Configuration) -> Iterator[Block]:
     yield paragraph(w("laws.longer" if ratio > best.tokens_per_parameter.value else "laws.shorter", **told))
     if bool(laws.law.extrapolates(parameters=laws.parameters, tokens=laws.tokens, compute=laws.compute)):
         yield note(w("laws.beyond"))
+
+
+def served_and_repeated(config: Configuration) -> Iterator[Block]:
+    """How many tokens it will serve, and how many that it is trained on differ: what that makes of it."""
+    found = config.laws
+    yield heading(w("laws.served_header"))
+    yield Controls(["served_tokens", "unique_tokens"], 2)
+    if best := found.served:
+        told = {"parameters": human(best.parameters.value, "parameters"), "tokens": human(best.tokens.value, "tokens")}
+        sizes = {"size": human(best.parameters.value / found.parameters.value),
+                 "longer": human(best.tokens.value / found.tokens)}  # fmt: skip
+        served = found.values["served_tokens"] * 10**9
+        yield paragraph(w("laws.served", name=title_of(config), served=human(served, "tokens"), **told, **sizes))
+        yield workings("served_working", best.parameters, best.tokens, best.compute, depth=1)
+    else:
+        yield note(w("laws.served_none" if not found.values["served_tokens"] else "laws.served_unknown"))
+    if found.repeated:
+        worth, loss = found.repeated
+        told = {
+            "epochs": human(found.epochs),
+            "worth": human(worth.value, "tokens"),
+            "tokens": human(found.tokens, "tokens"),
+        }
+        yield paragraph(w("laws.repeated", loss=marked(f"{loss.value:.3f}"), **told))
+        yield workings("repeated_working", worth, loss, depth=1)
+    else:
+        yield note(w("laws.repeated_none"))
 
 
 def _row(law: Law, config: Configuration) -> list[Any]:
@@ -218,6 +248,29 @@ def against_tokens(config: Configuration) -> Chart:
     x = (w("laws.tokens_axis"), 1e9, 1e14)
     y = (w("axes.loss"), min(lowest, found.loss.value) - 0.05, max(highest, found.loss.value) + 0.1)
     return Chart(on_powers_of_ten(title, data, x, y, linear_y=True), "laws_tokens", alt, 440)
+
+
+def against_compute(config: Configuration) -> Chart:
+    """Loss against compute by the chosen law: the best of each budget, published runs, and this model."""
+    found, law, colour = config.laws, config.laws.law, LAW_COLOURS[config.laws.law.id]
+    budgets = np.logspace(18, 27, 60)
+    best = law.optimal(compute=budgets)
+    losses = _losses(law, best.parameters.value, best.tokens.value)
+    beyond = np.broadcast_to(law.extrapolates(compute=budgets, parameters=best.parameters), budgets.shape).tolist()
+    told = _told(best.parameters.value, best.tokens.value, losses)
+    data = fitted_and_beyond(w("laws.best_split"), budgets.tolist(), losses.tolist(), beyond, colour, told)
+    sizes, tokens = (np.array([getattr(row, name) for row in TRAINED]) for name in ("parameters", "tokens"))
+    theirs = _losses(law, sizes, tokens)
+    told = [f"{row.name}<br>{there}" for row, there in zip(TRAINED, _told(sizes, tokens, theirs), strict=True)]
+    data.append(points(w("laws.published_by_law"), (6 * sizes * tokens).tolist(), theirs, told, MUTED, size=6))
+    c, loss = found.compute.value, found.loss.value
+    data.append(here(title_of(config), c, loss, f"{title_of(config)}<br>{_power(c)} FLOP<br>{marked(f'{loss:.3f}')}"))
+    title = w("laws.spent_title", law=law_name(law))
+    alt = w("laws.spent_alt", title=title, name=title_of(config), loss=marked(f"{loss:.3f}"), compute=_power(c),
+            best=marked(f"{found.best.loss.value:.3f}"))  # fmt: skip
+    x = (w("laws.compute_axis"), min(1e18, c / 2), max(1e27, c * 2))
+    y = (w("axes.loss"), min(losses.min(), loss) - 0.05, max(losses[5], loss) + 0.1)
+    return Chart(on_powers_of_ten(title, data, x, y, linear_y=True), "laws_compute", alt, 440)
 
 
 def frontiers(config: Configuration) -> Chart:

@@ -121,4 +121,4 @@ def tick(value: float) -> str:
     """A power of ten for an axis: 1, 10, 1 k, 1 M; below one, 0.01; beyond 10¹⁵, 10¹⁸."""
     if value < 1:
         return marked(f"{value:g}")
-    return f"{value:g}" if value < 1000 else _plain(human(value, "tokens"))
+    return f"{value:g}" if value < 1000 else _plain(human(value, "parameters"))
