@@ -504,7 +504,8 @@ config = configured(**asked)
 
 @adds("a scaling law")
 def _law(copy: Copy) -> None:
-    copy.write("llmcalc/sources.py", copy.read("llmcalc/sources.py") + WORK.replace("FOUND", "NEW_LAW"))
+    work = WORK.replace("FOUND", "NEW_LAW").replace("/found", "/law")
+    copy.write("llmcalc/sources.py", copy.read("llmcalc/sources.py") + work)
     laws, forms = "llmcalc/scaling/laws.py", "llmcalc/scaling/forms.py"
     copy.write(forms, f"{copy.read(forms)}{TWENTY}")
     copy.change(laws, "    Routed,\n    ask,", "    Routed,\n    Twenty,\n    ask,")

@@ -39,6 +39,7 @@ from typing import Any
 
 import pytest
 from _pytest.runner import runtestprotocol
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parents[2]
 LONGEST = 2.0  # seconds a test may take here
@@ -392,4 +393,7 @@ def main() -> None:
 if __name__ == "__main__":
     sys.path[:1] = [str(ROOT), str(ROOT / "tests")]
     os.chdir(ROOT)
+    # beside other work a draw may take long, which is no fault
+    settings.register_profile("faults", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("faults")
     main()
