@@ -139,7 +139,7 @@ def the_same_when_all_is_drawn(app: AppTest, screen: Browser) -> None:
     assert shown == screen.shown()
 
 
-@pytest.mark.parametrize("page", some_of(PAGES, 3))
+@pytest.mark.parametrize("page", some_of(PAGES, 5))
 def test_a_main_knob_draws_what_is_live_and_nothing_else_has_changed(page, screen):
     app = opened(page)
     moving = [id for id in KNOBS if id in main_knobs(page)]
