@@ -79,6 +79,8 @@ def read_config(config: Mapping[str, Any]) -> Reading:
     else:
         keys = keys_of(model_type, _with_outer_tie(config, text, path), family)
         model = family.build(keys, task)
+    if keys.has("is_decoder") and keys.flag("is_decoder"):
+        model = _as_decoder(model)
     if head is not None:
         model = with_head(model, keys, head)
     model = with_positions(model, keys)
@@ -120,6 +122,16 @@ def read_config(config: Mapping[str, Any]) -> Reading:
         ahead,
         quantization,
     )
+
+
+def _as_decoder(model: Model) -> Model:
+    """An encoder's layers run as a decoder's: each token sees those before it, whose keys and values are cached."""
+
+    def causal(part: Part) -> Part:
+        return replace(part, sees="past") if getattr(part, "sees", "") == "all" else part  # type: ignore[type-var]
+
+    blocks = [(replace(block, parts=tuple(map(causal, block.parts))), count) for block, count in model.blocks]
+    return model if model.is_pair else replace(model, blocks=tuple(blocks))
 
 
 def from_config(config: Mapping[str, Any]) -> Model:

@@ -45,11 +45,13 @@ OUTER_PRODUCT = 5
 DELTA_RULE = 7
 
 
-def states(*, convolution: Quantity | None, recurrent: Quantity | None, fp32: bool = True) -> tuple[State, ...]:
+def states(
+    *, convolution: Quantity | None, recurrent: Quantity | None, fp32: bool = True, fp32_inputs: bool = False
+) -> tuple[State, ...]:
     """What one layer keeps: the window of its convolution, and its recurrent state, where it has them."""
     found: list[State] = []
     if convolution is not None:
-        found.append(State(convolution, False, "inputs"))
+        found.append(State(convolution, fp32_inputs, "inputs"))
     if recurrent is not None:
         found.append(State(recurrent, fp32))
     return tuple(found)

@@ -11,13 +11,15 @@ from llmcalc.transformer.state import causal_convolution_bias, causal_convolutio
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution of ``channels`` over the last ``d_conv`` tokens, each channel for itself."""
+    """A convolution of ``channels`` over the last ``d_conv`` tokens, each channel for itself; ``fp32``: in 32 bits,
+    whatever the model is in."""
 
     channels: int
     d_conv: int
     id: str
     component: str = "recurrent"
     bias: bool = False
+    fp32: bool = False
 
     def parameters(self) -> Quantity:
         parts = [causal_convolution_parameters(channels=self.channels, d_conv=self.d_conv)]
@@ -26,4 +28,5 @@ class Convolution:
         return total(self.id, r"N_\text{conv}", *parts)
 
     def states(self) -> tuple[State, ...]:
-        return states(convolution=convolution_state(channels=self.channels, d_conv=self.d_conv), recurrent=None)
+        window = convolution_state(channels=self.channels, d_conv=self.d_conv)
+        return states(convolution=window, recurrent=None, fp32_inputs=self.fp32)

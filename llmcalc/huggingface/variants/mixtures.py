@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from llmcalc.errors import InputError
 from llmcalc.huggingface import layers
@@ -256,6 +257,7 @@ def _inkling(kit: Kit) -> Sequence[Layer]:
         True: tuple(mixture),
         False: (FeedForward(d, d_ff, True), Numbers(1, "feed_forward_scale", "feed_forward")),
     }
+    after = partial(Convolution, d, kernel, fp32=True)
     found = []
     for kind, is_sparse in zip(kinds, sparse, strict=True):
         slides = kind == "hybrid_sliding"
@@ -270,12 +272,12 @@ def _inkling(kit: Kit) -> Sequence[Layer]:
             Attention(d, heads, kv, width, window=window),
             Projection(d, heads * rel, "relative_projection", "attention"),
             Numbers(rel * (window or extent), "relative_logits", "attention"),
-            Convolution(kv * width, kernel, "key_convolution"),
-            Convolution(kv * width, kernel, "value_convolution"),
+            Convolution(kv * width, kernel, "key_convolution", fp32=True),
+            Convolution(kv * width, kernel, "value_convolution", fp32=True),
         )
         layer = (
-            *(*kit.norm("attention_norm"), *mixer, Convolution(d, kernel, "attention_convolution")),
-            *(*kit.norm("feed_forward_norm"), *networks[is_sparse], Convolution(d, kernel, "feed_forward_convolution")),
+            *(*kit.norm("attention_norm"), *mixer, after("attention_convolution")),
+            *(*kit.norm("feed_forward_norm"), *networks[is_sparse], after("feed_forward_convolution")),
         )
         found.append((("local" if slides else "global", sparse_words(is_sparse)), layer))
     return found
