@@ -636,7 +636,7 @@ if __name__ == "__main__":
     alone()
 """
     copy.write("pages/glossary.py", page)
-    copy.change(copy.find("\nPAGES = (", "pages"), '"accuracy", "method"', '"accuracy", "glossary", "method"')
+    copy.change(copy.find("\nSECTIONS: ", "pages"), '"accuracy", "method"', '"accuracy", "glossary", "method"')
     every = "pages/content/pages.py"
     copy.insert(every, PAGES, '    "glossary": Page(lambda config: glossary.glossary(), ("symbols",)),')
     copy.change(every, "    explore,\n", "    explore,\n    glossary,\n")

@@ -16,7 +16,7 @@ from streamlit.testing.v1.local_script_runner import LocalScriptRunner
 from pages.ui.app.shell import PAGES
 from llmcalc.inputs import DEFAULTS, INPUTS, Choice, Input, Integer, Real, Switch, in_group
 from pages.ui.app import sections
-from pages.ui.app.controls import GROUPS, OFFERED, OPEN_GROUP, main_knobs
+from pages.ui.app.controls import GROUPS, GROUPS_READ, OPEN_GROUP, main_knobs
 
 KNOBS = [declared.id for group in ("shape", "size") for declared in in_group(group)]
 OTHERS = [id for id in INPUTS if id not in (*KNOBS, "config", "compare", "chapter", "towers")]
@@ -176,7 +176,7 @@ def test_any_other_input_draws_the_page_and_what_shows_it_and_nothing_else_has_c
     """Compared after each input, or after all, since what one left as it was few of the others have drawn."""
     page, model, group = place
     app = opened(page if seen else "explore", {"model": model})
-    if seen and group in OFFERED[page]:
+    if seen and group in GROUPS_READ[page]:
         app.session_state[f"group_on_{page}"] = group
         app.run()
     for id in TOGETHER[place]:

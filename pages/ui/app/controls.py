@@ -39,8 +39,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 # What only one page reads is asked there
 ON_PAGES = ("lesson", "fits", "techniques", "scaling", "cost", "comparison")
 _STEP = ("shape", "training", "devices")
-# Which of these groups a page reads: all that there are, in the order in which they are offered
-OFFERED: Mapping[str, tuple[str, ...]] = {
+# Which of these groups a page reads, in the order in which they are offered; one that is not named reads no input
+GROUPS_READ: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("explore", "learn", "training", "fits"), tuple(GROUPS)),
     **dict.fromkeys(("cluster", "techniques", "compare", "scaling", "cost"), _STEP),
     **{"parameters": ("shape",), "article": ("shape",), "serving": ("shape", "serving")},
@@ -62,7 +62,7 @@ MENUS = {
 
 def main_knobs(page: str) -> list[str]:
     """The main knobs that move a page, in their order."""
-    return [id for id in MAIN if page in OFFERED and id not in _UNMOVED.get(page, ())]
+    return [id for id in MAIN if page in GROUPS_READ and id not in _UNMOVED.get(page, ())]
 
 
 def knobs(page: str) -> None:
@@ -122,7 +122,7 @@ def _out_of_sight(page: str) -> None:
 
 def _more_settings(page: str) -> None:
     """All other controls that the page reads, a group at a time; those of the other groups are unseen."""
-    offered = OFFERED.get(page, ())
+    offered = GROUPS_READ.get(page, ())
     names = {group: w(f"sidebar.{group}") for group in GROUPS}
 
     def face(now: State) -> tuple[str | None, list[Face], str]:
@@ -159,7 +159,7 @@ def _unless_chosen(group: str, page: str) -> None:
 
 def _chosen(page: str) -> str | None:
     chosen = st.session_state.get(f"group_on_{page}", OPEN_GROUP.get(page))
-    return chosen if chosen in OFFERED.get(page, ()) else None
+    return chosen if chosen in GROUPS_READ.get(page, ()) else None
 
 
 def _ids(group: str | None) -> list[str]:
