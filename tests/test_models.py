@@ -445,6 +445,15 @@ def test_a_context_or_a_window_is_the_published_one_or_none_is_told(id):
     assert windows == ({int(printed["window"])} if printed["window"] else set())
 
 
+@for_each("row", csv_rows("published_shapes.csv"), ids=lambda row: row["model"])
+def test_the_sizes_of_a_row_are_those_that_others_read_in_the_published_config(row):
+    given = next(each.config for each in models().values() if each.name == row["model"])
+    sizes = read_config(given).dimensions
+    read = {name: int(row[name]) for name in ("n_layers", "d_model", "n_heads", "n_kv_heads", "d_ff", "vocab_size")
+            if row[name]}  # fmt: skip
+    assert {name: sizes.get(name, size) for name, size in read.items()} == read
+
+
 @for_each("row", PUBLISHED.values(), ids=lambda row: row["model"])
 def test_what_is_published_says_where(row):
     for what in ("context", "window"):
