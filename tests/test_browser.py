@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qs, urlsplit
+
 import pytest
 from playwright.sync_api import expect
 from real_browser import chart_drawn, dashboard, elsewhere, metric, query, settled, to_page
 
+from llmcalc.bases import OF_RECIPE
 from llmcalc.inputs import DEFAULTS, link_parameters
 
 # One server and one browser at a time: on a small machine several would wait for each other
@@ -83,7 +86,7 @@ def test_settings_are_opened_change_the_page_and_stay_when_they_are_closed_again
     peak = metric(page, "Training, peak")
     expect(peak).to_have_text("8.79 GiB")
     expect(page.get_by_text("Attention kernel")).to_have_count(0)
-    group = page.get_by_role("radio", name="Precision, optimizer")
+    group = page.get_by_test_id("stSidebar").get_by_role("radio", name="Training", exact=True)
     group.click()
     page.get_by_role("radio", name="eager", exact=True).click()
     expect(peak).not_to_have_text("8.79 GiB")
@@ -102,6 +105,8 @@ def test_after_many_changes_the_address_opens_what_is_shown(page, address):
     """What is drawn in parts, and what a fresh session draws of the address."""
     page.goto(f"{address}/training?model=Llama+3+8B&batch_size=2")
     chart_drawn(page)
+    fold = page.get_by_test_id("stSidebar").get_by_text("Shape of the model")  # of a model that somebody made
+    fold.click()
     page.get_by_role("slider", name="Layers").press("ArrowRight")
     page.wait_for_url("**n_layers=33**")
     heads = page.get_by_role("textbox", name="Heads")
@@ -113,6 +118,7 @@ def test_after_many_changes_the_address_opens_what_is_shown(page, address):
     settled(page)
     page.locator(".st-key-advice_0").get_by_role("button").click()
     settled(page)
+    fold.click()
     told = """() => [...document.querySelectorAll("[data-testid=stSidebar], [data-testid=stMain]")].map((part) => [
         part.innerText, ...[...part.querySelectorAll("input")].filter((field) => field.checkVisibility())
             .map((field) => field.value + field.placeholder)])"""
@@ -156,13 +162,21 @@ def test_the_copied_link_opens_the_same_configuration_in_another_browser(browser
     page.goto(f"{address}/?{parameters}")
     shown = metric(page, "Training, peak")
     expect(shown).to_be_visible()
-    page.get_by_role("radio", name="Copy link").click()
-    copied = page.get_by_test_id("stCode").first.inner_text().strip()
-    other = browser.new_context(viewport={"width": 1000, "height": 800}).new_page()
-    other.goto(copied)
-    expect(metric(other, "Training, peak")).to_have_text(shown.inner_text())
-    expect(other.get_by_test_id("stAlert")).to_have_count(0)
-    other.context.close()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    short = page.evaluate("navigator.clipboard.readText()")
+    changed = {"d_model", "n_heads", "n_kv_heads", "d_ff", "gated"}
+    assert parse_qs(urlsplit(short).query).keys() - {*OF_RECIPE, "fragmentation"} == {"v", "lang", "model", *changed}
+    page.get_by_role("radio", name="Full link").click()
+    full = page.get_by_test_id("stCode").first.inner_text().strip()
+    assert len(short) < len(full) / 2
+    for copied in (short, full):
+        other = browser.new_context(viewport={"width": 1000, "height": 800}).new_page()
+        other.goto(copied)
+        expect(metric(other, "Training, peak")).to_have_text(shown.inner_text())
+        expect(other.get_by_test_id("stAlert")).to_have_count(0)
+        other.context.close()
 
 
 def test_another_language_keeps_what_was_set_and_goes_into_the_address(page, address):

@@ -1,10 +1,10 @@
 // A button that copies the address as it is now: it names the model and what was changed. With it go what an address
 // leaves out because that is so at first: the version of links, the language, the model. Never that it is presented.
-function shortAddress(always) {
+function shortAddress(always, usual) {
   const address = new URL(window.location.href);
   const given = new URLSearchParams(address.search);
   const told = new URLSearchParams(always);
-  for (const [key, value] of given) told.set(key, value);
+  for (const [key, value] of given) if (key in always || usual[key] !== value) told.set(key, value);
   told.set("v", always.v);
   told.delete("present");
   address.search = told.toString();
@@ -43,7 +43,7 @@ export default function ({ data, parentElement }) {
   const said = button.firstChild;
   said.textContent = data.label;
   button.onclick = async () => {
-    const address = shortAddress(data.always);
+    const address = shortAddress(data.always, data.usual);
     if (await copied(address)) said.textContent = data.done;
     else window.prompt(data.label, address);
     button.focus();

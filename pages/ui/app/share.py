@@ -12,7 +12,8 @@ from urllib.parse import urlencode, urlsplit
 import segno
 import streamlit as st
 
-from llmcalc.inputs import LINK_VERSION, link_differences, link_parameters
+from llmcalc.bases import AT_FIRST_OF_OTHERS, OF_RECIPE
+from llmcalc.inputs import LINK_VERSION, link_differences, link_parameters, written
 from llmcalc.words import language, w
 from pages.ui.app.state import state, values
 
@@ -31,7 +32,12 @@ def link() -> str:
 def copy_button() -> None:
     """A button that copies the short link, as it is when it is pressed."""
     always = {"v": str(LINK_VERSION), "lang": language(), "model": values()["model"]}
-    _COPY(key="copy_link", data={"label": w("link.copy"), "done": w("link.copied"), "always": always})
+    # what need not be named; but what a recipe decides can be another before this is drawn again
+    usual = {
+        id: written(value) for id, value in state().defaults.items() if id not in (*OF_RECIPE, *AT_FIRST_OF_OTHERS)
+    }
+    told = {"label": w("link.copy"), "done": w("link.copied")}
+    _COPY(key="copy_link", data={**told, "always": always, "usual": usual})
 
 
 def link_menu(address: str) -> None:
