@@ -116,9 +116,9 @@ def test_after_many_changes_the_address_opens_what_is_shown(page, address):
     page.get_by_role("radio", name="eager", exact=True).click()
     page.wait_for_url("**attention=eager**")
     settled(page)
+    fold.click()
     page.locator(".st-key-advice_0").get_by_role("button").click()
     settled(page)
-    fold.click()
     told = """() => [...document.querySelectorAll("[data-testid=stSidebar], [data-testid=stMain]")].map((part) => [
         part.innerText, ...[...part.querySelectorAll("input")].filter((field) => field.checkVisibility())
             .map((field) => field.value + field.placeholder)])"""
