@@ -50,7 +50,8 @@ def sentence(config: Configuration) -> Iterator[tuple[str, str]]:
     others = other_devices(values)
     also = w("question.times", others=exact(others)) if others > 1 else ""
     key = "question.serve_line" if asked(values) == SERVE else "question.train_line"
-    told = {"count": values[blanks(values)["many"]], "also": also} | {name: f"|{name}|" for name in names}
+    long = config.serving.context if asked(values) == SERVE else values["seq_len"]
+    told = {"count": values[blanks(values)["many"]], "long": long, "also": also} | {name: f"|{name}|" for name in names}
     for piece in w(key, **told).split("|"):
         if piece.strip():
             yield ("", piece) if piece in names else (piece.strip(), "")
