@@ -107,7 +107,9 @@ def test_the_largest_batch_fits_and_one_more_does_not(name):
     kept = config.values | {"batch_size": row.largest_batch_size}
     more = config.values | {"batch_size": row.largest_batch_size + 1}
     needed = [Configuration(values).verdict_of(purpose).needed.value for values in (kept, more)]
-    assert needed[0] <= row.memory_bytes == round(79.18 * 2**30) < needed[1]
+    assert row.memory_bytes == round(79.18 * 2**30)
+    takes = 0.9 if purpose == "inference" else 1  # vLLM takes 0.9 of a device unless told
+    assert needed[0] <= takes * row.memory_bytes < needed[1]
 
 
 def test_plans_are_those_of_the_cluster_page_and_the_first_holds_what_it_says():
