@@ -26,7 +26,7 @@ _SAID: Mapping[str, str] = {
     FULL: r"full|fine-?tun\w*|penuh",
 }
 _IDLE = re.compile(
-    r"a|an|the|of|on|for|with|and|by|to|does|do|it|fits?|what|how|many|fast|should|i|change|we|my|is|are|x|each|model|"
+    r"a|an|the|of|on|for|with|and|at|by|to|does|do|it|fits?|what|how|many|fast|should|i|change|we|my|is|are|x|each|model|"
     r"cards?|devices?|gpus?|di|pada|untuk|dengan|dan|apakah|muat|berapa|cepat|banyak|saya|kami|ke|perangkat"
 )
 _MANY = r"(\d+)\s*(?:users?|requests?|pengguna|permintaan)\b"

@@ -240,6 +240,7 @@ def test_each_technique_alone_lowers_the_peak(model):
 @for_each("model", LIBRARY)
 def test_the_boxes_of_the_drawing_hold_all_parameters(model):
     counted = configured(model).model
+    counted = counted.language  # towers are not drawn
     assert {part_of(component) for component in counted.components()} <= set(PARTS)
     assert sum(parameters_of(counted, part).value for part in PARTS) == counted.parameters().value
     drawn = stacks(counted)

@@ -130,7 +130,9 @@ def test_what_the_inputs_take_can_be_counted_however_far_they_go(given):
     for step in (config.step, config.on_each):
         assert sum(part.value for part in step.peak.parts) == pytest.approx(max(step.peak_by_moment.values()))
     assert config.verdict.needed.value >= config.verdict.allocated.value
-    assert config.verdict_of_inference.needed.value >= config.inference.value
+    needed = config.verdict_of_inference.needed
+    assert needed.value == pytest.approx(sum(part.value for part in needed.parts))
+    assert 0 < needed.value < float("inf")
 
 
 def test_an_unknown_model_is_dropped_from_the_comparison_alone():

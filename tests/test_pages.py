@@ -60,6 +60,7 @@ def test_what_a_page_looks_at_is_found(monkeypatch):
     """Scaling draws laws for the model that was chosen, however that is run; beside them what its devices buy."""
     shape = {declared.id for group in ("base", "shape", "architecture") for declared in in_group(group)} - set(WITH)
     own = {"law", "train_tokens", "train_days", "alpha", "curve", "improvement", "lang", "present"}
+    own |= {"served_tokens", "unique_tokens"}
     bought = {"accelerator", "utilization"}  # on as many devices as the layout takes, which a run must suit
     laid_out = {declared.id for group in ("devices", "run", "size", "fine_tuning") for declared in in_group(group)}
     told = {"seq_len", "compare"}  # beside controls on the page stands what is wrong with any

@@ -176,7 +176,7 @@ def test_all_parameters_train_but_those_that_the_models_code_sets(case):
 def test_a_published_models_code_creates_as_many_weights_as_are_counted(id):
     published = from_config(model(id).config)
     if is_run(published):
-        assert weights_of(published, TrainingRun()).everything == published.parameters().value
+        assert weights_of(published, TrainingRun()).everything == published.language.parameters().value
 
 
 def test_every_published_decoder_of_a_family_that_was_read_is_simulated():

@@ -20,7 +20,8 @@ from llmcalc.serving.served import Served, largest
 from llmcalc.transformer.model import Model
 
 _STANDS_IN = "llama.cpp"  # where the reader's engine runs no such model: it serves any, on one device
-_MANY = 64  # requests: from one to so many memory is a straight line, which goes on
+_MANY = 64  # requests: from one to so many memory is nearly a straight line, which goes on
+_EACH = 256  # so many amounts are worked out one by one; more are read off such lines
 # Lengths between which memory is a straight line where each takes a simulated pass
 _FEW = (1, 512, 2_048, 8_192, 32_768, 131_072, 1_048_576)
 
@@ -73,10 +74,16 @@ class Requests:
         return made_for is not None and self.values["seq_len"] > made_for
 
     def needed(self, batch_size: Any, seq_len: Any) -> np.ndarray:
-        """Bytes of the device that needs most, over arrays of batch and length: a straight line from one request to
-        many, as pools and caches grow."""
-        replicas = self._job.data_parallel
+        """Bytes of the device that needs most, over arrays of batch and length. Of a large table they are read off the
+        straight line from one request to many, as pools and caches grow but for their rounding."""
         batch, length = np.broadcast_arrays(np.asarray(batch_size, float), np.asarray(seq_len, float))
+        if not self.is_simulated and batch.size <= _EACH:
+            pairs = zip(batch.ravel().tolist(), np.maximum(length.round(), 1).ravel().tolist(), strict=True)
+            return np.array([self._needed(round(b), round(s)) for b, s in pairs]).reshape(batch.shape)
+        return self._on_lines(batch, length)
+
+    def _on_lines(self, batch: np.ndarray, length: np.ndarray) -> np.ndarray:
+        replicas = self._job.data_parallel
         users = np.ceil(batch / replicas) if replicas > 1 else batch
         lengths = np.unique(np.maximum(length.round(), 1)).astype(int).tolist()
         if self.is_simulated:
@@ -101,10 +108,8 @@ class Requests:
             most = min(most, self.serving.made_for)
         held = {"batch_size": self.values["batch_size"], "seq_len": self.values["seq_len"]}
         if self._job.engine in OF_LLAMA_CPP or self.is_simulated:  # what is needed does not hang on the device
-            if knob == "seq_len" and not self.is_simulated:
-                users = self.values["batch_size"]
-                found = [largest(partial(self._holds, users, memory), most) for memory in np.asarray(memories)]
-                return np.array(found)
+            if not self.is_simulated:
+                return self._largest_near(held, knob, memories, most)
             return np.asarray(largest_that_fits(lambda n: self.needed(**held | {knob: n}), memories, most))
         of_memory = devices_by_memory()
         own = ACCELERATORS[self._job.device]
@@ -115,8 +120,25 @@ class Requests:
             found.append(self._largest_on(changes, knob, most))
         return np.array(found)
 
-    def _holds(self, users: int, memory: float, length: int) -> bool:
-        return self._needed(users, length) <= memory
+    def _largest_near(self, held: Mapping[str, int], knob: str, memories: Any, most: int) -> np.ndarray:
+        """The largest that holds for each memory: what the lines say, where that is so."""
+        fixed = {id: np.asarray(float(number)) for id, number in held.items()}
+
+        def on_line(number: np.ndarray) -> np.ndarray:
+            tried = fixed | {knob: np.asarray(number, float)}
+            return self._on_lines(*np.broadcast_arrays(tried["batch_size"], tried["seq_len"]))
+
+        found = []
+        guesses = largest_that_fits(on_line, memories, most) if knob == "batch_size" else np.zeros_like(memories)
+        for memory, guess in zip(np.asarray(memories).tolist(), np.asarray(guesses).astype(int).tolist(), strict=True):
+            holds = partial(self._holds, held, knob, memory)
+            is_it = guess > 0 and holds(guess) and (guess == most or not holds(guess + 1))
+            found.append(guess if is_it else largest(holds, most))
+        return np.array(found)
+
+    def _holds(self, held: Mapping[str, int], knob: str, memory: float, number: int) -> bool:
+        tried = {**held, knob: number}
+        return self._needed(tried["batch_size"], tried["seq_len"]) <= memory
 
     def _largest_on(self, changes: Mapping[str, Any], knob: str, most: int) -> int:
         held = {"batch_size": self.values["batch_size"], "seq_len": self.values["seq_len"]}

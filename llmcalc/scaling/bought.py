@@ -78,7 +78,7 @@ def best_bought(
     >>> import llmcalc
     >>> found = llmcalc.best_bought(money=1_000_000, price_per_device_hour=2.0)
     >>> f"{found.compute.value:.3g} FLOP, {found.parameters.value:.3g} parameters, {found.tokens.value:.3g} tokens"
-    '7.12e+23 FLOP, 6.21e+10 parameters, 1.91e+12 tokens'
+    '7.12e+23 FLOP, 8.05e+10 parameters, 1.47e+12 tokens'
     """
     if law not in LAWS:
         raise InputError("law", f"unknown law {law!r}; known: {', '.join(LAWS)}", tuple(LAWS))

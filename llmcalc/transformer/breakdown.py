@@ -102,29 +102,40 @@ class Count(NamedTuple):
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the invoice: a part, and how many ``layers`` have it (None: it stands outside of them)."""
+    """One line of the invoice: a part, and how many ``layers`` have it (None: it stands outside of them). No token of
+    text goes through what ``is_beside`` the language model."""
 
     id: str
     part: Part
     layers: int | None
+    is_beside: bool = False
 
     @property
     def count(self) -> Count:
         """Parameters in all layers."""
         copies = 1 if self.layers is None else self.layers
-        return Count(copies * self.part.parameters().value, copies * active_parameters(self.part).value)
+        active = 0 if self.is_beside else copies * active_parameters(self.part).value
+        return Count(copies * self.part.parameters().value, active)
 
 
 def invoice(model: Model) -> list[Line]:
-    """Every part of the model. One that several kinds of layers have alike is one line, named by what they share."""
-    outside = [Line(part.id, part, None) for part in (*model.front, *model.back, *model.beside)]
+    """Every part of the model. One that several kinds of layers have alike is one line, named by what they share, if
+    those that do not have it do not share that too."""
+    outside = [Line(part.id, part, None) for part in (*model.front, *model.back)]
+    outside += [Line(part.id, part, None, is_beside=True) for part in model.beside]
     standing: dict[Part, dict[str, int]] = {}
     for block, count in model.blocks:
         for part in block.parts:
             standing.setdefault(part, {})[block.name] = count
-    return outside + [
-        Line(f"{_shared_name(list(counts))}_{part.id}", part, sum(counts.values())) for part, counts in standing.items()
-    ]
+    every = {block.name for block, _ in model.blocks}
+    lines = []
+    for part, counts in standing.items():
+        shared = _shared_name(list(counts))
+        if any(set(shared.split("_")) <= set(other.split("_")) for other in every - set(counts)):
+            lines += [Line(f"{block_name}_{part.id}", part, count) for block_name, count in counts.items()]
+        else:
+            lines.append(Line(f"{shared}_{part.id}", part, sum(counts.values())))
+    return outside + lines
 
 
 def _shared_name(block_names: list[str]) -> str:

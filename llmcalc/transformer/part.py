@@ -403,8 +403,8 @@ def linear_beside(part: Part) -> tuple[tuple[int, str, Matrix], ...]:
 
 
 def matrices(part: Part) -> tuple[Matrix, ...]:
-    """Those of its weights that are a matrix."""
-    return part.matrices() if _answers(part, Multiplying) else ()
+    """Those of its weights that are a matrix; none that a head too narrow to be cut up has no column of."""
+    return tuple(m for m in part.matrices() if m.width) if _answers(part, Multiplying) else ()
 
 
 def with_kv_heads(part: Part, n_kv_heads: Callable[[int], int]) -> Part:
