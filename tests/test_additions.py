@@ -570,7 +570,7 @@ def _option(copy: Copy) -> None:
     path, before = "llmcalc/serving/snippets.py", '        "--page-size": job.block_size,\n'
     copy.change(path, before, f'{before}        "--kv-bytes": job.kv_cache_memory,\n')
     known = '    known |= {"memory_utilization", "max_sequences", "batched_tokens", "block_size"'
-    copy.change(path, f"{known}}}\n", f'{known}, "kv_cache_memory"}}\n')
+    copy.change(path, f"{known}}} | _ADDITIONS\n", f'{known}, "kv_cache_memory"}} | _ADDITIONS\n')
     asked = """
 from llmcalc.serving.snippets import serving_snippets
 job = llmcalc.Serving(engine="sglang", kv_cache_memory=10**9)

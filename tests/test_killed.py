@@ -16,9 +16,9 @@ from socket_session import open_session
 READERS = (
     ("", "n_layers=7&n_heads=12", "batch_size", "3"),
     ("training", "model=Llama+3+8B&batch_size=2", "seq_len", "512"),
-    ("fits", "d_model=1024&n_heads=16", "n_layers", "9"),
+    ("fits", "d_model=1024&n_heads=16", "seq_len", "900"),
     ("serving", "model=Mixtral+8x7B&engine=sglang", "batch_size", "5"),
-    ("learn", "chapter=5&optimizer=lion", "n_layers", "11"),
+    ("learn", "chapter=5&optimizer=lion", "seq_len", "300"),
 )
 
 
@@ -69,9 +69,9 @@ def test_readers_of_a_process_that_is_killed_come_back_on_another_with_what_they
             settled(page)
             assert query(page) == before, path
             expect(page.locator(f".st-key-{moved}_typed input")).to_have_value(value)
-            field = page.locator(".st-key-n_layers_typed input")
+            field = page.locator(".st-key-batch_size_typed input")
             field.fill("6")
             field.press("Enter")
             settled(page)
-            assert query(page)["n_layers"] == ["6"], "the other process answers"
+            assert query(page)["batch_size"] == ["6"], "the other process answers"
             expect(page.get_by_test_id("stException")).to_have_count(0)

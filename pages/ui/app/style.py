@@ -127,10 +127,8 @@ NUMBER strong + span { font-size: 0.8rem !important; opacity: 0.78; }
 :is(.st-key-unseen_controls, .st-key-unseen_language, .st-key-unseen_storage, .st-key-drawing_seen) { display: none; }
 /* Streamlit has every element fade as soon as a run starts, a layer each, though most runs are over before it shows */
 .stApp [data-stale] { opacity: 1; transition: none; }
-/* what Streamlit says in English whatever the language: that there are more pages, how to upload, how to enter */
-:is(MORE_PAGES, UPLOAD), [data-testid="InputInstructions"] > :first-child { font-size: 0; visibility: hidden; }
-:is(MORE_PAGES, UPLOAD, [data-testid="InputInstructions"] > :first-child)::after { visibility: visible; }
-MORE_PAGES::after { content: SAY_MORE_PAGES; font-size: 0.875rem; }
+/* what Streamlit says in English whatever the language: how to upload, how to enter */
+UPLOAD, [data-testid="InputInstructions"] > :first-child { font-size: 0; }
 UPLOAD::after { content: SAY_UPLOAD; font-size: 0.875rem; }
 [data-testid="InputInstructions"] > :first-child::after { content: SAY_ENTER; font-size: 0.75rem; }
 .stTextArea [data-testid="InputInstructions"] > :first-child::after { content: SAY_CTRL_ENTER; }
@@ -309,11 +307,9 @@ def style(script: str = "") -> None:
     meant = {
         "OPEN_LABEL": quoted(w("sidebar.open")),
         "DEVICE_LINE": "light-dark({}, {})".format(*MARK.split("|")),
-        "SAY_MORE_PAGES": quoted(w("app.more_pages")),
         "SAY_UPLOAD": quoted(w("app.upload")),
         "SAY_ENTER": quoted(w("app.enter")),
         "SAY_CTRL_ENTER": quoted(w("app.ctrl_enter")),
-        "MORE_PAGES": '.rc-overflow-item-rest [data-testid="stTopNavSection"] p',
         "UPLOAD": '[data-testid="stFileUploaderDropzone"] button p',
         "PRINTED": f":is({', '.join(f'.st-key-printed_{letter}' for letter in 'bcdefghi')})",
         "NUMBER": ".st-key-headlines > .stElementContainer button",
