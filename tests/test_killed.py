@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from one_of_several import one_address_for
 from playwright.sync_api import expect
-from real_browser import chromium, process_of_app, query, settled
+from real_browser import process_of_app, query, settled
 from socket_session import open_session
 
 # Of each reader the page, what the link sets, and what they move then
@@ -17,7 +17,7 @@ READERS = (
     ("", "n_layers=7&n_heads=12", "batch_size", "3"),
     ("training", "model=Llama+3+8B&batch_size=2", "seq_len", "512"),
     ("fits", "d_model=1024&n_heads=16", "seq_len", "900"),
-    ("serving", "model=Mixtral+8x7B&engine=sglang", "batch_size", "5"),
+    ("serving", "model=Mixtral+8x7B&engine=sglang", "concurrency", "5"),
     ("learn", "chapter=5&optimizer=lion", "seq_len", "300"),
 )
 
@@ -37,17 +37,16 @@ async def _move_sliders(address: str, readers: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("browser")
-def test_readers_of_a_process_that_is_killed_come_back_on_another_with_what_they_had():
+def test_readers_of_a_process_that_is_killed_come_back_on_another_with_what_they_had(browser):
     with (
         process_of_app() as (first, process),
         process_of_app() as (second, _),
         one_address_for((first, second)) as address,
         ThreadPoolExecutor(1) as thread,
-        chromium() as browser,
     ):
         pages = []
         for path, link, moved, value in READERS:
-            page = browser.new_page()
+            page = browser.new_page(viewport={"width": 1440, "height": 1000})
             page.goto(f"{address}/{path}?{link}")
             settled(page)
             field = page.locator(f".st-key-{moved}_typed input")
@@ -69,9 +68,9 @@ def test_readers_of_a_process_that_is_killed_come_back_on_another_with_what_they
             settled(page)
             assert query(page) == before, path
             expect(page.locator(f".st-key-{moved}_typed input")).to_have_value(value)
-            field = page.locator(".st-key-batch_size_typed input")
-            field.fill("6")
+            field = page.locator(f".st-key-{moved}_typed input")
+            field.fill("16")
             field.press("Enter")
             settled(page)
-            assert query(page)["batch_size"] == ["6"], "the other process answers"
+            assert query(page)[moved] == ["16"], "the other process answers"
             expect(page.get_by_test_id("stException")).to_have_count(0)

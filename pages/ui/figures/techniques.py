@@ -6,19 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmcalc.quantity import Quantity
-from llmcalc.words import w
+from llmcalc.words import locale, w
 from pages.ui.figures.axes import Figure, byte_unit, from_zero, layout, values_at_ends, wrapped
 from pages.ui.figures.palette import COLOURS, MARK, MUTED
 from pages.ui.words.numbers import change, human
 
 # What is added, what is saved, and where it begins and ends
 _MORE, _LESS, _WHOLE = "#C1553B|#E8806A", "#009E73|#1FB386", "#3D434C|#B6BDC7"
-_SECONDS = ((3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
+_SECONDS = (3600.0, 60.0, 1.0, 1e-3, 1e-6)
 
 
 def time_unit(largest: float) -> tuple[float, str]:
     """Divisor and unit in which so many seconds are a handy number."""
-    return next(((factor, unit) for factor, unit in _SECONDS if largest >= factor), _SECONDS[-1])
+    _, hours, minutes = locale().times
+    named = dict(zip(_SECONDS, (hours, minutes, "s", "ms", "µs"), strict=True))
+    return next(((factor, unit) for factor, unit in named.items() if largest >= factor), (_SECONDS[-1], "µs"))
 
 
 def waterfall(title: str, whole: Quantity, names: Mapping[str, str], axis: str) -> Figure:
@@ -53,7 +55,7 @@ def waterfall(title: str, whole: Quantity, names: Mapping[str, str], axis: str) 
         "data": data,
         "layout": layout(
             title, bargap=0.3,
-            xaxis={"title": {"text": axis.format(unit=prefix)}, **from_zero(1.35 * highest / factor)},
+            xaxis={"title": {"text": axis.format(unit=prefix)}, **from_zero(1.5 * highest / factor)},
             yaxis={"automargin": True, "ticksuffix": " ", "autorange": "reversed"},
         ),
     }  # fmt: skip
