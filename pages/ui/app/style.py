@@ -112,7 +112,7 @@ NUMBER strong + span { font-size: 0.8rem !important; opacity: 0.78; }
 .device-room { position: absolute; inset: 0.2rem auto 0.2rem 0; box-sizing: border-box;
   border: 1px solid rgba(128, 128, 128, 0.45); border-radius: 4px; background: light-dark(#eef1f4, #1d242c); }
 .device-parts { position: absolute; inset: 0.2rem 0; display: flex; border-radius: 4px 0 0 4px; overflow: hidden; }
-.device-line { position: absolute; inset: 0 auto; width: 3px; margin-left: -1.5px; background: DEVICE_LINE; }
+.device-line { position: absolute; inset: 0 auto; width: 3px; margin-left: -3px; background: DEVICE_LINE; }
 .device-key { display: flex; flex-wrap: wrap; gap: 0.1rem 1.1rem; font-size: 0.875rem; padding-top: 0.3rem;
   font-variant-numeric: tabular-nums; }
 .device-key i { display: inline-block; width: 0.7rem; height: 0.7rem; margin-right: 0.35rem; border-radius: 2px; }
