@@ -6,11 +6,11 @@ E is the article's batch × sequence × width, the number of elements in one lay
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from llmcalc.cached import cached_property
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import ARTICLE
 from llmcalc.transformer.dimensions import Dimensions

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from llmcalc.cached import cached_property
 from llmcalc.catalog.models import models
 from llmcalc.catalog.presets import PRESETS
 from llmcalc.catalog.recipes import PLAIN, RECIPES
@@ -89,7 +90,7 @@ class Base:
     family: str = ""
     also: Mapping[str, Any] = field(default_factory=dict)
 
-    @functools.cached_property
+    @cached_property
     def parameters(self) -> int:
         """How many it has, without changes."""
         return int(self.model(self.values).parameters().value)

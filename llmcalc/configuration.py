@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import numpy as np
@@ -13,6 +12,7 @@ from llmcalc.accuracy import Standing
 from llmcalc.accuracy.counted_models import CountedModel
 from llmcalc.article import ArticleStep
 from llmcalc.bases import Base, at_first, base, recipe_values
+from llmcalc.cached import cached_property
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
 from llmcalc.catalog.recipes import RECIPES, Recipe
 from llmcalc.devices.layout import Layout

@@ -21,12 +21,12 @@ import math
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from llmcalc import tex
+from llmcalc.cached import cached_property
 from llmcalc.sources import Citation
 from llmcalc.symbols import SYMBOLS
 from llmcalc.units import exact

@@ -64,7 +64,7 @@ def test_calculation_imports_only_the_standard_library_numpy_and_pandas(path):
 
 # From the ground up: what stands later in the list is imported by nothing before it
 FLOORS = (
-    *("version", "errors", "sources", "symbols", "units", "sizes", "tex", "quantity", "words"),
+    *("version", "cached", "errors", "sources", "symbols", "units", "sizes", "tex", "quantity", "words"),
     *("transformer", "catalog", "huggingface", "hub", "stored", "rates", "step", "devices", "serving"),
     *("article", "scaling", "fit", "accuracy", "techniques", "inputs", "bases", "adapters", "comparison", "link"),
     *("facets", "configuration", "snippets", "question", "phrase", "sweeps", "errata", "lessons", "reference"),
@@ -181,7 +181,7 @@ KINDS = {
     if inspect.isclass(value) and {"id", "component"} <= set(vars(value).get("__dataclass_fields__", ()))
 }
 PROTOCOLS = {name for name, value in vars(questions).items() if getattr(value, "_is_protocol", False)}
-GROUND = ("quantity", "tex", "units", "sources", "symbols", "errors")  # on which the parts stand
+GROUND = ("cached", "quantity", "tex", "units", "sources", "symbols", "errors")  # on which the parts stand
 KNOWS_NO_PARTS = {f"{name}.py" for name in (*GROUND, "hub")}
 OTHERS = [
     path

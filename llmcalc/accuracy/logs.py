@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache
 from importlib import resources
 from typing import Any
 
 import numpy as np
 
 from llmcalc.accuracy.speed import Likely
+from llmcalc.cached import cached_property
 from llmcalc.catalog.models import models
 from llmcalc.huggingface import from_config
 from llmcalc.serving.job import CUSTOM, OF_LLAMA_CPP, Serving

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache
 from importlib import resources
 from typing import Any
 
 from llmcalc.accuracy.kept import REPORTS, kept, key_of
+from llmcalc.cached import cached_property
 from llmcalc.catalog.models import models
 from llmcalc.catalog.presets import PRESETS
 from llmcalc.devices.layout import Layout

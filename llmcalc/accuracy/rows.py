@@ -15,10 +15,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from functools import cache, cached_property
+from functools import cache
 from importlib import resources
 from typing import Any
 
+from llmcalc.cached import cached_property
 from llmcalc.errors import InputError
 from llmcalc.huggingface import from_config
 from llmcalc.step.run import TrainingRun

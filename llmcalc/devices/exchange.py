@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from llmcalc.cached import cached_property
 from llmcalc.catalog.precisions import BYTES
 from llmcalc.devices import formulas as f
 from llmcalc.devices.gathering import Gathering

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from llmcalc.cached import cached_property
 from llmcalc.catalog.formats import WEIGHT_FORMATS
 from llmcalc.catalog.precisions import BYTES
 from llmcalc.devices.layers import Layers

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from llmcalc.cached import cached_property
 from llmcalc.catalog.formats import WEIGHT_FORMATS
 from llmcalc.catalog.optimizers import Beside
 from llmcalc.catalog.precisions import BYTES, Precision

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from llmcalc.cached import cached_property
 from llmcalc.devices.layout import Layout, chosen
 from llmcalc.devices.pieces import Pieces
 from llmcalc.devices.work import Work

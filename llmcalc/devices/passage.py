@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from llmcalc.cached import cached_property
 from llmcalc.devices import formulas as f
 from llmcalc.devices.exchange import Exchange
 from llmcalc.devices.gathering import Gathering

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from llmcalc.cached import cached_property
 from llmcalc.devices.layout import Layout, chosen, fields_that
 from llmcalc.devices.shard import Shards
 from llmcalc.devices.turns import Part, Place, Summary

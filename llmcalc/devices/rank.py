@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from llmcalc.cached import cached_property
 from llmcalc.devices.layout import Layout, check_layout
 from llmcalc.devices.pieces import Pieces
 from llmcalc.devices.stage import Stage

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from llmcalc.cached import cached_property
 from llmcalc.catalog.precisions import BYTES
 from llmcalc.devices.layout import Layout, chosen
 from llmcalc.sizes import larger

@@ -4,9 +4,9 @@ step."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
+from llmcalc.cached import cached_property
 from llmcalc.devices.exchange import Exchange
 from llmcalc.devices.holdings import Holdings
 from llmcalc.devices.layers import Layers

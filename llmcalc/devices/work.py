@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from llmcalc.cached import cached_property
 from llmcalc.devices.layout import Layout
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.simulation import trace

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import cached_property
 from typing import Any
 
 from llmcalc.accuracy import GUESS, NANOGPT, Standing, standing_of_count
 from llmcalc.accuracy.counted_models import CountedModel, counted_models
 from llmcalc.bases import SHAPE, Base, base
+from llmcalc.cached import cached_property
 from llmcalc.catalog.presets import PRESETS
 from llmcalc.errors import InputError
 from llmcalc.huggingface import names_of_sizes

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from llmcalc.cached import cached_property
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
 from llmcalc.devices.layout import Layout, check_layout, sequences_of
 from llmcalc.devices.plans import Cluster, plans, settings

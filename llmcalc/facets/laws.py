@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
+from llmcalc.cached import cached_property
 from llmcalc.errors import InputError
 from llmcalc.facets.devices import Devices
 from llmcalc.quantity import Quantity

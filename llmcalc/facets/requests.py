@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from llmcalc.cached import cached_property
 from llmcalc.catalog.accelerators import ACCELERATORS, devices_by_memory
 from llmcalc.errors import InputError
 from llmcalc.facets.serving import Serving

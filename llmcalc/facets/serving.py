@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from llmcalc.accuracy import ESTIMATE, LOGS, NO_LOGS, Standing, standing_of_inference, standing_of_pass
 from llmcalc.accuracy.speed import FORMATS, Likely, likely
+from llmcalc.cached import cached_property
 from llmcalc.catalog.formats import CACHE_FORMATS, WEIGHT_FORMATS
 from llmcalc.catalog.models import models
 from llmcalc.errors import InputError

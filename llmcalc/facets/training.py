@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 from typing import Any
 
 from llmcalc.article import ArticleStep, article_step
+from llmcalc.cached import cached_property
 from llmcalc.catalog.recipes import BY_OBJECTIVE, RECIPES
 from llmcalc.devices.layout import Layout
 from llmcalc.devices.rank import step_on_one

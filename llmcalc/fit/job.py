@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from llmcalc.cached import cached_property
 from llmcalc.catalog.accelerators import Accelerator
 from llmcalc.devices.layout import Layout
 from llmcalc.devices.rank import RankMemory, peak_on_each, step_on_each

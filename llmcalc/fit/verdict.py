@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
+from llmcalc.cached import cached_property
 from llmcalc.catalog.accelerators import Accelerator
 from llmcalc.quantity import Quantity, given_quantity
 from llmcalc.step.overhead import Overhead

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
+from llmcalc.cached import cached_property
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
 from llmcalc.configuration import Configuration
 from llmcalc.lessons.formulas import turning_tokens

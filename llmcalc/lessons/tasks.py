@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from llmcalc.bases import base
+from llmcalc.cached import cached_property
 from llmcalc.catalog.presets import PRESETS
 from llmcalc.configuration import Configuration
 from llmcalc.fit.verdict import fits

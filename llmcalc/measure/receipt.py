@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
 from typing import Any
 
 from llmcalc.bases import base, compact
+from llmcalc.cached import cached_property
 from llmcalc.errors import InputError
 from llmcalc.inputs import INPUTS, PASTED, Integer
 from llmcalc.quantity import given_quantity

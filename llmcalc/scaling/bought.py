@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from llmcalc.cached import cached_property
 from llmcalc.errors import InputError
 from llmcalc.quantity import Quantity, formula, given_quantity
 from llmcalc.rates.costs import bought_flops

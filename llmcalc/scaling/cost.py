@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from llmcalc.cached import cached_property
 from llmcalc.catalog.accelerators import ACCELERATORS, SHORT_NAMES, Accelerator
 from llmcalc.catalog.grids import GRID_SOURCE, GRIDS, WORLD
 from llmcalc.devices.passes import ATTENTION, LOGITS, WEIGHTS, work_of_step

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
+from llmcalc.cached import cached_property
 from llmcalc.catalog.accelerators import ACCELERATORS, SHORT_NAMES
 from llmcalc.catalog.formats import WEIGHT_FORMATS
 from llmcalc.errors import InputError

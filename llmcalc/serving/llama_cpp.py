@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
+from llmcalc.cached import cached_property
 from llmcalc.errors import InputError
 from llmcalc.quantity import Quantity, formula, given_quantity, total
 from llmcalc.serving.job import Serving

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
+from llmcalc.cached import cached_property
 from llmcalc.quantity import Quantity, given_quantity, total
 from llmcalc.serving import pool
 from llmcalc.serving.additions import loaded_beside, with_draft

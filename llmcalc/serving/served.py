@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
+from llmcalc.cached import cached_property
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
 from llmcalc.quantity import Quantity, total
 from llmcalc.serving.job import Serving

@@ -8,11 +8,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llmcalc.cached import cached_property
 from llmcalc.catalog.precisions import BYTES
 from llmcalc.errors import InputError
 from llmcalc.quantity import Quantity, given_quantity, product, total

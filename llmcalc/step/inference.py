@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import NamedTuple
 
+from llmcalc.cached import cached_property
 from llmcalc.catalog.formats import CACHE_FORMATS, STORED_FORMATS
 from llmcalc.errors import InputError
 from llmcalc.quantity import Quantity, total

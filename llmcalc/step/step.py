@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from llmcalc.cached import cached_property
 from llmcalc.catalog.formats import WEIGHT_FORMATS
 from llmcalc.catalog.precisions import BYTES, Precision
 from llmcalc.errors import InputError

@@ -13,10 +13,10 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from math import prod
 from typing import Any, NamedTuple
 
+from llmcalc.cached import cached_property
 from llmcalc.catalog.precisions import BYTES
 from llmcalc.errors import InputError
 from llmcalc.step.names import Name

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
+from llmcalc.cached import cached_property
 from llmcalc.sizes import larger
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.simulation import Trace, trace

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property
 
+from llmcalc.cached import cached_property
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.simulation import trace
 from llmcalc.step.tape import Dim, Kind, Parameter

@@ -7,9 +7,9 @@ wait for the student's. At the loss both stand side by side, each as wide as the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
+from llmcalc.cached import cached_property
 from llmcalc.catalog.precisions import BYTES
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.rates.flops import forward_flops

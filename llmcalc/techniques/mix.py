@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 from typing import Any
 
+from llmcalc.cached import cached_property
 from llmcalc.devices.layout import Layout, sequences_of
 from llmcalc.devices.rank import RankMemory, step_on_each, step_on_one
 from llmcalc.devices.time import missing_rate, step_time

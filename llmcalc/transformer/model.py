@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, NamedTuple
 
+from llmcalc.cached import cached_property
 from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import FEDUS_2021, GU_2023, KAPLAN_2020, PYTORCH, SHAZEER_2019, VASWANI_2017
 from llmcalc.transformer.cache import prompt_elements

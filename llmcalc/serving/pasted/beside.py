@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 
+from llmcalc.cached import cached_property
 from llmcalc.errors import InputError
 from llmcalc.quantity import Quantity, formula, given_quantity, total
 from llmcalc.serving.job import CUSTOM, OF_LLAMA_CPP, Serving

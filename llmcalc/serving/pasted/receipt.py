@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cached_property
 from typing import Any
 
+from llmcalc.cached import cached_property
 from llmcalc.errors import InputError
 from llmcalc.huggingface import from_config
 from llmcalc.serving.job import Serving

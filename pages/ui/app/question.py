@@ -22,7 +22,7 @@ from pages.ui.figures.palette import MARK
 from pages.ui.words.numbers import human
 from pages.ui.words.problems import verbatim
 
-WIDTHS = {"asked": 190, "model": 250, "many": 84, "length": 112, "devices": 72, "device": 200}
+WIDTHS = {"asked": 214, "model": 250, "many": 84, "length": 112, "devices": 72, "device": 200}
 
 
 def ask_question(config: Configuration) -> None:

@@ -12,6 +12,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from llmcalc.bases import AT_FIRST_OF_OTHERS, Base, at_first, base, recipe_values
+from llmcalc.cached import cached_property
 from llmcalc.comparison import read_each
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
@@ -44,7 +45,7 @@ class State:
     values: Mapping[str, Any]
     refused: Mapping[str, Refused] = field(default_factory=dict)
 
-    @functools.cached_property
+    @cached_property
     def configuration(self) -> Configuration:
         """The model and the run. Worked out once for all who look at the same."""
         return _configuration(tuple(self.values.items()))
@@ -62,7 +63,7 @@ class State:
             found += tuple(error for error in self.configuration.serving.refused if error.input_id == input_id)
         return found + self.configuration.beyond_any_machine if input_id == "batch_size" else found
 
-    @functools.cached_property
+    @cached_property
     def contradictions(self) -> Mapping[str, tuple[InputError, ...]]:
         """What cannot be together, by the input to change."""
         found = [*self.configuration.contradictions, *read_each(self.values["compare"])[1]]

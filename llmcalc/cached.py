@@ -1,0 +1,37 @@
+"""A property that is worked out once, without a lock.
+
+Python 3.11's has one lock for a property of all objects together. While it is worked out for one reader every other
+waits, and two of which each works out what the other waits for wait for good. From 3.12 on it has none, like this one:
+at worst two readers work out the same.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING or sys.version_info >= (3, 12):
+    from functools import cached_property
+else:
+
+    class cached_property:  # noqa: N801
+        """As Python's own, from 3.12 on."""
+
+        def __init__(self, function: Any) -> None:
+            self.func = function
+            self.attrname: str | None = None
+            self.__doc__ = function.__doc__
+
+        def __set_name__(self, owner: type, name: str) -> None:
+            self.attrname = name
+
+        def __get__(self, instance: Any, owner: type | None = None) -> Any:
+            if instance is None:
+                return self
+            known = instance.__dict__
+            if self.attrname not in known:
+                known[self.attrname] = self.func(instance)
+            return known[self.attrname]
+
+
+__all__ = ["cached_property"]
