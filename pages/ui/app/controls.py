@@ -16,6 +16,7 @@ import streamlit as st
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
 from llmcalc.inputs import in_group
+from llmcalc.version import VERSION
 from llmcalc.words import w
 from pages.ui.app.ask import Face, ask, face_of
 from pages.ui.app.choose import Said, about_model, changes, config_reader, said_of_config, start_from_menu
@@ -191,5 +192,6 @@ def _menus() -> None:
             report_menu(config, address)
         elif address:
             link_menu(address)
+        st.caption(w("app.version", version=VERSION))
 
     section("menus", face, draw)
