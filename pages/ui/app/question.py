@@ -19,6 +19,7 @@ from pages.ui.app.sections import after_charts, set_inputs
 from pages.ui.app.session import session
 from pages.ui.app.state import put, starting_point, values
 from pages.ui.figures.palette import MARK
+from pages.ui.figures.svg import both
 from pages.ui.words.numbers import human
 from pages.ui.words.problems import verbatim
 
@@ -108,10 +109,4 @@ def _drawn(bar: Bar) -> str:
 
 def _coloured(tag: str, colour: str, width: float = 0) -> str:
     wide = f" width: {width:.3f}%;" if width else ""
-    return f'<{tag} style="background: {_both(colour)};{wide}"></{tag}>'
-
-
-def _both(colour: str) -> str:
-    """A colour of the palette as style sheets write it."""
-    light, dark = colour.split("|")
-    return f"light-dark({light}, {dark})"
+    return f'<{tag} style="background: {both(colour)};{wide}"></{tag}>'

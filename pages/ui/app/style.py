@@ -8,6 +8,7 @@ import streamlit as st
 from llmcalc.inputs import INPUTS, Integer
 from llmcalc.words import language, w
 from pages.ui.figures.palette import MARK
+from pages.ui.figures.svg import both
 
 # No :has() and no [class*=…] here. With the one Chromium works out the style of the whole page anew whenever a chart
 # measures a label, in forty times as long, and charts measure many; with the other the style of all that is in an
@@ -306,7 +307,7 @@ def style(script: str = "") -> None:
     with_fields = [id for id, declared in INPUTS.items() if isinstance(declared, Integer) and declared.scale]
     meant = {
         "OPEN_LABEL": quoted(w("sidebar.open")),
-        "DEVICE_LINE": "light-dark({}, {})".format(*MARK.split("|")),
+        "DEVICE_LINE": both(MARK),
         "SAY_UPLOAD": quoted(w("app.upload")),
         "SAY_ENTER": quoted(w("app.enter")),
         "SAY_CTRL_ENTER": quoted(w("app.ctrl_enter")),
