@@ -50,6 +50,7 @@ def test_a_config_is_in_use_at_the_first_click_and_what_is_wrong_with_one_is_sai
     expect(said).to_have_count(0)
     expect(metric(page, "Parameters")).to_have_text("8.03 B")
 
+    page.get_by_test_id("stSidebar").get_by_text("Shape of the model").click()
     page.get_by_role("slider", name="Layers").press("ArrowLeft")
     expect(heading).to_have_text("meta-llama/Meta-Llama-3-8B (config.json), changed")
     box.fill(json.dumps({**LLAMA, "_name_or_path": "."}))

@@ -171,7 +171,7 @@ def test_the_keyboard_skips_to_the_content_and_sees_where_it_is(page, address):
         reached.append(page.evaluate("document.activeElement.ariaLabel ?? document.activeElement.textContent"))
         if reached[-1] == "Layar penuh":
             break
-    assert reached[-4:] == ["Unduh sebagai PNG", "Unduh sebagai SVG", "Kembalikan sumbu", "Layar penuh"]
+    assert reached[-4:] == ["Unduh sebagai PNG", "Unduh sebagai SVG", "Atur ulang sumbu", "Layar penuh"]
     focused = "getComputedStyle(document.activeElement)"
     assert page.evaluate(f"{focused}.outlineStyle") == "solid"
     page.wait_for_function("getComputedStyle(document.activeElement.parentElement).opacity === '1'")
