@@ -348,7 +348,7 @@ class Alignment:
     @cached_property
     def course(self) -> AlignedStep:
         """The whole step as it goes by."""
-        return AlignedStep(self)
+        return AlignedStep(self.step.model, self.step.run, self)
 
 
 # What a piece of memory is drawn as
@@ -365,22 +365,14 @@ class AlignedStep(Course):
     """The memory of one device through the step of a plan: that of the policy's own, what is held beside it, and the
     phases before it trains."""
 
+    model: Model
+    run: TrainingRun
     plan: Alignment
 
     @property
     def own(self) -> Step | RankMemory:
         """The policy's own step."""
         return self.plan.step
-
-    @property
-    def model(self) -> Model:  # type: ignore[override]
-        """The model that is trained."""
-        return self.own.model
-
-    @property
-    def run(self) -> TrainingRun:  # type: ignore[override]
-        """How the policy is run."""
-        return self.own.run
 
     @property
     def weights(self) -> Quantity:

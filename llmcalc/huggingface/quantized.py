@@ -300,7 +300,8 @@ def _part(key: str) -> str:
 
 def _word_of(key: str) -> str:
     """A name of a module that is read as the key: of a component, one of its matrices, or one layer's."""
-    component, role, layer = re.fullmatch(r"(\w+)(?:/(\w+))?(?:\.(\d+))?", key).groups()  # type: ignore[union-attr]
+    path, _, layer = key.partition(".")
+    component, _, role = path.partition("/")
     leaves = [leaf for leaf, roles in _LEAVES.get(component, ()) if role in roles]
     word = ".".join([_WORD_OF[component], *([min(leaves, key=len)] if leaves else [])])
     return f"layers.{layer}.{word}" if layer else word

@@ -27,7 +27,7 @@ from llmcalc.huggingface.quantized import Quantization, quantization_of
 from llmcalc.huggingface.stack import build
 from llmcalc.huggingface.unknown import LIKE_LLAMA, keys_like_llama, said_like_llama
 from llmcalc.transformer.model import Model
-from llmcalc.transformer.part import Part
+from llmcalc.transformer.part import Part, mixers
 from llmcalc.transformer.tower import Tower
 
 
@@ -127,8 +127,9 @@ def read_config(config: Mapping[str, Any]) -> Reading:
 def _as_decoder(model: Model) -> Model:
     """An encoder's layers run as a decoder's: each token sees those before it, whose keys and values are cached."""
 
-    def causal(part: Part) -> Part:
-        return replace(part, sees="past") if getattr(part, "sees", "") == "all" else part  # type: ignore[type-var]
+    def causal(part: Any) -> Part:
+        sees_all = any(mixer.sees == "all" for mixer in mixers((part,)))
+        return replace(part, sees="past") if sees_all else part
 
     blocks = [(replace(block, parts=tuple(map(causal, block.parts))), count) for block, count in model.blocks]
     return model if model.is_pair else replace(model, blocks=tuple(blocks))
