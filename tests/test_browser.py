@@ -222,7 +222,9 @@ def test_on_a_phone_the_knobs_open_below_the_chart_that_they_move(browser, addre
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     phone = context.new_page()
     phone.goto(address)
-    phone.locator(".chart-box").first.scroll_into_view_if_needed()  # the answer stands above it; far below nothing is drawn
+    phone.locator(
+        ".chart-box"
+    ).first.scroll_into_view_if_needed()  # the answer stands above it; far below nothing is drawn
     chart_drawn(phone)
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390, "the page is wider than the phone"
     phone.get_by_test_id("stExpandSidebarButton").click()

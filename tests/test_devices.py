@@ -265,8 +265,17 @@ def test_a_number_of_devices_that_divides_nothing_is_refused_by_name():
 
 
 def test_divisors_are_all_that_divide():
-    assert divisors(12) == [1, 2, 3, 4, 6, 12]
-    assert divisors(1) == [1]
+    assert divisors(12, 12) == divisors(12, 100) == [1, 2, 3, 4, 6, 12]
+    assert divisors(12, 4) == [1, 2, 3, 4]
+    assert divisors(1, 8) == [1]
+
+
+def test_no_number_of_devices_is_too_large_to_look_for_plans():
+    config = configured("Llama 3 8B", data_parallel=99_991, tensor_parallel=8, pipeline_parallel=32, global_batch=7)
+    config = Configuration({**config.values, "context_parallel": 1024})
+    assert config.n_devices == 99_991 * 8 * 32 * 1024  # more than anybody could count through
+    with pytest.raises(InputError, match="no layout of so many devices"):
+        config.plans  # noqa: B018
 
 
 # What cannot be

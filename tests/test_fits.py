@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import fields as fields_of
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,10 +23,12 @@ from llmcalc.devices.layout import Layout
 from llmcalc.fit.advice import CHANGES, MORE_DEVICES, single_changes, smallest_changes
 from llmcalc.fit.job import Job
 from llmcalc.fit.solve import MOST, largest_that_fits
+from llmcalc.fit.take import FULL, LORA, QLORA, Take, int8_needs_more
 from llmcalc.inputs import PURPOSES
 from llmcalc.step.overhead import Overhead
 from llmcalc.step.run import ATTENTIONS, LORA_BASES, LORA_TARGETS, LOSSES, RECOMPUTATIONS, TrainingRun
 from llmcalc.transformer.dimensions import Dimensions
+from llmcalc.words import w
 
 # Code of many kinds: windows, mixtures, multi-query, parallel blocks, Python's own activation
 FAMILIES = {
@@ -250,3 +254,21 @@ def test_every_change_names_fields_that_a_run_or_a_layout_has():
         found = [change.fields(job) for job in jobs]
         assert any(found)
         assert all(fields is None or set(fields) <= known for fields in found)
+
+
+def test_int8_is_said_to_need_more_only_where_it_does():
+    def takes(lora, int8):
+        needed = {(LORA, "bf16"): lora, (QLORA, "int8"): int8, (FULL, "bf16"): 1}
+        cells = {cell: value and SimpleNamespace(needed=SimpleNamespace(value=value)) for cell, value in needed.items()}
+        return [Take(way, format, {}, verdict) for (way, format), verdict in cells.items()]
+
+    assert int8_needs_more(takes(10, 11))
+    for lora, int8 in ((10, 10), (10, 9), (None, 9), (10, None)):
+        assert not int8_needs_more(takes(lora, int8)), (lora, int8)
+
+
+def test_what_it_would_take_has_the_readers_adapters_or_the_ones_that_the_pages_name():
+    named = re.search(r"rank (\d+)", w("advice.lora"))
+    for rank, expected in ((0, int(named[1])), (64, 64)):
+        adapted = [take for take in configured("Llama 3.2 1B", lora_rank=rank).takes if "lora" in take.way]
+        assert {take.fields["lora_rank"] for take in adapted} == {expected}

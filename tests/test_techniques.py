@@ -111,6 +111,30 @@ def test_every_switch_has_a_bar_where_it_is_thrown_and_none_where_it_is_not():
     assert plain.mix.memory.value == plain.mix.plain.peak.value == plain.step.peak.value
 
 
+@pytest.mark.parametrize(
+    ("layout", "bars"),
+    [
+        ({"data_parallel": 1, "tensor_parallel": 2}, {"tensor_parallel"}),  # no copies: no buckets, nothing to gather
+        ({"data_parallel": 2}, {"data_parallel"}),  # every copy holds its weights whole
+        ({"data_parallel": 2, "zero_stage": 1}, {"data_parallel", "zero"}),
+        ({"data_parallel": 2, "zero_stage": 2}, {"data_parallel", "zero"}),
+        ({"data_parallel": 1, "zero_stage": 3}, {"zero"}),
+    ],
+)
+def test_what_copies_that_are_not_there_would_keep_is_no_change(layout, bars):
+    plain = {"precision": "fp32", "attention": "eager", "loss": "plain", "optimizer": "adamw_foreach"}
+    found = configured(**plain, **layout, ddp_bucket_view=True, keep_gathered=True).mix.bars
+    moved = {name for bar in found for name, _, _ in bar.settings}
+    assert {bar.id for bar in found} <= bars
+    assert ("ddp_bucket_view" in moved) == (layout == {"data_parallel": 2})
+    assert "keep_gathered" not in moved
+
+
+def test_weights_that_stay_gathered_are_a_change_where_copies_share_them():
+    found = configured(data_parallel=2, zero_stage=3, keep_gathered=True).mix.bars
+    assert ("keep_gathered", False, True) in {setting for bar in found for setting in bar.settings}
+
+
 def test_the_plain_step_goes_through_all_sequences_at_once():
     way = configured(batch_size=2, gradient_accumulation=3, data_parallel=4).mix
     assert way.plain_setup.run.batch_size == 2 * 3 * 4

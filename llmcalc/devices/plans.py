@@ -140,10 +140,9 @@ def settings(plan: Mapping[str, Any]) -> dict[str, Any]:
 def _grid(model: Model, run: TrainingRun, cluster: Cluster) -> Table:
     """The sizes of every plan that can be."""
     n, length = cluster.devices, run.seq_len
-    devices = divisors(n)
-    rows: Table = {"tensor_parallel": np.array([t for t in devices if t <= cluster.node], float)}
-    rows = _crossed(rows, "pipeline_parallel", [p for p in devices if p <= model.n_layers])
-    rows = _crossed(rows, "context_parallel", [c for c in devices if c == 1 or length // c >= SMALLEST_CONTEXT])
+    rows: Table = {"tensor_parallel": np.array(divisors(n, cluster.node), float)}
+    rows = _crossed(rows, "pipeline_parallel", divisors(n, model.n_layers))
+    rows = _crossed(rows, "context_parallel", divisors(n, max(1, length // SMALLEST_CONTEXT)))
     rows["data_parallel"] = n / (rows["tensor_parallel"] * rows["pipeline_parallel"] * rows["context_parallel"])
     rows = _where(rows, rows["data_parallel"] % 1 == 0)
     rows = _where(rows, cluster.global_batch % rows["data_parallel"] == 0)
@@ -171,9 +170,9 @@ def _with_experts(rows: Table, model: Model) -> Table:
     return {name: np.concatenate([whole[name], dealt_out[name]]) for name in whole}
 
 
-def divisors(number: int) -> list[int]:
-    """What divides a number, ascending."""
-    return [n for n in range(1, number + 1) if number % n == 0]
+def divisors(number: int, most: int) -> list[int]:
+    """What divides a number and is no more than ``most``, ascending."""
+    return [n for n in range(1, min(number, most) + 1) if number % n == 0]
 
 
 def _crossed(rows: Table, name: str, options: Sequence[Any]) -> Table:

@@ -14,6 +14,7 @@ from llmcalc.step.run import TrainingRun
 
 MOST_AT_ONCE = 3
 MORE_DEVICES = 3  # the cost of a change that takes them
+NEW_RANK = 16  # of adapters, where the reader has none
 ONE_NODE = 8  # over so many devices tensor parallelism goes, as far as a fast link joins them
 
 
@@ -67,7 +68,7 @@ def _pure_bf16(run: TrainingRun, _: Layout) -> Fields | None:
 
 
 def _lora(run: TrainingRun, _: Layout) -> Fields | None:
-    return None if run.lora_rank else {"lora_rank": 16}
+    return None if run.lora_rank else {"lora_rank": NEW_RANK}
 
 
 def _zero(stage: int) -> Callable[[TrainingRun, Layout], Fields | None]:

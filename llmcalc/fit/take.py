@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from llmcalc.errors import InputError
+from llmcalc.fit.advice import NEW_RANK
 from llmcalc.fit.job import Fields, Job
 from llmcalc.fit.verdict import Verdict
 from llmcalc.serving.served import Served
@@ -15,7 +16,6 @@ FORMATS = ("fp32", "bf16", "int8", "int4")
 # What the frozen weights of LoRA, and those that are served, are stored in
 SERVED: Mapping[str, str] = {"fp32": "fp32", "bf16": "bf16", "int8": "int8", "int4": "NF4"}
 _BASES = {"int8": "int8", "int4": "NF4-double"}
-_RANK = 16  # where the reader has no adapters
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def ways_of_training(job: Job) -> Iterator[Take]:
     LoRA the weights are in fp32 or bf16 throughout, with QLoRA the frozen ones are quantised and all else is in bf16.
     """
     whole: Fields = {"lora_rank": 0}
-    adapted: Fields = {"lora_rank": job.run.lora_rank or _RANK, "lora_base": "same", "kbit_prepared": False}
+    adapted: Fields = {"lora_rank": job.run.lora_rank or NEW_RANK, "lora_base": "same", "kbit_prepared": False}
     for format in ("fp32", "bf16"):
         yield _taken(job, FULL, format, {**whole, "precision": format})
         yield _taken(job, LORA, format, {**adapted, "precision": format})
