@@ -30,14 +30,14 @@ Solved = dict[str, dict[int, int]]  # of each knob, the largest value by the mem
 def fits(config: Configuration, purpose: str) -> Iterator[Block]:
     """Whether it fits, the largest that does, the map, what its figures rest on, and every device."""
     device, positions, fit = config.accelerator, config.longest_position, config.verdict_of(purpose)
+    yield say.Verdict(config)
     serves = purpose == "inference"
     standing = config.serving.served_standing if serves else config.verdict_standing
-    if serves:  # what was asked comes first, then the step's verdict, the same as on every page
+    if serves:
         yield say.Paragraph(said(held_words(config)) + plain(" ") + badge(standing), why=standing)
         if config.requests.is_too_long:
             made_for = exact(config.serving.made_for or 0)
             yield say.Notice(said(w("fits.beyond", length=exact(config.values["seq_len"]), made_for=made_for)))
-    yield say.Verdict(config)
     found = largest(config, purpose)
     yield say.Frames([*(_answer(config, purpose, knob, found) for knob in KNOBS), _this_run(config, purpose, fit)])
     if not found["batch_size"][device.memory]:
