@@ -16,7 +16,7 @@ from pages.content.pieces import table, workings
 from pages.ui.document.blocks import Block, Chart, Controls, Headlines, Notice, heading, note, paragraph, said
 from pages.ui.figures.laws import curve, here, on_powers_of_ten, work_bars
 from pages.ui.figures.palette import COLOURS, MUTED
-from pages.ui.words.numbers import exact, human, marked, percent
+from pages.ui.words.numbers import exact, human, marked
 from pages.ui.words.standing import Headline
 from pages.ui.words.titles import title_of
 
@@ -46,16 +46,17 @@ def numbers(config: Configuration) -> list[Headline]:
 
 def cost(config: Configuration) -> Iterator[Block]:
     """The run that was set up, its operations by component, and how its time and cost move."""
-    yield Controls(KNOBS, 3)
     found = config.laws.cost
     if found is None:
         yield Notice(said(w("cost.unknown", name=title_of(config), device=config.accelerator.id)), "warning")
+        yield Controls(KNOBS, 3)
         return
     yield paragraph(
         w("cost.sentence", name=title_of(config), tokens=human(config.laws.tokens, "tokens"),
           devices=exact(config.n_devices), device=config.accelerator.id, days=human(found.time.value, "s"))
     )  # fmt: skip
     yield Headlines(partial(numbers, config))
+    yield Controls(KNOBS, 3)
     yield by_component(config, found)
     yield note(w("cost.components_note"))
     yield by_devices(config, found)
@@ -88,7 +89,7 @@ def _at(config: Configuration, share: float) -> list[str]:
     told = [human(found.time.value, "s"), human(found.device_hours.value, "h")]
     for quantity in (found.energy, found.carbon, found.money):
         told.append("–" if quantity is None else human(quantity.value, quantity.unit))
-    return [percent(share / 100), *told]
+    return [marked(f"{share}%"), *told]
 
 
 def by_component(config: Configuration, found: TrainingCost) -> Chart:
@@ -117,7 +118,7 @@ def by_devices(config: Configuration, found: TrainingCost) -> Chart:
             continue
         along = days / factor
         told = [f"{exact(round(n))} · {human(d * _DAY, 's')}" for n, d in zip(devices, along, strict=True)]
-        label = w("cost.at_utilization", share=percent(share * factor / 100))
+        label = w("cost.at_utilization", share=marked(f"{share * factor:g}%"))
         data.append(curve(label, devices.tolist(), along.tolist(), COLOURS["embedding"], told, dash=dash, width=2.2))
     at, long = config.n_devices, found.time.value / _DAY
     data.append(here(title_of(config), at, long, f"{exact(at)} · {human(found.time.value, 's')}"))
