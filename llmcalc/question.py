@@ -10,14 +10,16 @@ It is no input of its own: it is read off those that there are, so that every li
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from llmcalc.bases import recipe_values
 from llmcalc.catalog import recipes
 from llmcalc.catalog.recipes import PLAIN, RECIPES
 from llmcalc.configuration import Configuration
+from llmcalc.fit.advice import changes_by_cost
 from llmcalc.serving.job import OF_LLAMA_CPP
 
 SERVE, FULL, LORA, QLORA, PRETRAIN = ASKS = ("serve", "full", "lora", "qlora", "pretrain")
@@ -110,18 +112,18 @@ def cheapest(config: Configuration, most: int = MOST_CHANGES) -> list[Cheaper]:
     for change in found:
         if all(change.values != other.values for other in distinct):
             distinct.append(change)
-    return distinct[:most]
+        if len(distinct) == most:
+            break
+    return distinct
 
 
-def _of_training(config: Configuration) -> list[Cheaper]:
+def _of_training(config: Configuration) -> Iterator[Cheaper]:
     enough = [] if config.verdict.fits else config.advice()
     told = {change.id for advice in enough for change in advice.changes}
-    rest = (advice for advice in config.savings() if advice.changes[0].id not in told)
-    alone = sorted(rest, key=lambda advice: (advice.cost, -advice.saved))
-    return [
-        Cheaper(tuple(c.id for c in advice.changes), advice.fields, advice.saved, advice.fits, advice.cost)
-        for advice in (*enough, *alone)
-    ]
+    alone = (advice for advice in changes_by_cost(config.job) if advice.changes[0].id not in told)
+    for advice in chain(enough, alone):
+        ids = tuple(change.id for change in advice.changes)
+        yield Cheaper(ids, advice.fields, advice.saved, advice.fits, advice.cost)
 
 
 def _of_serving(config: Configuration) -> list[Cheaper]:

@@ -20,7 +20,7 @@ from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.catalog.precisions import PRECISIONS
 from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import Layout
-from llmcalc.fit.advice import CHANGES, MORE_DEVICES, single_changes, smallest_changes
+from llmcalc.fit.advice import CHANGES, MORE_DEVICES, changes_by_cost, single_changes, smallest_changes
 from llmcalc.fit.job import Job
 from llmcalc.fit.solve import MOST, largest_that_fits
 from llmcalc.fit.take import FULL, LORA, QLORA, Take, int8_needs_more
@@ -188,6 +188,13 @@ def test_a_configuration_answers_for_training_and_inference(model, purpose, chan
 
 
 # What makes it fit
+
+
+@settings(max_examples=20, deadline=None)
+@given(job=jobs())
+def test_changes_by_cost_are_the_single_ones_in_another_order(job):
+    by_cost = sorted(single_changes(job), key=lambda advice: (advice.cost, -advice.saved))
+    assert list(changes_by_cost(job)) == by_cost
 
 
 @settings(max_examples=25, deadline=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -134,10 +134,17 @@ class Advice:
         return max(change.cost for change in self.changes)
 
 
-def single_changes(job: Job) -> list[Advice]:
+def single_changes(job: Job, changes: Iterable[Change] = CHANGES) -> list[Advice]:
     """Every change alone that saves memory, those that save most first."""
-    found = [advice for change in CHANGES if (advice := _made(job, (change,)))]
+    found = [advice for change in changes if (advice := _made(job, (change,)))]
     return sorted((a for a in found if a.saved > 0), key=lambda a: -a.saved)
+
+
+def changes_by_cost(job: Job) -> Iterator[Advice]:
+    """The same, the least costly first and of those what saves most. What costs more is worked out only once it is
+    asked for: each is a step of its own."""
+    for cost in sorted({change.cost for change in CHANGES}):
+        yield from single_changes(job, [change for change in CHANGES if change.cost == cost])
 
 
 def smallest_changes(job: Job, most: int = 4) -> list[Advice]:
