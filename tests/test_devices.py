@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import korthikanti
@@ -271,9 +272,9 @@ def test_divisors_are_all_that_divide():
 
 
 def test_no_number_of_devices_is_too_large_to_look_for_plans():
-    config = configured("Llama 3 8B", data_parallel=99_991, tensor_parallel=8, pipeline_parallel=32, global_batch=7)
-    config = Configuration({**config.values, "context_parallel": 1024})
-    assert config.n_devices == 99_991 * 8 * 32 * 1024  # more than anybody could count through
+    sizes = {"data_parallel": 99_991, "tensor_parallel": 8, "pipeline_parallel": 32, "context_parallel": 1024}
+    config = configured("Llama 3 8B", **sizes, global_batch=7)
+    assert config.n_devices == math.prod(sizes.values())  # more than anybody could count through
     with pytest.raises(InputError, match="no layout of so many devices"):
         config.plans  # noqa: B018
 
