@@ -92,11 +92,10 @@ def _frame(frame: say.Frame) -> None:
 
 def _chart(block: say.Chart) -> None:
     """Here; or, where the page is presented, offered, and drawn large when its turn comes."""
-    drawn = partial(chart, block.figure, key=block.key, alt=block.alt, height=block.height)
     if (stage := on_stage()) is not None:
-        stage.offer(block.key, title_of(block.figure), partial(drawn, large=True))
+        stage.offer(block.key, title_of(block.figure), partial(chart, block, large=True))
     else:
-        drawn()
+        chart(block)
 
 
 def _controls(ids: Iterable[str], columns: int) -> None:

@@ -8,7 +8,6 @@ fonts are applied in the browser from Streamlit's theme, so a figure carries onl
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -16,12 +15,14 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import streamlit as st
 from streamlit import runtime
 from streamlit.components.v1 import declare_component
 
 from llmcalc.words import w
+from pages.ui.document.blocks import Chart
 
 # What a figure may use for a colour besides Plotly's own notations. chart.js takes the values from the theme;
 # these are the light ones, for the fallback.
@@ -37,18 +38,34 @@ _COLOUR = r"(#[0-9a-fA-F]{3,8}|rgba?\([^)|]*\)|theme:[a-z]+)"
 _PAIR = re.compile(rf"{_COLOUR}\|{_COLOUR}")
 _MOUNT = "plotly"
 _MOUNTED = f"{__name__}.{_MOUNT}"
+_SCRIPTS = Path(__file__).with_name("browser")
+# The server sends no expiry date; the version in the address makes any stored copy good
+_SCRIPTS_MOUNT = f"v{crc32(b''.join(file.read_bytes() for file in sorted(_SCRIPTS.glob('*.js')))):08x}"
+_SCRIPTS_MOUNTED = f"{__name__}.{_SCRIPTS_MOUNT}"
 _FALLBACK_CONFIG = {"displaylogo": False, "scrollZoom": False, "locale": "en"}
 
 
-def _script() -> str:
-    """Return the scripts without comments and indentation, since Streamlit sends them along with every chart."""
-    files = (Path(__file__).with_name(f"{name}.js") for name in ("theme", "tools", "chart"))
-    lines = (line.strip() for file in files for line in file.read_text("utf-8").splitlines())
-    return "\n".join(line for line in lines if line and not line.startswith("//"))
+def _fetched() -> str:
+    """The script that Streamlit sends along with every chart, at every step: it fetches what draws them, once.
+
+    The app may live under a prefix that only the browser knows (a proxy), so it starts from Streamlit's own files.
+    """
+    return f"""
+let fetched;
+export default function (chart) {{
+  const entry = document.querySelector('script[src*="/static/js/"]');
+  const root = entry ? entry.src.split("static/js/")[0] : document.baseURI;
+  fetched ??= import(new URL("component/{_SCRIPTS_MOUNTED}/chart.js", root)).catch((error) => {{
+    fetched = undefined;
+    throw error;
+  }});
+  fetched.then(({{ draw }}) => draw(chart), (error) => chart.parentElement.replaceChildren(String(error)));
+}}
+"""
 
 
 # Not isolated: Plotly puts its style sheet into the page's head, which a shadow root would not see.
-_component = st.components.v2.component("llmcalc_chart", js=_script(), isolate_styles=False)
+_component = st.components.v2.component("llmcalc_chart", js=_fetched(), isolate_styles=False)
 
 
 @lru_cache(maxsize=1)
@@ -65,40 +82,21 @@ def _library() -> tuple[Path, str]:
 
 
 def _library_address() -> str | None:
-    """Serve plotly.js and return its address relative to the app's root, or None where no server runs.
+    """Serve plotly.js and our scripts, and return its address relative to the app's root; None where no server runs.
 
-    The folder is registered as the files of a (never shown) component: the one public way to serve files that
-    lie outside the app, for all sessions at once.
+    Folders are registered as the files of (never shown) components: the one public way to serve files by a path, for
+    all sessions at once.
     """
     try:
         folder, address = _library()
         registry = runtime.get_instance().component_registry
         if registry.get_component_path(_MOUNTED) is None:
+            declare_component(_SCRIPTS_MOUNT, path=_SCRIPTS)
             declare_component(_MOUNT, path=folder)
         # Under AppTest the registry is a mock and returns no path.
         return address if isinstance(registry.get_component_path(_MOUNTED), str) else None
     except (OSError, RuntimeError, ImportError, AttributeError):
         return None
-
-
-def _finite(value: Any) -> Any:
-    """Replace what JSON cannot carry (NaN, infinities) by None, which Plotly draws as a gap."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {name: _finite(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value
-
-
-def _encode(content: Mapping[str, Any]) -> bytes:
-    """Write compact JSON; bytes, because Streamlit would serialise a dict twice."""
-    try:
-        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except ValueError:
-        text = json.dumps(_finite(content), ensure_ascii=False, separators=(",", ":"))
-    return text.encode()
 
 
 def _light(value: Any) -> Any:
@@ -114,17 +112,15 @@ def _light(value: Any) -> Any:
     return value
 
 
-def chart(figure: Mapping[str, Any], *, key: str, alt: str, height: int = 360, large: bool = False) -> None:
+def chart(drawn: Chart, large: bool = False) -> None:
     """Draw a Plotly figure, or change the one drawn under the same key.
 
-    figure: `{"data": [...], "layout": {...}}` of plain lists, numbers and strings. A colour may be a pair
+    drawn: its figure is `{"data": [...], "layout": {...}}` of plain lists, numbers and strings. A colour may be a pair
         `"#0072B2|#56B4E9"` (light theme | dark theme; each side `#…`, `rgb(…)`, `rgba(…)` or a theme colour)
         or a theme colour, one of THEME_COLOURS written `"theme:muted"`. Fonts, background, grid, legend
         and margins come from the theme unless the layout sets them. A zoom outlives changes of the
         data; give `layout.uirevision` a new value where it should not (say, from linear to logarithmic).
-    key: unique in the app and stable.
-    alt: what the chart shows, in words, for those who cannot see it.
-    height: in pixels, with a title of one line and without the legend, which is drawn below as buttons; reserved
+        Its height has a title of one line in it and not the legend, which is drawn below as buttons; it is reserved
         before the chart is drawn.
     large: as high as the window lets it be.
 
@@ -132,21 +128,23 @@ def chart(figure: Mapping[str, Any], *, key: str, alt: str, height: int = 360, l
     it, with the light colours, from `json.loads(at.get("plotly_chart")[0].proto.spec)`, its words from
     `.proto.alt`; `.proto.id` ends with the key.
     """
+    key, alt, height = drawn.key, drawn.alt, drawn.height
     address = _library_address()
     if address is None:
-        st.plotly_chart(_light(figure), key=key, alt=alt, height=height, config=_FALLBACK_CONFIG)
+        st.plotly_chart(_light(drawn.figure), key=key, alt=alt, height=height, config=_FALLBACK_CONFIG)
         return
     content = {
         "key": key,
-        "title": title_of(figure),
+        "title": title_of(drawn.figure),
         "alt": alt,
-        "figure": figure,
         "height": height,
         "large": large,
         "library": address,
         "words": {act: w(f"chart.{act}") for act in ("png", "svg", "reset", "enlarge", "shrink")},
     }
-    _component(key=key, data=_encode(content), height="content")
+    told = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    # as bytes, for Streamlit would write a dict twice
+    _component(key=key, data=f'{told[:-1]},"figure":{drawn.json}}}'.encode(), height="content")
 
 
 def title_of(figure: Mapping[str, Any]) -> str:

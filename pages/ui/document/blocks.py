@@ -7,18 +7,25 @@ The screen draws every block (`pages.ui.app.screen`); in a file each becomes one
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any, Literal
 
 from llmcalc.accuracy import Standing
+from llmcalc.cached import cached_property, once_for_each
 from llmcalc.configuration import Configuration
 from llmcalc.quantity import Quantity
 from llmcalc.sources import Citation
+from llmcalc.words import language
 from pages.ui.words.standing import Headline, label_and_colour
 
 Kind = Literal["plain", "bold", "emphasis", "code", "math", "link", "bar", "badge", "icon"]
+
+# What says something of a configuration alone: said once for all who look at the same one in the same language
+said_once = once_for_each(language)
 
 
 @dataclass(frozen=True)
@@ -120,6 +127,26 @@ class Chart:
     alt: str
     height: int = 360
     data: Callable[[], Table] | None = None
+
+    @cached_property
+    def json(self) -> str:
+        """The figure, written for a browser; what JSON cannot carry (NaN, infinities) is null, which Plotly draws as a
+        gap."""
+        try:
+            return json.dumps(self.figure, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        except ValueError:
+            return json.dumps(_finite(self.figure), ensure_ascii=False, separators=(",", ":"))
+
+
+def _finite(value: Any) -> Any:
+    """Replace NaN and infinities by None."""
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
 
 
 @dataclass(frozen=True)

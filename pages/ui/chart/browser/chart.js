@@ -1,5 +1,8 @@
-// Plotly charts that follow their data and Streamlit's theme. Streamlit calls the default export on every
-// change. Comments take whole lines: chart.py drops them before sending this file and those it stands on.
+// Plotly charts that follow their data and Streamlit's theme. What Streamlit sends along with every chart is no more than
+// what fetches this module and calls `draw` on every change: see component.py.
+
+import { onPaper, pen, readTheme, resolved, template } from "./theme.js";
+import { Tools } from "./tools.js";
 
 // By key. Streamlit makes a new parentElement when something above comes or goes, or on return to a page;
 // the chart then moves there with its zoom, instead of being drawn anew. So none is ever removed.
@@ -52,7 +55,7 @@ sheet.replaceSync(`
 `);
 document.adoptedStyleSheets.push(sheet);
 
-export default function ({ data, parentElement }) {
+export function draw({ data, parentElement }) {
   const text = new TextDecoder().decode(data);
   const content = JSON.parse(text);
   if (!charts.has(content.key)) charts.set(content.key, new Chart());
@@ -93,9 +96,7 @@ function lookOnce(schema) {
 
 async function fetchLibrary(path) {
   if (window.Plotly) return window.Plotly;
-  // The app may live under a prefix that only the browser knows (a proxy): start from Streamlit's own files.
-  const entry = document.querySelector('script[src*="/static/js/"]');
-  const url = new URL(path, entry ? entry.src.split("static/js/")[0] : document.baseURI);
+  const url = new URL(`../../${path}`, import.meta.url); // from the app's root, two folders above this module's
   // The server sends no expiry date; the version in the address makes any stored copy good.
   let answer = await fetch(url, { cache: "force-cache" });
   if (!answer.ok) answer = await fetch(url, { cache: "reload" });

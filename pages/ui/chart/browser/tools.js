@@ -11,7 +11,7 @@ const DRAWN = {
 const alone = (event) => event.key === "Escape" && document.querySelector(".chart-dialog[open]");
 addEventListener("keydown", (event) => alone(event) && event.stopImmediatePropagation(), true);
 
-class Tools {
+export class Tools {
   constructor(chart) {
     this.chart = chart;
     this.bar = document.createElement("div");

@@ -4,7 +4,7 @@ const COARSE = matchMedia("(pointer: coarse)").matches;
 const COLOUR = "(#[0-9a-fA-F]{3,8}|rgba?\\([^)|]*\\)|theme:[a-z]+)";
 const PAIR = new RegExp(`^${COLOUR}\\|${COLOUR}$`);
 
-const pen = document.createElement("canvas").getContext("2d");
+export const pen = document.createElement("canvas").getContext("2d");
 
 // Any CSS colour as [red, green, blue].
 function rgb(colour) {
@@ -29,7 +29,7 @@ function themeOf({ text, back, primary, colorway, font }) {
   return { dark, colours, colorway, font, hover: mix(0.06), axis: mix(0.35) };
 }
 
-function readTheme(element) {
+export function readTheme(element) {
   const style = getComputedStyle(element);
   const read = (name) => style.getPropertyValue(`--st-${name}`).trim();
   return themeOf({
@@ -44,14 +44,14 @@ function readTheme(element) {
 
 // A saved picture is for paper and slides: dark on white, whatever the screen, and in a font of the system, as a picture
 // has no other. Nobody waits for it, so Plotly makes the room for numbers and legend.
-function onPaper({ colorway }) {
+export function onPaper({ colorway }) {
   const font = "Helvetica, Arial, sans-serif";
   const theme = { text: [27, 31, 36], back: [255, 255, 255], primary: "#00659E", colorway, font };
   return { ...themeOf(theme), makesRoom: true };
 }
 
 // What a figure leaves open, as a Plotly template: what the figure sets wins.
-function template({ colours, colorway, font, hover, axis, makesRoom }, scale) {
+export function template({ colours, colorway, font, hover, axis, makesRoom }, scale) {
   const clear = "rgba(0,0,0,0)";
   const lines = {
     fixedrange: COARSE,
@@ -99,7 +99,7 @@ function template({ colours, colorway, font, hover, axis, makesRoom }, scale) {
 }
 
 // A figure with its colours resolved for a theme, and its type and lines that many times as large.
-function resolved(text, { dark, colours }, scale) {
+export function resolved(text, { dark, colours }, scale) {
   const times = (value, ...names) => {
     const larger = names.filter((name) => typeof value[name] === "number").map((name) => [name, value[name] * scale]);
     return { ...value, ...Object.fromEntries(larger) };
