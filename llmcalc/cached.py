@@ -8,7 +8,9 @@ at worst two readers work out the same.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING or sys.version_info >= (3, 12):
     from functools import cached_property
@@ -34,4 +36,34 @@ else:
             return known[self.attrname]
 
 
-__all__ = ["cached_property"]
+Asked = ParamSpec("Asked")
+Answer = TypeVar("Answer")
+
+
+def once(function: Callable[Asked, Answer]) -> Callable[Asked, Answer]:
+    """A function of an object that is worked out once for it, and for each of the other (hashable) arguments: kept in
+    the object, it goes with it."""
+    return once_for_each(lambda: None)(function)
+
+
+def once_for_each(apart: Callable[[], Any]) -> Callable[[Callable[Asked, Answer]], Callable[Asked, Answer]]:
+    """The same, once for each of what ``apart`` returns, such as the language of those who ask."""
+
+    def kept_in_object(function: Callable[Asked, Answer]) -> Callable[Asked, Answer]:
+        name = f"{function.__module__}.{function.__qualname__}"
+
+        @wraps(function)
+        def known(*arguments: Asked.args, **named: Asked.kwargs) -> Answer:
+            of, *others = arguments
+            asked = (name, apart(), *others, *named.items())
+            kept: dict[Any, Answer] = vars(of)
+            if asked not in kept:
+                kept[asked] = function(*arguments, **named)
+            return kept[asked]
+
+        return known
+
+    return kept_in_object
+
+
+__all__ = ["cached_property", "once", "once_for_each"]

@@ -16,6 +16,7 @@ from itertools import chain
 from typing import Any
 
 from llmcalc.bases import recipe_values
+from llmcalc.cached import once
 from llmcalc.catalog import recipes
 from llmcalc.catalog.recipes import PLAIN, RECIPES
 from llmcalc.configuration import Configuration
@@ -104,6 +105,7 @@ class Cheaper:
     cost: int
 
 
+@once
 def cheapest(config: Configuration, most: int = MOST_CHANGES) -> list[Cheaper]:
     """What would change it most cheaply: first those changes after which it fits, where it does not, the cheapest
     first; then those single ones that save memory, again the cheapest first and of these what saves most."""

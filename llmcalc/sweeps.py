@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from llmcalc.cached import once
 from llmcalc.catalog.accelerators import devices_by_memory
 from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.comparison import Pinned
@@ -39,6 +40,7 @@ class Growth:
     inference: np.ndarray
 
 
+@once
 def growth_of_batch(config: Configuration, *, last: int) -> Growth:
     """Memory against the batch up to its last stop, the length as it is."""
     here, length = (config.values[knob] for knob in KNOBS)
@@ -47,11 +49,13 @@ def growth_of_batch(config: Configuration, *, last: int) -> Growth:
     return Growth(stops, config.training_peak_of(stops, length), inference)
 
 
+@once
 def with_each_optimizer(config: Configuration) -> dict[str, Step | AlignedStep]:
     """The training step on one device with every optimizer of the catalogue."""
     return {id: Configuration({**config.values, "optimizer": id}).step for id in OPTIMIZERS}
 
 
+@once
 def growth(config: Configuration) -> dict[str, Growth]:
     """Memory against the batch and against the length, each at the stops of its slider, the other as it is."""
     here = {knob: config.values[knob] for knob in KNOBS}
@@ -65,6 +69,7 @@ def growth(config: Configuration) -> dict[str, Growth]:
     return {knob: Growth(stops[knob], training[at], inference[at]) for at, knob in enumerate(KNOBS)}
 
 
+@once
 def largest(config: Configuration, purpose: str) -> dict[str, dict[int, int]]:
     """Of each knob the largest value that fits, by the memory of a device, the other as it is; 0 for none."""
     sizes = list(devices_by_memory())
@@ -93,6 +98,7 @@ class MemoryMap:
         return self.lengths.round()
 
 
+@once
 def memory_map(
     config: Configuration, purpose: str, *, batches: tuple[float, float, int], lengths: tuple[float, float, int]
 ) -> MemoryMap:
@@ -105,6 +111,7 @@ def memory_map(
     return MemoryMap(batch, length, *config.needed_for(purpose, *both))  # one sweep for both
 
 
+@once
 def least_needed(config: Configuration, purpose: str) -> float:
     """Bytes that a process needs for a single sequence of the present length."""
     return float(config.needed_for(purpose, np.ones(1), np.array([float(config.values["seq_len"])]))[0])

@@ -7,7 +7,7 @@ import streamlit as st
 from pages.ui.app.shell import alone
 from llmcalc.words import w
 from pages.content import explore
-from pages.ui.app.question import answer, ask_question
+from pages.ui.app.question import answer
 from pages.ui.app.screen import draw
 from pages.ui.app.sections import after_charts, charts_first
 from pages.ui.app.show import model_header, one_of
@@ -18,7 +18,6 @@ from pages.ui.words.titles import title_of
 def page() -> None:
     """The page."""
     config = configuration()
-    ask_question(config)
     answer(config)
     first = explore.parameters_chart(config)
     model_header(w("explore.header", name=title_of(config)), config.base)

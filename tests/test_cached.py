@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from llmcalc.cached import cached_property
+from llmcalc.cached import cached_property, once, once_for_each
 
 ROOT = Path(__file__).parent.parent
 
@@ -62,3 +62,27 @@ def test_nothing_uses_the_one_that_locks():
     assert {n for n, text in lines.items() if any("functools" in s and "cached_property" in s for s in text)} == {
         "cached.py"
     }
+
+
+def test_a_function_of_an_object_is_worked_out_once_for_it_and_each_of_its_arguments():
+    asked, told = [], ["en"]
+
+    class Thing:
+        pass
+
+    def work(of, add=0):
+        asked.append((of, add))
+        return [add]
+
+    for once_for, more in ((once(work), 0), (once_for_each(lambda: told[0])(work), 1)):
+        asked.clear()
+        told[0] = "en"
+        thing, other = Thing(), Thing()
+        assert once_for(thing) is once_for(thing)
+        assert once_for(thing, 1) == once_for(thing, 1) == [1]
+        assert once_for(thing, add=2) == once_for(thing, add=2) == [2]
+        assert once_for(other) is not once_for(thing)
+        assert len(asked) == 4
+        told[0] = "id"
+        once_for(thing)
+        assert len(asked) == 4 + more

@@ -158,15 +158,19 @@ def standing_of(
     run: TrainingRun,
     layout: Layout | None = None,
     rows: Sequence[MeasuredStep] | None = None,
+    is_read: bool | None = None,
 ) -> Standing:
-    """What stands behind the training step of ``model``, whose code is that of ``family``, run and laid out so."""
+    """What stands behind the training step of ``model``, whose code is that of ``family``, run and laid out so.
+
+    is_read: whether that code has been read, where that is known; to find it out takes a step.
+    """
     every = every_step() if rows is None else tuple(rows)
     asked = {f.name: getattr(run, f.name) for f in fields(run)}
     if layout is not None:
         asked |= {f.name: getattr(layout, f.name) for f in fields(layout)}
-    is_read = is_known(family) and is_simulated(training_step(model, run))
     if model.beside and is_known(family):
         return Standing(ESTIMATE, "beside", family)
+    is_read = is_known(family) and (is_simulated(training_step(model, run)) if is_read is None else is_read)
     return _of_step(family if is_known(family) else "", settings_of(asked, model), is_read, every)
 
 

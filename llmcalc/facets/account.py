@@ -8,6 +8,7 @@ from typing import Any
 
 from llmcalc.accuracy import ARTICLE, ELSEWHERE, PLANS, Standing, standing_of
 from llmcalc.article import ArticleStep
+from llmcalc.cached import cached_property
 from llmcalc.devices.layout import Layout
 from llmcalc.devices.rank import RankMemory
 from llmcalc.facets.devices import Devices
@@ -46,14 +47,14 @@ class Account:
         job = self.devices.job
         return (replace(job, layout=Layout()) if self.values["counted_on"] == "one" else job).peaks(run)
 
-    @property
+    @cached_property
     def standing(self) -> Standing:
         """What stands behind the training step: measured, simulated or an estimate, decided from measured rows."""
         if self.values["account"] == "article":
             return ARTICLE
         return self.standing_of(self.training.run) if self.values["counted_on"] == "one" else self.verdict_standing
 
-    @property
+    @cached_property
     def verdict_standing(self) -> Standing:
         """What stands behind the step on the device that needs most, of which the verdict is."""
         return self.standing_of(self.training.run, self.devices.layout)
@@ -64,4 +65,6 @@ class Account:
             return PLANS
         if not self.devices.accelerator.is_cuda_to_pytorch:
             return ELSEWHERE
-        return standing_of(self.training.model, self.training.counting.family, run, layout)
+        model, family = self.training.model, self.training.counting.family
+        is_read = self.training.is_read if run == self.training.run else None
+        return standing_of(model, family, run, layout, is_read=is_read)

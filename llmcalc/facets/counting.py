@@ -91,7 +91,7 @@ class Counting:
             return GUESS if self.base.is_guess else self.base.family
         return NANOGPT if self.dimensions.is_nanogpt else ""
 
-    @property
+    @cached_property
     def name(self) -> str | None:
         """The base, where nothing of it was changed; else the shape that these dimensions are; else None."""
         if not self.base.changed(self.values):

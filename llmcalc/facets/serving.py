@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmcalc.accuracy import ESTIMATE, LOGS, NO_LOGS, Standing, standing_of_inference, standing_of_pass
 from llmcalc.accuracy.speed import FORMATS, Likely, likely
-from llmcalc.cached import cached_property
+from llmcalc.cached import cached_property, once
 from llmcalc.catalog.formats import CACHE_FORMATS, WEIGHT_FORMATS
 from llmcalc.catalog.models import models
 from llmcalc.errors import InputError
@@ -254,6 +254,7 @@ class Serving:
         work = work_of(self.counting.model, self.values["weight_format"])
         return bool(work.cached_bytes(1, 1) or work.state_bytes)
 
+    @once
     def likely(self, what: str) -> Likely:
         """How far to trust a time, from the measured runs most like it."""
         found = self.served

@@ -95,6 +95,11 @@ class Training:
         """The same where the next token is learnt."""
         return self._stepped[1]
 
+    @property
+    def is_read(self) -> bool:
+        """Whether the code of the model's family has been read, so that its own layers run."""
+        return self.runs_as is self.model
+
     @cached_property
     def _aligned(self) -> AlignedStep:
         return self.objective.plan(self.runs_as, self.run, Layout(), self.model).course

@@ -12,7 +12,19 @@ from llmcalc.sweeps import growth
 from llmcalc.words import w
 from llmcalc.words.names import name
 from pages.content.pieces import component_names, memory_chart, shares, table, whose_memory
-from pages.ui.document.blocks import Block, Chart, Headlines, Line, Rests, Worked, bold, note, paragraph, plain
+from pages.ui.document.blocks import (
+    Block,
+    Chart,
+    Headlines,
+    Line,
+    Rests,
+    Worked,
+    bold,
+    note,
+    paragraph,
+    plain,
+    said_once,
+)
 from pages.ui.figures.memory import Panel, memory_curves, share_bars
 from pages.ui.figures.palette import COLOURS, by_component, component_of
 from pages.ui.words.numbers import exact, human, marked, signed
@@ -22,6 +34,7 @@ from pages.ui.words.verdict import as_counted, for_tensors, whole_model
 MOMENTS_SHOWN = ("between_steps", "loss_backward", "backward_end", "optimizer_step")
 
 
+@said_once
 def numbers(config: Configuration) -> list[Headline]:
     """The numbers at the top."""
     serving, format = config.inference_standing, config.values["weight_format"]
@@ -38,6 +51,7 @@ def headlines(config: Configuration) -> Headlines:
     return Headlines(partial(numbers, config))
 
 
+@said_once
 def parameters_chart(config: Configuration) -> Chart:
     """The parameters by component."""
     names, components = component_names(), {id: q.value for id, q in config.model.components().items()}
@@ -47,6 +61,7 @@ def parameters_chart(config: Configuration) -> Chart:
     return Chart(figure, "parameters_by_component", f"{title}: {told}", 340)
 
 
+@said_once
 def moments_chart(config: Configuration) -> Chart:
     """What fills the memory at the moments of a training step, and in inference."""
     values, moments = config.values, config.training.moments
@@ -56,6 +71,7 @@ def moments_chart(config: Configuration) -> Chart:
     return memory_chart(config, "memory_by_component", title, rows, 340)
 
 
+@said_once
 def growth_chart(config: Configuration) -> Chart:
     """Memory against batch and against length, the other held: training peak and inference."""
     panels, ranges = [], []

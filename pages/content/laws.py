@@ -15,7 +15,19 @@ from llmcalc.scaling.published import TRAINED
 from llmcalc.words import w
 from pages.content.pieces import table, workings
 from pages.content.scaling import numbers as improvements
-from pages.ui.document.blocks import Block, Chart, Controls, Headlines, bold, cite, heading, note, paragraph, plain
+from pages.ui.document.blocks import (
+    Block,
+    Chart,
+    Controls,
+    Headlines,
+    bold,
+    cite,
+    heading,
+    note,
+    paragraph,
+    plain,
+    said_once,
+)
 from pages.ui.figures.axes import log10
 from pages.ui.figures.laws import Trace, band, curve, fitted_and_beyond, here, on_powers_of_ten, points
 from pages.ui.figures.palette import LAW_COLOURS, MARK, MUTED, paler
@@ -140,6 +152,7 @@ def _told(sizes: Any, tokens: Any, losses: Any = ()) -> list[str]:
     return [f"{a}<br>{marked(f'{b:.3f}')}" for a, b in zip(told, losses, strict=True)] if len(losses) else told
 
 
+@said_once
 def the_map(config: Configuration) -> Chart:
     """Parameters across, tokens up: equal losses, equal budgets, the best of each, published models, this one."""
     found, law, colour = config.laws, config.laws.law, LAW_COLOURS[config.laws.law.id]
@@ -195,6 +208,7 @@ def _published() -> Trace:
     return points(w("laws.published"), sizes, tokens, told, MUTED, **look)
 
 
+@said_once
 def valleys(config: Configuration) -> Chart:
     """Loss against parameters at one budget after the other: the bottom of each valley is the best split."""
     found, law, colour = config.laws, config.laws.law, LAW_COLOURS[config.laws.law.id]
@@ -224,6 +238,7 @@ def valleys(config: Configuration) -> Chart:
     return Chart(on_powers_of_ten(title, data, x, (w("axes.loss"), *reach), linear_y=True), "laws_valleys", alt, 480)
 
 
+@said_once
 def against_tokens(config: Configuration) -> Chart:
     """Loss against tokens for models of three sizes, and what is left of it with endless data."""
     found, law, colour = config.laws, config.laws.law, LAW_COLOURS[config.laws.law.id]
@@ -250,6 +265,7 @@ def against_tokens(config: Configuration) -> Chart:
     return Chart(on_powers_of_ten(title, data, x, y, linear_y=True), "laws_tokens", alt, 440)
 
 
+@said_once
 def against_compute(config: Configuration) -> Chart:
     """Loss against compute by the chosen law: the best of each budget, published runs, and this model."""
     found, law, colour = config.laws, config.laws.law, LAW_COLOURS[config.laws.law.id]
@@ -273,6 +289,7 @@ def against_compute(config: Configuration) -> Chart:
     return Chart(on_powers_of_ten(title, data, x, y, linear_y=True), "laws_compute", alt, 440)
 
 
+@said_once
 def frontiers(config: Configuration) -> Chart:
     """The best number of parameters for a budget, by every law that says one, each in its own colour."""
     found, budgets = config.laws, np.logspace(18, 27, 46)

@@ -64,6 +64,7 @@ def _components(config: Configuration) -> list[tuple[str, Count]]:
     return sorted(by_component(invoice(config.model)).items(), key=lambda item: -item[1].total)
 
 
+@say.said_once
 def tiles(config: Configuration) -> say.Chart:
     """Everything that the model is made of, as areas."""
     names, components = component_names(), _components(config)
@@ -75,6 +76,7 @@ def tiles(config: Configuration) -> say.Chart:
     return say.Chart(figure, "parameter_map", f"{title}: {told}", 460, data)
 
 
+@say.said_once
 def layers(config: Configuration) -> say.Chart:
     """The layers from the first to the last."""
     title = w("parameters.by_layer_sparse" if is_sparse(config) else "parameters.by_layer")

@@ -50,6 +50,7 @@ def _served_label(served: Served) -> str:
     return w("techniques.served_needs", engine=value_of("engine", served.job.engine), requests=served.job.concurrency)
 
 
+@say.said_once
 def _format_chart(config: Configuration) -> say.Chart:
     values, cache = config.values, config.inference.inputs["kv_cache"]
     chosen = values["weight_format"]

@@ -12,7 +12,7 @@ from llmcalc.serving.served import Served
 from llmcalc.words import label_of, value_of, w
 from pages.content import serving
 from pages.content.pieces import component_names
-from pages.ui.document.blocks import Block, Offer, Paragraph, badge, plain, said
+from pages.ui.document.blocks import Block, Offer, Paragraph, badge, plain, said, said_once
 from pages.ui.figures.palette import COLOURS, by_component
 from pages.ui.words.numbers import error_share, exact, human
 from pages.ui.words.verdict import served_words
@@ -57,6 +57,7 @@ def sentence(config: Configuration) -> Iterator[tuple[str, str]]:
             yield ("", piece) if piece in names else (piece.strip(), "")
 
 
+@said_once
 def bar(config: Configuration) -> Bar | None:
     """The bar of what was asked; nothing where an engine refuses it."""
     if asked(config.values) == SERVE:

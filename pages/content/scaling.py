@@ -14,7 +14,7 @@ from llmcalc.scaling import parameters_for_better_metric, parameters_for_lower_l
 from llmcalc.sweeps import law_loss, law_performance, times_parameters
 from llmcalc.words import w
 from pages.content.pieces import table, workings
-from pages.ui.document.blocks import Block, Chart, Controls, heading, note, paragraph
+from pages.ui.document.blocks import Block, Chart, Controls, heading, note, paragraph, said_once
 from pages.ui.figures.axes import Figure, layout, log_ticks
 from pages.ui.figures.palette import COLOURS, MARK
 from pages.ui.words.numbers import human, marked
@@ -62,6 +62,7 @@ def scaling(config: Configuration) -> Iterator[Block]:
     yield note(w("scaling.caveat"))
 
 
+@said_once
 def the_law(config: Configuration) -> Chart:
     """The law that is drawn, in units that put this model at its loss, or at a performance of one."""
     alpha, curve = config.values["alpha"], config.values["curve"]

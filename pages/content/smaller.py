@@ -21,7 +21,7 @@ from llmcalc.techniques.pruning import (
 from llmcalc.words import w
 from llmcalc.words.names import name as name_of
 from pages.content.pieces import memory_chart, published, table, workings
-from pages.ui.document.blocks import Block, Chart, Controls, Headlines, Notice, heading, paragraph, said
+from pages.ui.document.blocks import Block, Chart, Controls, Headlines, Notice, heading, paragraph, said, said_once
 from pages.ui.figures.palette import by_component
 from pages.ui.figures.techniques import sparsity_curves
 from pages.ui.words.numbers import change, human, marked
@@ -85,6 +85,7 @@ def _structured(config: Configuration) -> Iterator[Block]:
     yield workings("pruning_working", *(q for q in after.values() if q), depth=2)
 
 
+@said_once
 def _curves(config: Configuration) -> Chart:
     """Bytes against the share of zeros, all ways to store them in one chart."""
     model, name = config.model, config.values["weight_format"]

@@ -43,6 +43,7 @@ def headlines(config: Configuration) -> say.Headlines:
     return say.Headlines(partial(numbers, config))
 
 
+@say.said_once
 def through_the_step(config: Configuration) -> say.Chart:
     """The timeline, or the article's few moments."""
     account = config.training

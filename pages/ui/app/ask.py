@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import streamlit as st
@@ -11,7 +12,7 @@ import streamlit as st
 from llmcalc import units
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
-from llmcalc.inputs import INPUTS, Choice, Input, Integer, Real, Switch, Text
+from llmcalc.inputs import INPUTS, Choice, Input, Integer, Real, Switch, Text, integer
 from llmcalc.symbols import SYMBOLS
 from llmcalc.units import Locale
 from llmcalc.words import language, language_asked, locale, w, words
@@ -191,10 +192,19 @@ def _slider_format() -> str:
 
 def _stops_slider(declared: Integer, value: int, common: dict[str, Any]) -> None:
     """A slider over round stops; the nearest one stands for a value between two, and says it exactly."""
-    nearest = declared.nearest_stop(value)
+    nearest, stops = declared.nearest_stop(value), _stops(declared.id, language())
     show(common["key"], nearest)
-    stops = {stop: exact(value if stop == nearest else stop) for stop in declared.scale}
-    st.select_slider(options=declared.scale, format_func=stops.__getitem__, **common)
+    st.select_slider(
+        options=declared.scale,
+        format_func=lambda stop: exact(value) if stop == nearest else stops[stop],
+        **common,
+    )
+
+
+@cache
+def _stops(input_id: str, language: str) -> dict[int, str]:
+    """The stops of a slider as numbers of a language."""
+    return {stop: exact(stop) for stop in integer(input_id).scale}
 
 
 def _slider_and_field(declared: Integer, face: Face, common: dict[str, Any]) -> None:

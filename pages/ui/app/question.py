@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import html
+from typing import Any
 
 import streamlit as st
 
 from llmcalc.configuration import Configuration
 from llmcalc.phrase import LONGEST, read_phrase
-from llmcalc.question import SERVE, asked, blanks, cheapest
+from llmcalc.question import SERVE, asked, blanks, cheapest, other_devices
 from llmcalc.words import w
 from pages.content import question
 from pages.content.question import Bar
-from pages.ui.app.ask import blank, blank_problems
+from pages.ui.app.ask import blank, blank_problems, face_of
 from pages.ui.app.choose import model_twin, purpose_twin
 from pages.ui.app.screen import draw, place_of_verdict, verdict
-from pages.ui.app.sections import after_charts, set_inputs
+from pages.ui.app.sections import after_charts, section, set_inputs
 from pages.ui.app.session import session
-from pages.ui.app.state import put, starting_point, values
+from pages.ui.app.state import State, configuration, put, starting_point, values
 from pages.ui.figures.palette import MARK
 from pages.ui.figures.svg import both
 from pages.ui.words.numbers import human
@@ -26,8 +27,19 @@ from pages.ui.words.problems import verbatim
 WIDTHS = {"asked": 214, "model": 250, "many": 84, "length": 112, "devices": 72, "device": 200}
 
 
-def ask_question(config: Configuration) -> None:
-    """The sentence."""
+def ask_question() -> None:
+    """The sentence, a section."""
+    section("question", _face, lambda _: _sentence(configuration()))
+
+
+def _face(now: State) -> tuple[Any, ...]:
+    values, ids = now.values, blanks(now.values).values()
+    long = now.configuration.serving.context if asked(values) == SERVE else 0
+    of_sentence = (asked(values), values["model"], other_devices(values), long, session().unread_words)
+    return *of_sentence, *(face_of(id, now) for id in ids)
+
+
+def _sentence(config: Configuration) -> None:
     ids = blanks(config.values)
     with st.container(key="question", horizontal=True, gap="xsmall", vertical_alignment="center"):
         for text, name in question.sentence(config):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -13,10 +13,12 @@ import streamlit as st
 
 from llmcalc.accuracy import ESTIMATE
 from llmcalc.words import speak, w
-from pages.ui.app.controls import knobs, other_controls
+from pages.ui.app.controls import all_seen, knobs, other_controls
 from pages.ui.app.download import download_menu
+from pages.ui.app.lighter import make_lighter
 from pages.ui.app.problems import problems_beside
-from pages.ui.app.sections import after_charts, charts_first, live, whole_app_from
+from pages.ui.app.question import ask_question
+from pages.ui.app.sections import charts_first, live, whole_app_from
 from pages.ui.app.session import session
 from pages.ui.app.show import standing_note
 from pages.ui.app.stage import presented
@@ -33,6 +35,8 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "known": ("accuracy", "method"),
 }
 PAGES = tuple(name for names in SECTIONS.values() for name in names)
+# What a page begins with, before what is live of it
+AHEAD: Mapping[str, Callable[[], None]] = {"explore": ask_question}
 _loading = threading.Lock()  # for what two threads load at once, each can wait for the other
 
 
@@ -63,25 +67,26 @@ def draw(page: Any) -> None:
         style_stage()
     with st.sidebar:
         above, between, below = st.container(), st.container(), st.container()
+    controls = partial(_controls, name, above, between, below)
     first_run = session().first_run
     if first_run:
-        other_controls(name, above, below)
+        controls()
+    if name in AHEAD and not present:
+        AHEAD[name]()
     try:
-        live(partial(_page_and_knobs, name, between))
+        live(partial(_page, name))
     finally:
         session().first_run = False
         if not first_run:
-            other_controls(name, above, below)
+            controls()
+        with st.sidebar:
+            all_seen()
 
 
-def _page_and_knobs(name: str, place: Any) -> None:
-    """The page and what moves it, in the order that `draw` tells."""
-    if session().first_run:
-        with place:
-            knobs(name)
-    else:
-        after_charts(place, partial(knobs, name))
-    _page(name)
+def _controls(name: str, above: Any, between: Any, below: Any) -> None:
+    with between:
+        knobs(name)
+    other_controls(name, above, below)
 
 
 def _page(name: str) -> None:
@@ -119,6 +124,7 @@ def alone() -> None:
 
 @st.cache_resource(show_spinner=False)
 def tame_python() -> None:
-    """Once: what is imported by now is no garbage, so exempt it from what is collected."""
+    """Once: make Streamlit lighter; and what is imported by now is no garbage, so exempt it from what is collected."""
+    make_lighter()
     gc.collect()
     gc.freeze()

@@ -82,7 +82,8 @@ def take_in() -> State:
     There are too many inputs to ask Streamlit for each whenever one is needed.
     """
     at_first = defaults()
-    values = {input_id: _set(input_id, default) for input_id, default in at_first.items()}
+    remembered = st.session_state.to_dict()
+    values = {input_id: _set(input_id, default, remembered) for input_id, default in at_first.items()}
     refused = {id: typed for id, typed in session().refused.items() if typed.instead == values[id]}
     now = session().present = State(starting_point(), at_first, values, refused)
     return now
@@ -178,8 +179,9 @@ def touched(input_id: str, control: str, said: Any, shows: Callable[[Any], Any] 
 
 def hear() -> None:
     """First in a control's callback: undo what controls say that nobody touched."""
+    remembered = st.session_state.to_dict()
     for input_id, value in values().items():
-        said = _set(input_id, value)
+        said = _set(input_id, value, remembered)
         if said != value and not touched(input_id, input_id, said):
             put(input_id, value)
 
@@ -272,10 +274,13 @@ def chosen_language() -> str:
         return browser_language()
 
 
-def _set(input_id: str, default: Any) -> Any:
-    """What an input was set to: on this page or before, else by the link, else its default."""
+def _set(input_id: str, default: Any, remembered: Mapping[str, Any] | None = None) -> Any:
+    """What an input was set to: on this page or before, else by the link, else its default.
+
+    remembered: by the session, where many are asked for at once; else Streamlit is asked for this one.
+    """
     try:
-        return st.session_state[input_id]
+        return (st.session_state if remembered is None else remembered)[input_id]
     except KeyError:
         return INPUTS[input_id].read(st.query_params[input_id]) if input_id in st.query_params else default
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from llmcalc.cached import once_for_each
 from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import Layout
 from llmcalc.fit.verdict import Verdict
 from llmcalc.serving.served import Served
-from llmcalc.words import value_of, w
+from llmcalc.words import language, value_of, w
 from pages.ui.words.devices import beside_tensors
 from pages.ui.words.numbers import human
 from pages.ui.words.plans import layout_name
 from pages.ui.words.standing import badge
 
+ON_ONE = Layout()
 
+
+@once_for_each(language)
 def verdict_words(config: Configuration) -> str:
     """Whether a training step fits, what it needs of what there is, what that is made of, and what it may be called."""
     verdict, step = config.verdict, config.on_each
@@ -77,7 +81,7 @@ def for_tensors(config: Configuration) -> tuple[str, float]:
 
 def counted_where(config: Configuration) -> str:
     """Whose memory is drawn as that of training, in words; nothing where there is one device and all of it there."""
-    if config.layout == Layout():
+    if config.layout == ON_ONE:
         return ""
     if config.counts_each:
         key = "verdict.shown_on_each" if config.layout.devices > 1 else "verdict.shown_with"
@@ -107,7 +111,7 @@ def as_counted(config: Configuration, label: str) -> str:
 
 
 def _labelled(config: Configuration, label: str, scope: str) -> str:
-    return label if config.layout == Layout() else w("verdict.label", label=label, scope=scope)
+    return label if config.layout == ON_ONE else w("verdict.label", label=label, scope=scope)
 
 
 def _on_each(config: Configuration) -> str:
