@@ -19,7 +19,8 @@ from llmcalc.catalog.presets import PRESETS
 from llmcalc.catalog.recipes import PLAIN, RECIPES
 from llmcalc.errors import InputError
 from llmcalc.huggingface import Notice, Reading, override, parse_config, read_config
-from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED, Integer, in_group
+from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED, in_group
+from llmcalc.kinds import Integer
 from llmcalc.step.overhead import fragmentation_of
 from llmcalc.transformer.dimensions import Dimensions, plain_sizes
 from llmcalc.transformer.model import Model

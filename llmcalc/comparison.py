@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmcalc.bases import SHAPE, Base, base
-from llmcalc.errors import InputError
-from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED, shortened, written
+from llmcalc.errors import InputError, shortened
+from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED
+from llmcalc.link_text import written
 
 MOST_PINNED = 4
 _SPECIAL = re.compile(r"[\\|;]")

@@ -32,7 +32,8 @@ from llmcalc.fit.alignment import AlignedStep, Alignment, Objective
 from llmcalc.fit.job import Job
 from llmcalc.fit.take import Take
 from llmcalc.fit.verdict import Verdict
-from llmcalc.inputs import DEFAULTS, INPUTS, Choice
+from llmcalc.inputs import DEFAULTS, INPUTS
+from llmcalc.kinds import Choice
 from llmcalc.quantity import Quantity
 from llmcalc.rates.times import Hardware
 from llmcalc.serving.served import Served

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+MOST_TOLD = 200  # characters of what a reader or a link gave, where it is told back
+
 
 class InputError(ValueError):
     """An input cannot be what it is. Names the input, says why, and what would be right.
@@ -26,3 +28,8 @@ class InputError(ValueError):
 
     def __hash__(self) -> int:
         return hash(self.args)
+
+
+def shortened(text: str) -> str:
+    """As much of a text that somebody gave as is told back."""
+    return text if len(text) <= MOST_TOLD else text[: MOST_TOLD - 1] + "…"

@@ -1,14 +1,14 @@
 """Everything a reader can set, declared once: the declaration feeds the control, the link, the check and the help.
 
 An input's id is its Python name, its widget's key, its key in a link and its key in ``words/``. A default never changes
-without a new `LINK_VERSION`, because a link leaves out what is at its default.
+without a new `link_text.LINK_VERSION`, because a link leaves out what is at its default.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import Field, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import Field, fields
 from typing import Any
 
 from llmcalc.catalog.accelerators import ACCELERATORS, FORMER_NAMES
@@ -20,9 +20,9 @@ from llmcalc.catalog.precisions import PRECISIONS
 from llmcalc.catalog.presets import PRESETS
 from llmcalc.catalog.recipes import PLAIN, RECIPES
 from llmcalc.devices.layout import TAKES_DEVICES, Layout, is_switch, least
-from llmcalc.errors import InputError
 from llmcalc.fit.alignment import ENGINES as ROLLOUT_ENGINES
 from llmcalc.fit.alignment import METHODS, NEXT_TOKEN
+from llmcalc.kinds import Choice, Input, Integer, Real, Switch, Text
 from llmcalc.scaling.laws import DEFAULT_LAW, LAWS
 from llmcalc.serving.job import DRAFTS, ENGINES, SLOT_RANKS
 from llmcalc.step.run import (
@@ -37,12 +37,8 @@ from llmcalc.step.run import (
 from llmcalc.techniques.pruning import PRUNINGS
 from llmcalc.transformer.dimensions import POSITIONS
 from llmcalc.transformer.norm import NORMS
-from llmcalc.units import Locale
 from llmcalc.words import ENGLISH, LANGUAGES
 
-LINK_VERSION = 4
-READ_VERSIONS = ("2", "3", "4")  # links of earlier versions keep their meaning: see `Link.on_page`
-MOST_TOLD = 200  # characters of what a reader or a link gave, where it is told back
 TOWERS_ARE = ("frozen", "trained", "left_out")  # what becomes of towers beside a language model
 PURPOSES = ("training", "inference")  # what has to fit into a device's memory
 ACCOUNTS = ("corrected", "article")  # whose formulas the memory of a step is computed with
@@ -57,159 +53,6 @@ MODELS = (*PRESETS, *(row.name for row in models().values() if row.name.lower() 
 STUDENTS = tuple(model for model in MODELS if model != PASTED)
 LAWS_WITH_LOSS = tuple(law.id for law in LAWS.values() if {"loss", "optimal"} <= law.answers)
 TECHNIQUES = ("mix", "quantization", "cache", "pruning", "distillation")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Integer:
-    """A whole number between ``low`` and ``high``; ``scale`` are the slider's stops. With ``default`` None it may be
-    left empty, and is then derived from others."""
-
-    id: str
-    group: str
-    low: int
-    high: int
-    default: int | None
-    scale: tuple[int, ...] = ()
-
-    def read(self, text: str) -> int | None:
-        """The value a link gives as text. Raises InputError where it is no whole number in range."""
-        if text == "" and self.default is None:
-            return None
-        return self.checked(_number(self.id, text))
-
-    def typed(self, text: str, locale: Locale) -> int:
-        """The value that a reader writes in a language. Raises InputError where it is no whole number in range."""
-        try:
-            number = locale.number(text)
-        except ValueError:
-            raise InputError(self.id, f"{shortened(text)!r} is not a number", code="not_a_number") from None
-        return self.checked(number)
-
-    def checked(self, number: float) -> int:
-        """The same number as this input takes it. Raises InputError where it is not whole or not in range."""
-        _check_range(self.id, number, self.low, self.high)
-        if number != int(number):
-            near = (math.floor(number), math.ceil(number))
-            raise InputError(self.id, f"{number:,.15g} is not a whole number", near, code="not_whole")
-        return int(number)
-
-    def nearest_stop(self, value: int) -> int:
-        """The slider's stop that is nearest to a value, by ratio."""
-        return min(self.scale, key=lambda stop: abs(math.log(stop / value)))
-
-    @property
-    def ends(self) -> tuple[Any, ...]:
-        """The values between which everything must work."""
-        return (self.low, self.high)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Real:
-    """A number between ``low`` and ``high``, on a slider in steps of ``step``."""
-
-    id: str
-    group: str
-    low: float
-    high: float
-    default: float
-    step: float
-
-    def read(self, text: str) -> float:
-        """The value a link gives as text. Raises InputError where it is no number in range."""
-        number = _number(self.id, text)
-        _check_range(self.id, number, self.low, self.high)
-        return number
-
-    @property
-    def ends(self) -> tuple[Any, ...]:
-        """The values between which everything must work."""
-        return (self.low, self.high)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """One of several names, the same in every language. ``former`` are names of links made before, each with the option
-    that stands for it now."""
-
-    id: str
-    group: str
-    options: tuple[str, ...]
-    default: str
-    former: Mapping[str, str] = field(default_factory=dict, hash=False)
-
-    def read(self, text: str) -> str:
-        """The option a link names. Raises InputError where there is no such option, or where it has another name."""
-        if now := self.former.get(text):
-            raise InputError(self.id, f"{text} has become {now}", (now,), code="counted_apart")
-        if text not in self.options:
-            raise InputError(self.id, f"unknown option {shortened(text)!r}", self.options, code="unknown_option")
-        return text
-
-    @property
-    def ends(self) -> tuple[Any, ...]:
-        """Every option."""
-        return self.options
-
-
-@dataclass(frozen=True, kw_only=True)
-class Switch:
-    """On or off."""
-
-    id: str
-    group: str
-    default: bool
-
-    def read(self, text: str) -> bool:
-        """What a link says. Raises InputError for anything but true and false."""
-        if text.lower() not in ("true", "false"):
-            raise InputError(self.id, f"{shortened(text)!r} is neither true nor false", code="not_a_switch")
-        return text.lower() == "true"
-
-    @property
-    def ends(self) -> tuple[Any, ...]:
-        """Off and on."""
-        return (False, True)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Text:
-    """A text of at most ``longest`` characters; what it must say is checked by who reads it."""
-
-    id: str
-    group: str
-    longest: int
-    default: str = ""
-
-    def read(self, text: str) -> str:
-        """The text. Raises InputError where it is too long."""
-        if len(text) > self.longest:
-            raise InputError(self.id, f"longer than {self.longest:,} characters", code="too_long", longest=self.longest)
-        return text
-
-    @property
-    def ends(self) -> tuple[Any, ...]:
-        """Nothing at all."""
-        return ("",)
-
-
-Input = Integer | Real | Choice | Switch | Text
-
-
-def _number(input_id: str, text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        raise InputError(input_id, f"{shortened(text)!r} is not a number", code="not_a_number") from None
-    if not math.isfinite(number):
-        raise InputError(input_id, f"{shortened(text)!r} is not a finite number", code="not_a_number")
-    return number
-
-
-def _check_range(input_id: str, number: float, low: float, high: float) -> None:
-    if not low <= number <= high:
-        message = f"{number:,.15g} is not between {low:,} and {high:,}"
-        nearest = low if number < low else high
-        raise InputError(input_id, message, (nearest,), code="out_of_range", low=low, high=high)
 
 
 def _stops(low: int, high: int, per_doubling: int, smallest: int = 1) -> tuple[int, ...]:
@@ -401,106 +244,9 @@ def in_group(group: str) -> tuple[Input, ...]:
     return tuple(declared for declared in _ALL if declared.group == group)
 
 
-@dataclass(frozen=True)
-class LinkProblem:
-    """Something in a link that could not be used: the key, what it said, and the value used instead.
-
-    ``code`` and ``details`` say why, as a key under ``problems`` in ``words/``. However long a link is, ``key`` and
-    ``given`` are short enough to be told.
-    """
-
-    key: str
-    given: str
-    code: str
-    used: Any = None
-    details: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "key", shortened(self.key))
-        object.__setattr__(self, "given", shortened(self.given))
-
-
-def shortened(text: str) -> str:
-    """As much of a text that somebody gave as is told back."""
-    return text if len(text) <= MOST_TOLD else text[: MOST_TOLD - 1] + "…"
-
-
-def read_parameters(
-    parameters: Mapping[str, Sequence[str]], also_known: Iterable[str] = (), defaults: Mapping[str, Any] = DEFAULTS
-) -> tuple[dict[str, Any], list[LinkProblem]]:
-    """The inputs that a link's parameters set, and what is wrong with the others.
-
-    ``defaults`` are used instead of what cannot be. ``also_known`` are keys that are no inputs but mean something, such
-    as the host's embedding options. Of a key that is given several times, the last value that can be read is used. What
-    is left empty is as the model has it.
-    """
-    known, read, problems = {"v", *also_known}, {}, []
-    unknown = [key for key in parameters if key not in INPUTS and key not in known]
-    for key, values in parameters.items():
-        given = ", ".join(values)
-        if key == "v" and given not in READ_VERSIONS:
-            problems.append(LinkProblem(key, given, "other_version", LINK_VERSION))
-        elif key in INPUTS:
-            found, error = _read_last(INPUTS[key], values)
-            if found and found[0] is not None:
-                read[key] = found[0]
-            used = read.get(key, defaults[key])
-            if len(set(values)) > 1:
-                problems.append(LinkProblem(key, given, "given_twice", used))
-            elif error:
-                problems.append(LinkProblem(key, given, error.code, used, error.details))
-    if len(unknown) == 1:
-        problems.append(LinkProblem(unknown[0], ", ".join(parameters[unknown[0]]), "unknown_key"))
-    elif unknown:
-        problems.append(LinkProblem(unknown[0], ", ".join(unknown), "unknown_keys", None, {"number": len(unknown)}))
-    return read, problems
-
-
-def _read_last(declared: Input, texts: Sequence[str]) -> tuple[list[Any], InputError | None]:
-    """The value of the last text that can be read, if any; and why the last one cannot."""
-    problem = None
-    for text in reversed(texts):
-        try:
-            return [declared.read(text)], problem
-        except InputError as error:
-            problem = problem or error
-            if error.code == "counted_apart":
-                return [*error.suggestions], problem
-    return [], problem
-
-
 def one_number_of_devices(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """What to set once inputs have changed, so that there is one number of devices: what was set last stands."""
     there = now["n_devices"]
     if there is None or now["data_parallel"] is None or there == math.prod(now[key] for key in TAKES_DEVICES):
         return {}
     return {"data_parallel": None} if there != before["n_devices"] else {"n_devices": None}
-
-
-def link_parameters(values: Mapping[str, Any]) -> dict[str, str]:
-    """Every input as a link writes it, defaults included, with the version: such a link keeps its meaning for good.
-
-    A size that the model has not, such as positions in T5, and that cannot be left empty is not in it.
-    """
-    told = (key for key, declared in INPUTS.items() if values[key] is not None or declared.default is None)
-    return {"v": str(LINK_VERSION)} | {key: written(values[key]) for key in told}
-
-
-def link_differences(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, str]:
-    """A shorter link, to be scanned: the version, the language, the model, and what differs from ``defaults``."""
-    kept = ("lang", "model")
-    different = {key: written(values[key]) for key in INPUTS if key in kept or values[key] != defaults[key]}
-    return {"v": str(LINK_VERSION)} | different
-
-
-def written(value: Any) -> str:
-    """An input's value as a link writes it and `read` reads it back."""
-    match value:
-        case None:
-            return ""
-        case bool():
-            return str(value).lower()
-        case float():
-            return repr(value).removesuffix(".0")
-        case _:
-            return str(value)

@@ -11,7 +11,8 @@ from llmcalc.bases import Base, base, recipe_values
 from llmcalc.comparison import read_each, write_pinned
 from llmcalc.devices.layout import TAKES_DEVICES
 from llmcalc.errors import InputError
-from llmcalc.inputs import DEFAULTS, PASTED, LinkProblem, read_parameters, written
+from llmcalc.inputs import DEFAULTS, PASTED
+from llmcalc.link_text import LinkProblem, read_parameters, written
 
 _OF_BASE = ("model", "config")
 

@@ -12,8 +12,7 @@ import streamlit as st
 from pages.ui.app.shell import alone
 from llmcalc.accuracy import METHODS, Comparison, MeasuredStep, all_compared, measured_steps
 from llmcalc.catalog.models import models
-from llmcalc.errors import InputError
-from llmcalc.inputs import shortened
+from llmcalc.errors import InputError, shortened
 from llmcalc.measure.receipt import Receipt, read_receipt
 from llmcalc.units import GiB
 from llmcalc.words import value_of, w

@@ -4,7 +4,7 @@ import streamlit as st
 
 from pages.ui.app.shell import alone
 from llmcalc.catalog.accelerators import ACCELERATORS
-from llmcalc.inputs import shortened
+from llmcalc.errors import shortened
 from llmcalc.reference import formulas
 from llmcalc.symbols import SYMBOLS
 from llmcalc.words import w

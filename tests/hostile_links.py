@@ -9,7 +9,9 @@ from typing import Any
 from urllib.parse import quote
 
 from pages.ui.app.shell import PAGES
-from llmcalc.inputs import INPUTS, MODELS, PASTED, Choice, Integer, Real, written
+from llmcalc.inputs import INPUTS, MODELS, PASTED
+from llmcalc.kinds import Choice, Integer, Real
+from llmcalc.link_text import written
 
 NUMBERS = (
     *("inf", "-inf", "nan", "1e400", "-1e400", "1e99", "9" * 5_000, "1e3", "3.7", "-1", "0", "-0", "+5", " 7 ", "1e-9"),

@@ -99,7 +99,8 @@ COMMON = [
     "assert llmcalc.__file__.startswith(__import__('os').getcwd())",
     "from llmcalc.bases import base",
     "from llmcalc.configuration import Configuration",
-    "from llmcalc.inputs import DEFAULTS, INPUTS, in_group, read_parameters",
+    "from llmcalc.inputs import DEFAULTS, INPUTS, in_group",
+    "from llmcalc.link_text import read_parameters",
     "from llmcalc.words import dictionary, LANGUAGES",
     "def configured(**changes): return Configuration(DEFAULTS | changes)",
 ]

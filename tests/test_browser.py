@@ -9,7 +9,8 @@ from playwright.sync_api import expect
 from real_browser import chart_drawn, dashboard, elsewhere, metric, query, settled, to_page
 
 from llmcalc.bases import OF_RECIPE
-from llmcalc.inputs import DEFAULTS, link_parameters
+from llmcalc.inputs import DEFAULTS
+from llmcalc.link_text import link_parameters
 
 # One server and one browser at a time: on a small machine several would wait for each other
 

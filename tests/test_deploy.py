@@ -6,7 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from llmcalc.inputs import LINK_VERSION
+from llmcalc.link_text import LINK_VERSION
 from llmcalc.version import VERSION
 
 ROOT = Path(__file__).parent.parent

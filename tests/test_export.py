@@ -21,7 +21,8 @@ from llmcalc.bases import base
 from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.configuration import Configuration
 from llmcalc.export import TABLES, as_csv, as_json, slug, table
-from llmcalc.inputs import DEFAULTS, INPUTS, link_parameters, read_parameters
+from llmcalc.inputs import DEFAULTS, INPUTS
+from llmcalc.link_text import link_parameters, read_parameters
 from llmcalc.quantity import Quantity, total
 from llmcalc.reference import formulas
 from llmcalc.words import dictionary

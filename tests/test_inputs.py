@@ -14,20 +14,9 @@ from llmcalc.bases import SHAPE, base, compact
 from llmcalc.catalog.presets import PRESETS
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
-from llmcalc.inputs import (
-    DEFAULTS,
-    INPUTS,
-    LINK_VERSION,
-    MODELS,
-    PASTED,
-    Choice,
-    Integer,
-    Real,
-    Text,
-    integer,
-    link_parameters,
-    read_parameters,
-)
+from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED, integer
+from llmcalc.kinds import Choice, Integer, Real, Text
+from llmcalc.link_text import LINK_VERSION, link_parameters, read_parameters
 
 EVERY_INPUT = for_each("declared", INPUTS.values(), ids=lambda declared: declared.id)
 

@@ -16,8 +16,11 @@ from test_inputs import EVERY_INPUT, a_value_of, read_or_none
 from llmcalc.bases import base
 from llmcalc.comparison import read_pinned
 from llmcalc.configuration import Configuration
-from llmcalc.inputs import DEFAULTS, INPUTS, LINK_VERSION, MOST_TOLD, PASTED, Real, read_parameters, written
+from llmcalc.errors import MOST_TOLD
+from llmcalc.inputs import DEFAULTS, INPUTS, PASTED
+from llmcalc.kinds import Real
 from llmcalc.link import read_link
+from llmcalc.link_text import LINK_VERSION, read_parameters, written
 from pages.ui.words.problems import as_text, coded_problem, unmarked, verbatim
 
 LONG = "x" * 5_000

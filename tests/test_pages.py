@@ -13,8 +13,9 @@ from llmcalc.bases import SHAPE, base, compact
 from llmcalc.catalog.presets import ARTICLE_EXAMPLE, PRESETS
 from llmcalc.configuration import Configuration
 from llmcalc.errata import ERRATA
-from llmcalc.inputs import DEFAULTS, INPUTS, PASTED, in_group, link_parameters
+from llmcalc.inputs import DEFAULTS, INPUTS, PASTED, in_group
 from llmcalc.link import read_link
+from llmcalc.link_text import link_parameters
 from llmcalc.words import w
 from pages.content import explore
 from pages.ui.words.titles import title_of

@@ -16,7 +16,8 @@ from streamlit.testing.v1 import AppTest
 
 from llmcalc.accuracy import compared, errors, measured_steps
 from llmcalc.configuration import Configuration
-from llmcalc.inputs import INPUTS, link_parameters
+from llmcalc.inputs import INPUTS
+from llmcalc.link_text import link_parameters
 from llmcalc.quantity import Quantity
 from llmcalc.reference import formulas
 from llmcalc.symbols import SYMBOLS

@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from real_browser import chart_drawn, elsewhere, metric, query, settled, to_page
 
 from pages.ui.app.shell import PAGES
-from llmcalc.inputs import LINK_VERSION
+from llmcalc.link_text import LINK_VERSION
 
 SET = {"d_model": "1024", "n_layers": "24", "n_heads": "16"}
 

@@ -14,7 +14,8 @@ from streamlit.testing.v1 import AppTest, local_script_runner
 from streamlit.testing.v1.local_script_runner import LocalScriptRunner
 
 from pages.ui.app.shell import PAGES
-from llmcalc.inputs import DEFAULTS, INPUTS, Choice, Input, Integer, Real, Switch, in_group
+from llmcalc.inputs import DEFAULTS, INPUTS, in_group
+from llmcalc.kinds import Choice, Input, Integer, Real, Switch
 from pages.ui.app import sections
 from pages.ui.app.controls import GROUPS, GROUPS_READ, MAIN, OPEN_GROUP, main_knobs
 

@@ -10,7 +10,8 @@ from opened_app import charts, metrics, opened
 
 from pages.ui.app.shell import PAGES
 from llmcalc.bases import base
-from llmcalc.inputs import DEFAULTS, INPUTS, PASTED, link_differences
+from llmcalc.inputs import DEFAULTS, INPUTS, PASTED
+from llmcalc.link_text import link_differences
 from llmcalc.words import w
 from pages.ui.app.stage import READ
 

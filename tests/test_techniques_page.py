@@ -7,7 +7,8 @@ from opened_app import charts, copied_link, metrics, opened
 
 from llmcalc.bases import base
 from llmcalc.configuration import Configuration
-from llmcalc.inputs import DEFAULTS, INPUTS, TECHNIQUES, written
+from llmcalc.inputs import DEFAULTS, INPUTS, TECHNIQUES
+from llmcalc.link_text import written
 from llmcalc.units import human
 from llmcalc.words import w
 

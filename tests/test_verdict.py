@@ -17,8 +17,10 @@ from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import TAKES_DEVICES, Layout
 from llmcalc.errors import InputError
-from llmcalc.inputs import DEFAULTS, INPUTS, PASTED, Integer, link_parameters, one_number_of_devices, written
+from llmcalc.inputs import DEFAULTS, INPUTS, PASTED, one_number_of_devices
+from llmcalc.kinds import Integer
 from llmcalc.link import read_link
+from llmcalc.link_text import link_parameters, written
 from llmcalc.words import w
 from pages.content.report import report
 from pages.ui.document.markdown import markdown

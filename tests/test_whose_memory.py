@@ -11,7 +11,7 @@ from opened_app import charts, metrics, opened
 
 from llmcalc.accuracy import ESTIMATE, LABELS
 from llmcalc.catalog.accelerators import ACCELERATORS
-from llmcalc.inputs import written
+from llmcalc.link_text import written
 from pages.content.report import report
 from pages.ui.document.blocks import Paragraph, Table
 from pages.ui.document.html import html

@@ -24,7 +24,7 @@ from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
 from llmcalc.export import memory, models, serving, techniques, works
 from llmcalc.export.rows import Row, model_name
-from llmcalc.inputs import LINK_VERSION
+from llmcalc.link_text import LINK_VERSION
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,7 +15,8 @@ from llmcalc.errors import InputError
 from llmcalc.facets.training import Training
 from llmcalc.fit.alignment import AlignedStep
 from llmcalc.fit.job import Job
-from llmcalc.inputs import DEFAULTS, INPUTS, Integer
+from llmcalc.inputs import DEFAULTS, INPUTS
+from llmcalc.kinds import Integer
 from llmcalc.step.overhead import Overhead
 from llmcalc.step.step import Step
 

@@ -16,7 +16,8 @@ from llmcalc.fit.advice import Advice, single_changes, smallest_changes
 from llmcalc.fit.job import Job
 from llmcalc.fit.take import INFERENCE, SERVED, Take, ways_of_training
 from llmcalc.fit.verdict import Verdict
-from llmcalc.inputs import INPUTS, Integer
+from llmcalc.inputs import INPUTS
+from llmcalc.kinds import Integer
 from llmcalc.serving.served import Served
 
 

@@ -14,7 +14,8 @@ from llmcalc.catalog.formats import CACHE_FORMATS, WEIGHT_FORMATS
 from llmcalc.catalog.models import models
 from llmcalc.errors import InputError
 from llmcalc.facets.counting import Counting
-from llmcalc.inputs import DEFAULTS, INPUTS, NO_DRAFT, Choice, Integer, integer
+from llmcalc.inputs import DEFAULTS, INPUTS, NO_DRAFT, integer
+from llmcalc.kinds import Choice, Integer
 from llmcalc.quantity import Quantity
 from llmcalc.serving.batches import Batches, Pass, batches, passes
 from llmcalc.serving.held import inference_memory

@@ -10,7 +10,8 @@ from typing import Any
 from llmcalc.bases import base, compact
 from llmcalc.cached import cached_property
 from llmcalc.errors import InputError
-from llmcalc.inputs import INPUTS, PASTED, Integer
+from llmcalc.inputs import INPUTS, PASTED
+from llmcalc.kinds import Integer
 from llmcalc.quantity import given_quantity
 from llmcalc.step.overhead import Overhead, fragmentation_of
 from llmcalc.step.run import TrainingRun

@@ -12,8 +12,9 @@ from datetime import date
 from llmcalc.bases import SHAPE, at_first
 from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import Layout
-from llmcalc.inputs import INPUTS, LINK_VERSION, PURPOSES
+from llmcalc.inputs import INPUTS, PURPOSES
 from llmcalc.lessons.facts import rule_of_four
+from llmcalc.link_text import LINK_VERSION
 from llmcalc.words import label_of, language, value_of, w
 from llmcalc.words.names import unit_name
 from pages.content import (

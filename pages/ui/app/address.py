@@ -12,8 +12,10 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.scriptrunner_utils.script_run_context import ScriptRunContext
 from streamlit.runtime.state.query_params import CLIENT_STATE_QUERY_STRING_MAX_FIELDS, EMBED_QUERY_PARAMS_KEYS
 
-from llmcalc.inputs import DEFAULTS, INPUTS, LINK_VERSION, LinkProblem, shortened, written
+from llmcalc.errors import shortened
+from llmcalc.inputs import DEFAULTS, INPUTS
 from llmcalc.link import read_link
+from llmcalc.link_text import LINK_VERSION, LinkProblem, written
 from llmcalc.words import w
 from pages.ui.app.session import session
 from pages.ui.app.state import browser_language, note_link, start_from_address, take_in

@@ -12,7 +12,8 @@ import streamlit as st
 from llmcalc import units
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
-from llmcalc.inputs import INPUTS, Choice, Input, Integer, Real, Switch, Text, integer
+from llmcalc.inputs import INPUTS, integer
+from llmcalc.kinds import Choice, Input, Integer, Real, Switch, Text
 from llmcalc.symbols import SYMBOLS
 from llmcalc.units import Locale
 from llmcalc.words import language, language_asked, locale, w, words

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from llmcalc.errors import InputError
-from llmcalc.inputs import LinkProblem
 from llmcalc.lessons.notes import Notes
+from llmcalc.link_text import LinkProblem
 
 if TYPE_CHECKING:
     from llmcalc.link import Link

@@ -13,7 +13,7 @@ import segno
 import streamlit as st
 
 from llmcalc.bases import AT_FIRST_OF_OTHERS, OF_RECIPE
-from llmcalc.inputs import LINK_VERSION, link_differences, link_parameters, written
+from llmcalc.link_text import LINK_VERSION, link_differences, link_parameters, written
 from llmcalc.words import language, w
 from pages.ui.app.state import state, values
 

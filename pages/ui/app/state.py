@@ -16,7 +16,8 @@ from llmcalc.cached import cached_property
 from llmcalc.comparison import read_each
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
-from llmcalc.inputs import DEFAULTS, INPUTS, one_number_of_devices, written
+from llmcalc.inputs import DEFAULTS, INPUTS, one_number_of_devices
+from llmcalc.link_text import written
 from llmcalc.words import language_asked
 from pages.ui.app.session import session
 

@@ -5,7 +5,8 @@ import re
 
 import streamlit as st
 
-from llmcalc.inputs import INPUTS, Integer
+from llmcalc.inputs import INPUTS
+from llmcalc.kinds import Integer
 from llmcalc.words import language, w
 from pages.ui.figures.palette import MARK
 from pages.ui.figures.svg import both

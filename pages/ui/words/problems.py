@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmcalc.bases import Base
-from llmcalc.errors import InputError
-from llmcalc.inputs import INPUTS, shortened
+from llmcalc.errors import InputError, shortened
+from llmcalc.inputs import INPUTS
 from llmcalc.words import label_of, value_of, w, words
 
 # Details of a problem that name an input, and those that name a key of a config.json
