@@ -194,7 +194,8 @@ _ALL: tuple[Input, ...] = (
     Integer(id="lora_slots", group="serving", low=0, high=1_024, default=0),
     Choice(id="slot_rank", group="serving", options=tuple(map(str, SLOT_RANKS)), default="16"),
     Choice(id="draft", group="serving", options=(NO_DRAFT, *DRAFTS), default=NO_DRAFT),
-    Real(id="price_per_hour", group="serving", low=0.0, high=50.0, default=2.0, step=0.05),
+    # the reader's, in any currency: none of ours
+    Real(id="price_per_hour", group="serving", low=0.0, high=1_000_000.0, default=None, step=0.01),
     # scaling
     Choice(id="law", group="scaling", options=LAWS_WITH_LOSS, default=DEFAULT_LAW),
     Integer(id="train_tokens", group="scaling", low=1, high=100_000, default=300),

@@ -31,11 +31,7 @@ class Integer:
 
     def typed(self, text: str, locale: Locale) -> int:
         """The value that a reader writes in a language. Raises InputError where it is no whole number in range."""
-        try:
-            number = locale.number(text)
-        except ValueError:
-            raise InputError(self.id, f"{shortened(text)!r} is not a number", code="not_a_number") from None
-        return self.checked(number)
+        return self.checked(_typed(self.id, text, locale))
 
     def checked(self, number: float) -> int:
         """The same number as this input takes it. Raises InputError where it is not whole or not in range."""
@@ -57,18 +53,28 @@ class Integer:
 
 @dataclass(frozen=True, kw_only=True)
 class Real:
-    """A number between ``low`` and ``high``, on a slider in steps of ``step``."""
+    """A number between ``low`` and ``high``, on a slider in steps of ``step``. With ``default`` None it may be left
+    empty, and is typed into a field."""
 
     id: str
     group: str
     low: float
     high: float
-    default: float
+    default: float | None
     step: float
 
-    def read(self, text: str) -> float:
+    def read(self, text: str) -> float | None:
         """The value a link gives as text. Raises InputError where it is no number in range."""
-        number = _number(self.id, text)
+        if text == "" and self.default is None:
+            return None
+        return self.checked(_number(self.id, text))
+
+    def typed(self, text: str, locale: Locale) -> float:
+        """The value that a reader writes in a language. Raises InputError where it is no number in range."""
+        return self.checked(_typed(self.id, text, locale))
+
+    def checked(self, number: float) -> float:
+        """The same number. Raises InputError where it is not in range."""
         _check_range(self.id, number, self.low, self.high)
         return number
 
@@ -155,6 +161,13 @@ def _number(input_id: str, text: str) -> float:
     if not math.isfinite(number):
         raise InputError(input_id, f"{shortened(text)!r} is not a finite number", code="not_a_number")
     return number
+
+
+def _typed(input_id: str, text: str, locale: Locale) -> float:
+    try:
+        return locale.number(text)
+    except ValueError:
+        raise InputError(input_id, f"{shortened(text)!r} is not a number", code="not_a_number") from None
 
 
 def _check_range(input_id: str, number: float, low: float, high: float) -> None:

@@ -38,6 +38,8 @@ class Link:
             now = _with_one_number_of_devices(now, page)
         if self.version in ("2", "3"):
             now = _as_fragmentation_was(_as_adapters_were(_without_towers(now)))
+        if self.version in ("2", "3", "4"):
+            now = _at_the_price_that_stood_there(now)
         return self if now == self.values else replace(self, values=now)
 
 
@@ -72,6 +74,11 @@ def _as_adapters_were(values: Mapping[str, Any]) -> Mapping[str, Any]:
 def _as_fragmentation_was(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Until version 3 it was the same whatever is recomputed."""
     return {"fragmentation": DEFAULTS["fragmentation"], **values} if values.get("recompute") == "full" else values
+
+
+def _at_the_price_that_stood_there(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Until version 4 an hour of a device cost 2 where the reader gave no price."""
+    return {"price_per_hour": 2.0, **values}
 
 
 def _without_towers(values: Mapping[str, Any]) -> Mapping[str, Any]:

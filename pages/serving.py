@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -53,18 +53,18 @@ def every_offer(config: Configuration) -> None:
     """Every device, so many of them, in every format: the rows that the reader wants, in the order that they want."""
     st.subheader(w("serving.offers"), anchor=False)
     st.caption(w("serving.offers_hint", users=config.values["concurrency"], context=config.serving.context))
-    table = config.serving.offers
-    wanted = filtered(table, config.values["weight_format"])
+    table, offered = config.serving.offers, serving.offered(config)
+    wanted = filtered(table, config.values["weight_format"], [by for by in serving.SORTED_BY if by in offered])
     if wanted.empty:
         st.info(w("serving.no_offer"))
         return
     shown = wanted.head(MOST_ROWS)
-    written = {name: serving.written_offer(name) for name in serving.OFFERED}
+    written = {name: serving.written_offer(name) for name in offered}
     st.dataframe(
         shown.style.set_uuid("0").format({name: how for name, how in written.items() if how}),
         hide_index=True,
-        column_order=serving.OFFERED,
-        column_config={name: st.column_config.Column(w(f"serving.column_{name}")) for name in serving.OFFERED},
+        column_order=offered,
+        column_config={name: st.column_config.Column(w(f"serving.column_{name}")) for name in offered},
         key="offers",
         height=360,
         alt=w("serving.offers"),
@@ -72,8 +72,9 @@ def every_offer(config: Configuration) -> None:
     st.caption(w("serving.offers_shown", shown=exact(len(shown)), count=exact(len(wanted)), all=exact(len(table))))
 
 
-def filtered(table: pd.DataFrame, format: str) -> pd.DataFrame:
-    """The rows that the reader wants to see: to begin with those in the format of the present weights that fit."""
+def filtered(table: pd.DataFrame, format: str, sorted_by: Sequence[str]) -> pd.DataFrame:
+    """The rows that the reader wants to see, in an order of ``sorted_by``: to begin with those in the format of the
+    present weights that fit."""
     formats, devices = table["format"].unique().tolist(), table["device"].unique().tolist()
     counts = sorted(table["devices"].unique().tolist())
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom", key="offer_filters"):
@@ -88,7 +89,7 @@ def filtered(table: pd.DataFrame, format: str) -> pd.DataFrame:
             w("serving.column_devices"), counts, selection_mode="multi", key="offers_count", format_func=exact
         )
         only = st.toggle(w("serving.only_fitting"), value=True, key="offers_fitting")
-        orders = {column: w(f"serving.column_{column}") for column in serving.SORTED_BY}
+        orders = {column: w(f"serving.column_{column}") for column in sorted_by}
         by = st.selectbox(w("serving.sorted_by"), list(orders), key="offers_by", format_func=orders.__getitem__)
     for column, wanted in (("format", of_format), ("device", of_device), ("devices", of_count)):
         if wanted:

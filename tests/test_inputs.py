@@ -28,7 +28,8 @@ def a_value_of(declared):
             return numbers | st.none() if declared.default is None else numbers
         case Real():
             steps = round((declared.high - declared.low) / declared.step)
-            return st.integers(0, steps).map(lambda n: round(declared.low + n * declared.step, 6))
+            numbers = st.integers(0, steps).map(lambda n: round(declared.low + n * declared.step, 6))
+            return numbers | st.none() if declared.default is None else numbers
         case Choice():
             return st.sampled_from(declared.options)
         case Text():

@@ -9,7 +9,7 @@ from opened_app import charts, metrics, opened
 
 from llmcalc.inputs import LAWS_WITH_LOSS
 from llmcalc.scaling.published import TRAINED
-from llmcalc.words import w
+from llmcalc.words import LANGUAGES, dictionary, w
 from pages.content import cost, laws
 from pages.ui.document.blocks import Notice
 from pages.ui.figures.palette import MARK
@@ -81,6 +81,23 @@ def test_the_page_on_cost_shows_the_run_that_the_controls_say():
     assert {w("cost.money"), w("cost.carbon"), w("cost.mfu")} <= set(shown)
     bars = charts(app)[0]["data"][0]
     assert sum(bars["x"]) == pytest.approx(config.laws.cost.token_flops.value / 1e9, rel=1e-9)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_money_is_told_until_the_reader_gives_a_price(language):
+    words = dictionary(language)
+    app = opened("cost", {"lang": language})
+    field = app.text_input(key="price_per_hour_beside")
+    assert (field.value, field.placeholder) == ("", words["inputs.price_per_hour.empty"])
+    asked = words["cost.no_price"].format(price=words["inputs.price_per_hour.label"])
+    assert asked in [caption.value for caption in app.caption]
+    assert words["cost.device_hours"] in metrics(app)
+    assert words["cost.money"] not in metrics(app)
+    assert not any(f"| {words['cost.money']} |" in element.value for element in app.markdown)
+    field.set_value("0").run()
+    assert metrics(app)[words["cost.money"]] == "0"
+    assert asked not in [caption.value for caption in app.caption]
+    assert any(f"| {words['cost.money']} |" in element.value for element in app.markdown)
 
 
 @pytest.mark.parametrize(

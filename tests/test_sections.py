@@ -119,7 +119,7 @@ def other_value(declared: Input) -> object:
 def control_of(app: AppTest, declared: Input) -> Any:
     """The control of an input that a reader sees."""
     match declared:
-        case Integer():
+        case Integer() | Real(default=None):
             seen = {field.key: field for field in app.text_input}
             return seen.get(f"{declared.id}_typed") or app.number_input(key=declared.id)
         case Real():

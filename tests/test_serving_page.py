@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from configurations import configured
+from opened_app import metrics
 from opened_app import opened as opened_on
 from streamlit.testing.v1 import AppTest
 
@@ -22,7 +23,7 @@ from llmcalc.serving.batches import batches, passes
 from llmcalc.serving.offers import COLUMNS, COUNTS, offers
 from llmcalc.serving.pasted import LONGEST
 from llmcalc.serving.speed.constants import CONSTANTS
-from llmcalc.words import w
+from llmcalc.words import dictionary, w
 from pages.content.serving import CONTROLS, OFFERED, SORTED_BY
 from pages.ui.words.problems import problem_words
 
@@ -97,6 +98,7 @@ def test_a_million_tokens_cost_what_the_devices_do_while_they_are_written():
     for row in table.to_dict("records"):
         hours = 1_000_000 / row["tokens_per_second"] / 3600
         assert row["price"] == pytest.approx(2.0 * row["devices"] * hours)
+    assert offers(LLAMA, job, devices=("H100 SXM",), formats=("bf16",))["price"].isna().all()
 
 
 def test_wider_formats_never_need_less_and_larger_devices_never_hold_fewer():
@@ -288,7 +290,7 @@ def told(app: AppTest) -> str:
 
 @pytest.mark.parametrize("language", ["en", "id"])
 def test_the_page_says_whether_it_fits_and_shows_every_offer(language):
-    app = opened(model="Llama 3 8B", lang=language)
+    app = opened(model="Llama 3 8B", lang=language, price_per_hour="2")
     assert not app.exception
     assert {"en": "**Fits**", "id": "**Muat**"}[language] in told(app)
     table = app.dataframe[0].value
@@ -296,6 +298,52 @@ def test_the_page_says_whether_it_fits_and_shows_every_offer(language):
     assert set(table["format"]) == {"bf16"}, "to begin with the reader's own"
     assert table["fits"].all()
     assert table["price"].is_monotonic_increasing
+
+
+def test_no_price_is_told_until_the_reader_gives_one():
+    app = opened(model="Llama 3 8B", lang="id")
+    field = app.text_input(key="price_per_hour_typed")
+    assert (field.value, field.placeholder) == ("", w_id("inputs.price_per_hour.empty"))
+    asked = w_id("serving.no_price", price=w_id("inputs.price_per_hour.label"))
+    assert told(app).count(asked) == 1
+    assert w_id("quantities.million_token_price") not in metrics(app)
+    assert "price" not in app.dataframe[0].proto.column_order
+    field.set_value("33.000,5").run()
+    assert app.session_state["price_per_hour"] == 33_000.5
+    assert asked not in told(app)
+    assert w_id("quantities.million_token_price") in metrics(app)
+    assert "price" in app.dataframe[0].proto.column_order
+    app.selectbox(key="offers_by").set_value("price").run()
+    assert app.dataframe[0].value["price"].is_monotonic_increasing
+    app.text_input(key="price_per_hour_typed").set_value("").run()
+    assert not app.exception
+    assert app.session_state["price_per_hour"] is None
+    assert asked in told(app)
+    assert app.dataframe[0].value["tokens_per_second"].is_monotonic_decreasing
+
+
+def w_id(key: str, **values: str) -> str:
+    """Words that are shown in Indonesian."""
+    text = dictionary("id")[key]
+    return text.format(**values)
+
+
+@pytest.mark.parametrize(("typed", "code"), [("-1", "out_of_range"), ("1e7", "out_of_range"), ("two", "not_a_number")])
+def test_what_is_typed_and_is_no_price_is_told_beside_the_field(typed, code):
+    app = opened(price_per_hour="2")
+    app.text_input(key="price_per_hour_typed").set_value(typed).run()
+    assert app.session_state["price_per_hour"] == 2
+    reason = w(f"problems.{code}", low=0, high=1_000_000) if code == "out_of_range" else w(f"problems.{code}")
+    (warning,) = app.warning
+    assert reason in warning.value
+    assert warning.value.endswith(w("problems.meanwhile", value="2"))
+
+
+def test_an_engine_that_serves_nothing_asks_for_no_price():
+    """An encoder writes no tokens, so they have no price."""
+    assert w("serving.no_price", price=w("inputs.price_per_hour.label")) not in told(
+        opened(model="BERT base (encoder)")
+    )
 
 
 def test_filters_and_the_order_are_the_readers():

@@ -201,7 +201,7 @@ def test_a_link_of_version_2_to_the_plans_keeps_their_devices_and_their_global_b
     assert (cluster.devices, cluster.global_batch) == (64, 2 * batch)
 
 
-@pytest.mark.parametrize("version", [{}, {"v": "4"}])
+@pytest.mark.parametrize("version", [{}, {"v": "5"}])
 def test_any_other_link_means_the_same_on_every_page(version):
     given = {"n_devices": "4", "data_parallel": "2", **version}
     link = read_link({key: [text] for key, text in given.items()})
@@ -229,7 +229,23 @@ def test_a_link_to_a_model_that_sees_keeps_what_was_counted_of_it(version, tower
     assert config.values["towers"] == towers
     assert bool(config.model.beside) == (towers != "left_out")
     plain = meant({"v": version, "model": "GPT-2 124M"}, "explore")
-    assert plain.values == Configuration({"model": "GPT-2 124M"}).values
+    assert plain.values == Configuration({"model": "GPT-2 124M", "price_per_hour": 2.0}).values
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("version", ["2", "3", "4"])
+def test_a_link_without_a_price_keeps_the_one_that_stood_there(version, page):
+    assert meant({"v": version}, page).values["price_per_hour"] == 2
+    assert meant({"v": version, "price_per_hour": ""}, page).values["price_per_hour"] == 2
+    assert meant({"v": version, "price_per_hour": "0"}, page).values["price_per_hour"] == 0
+
+
+@pytest.mark.parametrize("version", [{}, {"v": "5"}])
+def test_a_price_is_the_readers_or_none(version):
+    prices = {None: None, "": None, "0": 0, "2.5": 2.5}
+    for text, price in prices.items():
+        given = {} if text is None else {"price_per_hour": text}
+        assert meant({**given, **version}, "cost").values["price_per_hour"] == price
 
 
 def test_every_field_of_a_layout_is_an_input():

@@ -115,7 +115,7 @@ class Laws:
             "devices": self.devices.n_devices,
             "utilization": values["utilization"] / 100,
             "recompute": values["recompute"],
-            "price_per_device_hour": values["price_per_hour"] or None,
+            "price_per_device_hour": values["price_per_hour"],
             "power_usage_effectiveness": values["power_usage"],
             "grid": values["grid"],
         }

@@ -272,11 +272,11 @@ class Serving:
 
     @cached_property
     def price(self) -> Quantity | None:
-        """What a million tokens written cost, at the reader's price."""
-        found = self.served
-        if found is None or found.tokens_per_second is None or not self.writes:
+        """What a million tokens written cost, at the reader's price; None without one, or where no speed is known."""
+        found, price = self.served, self.values["price_per_hour"]
+        if price is None or found is None or found.tokens_per_second is None or not self.writes:
             return None
-        paid = {"price_per_hour": self.values["price_per_hour"], "devices": found.job.devices}
+        paid = {"price_per_hour": price, "devices": found.job.devices}
         return million_token_price(**paid, token_rate=found.tokens_per_second)
 
     def needed_over(self, contexts: Iterable[int], users: Iterable[int]) -> dict[int, list[float | None]]:

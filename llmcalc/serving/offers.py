@@ -57,13 +57,14 @@ def offers(
     devices: Sequence[str] = tuple(ACCELERATORS),
     counts: Iterable[int] = COUNTS,
     formats: Sequence[str] = (),
-    price_per_hour: float = 0.0,
+    price_per_hour: float | None = None,
 ) -> pd.DataFrame:
     """What a job is on all devices, so many of them, in all formats; those that the engine refuses are left out.
 
     ``free`` is what the requests leave of what the engine may take, ``users`` how many requests of the job's context
     are held at once; bytes on the device that needs most. Times, rates and the ``price`` of a million tokens are for
-    the job's own users, and not a number where these do not fit, or where nothing is known of the device.
+    the job's own users, and not a number where these do not fit, or where nothing is known of the device; nor is the
+    price without one of an hour.
     """
     import pandas as pd
 
@@ -91,7 +92,8 @@ def offers(
     table["fits"] = table["needed"] <= table["limit"]
     table["free"] = table["limit"] - table["needed"]
     rate, count = table["tokens_per_second"].to_numpy(), table["devices"].to_numpy()
-    table["price"] = of.million_token_price(price_per_hour=price_per_hour, devices=count, token_rate=rate).value
+    hourly = np.nan if price_per_hour is None else price_per_hour
+    table["price"] = of.million_token_price(price_per_hour=hourly, devices=count, token_rate=rate).value
     table.loc[~table["fits"], [*_OF_SPEED, "price"]] = np.nan
     return table[list(COLUMNS)]
 

@@ -94,15 +94,13 @@ def value_of(input_id: str, value: Any) -> str:
     """An input's value as its control shows it."""
     match value:
         case None:
-            return w("link.empty")
+            return words().get(f"inputs.{input_id}.empty") or w("link.empty")
         case "":
             return w("link.nothing")
         case bool():
             return w("report.on" if value else "report.off")
-        case int():
+        case int() | float():
             return exact(value, locale=locale())
-        case float():
-            return locale().marked(f"{value:g}")
     return words().get(f"options.{input_id}.{value}", str(value))
 
 
@@ -133,6 +131,8 @@ class _Writer(string.Formatter):
             return (one if number == "1" else several).replace("#", number)
         if spec in _UNITS:
             return human(value, _UNITS[spec], locale())
+        if spec == "," and isinstance(value, float) and value.is_integer():
+            value = int(value)
         text = str(super().format_field(value, spec))
         return locale().marked(text) if isinstance(value, int | float) else text
 

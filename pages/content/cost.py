@@ -10,7 +10,7 @@ import numpy as np
 from llmcalc.accuracy import RATE, SHAPES
 from llmcalc.configuration import Configuration
 from llmcalc.scaling.cost import TrainingCost
-from llmcalc.words import w
+from llmcalc.words import label_of, w
 from llmcalc.words.names import name
 from pages.content.pieces import table, workings
 from pages.ui.document.blocks import Block, Chart, Controls, Headlines, Notice, heading, note, paragraph, said
@@ -56,18 +56,17 @@ def cost(config: Configuration) -> Iterator[Block]:
           devices=exact(config.n_devices), device=config.accelerator.id, days=human(found.time.value, "s"))
     )  # fmt: skip
     yield Headlines(partial(numbers, config))
+    if found.money is None:
+        yield note(w("cost.no_price", price=label_of("price_per_hour")))
     yield Controls(KNOBS, 3)
     yield by_component(config, found)
     yield note(w("cost.components_note"))
     yield by_devices(config, found)
     yield note(w("cost.devices_note"))
     yield heading(w("cost.utilization_header"))
-    yield table(
-        [w("cost.utilization"), w("cost.time"), w("cost.device_hours"), w("cost.energy"), w("cost.carbon"),
-         w("cost.money")],
-        [_at(config, share) for share in UTILIZATIONS],
-        "rrrrrr",
-    )  # fmt: skip
+    heads = [w("cost.utilization"), w("cost.time"), w("cost.device_hours"), w("cost.energy"), w("cost.carbon")]
+    heads += [w("cost.money")] if found.money is not None else []
+    yield table(heads, [_at(config, share) for share in UTILIZATIONS], "r" * len(heads))
     yield heading(w("cost.views_header"))
     views = {"exact": found.model_flops, "done": found.flops, "six_nd": found.six_nd, "palm": found.palm}
     yield table(
@@ -87,9 +86,10 @@ def _at(config: Configuration, share: float) -> list[str]:
     found = config.laws.cost_with(utilization=share / 100)
     assert found is not None
     told = [human(found.time.value, "s"), human(found.device_hours.value, "h")]
-    for quantity in (found.energy, found.carbon, found.money):
+    for quantity in (found.energy, found.carbon):
         told.append("–" if quantity is None else human(quantity.value, quantity.unit))
-    return [marked(f"{share}%"), *told]
+    money = [] if found.money is None else [human(found.money.value, found.money.unit)]
+    return [marked(f"{share}%"), *told, *money]
 
 
 def by_component(config: Configuration, found: TrainingCost) -> Chart:

@@ -47,6 +47,8 @@ def serving(config: Configuration) -> Iterator[Block]:
     yield say.Paragraph(said(served_words(config, served)) + plain(" ") + badge(standing), why=standing)
     yield say.Controls(CONTROLS, 3)
     yield say.Headlines(partial(headlines, config, served))
+    if config.serving.writes and config.values["price_per_hour"] is None:
+        yield note(w("serving.no_price", price=label_of("price_per_hour")))
     yield memory_chart(config, served)
     yield from speed_charts(config, served)
     yield from context_chart(config, served)
@@ -301,6 +303,12 @@ SORTED_BY: Mapping[str, bool] = {
 }  # fmt: skip
 OFFERED = ("device", "devices", "format", "fits", "free", "users", "tokens_per_second", "time_between_tokens",
            "energy_per_token", "price")  # fmt: skip
+
+
+def offered(config: Configuration) -> list[str]:
+    """The columns that the table shows: a price only where the reader gave one of an hour."""
+    is_priced = config.values["price_per_hour"] is not None
+    return [column for column in OFFERED if is_priced or column != "price"]
 
 
 def written_offer(column: str) -> Any:

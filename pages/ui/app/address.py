@@ -16,7 +16,7 @@ from llmcalc.errors import shortened
 from llmcalc.inputs import DEFAULTS, INPUTS
 from llmcalc.link import read_link
 from llmcalc.link_text import LINK_VERSION, LinkProblem, written
-from llmcalc.words import w
+from llmcalc.words import value_of, w
 from pages.ui.app.session import session
 from pages.ui.app.state import browser_language, note_link, start_from_address, take_in
 from pages.ui.words.problems import coded_problem, verbatim
@@ -105,11 +105,10 @@ def _dismiss() -> None:
 def _told(problem: LinkProblem) -> str:
     given = problem.given if problem.code == "unknown_keys" else f"{problem.key}={problem.given}"
     reason = coded_problem(problem.code, given=problem.given, **{**problem.details, "version": LINK_VERSION})
-    used = w("link.left_out") if problem.code in _LEFT_OUT else w("link.used", value=_shown(problem.used))
+    used = w("link.left_out") if problem.code in _LEFT_OUT else w("link.used", value=_shown(problem))
     return f"- {verbatim(shortened(given))}: {reason} {used}"
 
 
-def _shown(value: object) -> str:
-    return (
-        w("link.empty") if value is None else w("link.nothing") if value == "" else verbatim(shortened(written(value)))
-    )
+def _shown(problem: LinkProblem) -> str:
+    used = problem.used
+    return value_of(problem.key, used) if used in (None, "") else verbatim(shortened(written(used)))

@@ -99,7 +99,7 @@ def _control(declared: Input, face: Face, seen: dict[str, Any], told: bool) -> N
         # Streamlit would take it from where the link came in again, or not know that it is in the address by now
         put(declared.id, face.value)
     match declared:
-        case Integer():
+        case Integer() | Real(default=None):
             with unseen():
                 st.number_input(value=face.default, min_value=declared.low, max_value=declared.high, **common)
             if told:
@@ -134,7 +134,7 @@ def twin(input_id: str, place: str = "beside") -> None:
         case Integer() if declared.scale:
             _stops_slider(declared, value, common)
             return
-        case Integer():
+        case Integer() | Real(default=None):
             face = face_of(input_id, state())
             _field(declared, key, face, {name: common[name] for name in ("label", "help", "disabled")})
             if face.refused:
@@ -208,10 +208,10 @@ def _stops(input_id: str, language: str) -> dict[int, str]:
     return {stop: exact(stop) for stop in integer(input_id).scale}
 
 
-def _slider_and_field(declared: Integer, face: Face, common: dict[str, Any]) -> None:
+def _slider_and_field(declared: Integer | Real, face: Face, common: dict[str, Any]) -> None:
     """A field for any exact value, below a slider over round stops where there are any; both move the input."""
     seen = {key: common[key] for key in ("label", "help", "disabled", "label_visibility")}
-    if declared.scale:
+    if isinstance(declared, Integer) and declared.scale:
         slider_key = f"{declared.id}_slider"
         moves = {"key": slider_key, "on_change": _move, "args": (declared.id, slider_key)}
         _stops_slider(declared, face.value, {key: seen[key] for key in ("label", "help", "disabled")} | moves)
@@ -219,7 +219,7 @@ def _slider_and_field(declared: Integer, face: Face, common: dict[str, Any]) -> 
     _field(declared, f"{declared.id}_typed", face, seen)
 
 
-def _field(declared: Integer, key: str, face: Face, seen: dict[str, Any], instead: int | None = None) -> None:
+def _field(declared: Integer | Real, key: str, face: Face, seen: dict[str, Any], instead: int | None = None) -> None:
     """A number as the reader's language writes it. Streamlit's own field for numbers takes 1e3 for 1 and 3.7 for 3.
 
     instead: what is shown of an input that is left empty.
@@ -227,7 +227,8 @@ def _field(declared: Integer, key: str, face: Face, seen: dict[str, Any], instea
     value = instead if face.value is None else face.value
     text = "" if value is None else exact(value)
     show(key, face.refused.text if face.refused else text)
-    placeholder = None if face.derived is None else exact(face.derived)
+    empty = words().get(f"inputs.{declared.id}.empty")
+    placeholder = empty if face.derived is None else exact(face.derived)
     st.text_input(
         key=key, placeholder=placeholder, on_change=_take_number, args=(declared.id, key, locale()), **seen
     )  # fmt: skip
@@ -236,7 +237,7 @@ def _field(declared: Integer, key: str, face: Face, seen: dict[str, Any], instea
 def _take_number(input_id: str, key: str, locale: Locale) -> None:
     """Something was typed into a field: so is the input, where it is a value of it. An empty one is as at first."""
     declared, text = INPUTS[input_id], st.session_state[key]
-    assert isinstance(declared, Integer)
+    assert isinstance(declared, Integer | Real)
     try:
         value = declared.typed(text, locale) if text.strip() else state().defaults[input_id]
     except InputError as problem:
