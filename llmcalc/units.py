@@ -109,6 +109,15 @@ def exact(value: float, unit: str = "", locale: Locale = ENGLISH) -> str:
     return f"{locale.marked(text)} {unit}".strip()
 
 
+def whole(value: float, locale: Locale = ENGLISH) -> str:
+    """Every digit of a number, as `Locale.number` reads them back.
+
+    >>> whole(33_000.125), whole(2.0), whole(1_024)
+    ('33,000.125', '2', '1,024')
+    """
+    return locale.marked(f"{value:,}".removesuffix(".0"))
+
+
 def significant(value: float, digits: int = 3) -> str:
     """Three significant digits without an exponent: 1,230 · 12.3 · 0.0123."""
     if value == 0:

@@ -102,3 +102,28 @@ def test_a_gesture_that_changes_several_inputs_is_one_entry_of_history(page, add
     expect(metric(page, "Parameters")).to_have_text("355 M")
     settled(page)
     assert query(page) == {"n_layers": ["24"], "n_heads": ["16"], "d_model": ["1024"], "attention": ["eager"]}
+
+
+def test_a_price_keeps_its_digits_and_may_be_taken_away(page, address):
+    page.goto(f"{address}/cost?lang=id")
+    field = page.get_by_role("textbox", name="Harga satu perangkat per jam")
+    expect(field).to_have_value("")
+    expect(field).to_have_attribute("placeholder", "belum diisi")
+    field.fill("33.000,125")
+    field.press("Enter")
+    page.wait_for_function("location.search.includes('price_per_hour=33000.125')")
+    expect(metric(page, "Biaya")).to_be_visible()
+    settled(page)
+    page.get_by_role("textbox", name="Token pelatihan, miliar").fill("600")
+    to_page(page, "serving")
+    settled(page)
+    assert query(page) == {"lang": ["id"], "price_per_hour": ["33000.125"], "train_tokens": ["600"]}
+    expect(metric(page, "Harga sejuta token")).to_be_visible()
+    field.fill("")
+    field.press("Enter")
+    page.wait_for_function("!location.search.includes('price_per_hour')")
+    settled(page)
+    expect(metric(page, "Harga sejuta token")).to_have_count(0)
+    page.go_back()
+    expect(metric(page, "Harga sejuta token")).to_be_visible()
+    expect(field).to_have_value("33.000,125")

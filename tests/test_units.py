@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from llmcalc.units import EiB, GiB, KiB, MiB, PiB, TiB, exact, human, parse_bytes, significant
+from llmcalc.units import EiB, GiB, KiB, Locale, MiB, PiB, TiB, exact, human, parse_bytes, significant, whole
 
 
 @pytest.mark.parametrize(
@@ -107,6 +107,13 @@ def test_the_exact_form_keeps_every_digit_of_an_integer(value, unit, text):
 @given(st.integers(-(10**40), 10**40))
 def test_the_exact_form_of_an_integer_reads_back_as_itself(value):
     assert int(exact(value).replace(",", "")) == value
+
+
+@pytest.mark.parametrize("locale", [Locale(), Locale(decimal=",", thousands=".")])
+@given(value=st.floats(-1e15, 1e15) | st.integers(-(10**15), 10**15))
+@example(value=33_000.125)
+def test_a_number_in_a_field_is_read_back_as_itself(value, locale):
+    assert locale.number(whole(value, locale)) == value
 
 
 @pytest.mark.parametrize(

@@ -232,7 +232,7 @@ def test_a_link_to_a_model_that_sees_keeps_what_was_counted_of_it(version, tower
     assert plain.values == Configuration({"model": "GPT-2 124M", "price_per_hour": 2.0}).values
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*PAGES, "serving", "cost"])
 @pytest.mark.parametrize("version", ["2", "3", "4"])
 def test_a_link_without_a_price_keeps_the_one_that_stood_there(version, page):
     assert meant({"v": version}, page).values["price_per_hour"] == 2

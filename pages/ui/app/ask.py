@@ -225,7 +225,7 @@ def _field(declared: Integer | Real, key: str, face: Face, seen: dict[str, Any],
     instead: what is shown of an input that is left empty.
     """
     value = instead if face.value is None else face.value
-    text = "" if value is None else exact(value)
+    text = _written(value, locale())
     show(key, face.refused.text if face.refused else text)
     empty = words().get(f"inputs.{declared.id}.empty")
     placeholder = empty if face.derived is None else exact(face.derived)
@@ -244,8 +244,13 @@ def _take_number(input_id: str, key: str, locale: Locale) -> None:
         refuse(input_id, text, problem)
         redraw()
         return
-    if touched(input_id, key, text, lambda shown: "" if shown is None else units.exact(shown, locale=locale)):
+    if touched(input_id, key, text, lambda shown: _written(shown, locale)):
         set_inputs({input_id: value})
+
+
+def _written(value: float | None, locale: Locale) -> str:
+    """A number as a field shows it."""
+    return "" if value is None else units.whole(value, locale)
 
 
 def _named_choice(declared: Choice, face: Face, common: dict[str, Any]) -> None:
