@@ -24,7 +24,7 @@ from llmcalc.serving.offers import COLUMNS, COUNTS, offers
 from llmcalc.serving.pasted import LONGEST
 from llmcalc.serving.speed.constants import CONSTANTS
 from llmcalc.words import dictionary, w
-from pages.content.serving import CONTROLS, OFFERED, SORTED_BY
+from pages.content.serving import CONTROLS, OFFERED, SORTED_BY, written_offer
 from pages.ui.words.problems import problem_words
 
 LLAMA = configured("Llama 3 8B").model
@@ -320,6 +320,11 @@ def test_no_price_is_told_until_the_reader_gives_one():
     assert app.session_state["price_per_hour"] is None
     assert asked in told(app)
     assert app.dataframe[0].value["tokens_per_second"].is_monotonic_decreasing
+
+
+def test_a_large_price_is_written_without_an_exponent():
+    assert written_offer("price")(6109.5) == "6,110"
+    assert written_offer("price")(math.nan) == "–"
 
 
 def w_id(key: str, **values: str) -> str:

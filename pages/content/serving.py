@@ -319,5 +319,5 @@ def written_offer(column: str) -> Any:
     if column == "users":
         return lambda value: exact(int(value))
     if column == "price":
-        return lambda value: marked(f"{value:,.3g}") if value == value else "–"
+        return lambda value: human(value) if value == value else "–"
     return None
