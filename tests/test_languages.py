@@ -51,6 +51,7 @@ from llmcalc.transformer.norm import NORMS
 from llmcalc.units import ENGLISH, GiB, Locale, human
 from llmcalc.version import VERSION
 from pages.content.report import report
+from pages.ui.app import state
 from pages.ui.app.controls import MENUS
 from pages.ui.app.lesson import key_of
 from pages.ui.document.blocks import Block, Bullets, Line, Paragraph, Table, Working
@@ -125,6 +126,9 @@ def marked_words(monkeypatch):
     pseudo = {key: text if key.startswith("numbers.") else marked(text) for key, text in REAL("en").items()}
     pseudo |= {key: text for key, text in REAL("id").items() if key.startswith("numbers.")}
     monkeypatch.setattr(words, "dictionary", lambda language: pseudo if language == "id" else REAL(language))
+    state._configuration.cache_clear()  # with what is kept of it in real words
+    yield
+    state._configuration.cache_clear()
 
 
 def opened(page: str, link: dict[str, str], state: dict[str, Any]) -> AppTest:

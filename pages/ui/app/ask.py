@@ -193,13 +193,10 @@ def _slider_format() -> str:
 
 def _stops_slider(declared: Integer, value: int, common: dict[str, Any]) -> None:
     """A slider over round stops; the nearest one stands for a value between two, and says it exactly."""
-    nearest, stops = declared.nearest_stop(value), _stops(declared.id, language())
+    nearest = declared.nearest_stop(value)
     show(common["key"], nearest)
-    st.select_slider(
-        options=declared.scale,
-        format_func=lambda stop: exact(value) if stop == nearest else stops[stop],
-        **common,
-    )
+    stops = _stops(declared.id, language()) | {nearest: exact(value)}  # read later too, in no language
+    st.select_slider(options=declared.scale, format_func=stops.__getitem__, **common)
 
 
 @cache
