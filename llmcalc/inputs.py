@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import Field, fields
+from functools import cache
 from typing import Any
 
 from llmcalc.catalog.accelerators import ACCELERATORS, FORMER_NAMES
@@ -240,6 +241,7 @@ def integer(input_id: str) -> Integer:
     return declared
 
 
+@cache
 def in_group(group: str) -> tuple[Input, ...]:
     """The inputs of one group, in the order in which they are asked."""
     return tuple(declared for declared in _ALL if declared.group == group)

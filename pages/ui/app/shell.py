@@ -37,6 +37,9 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
 PAGES = tuple(name for names in SECTIONS.values() for name in names)
 # What a page begins with, before what is live of it
 AHEAD: Mapping[str, Callable[[], None]] = {"explore": ask_question}
+# New objects before Python looks for garbage among them, and looks before it looks among older ones: a simulated step
+# makes tens of thousands, of which hardly any is in a circle
+_UNCOLLECTED = (50_000, 20, 20)
 _loading = threading.Lock()  # for what two threads load at once, each can wait for the other
 
 
@@ -128,3 +131,4 @@ def tame_python() -> None:
     make_lighter()
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*_UNCOLLECTED)
