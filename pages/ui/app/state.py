@@ -72,7 +72,7 @@ class State:
         return {id: tuple(problem for problem in found if problem.input_id == id) for id in ids}
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=64)  # about 1 MB each, with all that was worked out of it
 def _configuration(items: tuple[tuple[str, Any], ...]) -> Configuration:
     return Configuration(dict(items))
 
