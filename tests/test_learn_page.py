@@ -10,9 +10,10 @@ from streamlit.testing.v1 import AppTest
 
 from llmcalc.configuration import Configuration
 from llmcalc.inputs import CHAPTERS as NUMBERS
-from llmcalc.inputs import INPUTS, link_parameters
+from llmcalc.inputs import INPUTS
 from llmcalc.lessons.chapters import CHAPTERS
 from llmcalc.lessons.quiz import RIGHT
+from llmcalc.link_text import link_parameters
 from llmcalc.words import dictionary, speak
 from pages.ui.app.lesson import key_of
 

@@ -39,7 +39,7 @@ PAGES = tuple(name for names in SECTIONS.values() for name in names)
 AHEAD: Mapping[str, Callable[[], None]] = {"explore": ask_question}
 # New objects before Python looks for garbage among them, and looks before it looks among older ones: a simulated step
 # makes tens of thousands, of which hardly any is in a circle
-_UNCOLLECTED = (50_000, 20, 20)
+_UNCOLLECTED = (20_000, 10, 10)
 _loading = threading.Lock()  # for what two threads load at once, each can wait for the other
 
 
