@@ -277,3 +277,14 @@ def test_a_browser_that_has_not_drawn_a_change_does_not_undo_it_with_what_it_say
             said.widgets.remove(state)
     app._run(said)  # as another page's menu has it said
     assert app.session_state["reader"].present.values == after
+
+
+@pytest.mark.parametrize("page", ["cluster", "parameters", "serving"])
+def test_a_knob_of_another_page_draws_nothing_of_the_page_that_was_left(page, screen):
+    app = opened("explore")
+    app.switch_page(f"pages/{page}.py").run()
+    id = main_knobs(page)[0]
+    screen.use(app, control_of(app, INPUTS[id]), other_value(INPUTS[id]))
+    assert app.session_state[id] == other_value(INPUTS[id])
+    assert "question" not in screen.ran
+    the_same_when_all_is_drawn(app, screen)

@@ -1,4 +1,4 @@
-"""Parts of the app that are drawn again by themselves: the page with the main knobs, groups of controls, menus.
+"""Parts of the app that are drawn again by themselves: the page, each main knob, groups of controls, menus.
 
 A change of an input has Streamlit run the whole app, though most of what that draws is as it was. So the app is made of
 fragments, as Streamlit calls them. One of them is *live*: the page, drawn again at every change. The others are
@@ -114,7 +114,8 @@ def _place_of_its_own() -> Any:
 
 
 def whole_app_from(face: Callable[[State], Any]) -> None:
-    """Say, in a run of the whole app, what everything depends on."""
+    """First in a run of the whole app: say what everything depends on. What another page drew is no longer there."""
+    _drawn().clear()
     _drawn()[_APP] = (face, face(state()))
 
 
