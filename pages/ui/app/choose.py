@@ -34,11 +34,13 @@ def about_model() -> None:
     st.caption("\n\n".join(lines + notes_of(start)))
 
 
-def changes(changed: Mapping[str, Any]) -> None:
+def changes() -> None:
     """What was changed of the model, and a button that takes it back."""
-    if changed:
-        st.caption(changes_in_words(state().start, changed))
-        st.button(w("sidebar.undo"), on_click=start_over)
+    now = state()
+    with st.container():
+        if changed := now.start.changed(now.values):
+            st.caption(changes_in_words(now.start, changed))
+            st.button(w("sidebar.undo"), on_click=start_over)
 
 
 def model_twin(key: str = "model_twin", **seen: Any) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -23,7 +22,7 @@ from pages.ui.app.ask import Face, ask, face_of
 from pages.ui.app.choose import Said, about_model, changes, config_reader, said_of_config, start_from_menu
 from pages.ui.app.problems import problems_beside
 from pages.ui.app.report import report_menu
-from pages.ui.app.sections import SEEN, redraw, section, unseen
+from pages.ui.app.sections import redraw, section, unseen
 from pages.ui.app.share import copy_button, link, link_menu
 from pages.ui.app.state import State, acknowledged, state
 from pages.ui.words.devices import memory_told
@@ -68,27 +67,19 @@ def main_knobs(page: str) -> list[str]:
 
 
 def knobs(page: str) -> None:
-    """The main knobs that move a page, each a section, below what they changed of the model; those of the shape are
-    folded where the model is one that somebody made."""
-    section("changes", lambda now: now.start.changed(now.values), changes)
+    """The main knobs, below what they changed of the model; those of the shape are folded where the model is one that
+    somebody made."""
+    changes()
     offered = main_knobs(page)
     for id in offered:
         if id not in SHAPE:
-            _knob(id)
+            ask(id)
     if offered:
         is_made = state().start.config is not None
         with st.expander(w("sidebar.shape_of_model"), key="shape_knobs") if is_made else nullcontext():
             for id in SHAPE:
-                _knob(id)
-
-
-def _knob(id: str) -> None:
-    section(f"knob_{id}", partial(face_of, id), lambda _: ask(id))
-
-
-def all_seen() -> None:
-    """Last of all: have the browser tell how much it has got."""
-    section(SEEN, lambda now: now, lambda _: acknowledged())
+                ask(id)
+    acknowledged()
 
 
 def other_controls(page: str, above: Any, below: Any) -> None:

@@ -13,12 +13,12 @@ import streamlit as st
 
 from llmcalc.accuracy import ESTIMATE
 from llmcalc.words import speak, w
-from pages.ui.app.controls import all_seen, knobs, other_controls
+from pages.ui.app.controls import knobs, other_controls
 from pages.ui.app.download import download_menu
 from pages.ui.app.lighter import make_lighter
 from pages.ui.app.problems import problems_beside
 from pages.ui.app.question import ask_question
-from pages.ui.app.sections import charts_first, live, whole_app_from
+from pages.ui.app.sections import after_charts, charts_first, live, whole_app_from
 from pages.ui.app.session import session
 from pages.ui.app.show import standing_note
 from pages.ui.app.stage import presented
@@ -70,26 +70,27 @@ def draw(page: Any) -> None:
         style_stage()
     with st.sidebar:
         above, between, below = st.container(), st.container(), st.container()
-    controls = partial(_controls, name, above, between, below)
     first_run = session().first_run
     if first_run:
-        controls()
+        other_controls(name, above, below)
     if name in AHEAD and not present:
         AHEAD[name]()
     try:
-        live(partial(_page, name))
+        live(partial(_page_and_knobs, name, between))
     finally:
         session().first_run = False
         if not first_run:
-            controls()
-        with st.sidebar:
-            all_seen()
+            other_controls(name, above, below)
 
 
-def _controls(name: str, above: Any, between: Any, below: Any) -> None:
-    with between:
-        knobs(name)
-    other_controls(name, above, below)
+def _page_and_knobs(name: str, place: Any) -> None:
+    """The page and what moves it, in the order that `draw` tells."""
+    if session().first_run:
+        with place:
+            knobs(name)
+    else:
+        after_charts(place, partial(knobs, name))
+    _page(name)
 
 
 def _page(name: str) -> None:
