@@ -8,9 +8,10 @@ at worst two readers work out the same.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from inspect import isgeneratorfunction
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 if TYPE_CHECKING or sys.version_info >= (3, 12):
     from functools import cached_property
@@ -42,7 +43,8 @@ Answer = TypeVar("Answer")
 
 def once(function: Callable[Asked, Answer]) -> Callable[Asked, Answer]:
     """A function of an object that is worked out once for it, and for each of the other (hashable) arguments: kept in
-    the object, it goes with it."""
+    the object, it goes with it. What a generator yields comes as it is worked out, and is kept once all of it has come.
+    """
     return once_for_each(lambda: None)(function)
 
 
@@ -52,16 +54,30 @@ def once_for_each(apart: Callable[[], Any]) -> Callable[[Callable[Asked, Answer]
     def kept_in_object(function: Callable[Asked, Answer]) -> Callable[Asked, Answer]:
         name = f"{function.__module__}.{function.__qualname__}"
 
+        def place(arguments: Any, named: Any) -> tuple[dict[Any, Any], Any]:
+            of, *others = arguments
+            return vars(of), (name, apart(), *others, *named.items())
+
         @wraps(function)
         def known(*arguments: Asked.args, **named: Asked.kwargs) -> Answer:
-            of, *others = arguments
-            asked = (name, apart(), *others, *named.items())
-            kept: dict[Any, Answer] = vars(of)
+            kept, asked = place(arguments, named)
             if asked not in kept:
                 kept[asked] = function(*arguments, **named)
             return kept[asked]
 
-        return known
+        @wraps(function)
+        def yielded(*arguments: Asked.args, **named: Asked.kwargs) -> Iterator[Any]:
+            kept, asked = place(arguments, named)
+            if asked in kept:
+                yield from kept[asked]
+                return
+            found, coming = list[Any](), cast(Iterator[Any], function(*arguments, **named))
+            for one in coming:
+                found.append(one)
+                yield one
+            kept[asked] = found
+
+        return cast(Callable[Asked, Answer], yielded) if isgeneratorfunction(function) else known
 
     return kept_in_object
 

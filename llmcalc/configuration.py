@@ -12,7 +12,7 @@ from llmcalc.accuracy import Standing
 from llmcalc.accuracy.counted_models import CountedModel
 from llmcalc.article import ArticleStep
 from llmcalc.bases import Base, at_first, base, recipe_values
-from llmcalc.cached import cached_property
+from llmcalc.cached import cached_property, once
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
 from llmcalc.catalog.recipes import RECIPES, Recipe
 from llmcalc.devices.layout import Layout
@@ -202,7 +202,11 @@ class Configuration:
 
     def with_plan(self, plan: Mapping[str, Any]) -> Configuration:
         """The same with one of the `plans` put to use."""
-        return Configuration({**self.values, "n_devices": None, **settings(plan)})
+        return self._set_to(tuple(settings(plan).items()))
+
+    @once
+    def _set_to(self, layout: tuple[tuple[str, Any], ...]) -> Configuration:
+        return Configuration({**self.values, "n_devices": None, **dict(layout)})
 
     def standing_of_plan(self, plan: Mapping[str, Any]) -> Standing:
         """The same of one of the `plans`."""

@@ -27,6 +27,7 @@ SERVE, FULL, LORA, QLORA, PRETRAIN = ASKS = ("serve", "full", "lora", "qlora", "
 PRETRAINS = "torchtitan"  # the library whose recipe trains from the beginning
 ADAPTS = "PEFT"  # whose recipe stands in where the reader's library has none with adapters
 MOST_CHANGES = 3
+LEAST_SAVED = 0.005  # of what is needed
 
 _METHODS = {FULL: recipes.FULL, LORA: recipes.LORA, QLORA: recipes.QLORA}
 _SPREADS = ("serve_tensor", "serve_pipeline", "serve_data")  # an engine's devices: their product
@@ -108,10 +109,16 @@ class Cheaper:
 @once
 def cheapest(config: Configuration, most: int = MOST_CHANGES) -> list[Cheaper]:
     """What would change it most cheaply: first those changes after which it fits, where it does not, the cheapest
-    first; then those single ones that save memory, again the cheapest first and of these what saves most."""
-    found = _of_serving(config) if asked(config.values) == SERVE else _of_training(config)
+    first; then those single ones that save memory, again the cheapest first and of these what saves most. What saves
+    hardly any of it is no change."""
+    serves = asked(config.values) == SERVE
+    found = _of_serving(config) if serves else _of_training(config)
+    held = config.served if serves else config.verdict
+    least = LEAST_SAVED * float(held.needed.value) if held else 0
     distinct: list[Cheaper] = []
     for change in found:
+        if change.saved < least and not (held and change.fits > held.fits):
+            continue
         if all(change.values != other.values for other in distinct):
             distinct.append(change)
         if len(distinct) == most:

@@ -99,6 +99,7 @@ SYMBOLS: dict[str, Symbol] = {
     "expert_parallel": Symbol("e"),
     "micro_batches": Symbol("m"),
     "replicas": Symbol("n"),
+    "requests": Symbol("B"),
     "shards": Symbol("n"),
     "stage": Symbol("i"),
     "split": Symbol("t"),

@@ -88,6 +88,10 @@ def _human(value: float, unit: str, locale: Locale) -> str:
         return _scaled(value, locale.clock, " s")
     if unit == "J" and abs(value) >= 3.6e6:
         return _scaled(value, _ENERGY, " J")
+    if unit == "share":
+        return f"{significant(100 * value)}%"
+    if unit == "J" and abs(value) >= 1e-3:
+        return f"{significant(value)} J"
     if unit == "kg" and 1e-3 <= abs(value) < 1e15:
         return _scaled(value, _MASS, " kg")
     if unit == "h" and abs(value) < 1e7:
@@ -106,7 +110,7 @@ def exact(value: float, unit: str = "", locale: Locale = ENGLISH) -> str:
         text = f"{value:,}"
     else:
         text = f"{value:,.6g}"
-    return f"{locale.marked(text)} {unit}".strip()
+    return f"{locale.marked(text)} {'' if unit == 'share' else unit}".strip()
 
 
 def whole(value: float, locale: Locale = ENGLISH) -> str:

@@ -14,11 +14,12 @@ from llmcalc.errors import InputError
 from llmcalc.units import GiB
 from llmcalc.words import w
 from pages.content import cluster
+from pages.content.cluster import Wanted
 from pages.ui.app.screen import draw
 from pages.ui.app.sections import set_inputs
 from pages.ui.app.show import model_header
 from pages.ui.app.state import configuration
-from pages.ui.document.blocks import Verdict
+from pages.ui.document.blocks import Verdict, said_once
 from pages.ui.figures.plans import plans_of
 from pages.ui.words.numbers import exact, human, marked
 from pages.ui.words.plans import plan_name, plan_sentence
@@ -28,6 +29,7 @@ from pages.ui.words.titles import title_of
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pandas.io.formats.style import Styler
 
 FILTERS = ("tensor_parallel", "pipeline_parallel", "context_parallel", "zero_stage", "recompute")
 COLUMNS = ("fits", "needed", "time", "plan", "recompute", "traffic", "bubble")
@@ -46,10 +48,10 @@ def page() -> None:
     except InputError as error:
         st.warning(problem_words(error))
         return
-    draw(cluster.answer(config, plans))
+    draw(cluster.answer(config))
     what_it_is(config, plans)
-    wanted = filtered(plans)
-    if wanted.empty:
+    wanted = choice(plans)
+    if cluster.wanted_plans(config, wanted).empty:
         st.info(w("cluster.nothing_left"))
     else:
         to_choose_from(config, wanted)
@@ -63,9 +65,9 @@ def what_it_is(config: Configuration, plans: pd.DataFrame) -> None:
         st.caption(w("cluster.batch", batch=config.cluster.global_batch, length=config.values["seq_len"]))
 
 
-def filtered(plans: pd.DataFrame) -> pd.DataFrame:
-    """The plans that the reader wants to see."""
-    left = plans
+def choice(plans: pd.DataFrame) -> Wanted:
+    """Which plans the reader wants to see."""
+    found = []
     with st.container(horizontal=True, gap="medium", key="plan_filters"):
         for column in FILTERS:
             options = sorted(plans[column].unique().tolist())
@@ -75,28 +77,35 @@ def filtered(plans: pd.DataFrame) -> pd.DataFrame:
                 wanted = st.pills(
                     label, options, selection_mode="multi", key=f"plans_{column}", format_func=said.__getitem__
                 )
-                left = left[left[column].isin(wanted or options)]
-    return left
+                if wanted:
+                    found.append((column, tuple(wanted)))
+    return tuple(found)
 
 
-def table(plans: pd.DataFrame) -> Mapping[str, Any]:
-    """The plans to choose from; returns the one that was selected, else the first."""
-    shown = plans.head(MOST_ROWS)
+@said_once
+def written(config: Configuration, wanted: Wanted) -> Styler:
+    """The first of them as the table writes them."""
+    shown = cluster.wanted_plans(config, wanted).head(MOST_ROWS)
     told = shown.assign(
         needed=shown["needed"] / GiB,
         traffic=shown["traffic"] / GiB,
         plan=[plan_name({**plan, "recompute": "none"}) for plan in plans_of(shown)],
     )
-    written: dict[str, str | Callable[[Any], str] | None] = {
+    columns: dict[str, str | Callable[[Any], str] | None] = {
         "needed": lambda gib: marked(f"{gib:,.1f}"),
         "time": lambda ratio: marked(f"{ratio:.2f}"),
         "traffic": lambda gib: human(gib),
         "bubble": lambda share: marked(f"{share:.0%}"),
         "recompute": lambda option: w(f"options.recompute.{option}"),
     }
+    return told.style.set_uuid("0").format(columns)
+
+
+def table(config: Configuration, wanted: Wanted) -> int:
+    """The plans to choose from; returns the row of the one that was selected, else the first."""
     helps = {name: w(f"cluster.help_{name}") for name in ("time", "traffic", "bubble")}
     picked = st.dataframe(
-        told.style.set_uuid("0").format(written),
+        written(config, wanted),
         hide_index=True,
         column_order=COLUMNS,
         column_config={
@@ -108,8 +117,8 @@ def table(plans: pd.DataFrame) -> Mapping[str, Any]:
         height=320,
         alt=w("cluster.table"),
     )
-    rows = [row for row in picked["selection"]["rows"] if row < len(shown)]
-    return plans_of(shown.iloc[rows[:1] or [0]])[0]
+    shown = min(MOST_ROWS, len(cluster.wanted_plans(config, wanted)))
+    return next((row for row in picked["selection"]["rows"] if row < shown), 0)
 
 
 def memory_of(config: Configuration, plan: Mapping[str, Any]) -> None:
@@ -137,25 +146,26 @@ def more_devices() -> None:
             )  # fmt: skip
 
 
-def to_choose_from(config: Configuration, wanted: pd.DataFrame) -> None:
+def to_choose_from(config: Configuration, wanted: Wanted) -> None:
     """The chart and the table of the plans, and what the chosen one needs."""
+    plans = cluster.wanted_plans(config, wanted)
     drawing = st.container()
     st.subheader(w("cluster.table"), anchor=False)
     st.caption(w("cluster.table_hint"))
-    plan = table(wanted)
+    row = table(config, wanted)
     with st.container(horizontal=True, vertical_alignment="center", key="plan_download"):
         st.download_button(
-            w("cluster.download"), lambda: wanted.to_csv(index=False), "plans.csv", "text/csv",
+            w("cluster.download"), lambda: plans.to_csv(index=False), "plans.csv", "text/csv",
             on_click="ignore", icon=":material/download:",
         )  # fmt: skip
-        if len(wanted) > MOST_ROWS:
-            st.caption(w("cluster.first", shown=MOST_ROWS, count=len(wanted)))
+        if len(plans) > MOST_ROWS:
+            st.caption(w("cluster.first", shown=MOST_ROWS, count=len(plans)))
     with drawing:
-        if wanted["traffic"].any():
-            draw([cluster.points(config, wanted, plan)])
+        if plans["traffic"].any():
+            draw([cluster.points(config, wanted, row)])
         elif config.cluster.devices == 1:
             more_devices()
-    memory_of(config, plan)
+    memory_of(config, plans_of(plans.iloc[[row]])[0])
     st.caption(w("cluster.estimate"))
 
 

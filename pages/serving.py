@@ -19,18 +19,21 @@ from llmcalc.snippets import hub_name
 from llmcalc.words import w
 from pages.content import serving
 from pages.content.pasted import beside_predicted, invitation, to_start_it, what_was_read
+from pages.content.serving import Wanted
 from pages.ui.app.problems import problems_beside
 from pages.ui.app.screen import draw
 from pages.ui.app.sections import redraw, set_inputs
 from pages.ui.app.session import session
 from pages.ui.app.show import model_header
 from pages.ui.app.state import configuration, show, starting_point
+from pages.ui.document.blocks import said_once
 from pages.ui.words.numbers import exact
 from pages.ui.words.problems import problem_words
 from pages.ui.words.titles import title_of
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pandas.io.formats.style import Styler
 
 MOST_ROWS = 200
 LOG = "machine_log"  # the key of its text area
@@ -43,25 +46,23 @@ def page() -> None:
     problems_beside(config.serving.refused, "served_")
     draw(serving.serving(config))
     if config.served is not None and config.serving.batches is not None:
-        every_offer(config)
+        every_offer(config, config.served.job.concurrency)
     if config.served is not None:
         draw(to_start_it(hub_name(config), config.served.job))
     what_was_printed(config)
 
 
-def every_offer(config: Configuration) -> None:
+def every_offer(config: Configuration, users: int) -> None:
     """Every device, so many of them, in every format: the rows that the reader wants, in the order that they want."""
     st.subheader(w("serving.offers"), anchor=False)
-    st.caption(w("serving.offers_hint", users=config.values["concurrency"], context=config.serving.context))
-    table, offered = config.serving.offers, serving.offered(config)
-    wanted = filtered(table, config.values["weight_format"], [by for by in serving.SORTED_BY if by in offered])
-    if wanted.empty:
+    st.caption(w("serving.offers_hint", users=users, context=config.serving.context))
+    offered = serving.offered(config)
+    wanted = choice(config.serving.offers, config.values["weight_format"], offered)
+    if not (count := len(serving.wanted_offers(config, wanted))):
         st.info(w("serving.no_offer"))
         return
-    shown = wanted.head(MOST_ROWS)
-    written = {name: serving.written_offer(name) for name in offered}
     st.dataframe(
-        shown.style.set_uuid("0").format({name: how for name, how in written.items() if how}),
+        written(config, wanted),
         hide_index=True,
         column_order=offered,
         column_config={name: st.column_config.Column(w(f"serving.column_{name}")) for name in offered},
@@ -69,12 +70,20 @@ def every_offer(config: Configuration) -> None:
         height=360,
         alt=w("serving.offers"),
     )
-    st.caption(w("serving.offers_shown", shown=exact(len(shown)), count=exact(len(wanted)), all=exact(len(table))))
+    shown, all_of = min(MOST_ROWS, count), len(config.serving.offers)
+    st.caption(w("serving.offers_shown", shown=exact(shown), count=exact(count), all=exact(all_of)))
 
 
-def filtered(table: pd.DataFrame, format: str, sorted_by: Sequence[str]) -> pd.DataFrame:
-    """The rows that the reader wants to see, in an order of ``sorted_by``: to begin with those in the format of the
-    present weights that fit."""
+@said_once
+def written(config: Configuration, wanted: Wanted) -> Styler:
+    """The first of them as the table writes them."""
+    columns = {name: how for name in serving.offered(config) if (how := serving.written_offer(name))}
+    return serving.wanted_offers(config, wanted).head(MOST_ROWS).style.set_uuid("0").format(columns)
+
+
+def choice(table: pd.DataFrame, format: str, offered: Sequence[str]) -> Wanted:
+    """Which rows the reader wants to see, and by what they are sorted: to begin with those in the format of the present
+    weights that fit."""
     formats, devices = table["format"].unique().tolist(), table["device"].unique().tolist()
     counts = sorted(table["devices"].unique().tolist())
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom", key="offer_filters"):
@@ -89,14 +98,9 @@ def filtered(table: pd.DataFrame, format: str, sorted_by: Sequence[str]) -> pd.D
             w("serving.column_devices"), counts, selection_mode="multi", key="offers_count", format_func=exact
         )
         only = st.toggle(w("serving.only_fitting"), value=True, key="offers_fitting")
-        orders = {column: w(f"serving.column_{column}") for column in sorted_by}
+        orders = {column: w(f"serving.column_{column}") for column in serving.SORTED_BY if column in offered}
         by = st.selectbox(w("serving.sorted_by"), list(orders), key="offers_by", format_func=orders.__getitem__)
-    for column, wanted in (("format", of_format), ("device", of_device), ("devices", of_count)):
-        if wanted:
-            table = table[table[column].isin(wanted)]
-    if only:
-        table = table[table["fits"]]
-    return table.sort_values(by, ascending=serving.SORTED_BY[by], kind="stable")
+    return Wanted(tuple(of_format), tuple(of_device), tuple(of_count), only, by)
 
 
 # What the reader's own machine printed

@@ -25,11 +25,22 @@ _OVER = (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCC
 _AGAIN = ForwardMsg.FINISHED_EARLY_FOR_RERUN
 
 
+class Counted(ClientConnection):
+    """A connection that counts the bytes that come, compressed where the server compresses."""
+
+    received = 0
+
+    def data_received(self, data: bytes) -> None:
+        self.received += len(data)
+        super().data_received(data)
+
+
 @dataclass
 class Run:
     """What the app sent from a request until it came to rest; ``query`` is what the address then says.
 
-    ``arrivals`` has for each element when it came (`time.monotonic`) and its kind.
+    ``arrivals`` has for each element when it came (`time.monotonic`) and its kind; ``size`` is in bytes as they went
+    over the network.
     """
 
     query: str
@@ -45,7 +56,7 @@ class Run:
 class SocketSession:
     """One reader's session. What it sends is what Streamlit's page sends."""
 
-    def __init__(self, socket: ClientConnection, address: str, locale: str) -> None:
+    def __init__(self, socket: Counted, address: str, locale: str) -> None:
         self._socket, self._address, self._locale = socket, address, locale
         self._page = self._query = self._script_hash = ""
         self._widgets: dict[str, tuple[str, str]] = {}  # of each key the widget's id and its fragment's
@@ -72,16 +83,17 @@ class SocketSession:
         state.context_info.url = f"{self._address}/{self._page}"
         state.context_info.locale = self._locale
         state.context_info.timezone = "UTC"
+        before = self._socket.received
         await self._socket.send(request.SerializeToString())
         run = Run(self._query)
         async with asyncio.timeout(timeout):
             await self._until_at_rest(run)
+        run.size = self._socket.received - before
         return run
 
     async def _until_at_rest(self, run: Run) -> None:
         while True:
             data = await self._socket.recv(decode=False)
-            run.size += len(data)
             message = ForwardMsg.FromString(data)
             match message.WhichOneof("type"):
                 case "new_session":
@@ -113,6 +125,11 @@ async def open_session(address: str, locale: str = "en-US") -> AsyncIterator[Soc
     """A new session with the app at this address, closed at the end."""
     stream = f"{address.replace('http', 'ws', 1)}/_stcore/stream"
     protocols: Any = ["streamlit", "PLACEHOLDER_AUTH_TOKEN"]
-    how: Any = {"origin": address, "max_size": None, "open_timeout": 120}  # a busy machine answers late
+    how: Any = {
+        "create_connection": Counted,
+        "origin": address,
+        "max_size": None,
+        "open_timeout": 120,
+    }  # a busy machine answers late
     async with connect(stream, subprotocols=protocols, **how) as socket:
         yield SocketSession(socket, address, locale)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import pytest
+
 from llmcalc.cached import cached_property, once, once_for_each
 
 ROOT = Path(__file__).parent.parent
@@ -86,3 +88,45 @@ def test_a_function_of_an_object_is_worked_out_once_for_it_and_each_of_its_argum
         told[0] = "id"
         once_for(thing)
         assert len(asked) == 4 + more
+
+
+def test_what_a_generator_yields_comes_as_it_is_worked_out_and_is_kept_once_all_of_it_has_come():
+    asked = []
+
+    class Thing:
+        pass
+
+    @once
+    def work(of, last):
+        for n in range(last):
+            asked.append(n)
+            yield n
+
+    thing = Thing()
+    begun = work(thing, 3)
+    assert (next(begun), asked) == (0, [0])
+    assert list(work(thing, 3)) == [0, 1, 2]  # another reader, while the first is at it
+    assert list(begun) == [1, 2]
+    asked.clear()
+    assert list(work(thing, 3)) == [0, 1, 2]
+    assert asked == []
+    assert list(work(thing, 2)) == list(work(thing, 2)) == [0, 1]
+    cut_off = work(Thing(), 2)
+    next(cut_off)
+    cut_off.close()
+    assert asked == [0, 1, 0]
+
+
+def test_what_is_yielded_before_an_error_is_not_taken_for_all_of_it():
+    class Thing:
+        pass
+
+    @once
+    def work(of):
+        yield 1
+        raise ValueError("no second")
+
+    thing = Thing()
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no second"):
+            list(work(thing))

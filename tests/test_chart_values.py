@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import math
 from functools import cache
 
 import numpy as np
 import pandas as pd
 import pytest
 from golden_files import csv_rows
+from hypothesis import given
+from hypothesis import strategies as st
 from opened_app import charts, metrics, opened
 
 from llmcalc import from_config
@@ -18,6 +22,7 @@ from llmcalc.transformer.breakdown import numbered_layers
 from llmcalc.transformer.dimensions import Dimensions
 from llmcalc.units import GiB
 from llmcalc.words import w
+from pages.ui.document.blocks import Chart
 from pages.ui.figures.memory import Panel, memory_bars, memory_curves, share_bars, stacked_bars, stacked_shares
 from pages.ui.figures.model import layer_bars
 from pages.ui.figures.palette import COLOURS, MARK, by_component, component_of
@@ -387,3 +392,17 @@ def test_terms_are_drawn_as_the_component_that_they_belong_to():
     assert {term: component_of(term) for term in expected} == expected
     terms = [quantity(term, 1) for term in ("optimizer_temporary", "weights", "optimizer_state", "kv_cache")]
     assert by_component(terms) == {"weights": 1, "optimizer_state": 2, "kv_cache": 1}
+
+
+@given(st.floats() | st.integers(-(10**20), 10**20))
+def test_numbers_reach_the_browser_as_exact_as_single_precision_has_them(number):
+    figure = {"data": [{"x": (number, None), "name": "±"}], "layout": {"title": {"text": "t"}}}
+    (written, none), *_ = (trace["x"] for trace in json.loads(Chart(figure, "key", "alt").json)["data"])
+    assert none is None
+    if isinstance(number, int) or (math.isfinite(number) and number.is_integer() and abs(number) < 10**7):
+        assert written == number
+    elif math.isfinite(number):
+        assert math.isclose(written, number, rel_tol=5.01e-7, abs_tol=0)
+        assert len(f"{written}".split("e")[0].strip("-").replace(".", "").lstrip("0").rstrip("0")) <= 7
+    else:
+        assert written is None

@@ -6,9 +6,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
 
+import pandas as pd
 import pytest
 from opened_app import opened
+from pandas.io.formats.style import Styler
 from streamlit.cursor import SparseList
+from streamlit.elements import arrow
+from streamlit.proto.ArrowData_pb2 import ArrowData
 from streamlit.proto.NewSession_pb2 import CustomThemeConfig
 from streamlit.runtime import app_session
 from streamlit.runtime.app_session import AppSession
@@ -111,3 +115,29 @@ def test_a_list_is_copied_with_what_is_in_it_and_apart_from_it():
     copied = deepcopy(elements)
     copied[4] = "four"
     assert (list(elements), list(copied)) == (["three"], ["three", "four"])
+
+
+def test_a_table_is_written_once_and_then_as_it_was():
+    rows = pd.DataFrame({"device": ["A", "B"], "bytes": [2.0, 1.0]})
+    calls = []
+
+    def in_words(value: float) -> str:
+        calls.append(value)
+        return f"{value} GiB"
+
+    def styled() -> Styler:
+        return rows.style.set_uuid("0").format({"bytes": in_words})
+
+    whole, first, again = ArrowData(), ArrowData(), ArrowData()
+    lighter._marshalled(whole, styled(), "1")
+    calls.clear()
+    table = styled()
+    for written in (first, again):
+        arrow.marshall(written, table, "1")
+    assert whole == first == again
+    assert whole.styler.uuid == "0"
+    assert len(calls) == len(rows)
+    plain = ArrowData()
+    arrow.marshall(plain, rows)
+    assert plain.data
+    assert not plain.HasField("styler")

@@ -132,3 +132,11 @@ def test_the_first_page_quotes_how_far_off_measured_steps_are():
     assert f"{len(errors):,}" in said
     largest = float(re.search(r"largest ([\d.]+)%", said)[1])
     assert largest == pytest.approx(100 * errors[-1], rel=0.01)
+
+
+@pytest.mark.parametrize("values", [{"model": "DeepSeek-V3 671B"}, {"model": "Llama 3.1 405B", "purpose": "inference"}])
+def test_what_saves_hardly_anything_of_far_too_much_is_no_change(values):
+    config = Configuration(values)
+    needed = (config.served if "purpose" in values else config.verdict).needed.value
+    assert cheapest(config)
+    assert all(change.fits or change.saved > 0.001 * needed for change in cheapest(config))

@@ -361,3 +361,12 @@ def test_nothing_is_not_rounded():
     assert rounded(given_quantity("element_bytes", 0)) == ""
     assert rounded(Quantity("peak", 0, "bytes", "M")) == ""
     assert rounded(Quantity("peak", 2**31, "bytes", "M")) == "≈ 2.00 GiB"
+
+
+@pytest.mark.parametrize("language", ["en", "id"])
+def test_what_fits_in_inference_tells_of_serving_alone(language):
+    link = {"model": "Llama 3 8B", "accelerator": "A100 80GB SXM", "purpose": "inference", "lang": language}
+    app = opened("fits", link, {})
+    told = [element.value for element in app.main.markdown if "material/c" in element.value]
+    assert len(told) == 1
+    assert "vLLM" in told[0]

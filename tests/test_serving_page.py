@@ -23,9 +23,10 @@ from llmcalc.serving.batches import batches, passes
 from llmcalc.serving.offers import COLUMNS, COUNTS, offers
 from llmcalc.serving.pasted import LONGEST
 from llmcalc.serving.speed.constants import CONSTANTS
-from llmcalc.words import dictionary, w
+from llmcalc.words import dictionary, value_of, w
 from pages.content.serving import CONTROLS, OFFERED, SORTED_BY, written_offer
 from pages.ui.words.problems import problem_words
+from pages.ui.words.verdict import served_words
 
 LLAMA = configured("Llama 3 8B").model
 MIXTURE = configured("Mixtral 8x7B").model
@@ -226,6 +227,33 @@ def test_what_the_engine_refuses_is_told_beside_its_control_and_counted_without(
     assert (problem.input_id, problem.code, problem.suggestions) == ("context", "context_too_long", (8192,))
     (problem,) = served(serve_experts=2).serving.refused
     assert (problem.input_id, problem.code) == ("serve_experts", "no_experts")
+
+
+@pytest.mark.parametrize("engine", INPUTS["engine"].options)
+@pytest.mark.parametrize(
+    "asked", [{"context": 32_768}, {"context": 4_096}, {}, {"context": 16_777_216, "concurrency": 9}]
+)
+def test_the_verdict_is_of_the_requests_that_it_names(engine, asked):
+    config = configured("Llama 3 8B", engine=engine, **asked)
+    served = config.served
+    counted = config.serving.context
+    assert counted == served.job.context // served.job.parallel_sequences
+    assert counted == asked.get("context") or "context" not in asked or asked["context"] > 8192
+    assert w("verdict.serving", engine=value_of("engine", engine), users=served.job.concurrency, context=counted,
+             weights="bf16") in served_words(config, served)  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", INPUTS["engine"].options)
+@pytest.mark.parametrize("changes", [{}, {"serve_data": 2}, {"concurrency": 7}], ids=str)
+def test_how_many_fit_at_once_is_one_whole_number_everywhere(engine, changes):
+    link = {"model": "GPT-2 124M", "engine": engine} | {id: str(value) for id, value in changes.items()}
+    app = opened(**link)
+    config = configured("GPT-2 124M", engine=engine, **changes)
+    users = config.serving.users
+    card = metrics(app)[w("serving.users")]
+    assert card.replace(",", "") == str(users)
+    told = w("serving.largest", users=users, context=config.serving.context)
+    assert any(told in element.value for element in app.markdown)
 
 
 def test_requests_longer_than_the_context_are_told():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from configurations import configured
 from golden_files import csv_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,6 +26,7 @@ from llmcalc.link import read_link
 from llmcalc.rates.costs import flops_utilization, training_carbon, training_energy
 from llmcalc.rates.flops import component_flops, forward_flops, palm_flops, palm_flops_of, whole_attention_flops
 from llmcalc.scaling.formulas import training_flops
+from llmcalc.scaling.laws import ALL
 from llmcalc.transformer.attention import Attention
 from llmcalc.transformer.embedding import TokenEmbedding
 from llmcalc.transformer.feedforward import FeedForward
@@ -282,3 +284,10 @@ def test_served_and_repeated_tokens_are_in_the_link_and_say_what_the_laws_say():
     assert loss.value > LAWS["muennighoff_2023"].loss(parameters=laws.parameters, tokens=300e9).value
     assert Configuration({"model": "Llama 3.1 8B"}).laws.served is None
     assert Configuration({"model": "Llama 3.1 8B"}).laws.repeated is None
+
+
+@pytest.mark.parametrize("model", ["Llama 3 8B", "DeepSeek-V3 671B", "Gemma 3 4B", "Mixtral 8x7B"])
+def test_six_n_d_is_one_number_wherever_it_is_told(model):
+    config = configured(model)
+    assert config.laws.law.counts == ALL
+    assert config.laws.compute.value == config.laws.cost.six_nd.value

@@ -22,6 +22,7 @@ from llmcalc.serving.held import inference_memory
 from llmcalc.serving.job import OF_LLAMA_CPP
 from llmcalc.serving.job import Serving as Job
 from llmcalc.serving.offers import offers
+from llmcalc.serving.pool import whole_requests
 from llmcalc.serving.serve import reserved, serve
 from llmcalc.serving.served import Served, largest
 from llmcalc.serving.speed.formulas import million_token_price
@@ -121,8 +122,9 @@ class Serving:
 
     @property
     def context(self) -> int:
-        """The longest request: as asked, else as long as the model was made for, up to what is usual or asked for."""
-        return self.values["context"] or self.usual_context
+        """The longest request that is counted: as asked, unless the engine refuses that; else as long as the model was
+        made for, up to what is usual or asked for."""
+        return self._sound["context"] or self.usual_context
 
     @property
     def made_for(self) -> int | None:
@@ -221,16 +223,26 @@ class Serving:
         return LOGS if self.values["engine"] in _LOGGED else NO_LOGS
 
     @cached_property
-    def users(self) -> int:
-        """How many requests of the whole context fit at once, on all replicas together."""
+    def at_once(self) -> Quantity | None:
+        """How many requests of the whole context fit at once, on all replicas together; None where none is served."""
         found = self.served
         if found is None:
-            return 0
-        if found.job.engine in OF_LLAMA_CPP:  # started for so many: tried
-            return largest(lambda n: self._fits({"concurrency": n}), integer("concurrency").high)
-        if found.job.engine == "transformers":  # activations grow with them: tried
-            return largest(lambda n: self._fits({"concurrency": n}), int(max(found.max_concurrency.value, 0)))
-        return int(found.max_concurrency.value) * found.job.data_parallel if found.kv_available.value > 0 else 0
+            return None
+        if found.job.engine in OF_LLAMA_CPP or found.job.engine == "transformers":
+            most = integer("concurrency").high
+            if found.job.engine == "transformers":  # activations grow with them
+                most = int(max(found.max_concurrency.value, 0))
+            users = largest(lambda n: self._fits({"concurrency": n}), most)
+            return Quantity("requests_tried", users, "", "B", meaning="The most that fit of those that were tried.")
+        if found.kv_available.value <= 0:
+            return Quantity("requests_tried", 0, "", "B", meaning="Nothing is left for a cache.")
+        held: Quantity = whole_requests(requests=found.max_concurrency, replicas=found.job.data_parallel)
+        return held
+
+    @property
+    def users(self) -> int:
+        """The same as a number; 0 where none is served."""
+        return 0 if self.at_once is None else int(self.at_once.value)
 
     @cached_property
     def longest(self) -> Quantity | None:

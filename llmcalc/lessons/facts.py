@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from llmcalc.article import inference_rule_of_thumb, training_rule_of_thumb
@@ -138,7 +137,7 @@ def facts(config: Configuration) -> dict[str, Any]:
         "timed_on": passage.device.id,
         "reading": passage.reading.value,
         "arithmetic": passage.arithmetic.value,
-        "turning": math.ceil(passage.turning.value),
+        "turning": round(passage.turning.value),
         "over_arithmetic": passage.reading.value / passage.arithmetic.value,
         "alpha": config.values["alpha"],
         "improvement": config.values["improvement"],

@@ -36,7 +36,7 @@ def training_money(*, device_hours, price):
     return device_hours * price
 
 
-@formula(r"\eta", "", CHOWDHERY_2022.at("sec. 4.1, app. B"))
+@formula(r"\eta", "share", CHOWDHERY_2022.at("sec. 4.1, app. B"))
 def flops_utilization(*, flops, devices, seconds, peak_flops):
     """The share of the devices' dense peak that operations took: of the model's alone, or of all that were done."""
     return flops / (devices * seconds * peak_flops)

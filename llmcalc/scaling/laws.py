@@ -73,6 +73,11 @@ class Spread:
     high: float
 
 
+def counts_active(model: Model) -> bool:
+    """Whether a token of text goes through less than all of a model's parameters."""
+    return bool(model.active_parameters().value < model.parameters().value)
+
+
 @dataclass(frozen=True)
 class Law:
     """A scaling law. ``counts`` says what its parameters are, ``spreads`` how sure its constants are, by their names;
@@ -138,7 +143,10 @@ class Law:
         return found
 
     def parameters_of(self, model: Model) -> Quantity:
-        """What the law counts as a model's parameters."""
+        """What the law counts as a model's parameters. Laws are of dense models of text: of a mixture, or of a model
+        with towers, those that a token of text goes through, as operations are counted."""
+        if counts_active(model):
+            return model.active_parameters() if self.counts == ALL else model.active_non_embedding_parameters()
         return model.parameters() if self.counts == ALL else model.non_embedding_parameters()
 
     def extrapolates(self, *, parameters: Any = None, tokens: Any = None, compute: Any = None) -> Any:

@@ -92,6 +92,12 @@ def requests_at_once(*, n_blocks, blocks_each):
     return n_blocks / blocks_each
 
 
+@formula("B", "", KWON_2023.at("sec. 4.1, KV blocks"))
+def whole_requests(*, requests, replicas):
+    """Whole requests that are held at once, on all replicas together."""
+    return np.floor(requests) * replicas
+
+
 @formula("B", "", SGLANG.at("srt/managers/schedule_policy.py"))
 def requests_of_tokens(*, tokens, context):
     """Requests of the longest length that the pool holds at once."""

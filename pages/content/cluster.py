@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llmcalc.accuracy import PROCESS, SHAPES, Standing
+from llmcalc.cached import once
 from llmcalc.configuration import Configuration
 from llmcalc.words import w
 from pages.content.pieces import component_names, term_table, workings
-from pages.ui.document.blocks import Block, Chart, Headlines, Notice, note, paragraph, said
+from pages.ui.document.blocks import Block, Chart, Headlines, Notice, note, paragraph, said, said_once
 from pages.ui.figures.memory import memory_bars
 from pages.ui.figures.palette import by_component
 from pages.ui.figures.plans import plan_points, plans_of
@@ -23,10 +24,24 @@ from pages.ui.words.verdict import for_tensors, of_next_token
 if TYPE_CHECKING:
     import pandas as pd
 
+# The columns that plans are chosen by, each with the values that are wanted; of any other all are
+Wanted = tuple[tuple[str, tuple[Any, ...]], ...]
 
-def answer(config: Configuration, plans: pd.DataFrame) -> Iterator[Block]:
+
+@once
+def wanted_plans(config: Configuration, wanted: Wanted = ()) -> pd.DataFrame:
+    """Of the plans those that the reader wants to see, the best first. Raises InputError where there is none at all."""
+    plans = config.plans
+    for column, values in wanted:
+        plans = plans[plans[column].isin(values)]
+    return plans
+
+
+@said_once
+def answer(config: Configuration) -> Iterator[Block]:
     """What is the best plan, or what is nearest where none fits."""
-    fitting, device = int(plans["fits"].sum()), config.accelerator
+    plans, device = config.plans, config.accelerator
+    fitting = int(plans["fits"].sum())
     if only := of_next_token(config):
         yield note(only)
     plan = plans_of(plans.head(1))[0]
@@ -46,8 +61,11 @@ def answer(config: Configuration, plans: pd.DataFrame) -> Iterator[Block]:
         yield Notice(said(w("cluster.change")))
 
 
-def points(config: Configuration, plans: pd.DataFrame, plan: Mapping[str, Any]) -> Chart:
-    """The plans by what they need and how long they take, the chosen one marked."""
+@said_once
+def points(config: Configuration, wanted: Wanted = (), row: int = 0) -> Chart:
+    """The plans by what they need and how long they take, the one in a row of theirs marked."""
+    plans = wanted_plans(config, wanted)
+    plan = plans_of(plans.iloc[[row]])[0]
     title = w("cluster.chart", count=len(plans))
     ends = {"low": human(plans["needed"].min(), "bytes"), "high": human(plans["needed"].max(), "bytes")}
     figure = plan_points(title, plans, plan, (config.accelerator.id, config.accelerator.memory))
@@ -69,6 +87,7 @@ def numbers(used: Configuration, standing: Standing) -> list[Headline]:
     return found
 
 
+@said_once
 def held(used: Configuration, standing: Standing) -> Iterator[Block]:
     """The same, and the peak of that device in components and term by term."""
     peak = used.rank.peak

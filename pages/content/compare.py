@@ -16,10 +16,11 @@ from llmcalc.stored.weights import stored_weights
 from llmcalc.sweeps import side_by_side as run_alike
 from llmcalc.transformer.part import traits
 from llmcalc.words import value_of, w
-from pages.content.pieces import as_lines, component_names, memory_chart, sums_told
+from pages.content.pieces import as_lines, component_names, sums_told
+from pages.content.serving import names as served_names
 from pages.ui.document.blocks import Beside, Block, Chart, Line, Table, badge, note, plain, said
 from pages.ui.figures.axes import Figure
-from pages.ui.figures.memory import stacked_bars, stacked_shares
+from pages.ui.figures.memory import memory_bars, stacked_bars, stacked_shares
 from pages.ui.figures.palette import by_component
 from pages.ui.words.numbers import exact, human
 from pages.ui.words.titles import title_of
@@ -82,7 +83,10 @@ def _memory(models: Models) -> Chart:
     rows = {name: by_component(c.verdict_of_inference.needed.parts) for name, c in models.items()}
     engine = value_of("engine", present.values["engine"])
     title = w("compare.memory_chart", batch=batch, length=length, engine=engine)
-    return memory_chart(present, "compare_memory", title, rows, _height(models))
+    served = present.verdict_of_inference
+    limit = (w("serving.limit", device=present.accelerator.id), served.limit.value)
+    figure = memory_bars(title, rows, served_names(), limit, w("axes.memory"))
+    return _chart("compare_memory", figure, sums_told(rows, "bytes"), models)
 
 
 def _cache(models: Models) -> Chart:

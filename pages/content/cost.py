@@ -13,7 +13,18 @@ from llmcalc.scaling.cost import TrainingCost
 from llmcalc.words import label_of, w
 from llmcalc.words.names import name
 from pages.content.pieces import table, workings
-from pages.ui.document.blocks import Block, Chart, Controls, Headlines, Notice, heading, note, paragraph, said
+from pages.ui.document.blocks import (
+    Block,
+    Chart,
+    Controls,
+    Headlines,
+    Notice,
+    heading,
+    note,
+    paragraph,
+    said,
+    said_once,
+)
 from pages.ui.figures.laws import curve, here, on_powers_of_ten, work_bars
 from pages.ui.figures.palette import COLOURS, MUTED
 from pages.ui.words.numbers import exact, human, marked
@@ -44,6 +55,7 @@ def numbers(config: Configuration) -> list[Headline]:
     return [*found, (w("cost.mfu"), cost.model_flops_utilization, RATE)]
 
 
+@said_once
 def cost(config: Configuration) -> Iterator[Block]:
     """The run that was set up, its operations by component, and how its time and cost move."""
     found = config.laws.cost

@@ -88,12 +88,14 @@ def growth_chart(config: Configuration) -> Chart:
     return Chart(figure, "memory_growth", f"{title}. {'; '.join(ranges)}", 360)
 
 
+@said_once
 def what_is_shown(config: Configuration) -> Iterator[Block]:
     """Whose memory the charts show, and what stands behind that."""
     yield from whose_memory(config, whole_model(config))
     yield Rests(config.standing)
 
 
+@said_once
 def beside_the_article(config: Configuration) -> Iterator[Block]:
     """The article's count and the exact one, by component."""
     names, dimensions = component_names(), config.dimensions
@@ -111,6 +113,7 @@ def beside_the_article(config: Configuration) -> Iterator[Block]:
     yield Worked([article_parameters(d_ff=dimensions.ffn_width(), **shape)], 3)
 
 
+@said_once
 def in_every_format(config: Configuration) -> Iterator[Block]:
     """The weights' memory in each number format."""
     rows: list[list[str | Line]] = []
@@ -120,11 +123,13 @@ def in_every_format(config: Configuration) -> Iterator[Block]:
     yield table([w("explore.format"), w("techniques.average"), w("explore.bytes"), ""], rows, "lrrl")
 
 
+@said_once
 def all_working(config: Configuration) -> Iterator[Block]:
     """How the number of parameters came about."""
     yield Worked([config.model.parameters()], 3)
 
 
+@said_once
 def inference(config: Configuration) -> Iterator[Block]:
     """What inference holds, with its working; in a file, for the page opens it from the number."""
     parts = sorted((q for q in config.inference.parts if q.value), key=lambda q: -q.value)

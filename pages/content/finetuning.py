@@ -17,13 +17,14 @@ from llmcalc.techniques.compiled import PAIRS, compiled_peak
 from llmcalc.words import label_of, value_of, w
 from pages.content.pieces import table
 from pages.ui.document import blocks as say
-from pages.ui.document.blocks import Block, badge, heading, linked, note, paragraph, plain, said
+from pages.ui.document.blocks import Block, badge, heading, linked, note, paragraph, plain, said, said_once
 from pages.ui.words.numbers import exact, human
 from pages.ui.words.verdict import as_on_one, on_each, where
 
 NAMES = {"reward": "reward_model"}  # of trainings that are called like a model beside one
 
 
+@said_once
 def recipe(config: Configuration) -> Iterator[Block]:
     """The choice of a recipe, what it sets, where that was read, and what was changed since."""
     chosen, changed = config.recipe, config.beside_recipe
@@ -49,6 +50,7 @@ def _told(values: dict[str, object]) -> str:
     return "; ".join(f"{label_of(id)}: {value_of(id, value)}" for id, value in values.items())
 
 
+@said_once
 def what_it_takes(config: Configuration) -> Iterator[Block]:
     """The model trained whole, with LoRA and with QLoRA, and served, in each format of its weights."""
     values, device = config.values, config.accelerator.id
@@ -59,10 +61,14 @@ def what_it_takes(config: Configuration) -> Iterator[Block]:
     cells = {(take.way, take.format): take for take in config.takes}
     rank = exact(next(take.fields["lora_rank"] for take in config.takes if take.fields.get("lora_rank")))
     rows: list[list[str | say.Line]] = []
+    served = config.verdict_of_inference
+    engine = value_of("engine", served.job.engine)
     for way in WAYS:
-        name = w(f"take.{way}", rank=rank)
+        name = w(f"take.{way}", rank=rank, engine=engine)
         found = (_cell(cells.get((way, format))) for format in FORMATS)
-        rows.append([as_on_one(config, name) if way == INFERENCE else name, *found])
+        if way == INFERENCE:
+            name = w("verdict.label", label=name, scope=where(served.devices, device))
+        rows.append([name, *found])
     yield table([w("take.way"), *FORMATS], rows, key="takes")
     yield note(w("take.note"))
     if int8_needs_more(config.takes):
@@ -92,6 +98,7 @@ def beside_lora(config: Configuration) -> Iterator[Block]:
     yield paragraph(" ".join(told))
 
 
+@said_once
 def other_trainings(config: Configuration) -> Iterator[Block]:
     """The step as preferences or rewards would have it, and as torch.compile would; estimates, once asked for."""
     yield heading(as_on_one(config, w("aligned.header")))
@@ -122,6 +129,7 @@ def _aligned(plan: Alignment) -> list[str | say.Line]:
     return [linked(name, plan.how.source.work.url), *cells, plain(held)]
 
 
+@said_once
 def to_run_it(config: Configuration) -> Iterator[Block]:
     """What to write to train so, each with what it has no option for."""
     yield heading(w("snippets.header"))

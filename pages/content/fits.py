@@ -15,7 +15,7 @@ from llmcalc.sweeps import KNOBS, largest, least_needed, memory_map
 from llmcalc.words import w
 from pages.content.pieces import as_lines
 from pages.ui.document import blocks as say
-from pages.ui.document.blocks import Block, badge, bold, heading, note, plain, said
+from pages.ui.document.blocks import Block, badge, bold, heading, note, plain, said, said_once
 from pages.ui.figures.steps import fits_map
 from pages.ui.words.devices import beside_tensors, memory_cell, memory_told, printed_size
 from pages.ui.words.numbers import exact, human, marked
@@ -27,10 +27,10 @@ BATCHES, LENGTHS = (1, 512, 36), (128, 131_072, 44)  # what the map shows, in so
 Solved = dict[str, dict[int, int]]  # of each knob, the largest value by the memory that holds it
 
 
+@said_once
 def fits(config: Configuration, purpose: str) -> Iterator[Block]:
     """Whether it fits, the largest that does, the map, what its figures rest on, and every device."""
     device, positions, fit = config.accelerator, config.longest_position, config.verdict_of(purpose)
-    yield say.Verdict(config)
     serves = purpose == "inference"
     standing = config.serving.served_standing if serves else config.verdict_standing
     if serves:
@@ -38,6 +38,8 @@ def fits(config: Configuration, purpose: str) -> Iterator[Block]:
         if config.requests.is_too_long:
             made_for = exact(config.serving.made_for or 0)
             yield say.Notice(said(w("fits.beyond", length=exact(config.values["seq_len"]), made_for=made_for)))
+    else:
+        yield say.Verdict(config)
     found = largest(config, purpose)
     yield say.Frames([*(_answer(config, purpose, knob, found) for knob in KNOBS), _this_run(config, purpose, fit)])
     if not found["batch_size"][device.memory]:
@@ -156,7 +158,8 @@ def _share(config: Configuration, purpose: str) -> float:
 
 def _sized(device: Accelerator) -> str:
     """A device by the memory that its maker prints, as people say it: 80 GB H100 SXM."""
-    return f"{printed_size(device)} {device.id}"
+    size = printed_size(device)
+    return device.id if size.replace(" ", "") in device.id.replace(" ", "") else f"{size} {device.id}"
 
 
 def every_device(config: Configuration, purpose: str, found: Solved) -> say.Table:

@@ -11,6 +11,7 @@ from llmcalc.accuracy import LAW, RATE
 from llmcalc.configuration import Configuration
 from llmcalc.inputs import LAWS_WITH_LOSS
 from llmcalc.scaling import LAWS, Law
+from llmcalc.scaling.laws import counts_active
 from llmcalc.scaling.published import TRAINED
 from llmcalc.words import w
 from pages.content.pieces import table, workings
@@ -59,6 +60,7 @@ def law_name(law: Law) -> str:
     return w(f"options.law.{law.id}") if law.id in LAWS_WITH_LOSS else w(f"law_names.{law.id}")
 
 
+@said_once
 def laws(config: Configuration) -> Iterator[Block]:
     """The chosen law on this model: its numbers, four charts, and what every law says of the same budget."""
     chosen = config.laws.law
@@ -101,6 +103,9 @@ def _in_words(config: Configuration) -> Iterator[Block]:
         "best_loss": marked(f"{best.loss.value:.3f}"),
     }
     yield paragraph(w("laws.longer" if ratio > best.tokens_per_parameter.value else "laws.shorter", **told))
+    if counts_active(model := config.model):
+        counted = {"active": human(model.active_parameters().value), "all": human(model.parameters().value)}
+        yield note(w("laws.of_active", **counted))
     if bool(laws.law.extrapolates(parameters=laws.parameters, tokens=laws.tokens, compute=laws.compute)):
         yield note(w("laws.beyond"))
 

@@ -214,7 +214,7 @@ def _time(config: Configuration) -> tuple[Figure, str]:
     slower = max(passage.reading.value, passage.arithmetic.value)
     marks = (
         (here, slower, "circle", f"{exact(here)}<br>{human(slower, 's')}", "top center"),
-        (turning, passage.reading.value, "circle-open", exact(int(np.ceil(turning))), "bottom right"),
+        (turning, passage.reading.value, "circle-open", exact(round(turning)), "bottom right"),
     )
     data += [{
         "type": "scatter", "mode": "markers+text", "x": [x], "y": [1000 * y], "text": [label], "textposition": where,

@@ -14,7 +14,7 @@ from llmcalc.words import label_of, value_of, w, words
 from pages.content import quantization, smaller
 from pages.content.pieces import published, table
 from pages.ui.document import blocks as say
-from pages.ui.document.blocks import Block, heading, note, paragraph, said
+from pages.ui.document.blocks import Block, heading, note, paragraph, said, said_once
 from pages.ui.figures.palette import by_component
 from pages.ui.figures.techniques import waterfall
 from pages.ui.words.numbers import change, exact, human
@@ -37,6 +37,7 @@ def numbers(config: Configuration) -> list[Headline]:
     return found
 
 
+@said_once
 def opening(config: Configuration) -> Iterator[Block]:
     """What is compared, and the numbers."""
     plain = config.mix.plain_setup.run
@@ -46,10 +47,11 @@ def opening(config: Configuration) -> Iterator[Block]:
     yield say.Headlines(partial(numbers, config))
 
 
+@said_once
 def switches(config: Configuration) -> Iterator[Block]:
     """Two waterfalls, and a table of what each switch saves and costs."""
     mix = config.mix
-    yield say.Beside([[_memory(mix)], _time(config, mix)])
+    yield say.Beside([[_memory(mix)], list(_time(config, mix))])
     if not mix.bars:
         yield say.Notice(said(w("techniques.nothing_thrown")))
         return

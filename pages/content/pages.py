@@ -114,9 +114,9 @@ def _cluster(config: Configuration) -> Iterator[Block]:
     except InputError as error:
         yield Notice(said(problem_words(error)), "warning")
     else:
-        yield from cluster.answer(config, plans)
+        yield from cluster.answer(config)
         best = plans_of(plans.head(1))[0]
-        yield cluster.points(config, plans, best)
+        yield cluster.points(config)
         yield from cluster.held(config.with_plan(best), config.standing_of_plan(best))
     yield from cluster.held(config, config.verdict_standing)
     yield Worked([config.rank.traffic])

@@ -11,7 +11,7 @@ from llmcalc.words import w
 from llmcalc.words.names import name
 from pages.content.pieces import as_lines, component_names, shares, workings
 from pages.ui.document import blocks as say
-from pages.ui.document.blocks import Block, Line, bold, heading, math, note, paragraph, plain, said
+from pages.ui.document.blocks import Block, Line, bold, heading, math, note, paragraph, plain, said, said_once
 from pages.ui.figures.model import layer_bars, parameter_map, share_of
 from pages.ui.words.numbers import exact, human, signed
 from pages.ui.words.standing import Headline
@@ -34,6 +34,7 @@ def is_sparse(config: Configuration) -> bool:
     return bool(config.model.mixtures)
 
 
+@said_once
 def parameters(config: Configuration) -> Iterator[Block]:
     """The numbers, a map down to single matrices, the layers, and the parts with their formulas and working."""
     whole, active = config.model.parameters().value, config.model.active_parameters().value
@@ -64,7 +65,7 @@ def _components(config: Configuration) -> list[tuple[str, Count]]:
     return sorted(by_component(invoice(config.model)).items(), key=lambda item: -item[1].total)
 
 
-@say.said_once
+@said_once
 def tiles(config: Configuration) -> say.Chart:
     """Everything that the model is made of, as areas."""
     names, components = component_names(), _components(config)
@@ -76,7 +77,7 @@ def tiles(config: Configuration) -> say.Chart:
     return say.Chart(figure, "parameter_map", f"{title}: {told}", 460, data)
 
 
-@say.said_once
+@said_once
 def layers(config: Configuration) -> say.Chart:
     """The layers from the first to the last."""
     title = w("parameters.by_layer_sparse" if is_sparse(config) else "parameters.by_layer")

@@ -14,7 +14,7 @@ from llmcalc.transformer.model import Model
 from llmcalc.words import value_of, w
 from pages.content.pieces import memory_chart, published, table, workings
 from pages.ui.document import blocks as say
-from pages.ui.document.blocks import Block, Line, bold, cite, code, heading, note, paragraph, said
+from pages.ui.document.blocks import Block, Line, bold, cite, code, heading, note, paragraph, said, said_once
 from pages.ui.figures.palette import by_component
 from pages.ui.figures.techniques import plain_bars
 from pages.ui.words.numbers import change, exact, human, marked
@@ -25,6 +25,7 @@ DRAWN = (
 )
 
 
+@said_once
 def quantization(config: Configuration) -> Iterator[Block]:
     """Weights in every number format with the cache beside them, and what of the model stays as it is."""
     values, model = config.values, config.model
@@ -50,7 +51,7 @@ def _served_label(served: Served) -> str:
     return w("techniques.served_needs", engine=value_of("engine", served.job.engine), requests=served.job.concurrency)
 
 
-@say.said_once
+@said_once
 def _format_chart(config: Configuration) -> say.Chart:
     values, cache = config.values, config.inference.inputs["kv_cache"]
     chosen = values["weight_format"]
@@ -105,6 +106,7 @@ def _all_formats(model: Model) -> Iterator[Block]:
     yield note(w("techniques.formats_checked"))
 
 
+@said_once
 def cache(config: Configuration) -> Iterator[Block]:
     """The cache of this model, in each format, beside what other kinds of attention would keep."""
     values, model = config.values, config.model

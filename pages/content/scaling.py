@@ -40,6 +40,7 @@ def _wanted(config: Configuration) -> str:
     return marked(f"{config.values['improvement']:g}")
 
 
+@said_once
 def scaling(config: Configuration) -> Iterator[Block]:
     """The law, this model on it, the misprint, and what improvements cost."""
     yield paragraph(w("scaling.sentence"))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmcalc.accuracy import SERVED_SPEED
 from llmcalc.accuracy.logs import likely_memory
 from llmcalc.accuracy.speed import TIMES
+from llmcalc.cached import once
 from llmcalc.configuration import Configuration
 from llmcalc.quantity import Quantity
 from llmcalc.serving.batches import quantity_of_turn
@@ -18,13 +20,16 @@ from llmcalc.words import label_of, value_of, w
 from llmcalc.words.names import name as named
 from pages.content.pieces import table, term_table, workings
 from pages.ui.document import blocks as say
-from pages.ui.document.blocks import Block, badge, heading, note, plain, said
+from pages.ui.document.blocks import Block, badge, heading, note, plain, said, said_once
 from pages.ui.figures.memory import Panel, memory_bars, memory_curves
 from pages.ui.figures.palette import COLOURS, by_component
 from pages.ui.figures.serving import batch_curve, roofline
 from pages.ui.words.numbers import exact, human, marked
 from pages.ui.words.standing import Headline
 from pages.ui.words.verdict import served_words
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CONTROLS = ("engine", "serve_tensor", "weight_format", "cache_format", "concurrency", "context")
 COMPONENTS = ("weights", "layer_activations", "kv_cache", "states", "rest")
@@ -36,6 +41,7 @@ MOST_DRAWN = 4096  # users on the curve
 _LINE_COLOURS = (COLOURS["embedding"], COLOURS["feed_forward"], COLOURS["attention"], COLOURS["kv_cache"])
 
 
+@said_once
 def serving(config: Configuration) -> Iterator[Block]:
     """All that the page says, but for the table of offers, of which the screen has filters."""
     served = config.served
@@ -94,7 +100,8 @@ def headlines(config: Configuration, served: Served) -> list[Headline]:
     """The numbers in frames."""
     of_memory, longest, price = config.serving.served_standing, config.serving.longest, config.serving.price
     found: list[Headline] = [(w("serving.needed"), served.needed, of_memory)]
-    found.append((w("serving.users"), served.max_concurrency, of_memory))
+    if config.serving.at_once is not None:
+        found.append((w("serving.users"), config.serving.at_once, of_memory))
     if longest is not None:
         found.append((w("serving.longest"), longest, of_memory))
     speeds = {
@@ -113,7 +120,8 @@ def _worked(config: Configuration, served: Served) -> list[Quantity]:
     """The numbers whose working the page opens."""
     batches = config.serving.batches
     turn = quantity_of_turn(batches) if batches else None
-    cached = (served.kv_available, served.max_concurrency) if served.kv_available.value > 0 else ()
+    cached = [served.kv_available] if served.kv_available.value > 0 else []
+    cached += [config.serving.at_once] if config.serving.at_once is not None else []
     wanted = (served.needed, served.limit, *cached, served.kv_bytes_per_token)
     fast = (served.time_between_tokens, served.time_to_first_token, config.serving.price, turn)
     return [*wanted, *(q for q in fast if q is not None and config.serving.writes)]
@@ -175,7 +183,7 @@ def context_chart(config: Configuration, served: Served) -> Iterator[Block]:
     here, most = config.serving.context, served.most_tokens
     last = max(min(LONGEST, most), here)
     contexts = sorted({*_stops(min(SHORTEST, here), last), here})
-    users = sorted({*LINES, config.values["concurrency"]})
+    users = sorted({*LINES, served.job.concurrency})
     found = config.serving.needed_over(contexts, users)
     curves = []
     for n, needed in found.items():
@@ -309,6 +317,30 @@ def offered(config: Configuration) -> list[str]:
     """The columns that the table shows: a price only where the reader gave one of an hour."""
     is_priced = config.values["price_per_hour"] is not None
     return [column for column in OFFERED if is_priced or column != "price"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The offers that the reader wants to see: of some formats, devices and numbers of them, or of all where there are
+    none; those that fit or all; and the column that sorts them."""
+
+    formats: tuple[str, ...]
+    devices: tuple[str, ...]
+    counts: tuple[int, ...]
+    only_fitting: bool
+    sorted_by: str
+
+
+@once
+def wanted_offers(config: Configuration, wanted: Wanted) -> pd.DataFrame:
+    """Those offers, in order."""
+    table = config.serving.offers
+    for column, values in (("format", wanted.formats), ("device", wanted.devices), ("devices", wanted.counts)):
+        if values:
+            table = table[table[column].isin(values)]
+    if wanted.only_fitting:
+        table = table[table["fits"]]
+    return table.sort_values(wanted.sorted_by, ascending=SORTED_BY[wanted.sorted_by], kind="stable")
 
 
 def written_offer(column: str) -> Any:

@@ -31,6 +31,7 @@ SHARES = tuple(range(0, 100, 5))
 TAKEN_OUT = tuple(range(0, 100, 10))  # each is a model of its own, counted anew
 
 
+@said_once
 def pruning(config: Configuration) -> Iterator[Block]:
     """What zeros save as they are stored, or what is left when heads and channels are taken out."""
     structure = config.values["pruning"]
@@ -100,6 +101,7 @@ def _curves(config: Configuration) -> Chart:
     return Chart(figure, "memory_by_sparsity", alt, 380)
 
 
+@said_once
 def distillation(config: Configuration) -> Iterator[Block]:
     """The student's step with its teacher in memory, beside the student's alone; and what serving it saves."""
     yield Controls(["student"])

@@ -15,7 +15,7 @@ from llmcalc.words import w
 from llmcalc.words.names import name
 from pages.content.pieces import component_names, memory_chart, table, term_table, whose_memory, workings
 from pages.ui.document import blocks as say
-from pages.ui.document.blocks import Block, Line, bold, heading, paragraph, said
+from pages.ui.document.blocks import Block, Line, bold, heading, paragraph, said, said_once
 from pages.ui.figures.accounts import told_together
 from pages.ui.figures.palette import by_component
 from pages.ui.figures.timeline import timeline_figure
@@ -43,7 +43,7 @@ def headlines(config: Configuration) -> say.Headlines:
     return say.Headlines(partial(numbers, config))
 
 
-@say.said_once
+@said_once
 def through_the_step(config: Configuration) -> say.Chart:
     """The timeline, or the article's few moments."""
     account = config.training
@@ -60,6 +60,7 @@ def through_the_step(config: Configuration) -> say.Chart:
     return say.Chart(figure, "timeline", alt, 400)
 
 
+@said_once
 def in_words(config: Configuration) -> Iterator[Block]:
     """The step in a sentence, and how far off such steps were where they were measured."""
     account, values = config.training, config.values
@@ -77,6 +78,7 @@ def in_words(config: Configuration) -> Iterator[Block]:
     yield say.Rests(config.standing)
 
 
+@said_once
 def what_would_fit(config: Configuration) -> Iterator[Block]:
     """The smallest changes after which it fits, where it does not; and all that would save memory."""
     verdict = config.verdict
@@ -116,6 +118,7 @@ def terms(at: Quantity) -> Iterator[Block]:
     yield workings("peak_working", *at.parts, title="training.terms_working")
 
 
+@said_once
 def beside_the_tensors(config: Configuration) -> Iterator[Block]:
     """Allocated, reserved, and what the device shows."""
     verdict, device = config.verdict, config.accelerator
@@ -131,6 +134,7 @@ def beside_the_tensors(config: Configuration) -> Iterator[Block]:
     yield workings("overhead_working", verdict.needed)
 
 
+@said_once
 def beside_the_article(config: Configuration) -> Iterator[Block]:
     """The article's account and ours at the same moment, term by term, with what makes the difference."""
     yield heading(as_on_one(config, w("training.article_header")))

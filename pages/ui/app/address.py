@@ -111,4 +111,6 @@ def _told(problem: LinkProblem) -> str:
 
 def _shown(problem: LinkProblem) -> str:
     used = problem.used
-    return value_of(problem.key, used) if used in (None, "") else verbatim(shortened(written(used)))
+    if used in (None, "") or isinstance(used, (int, float)):
+        return value_of(problem.key, used)
+    return verbatim(shortened(written(used)))

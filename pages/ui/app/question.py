@@ -85,7 +85,8 @@ def answer(config: Configuration) -> None:
             for label, number in numbers:
                 st.markdown(f"{label} **{number}**", width="content")
     after_charts(st.container(key="cheaper"), lambda: _changes(config))
-    after_charts(st.container(key="how_sure"), _how_sure)
+    if not serves:
+        after_charts(st.container(key="how_sure"), _how_sure)
 
 
 def _changes(config: Configuration) -> None:

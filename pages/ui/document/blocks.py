@@ -26,6 +26,7 @@ Kind = Literal["plain", "bold", "emphasis", "code", "math", "link", "bar", "badg
 
 # What says something of a configuration alone: said once for all who look at the same one in the same language
 said_once = once_for_each(language)
+_EXACT = 10**7  # whole numbers below it are written as they are
 
 
 @dataclass(frozen=True)
@@ -130,22 +131,20 @@ class Chart:
 
     @cached_property
     def json(self) -> str:
-        """The figure, written for a browser; what JSON cannot carry (NaN, infinities) is null, which Plotly draws as a
-        gap."""
-        try:
-            return json.dumps(self.figure, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        except ValueError:
-            return json.dumps(_finite(self.figure), ensure_ascii=False, separators=(",", ":"))
+        """The figure, written for a browser: numbers as exact as single precision has them, for more is never seen;
+        what JSON cannot carry (NaN, infinities) is null, which Plotly draws as a gap."""
+        return json.dumps(_written(self.figure), ensure_ascii=False, separators=(",", ":"))
 
 
-def _finite(value: Any) -> Any:
-    """Replace NaN and infinities by None."""
+def _written(value: Any) -> Any:
     if isinstance(value, float):
-        return value if isfinite(value) else None
+        if value.is_integer() and abs(value) < _EXACT:
+            return int(value)
+        return float(f"{value:.7g}") if isfinite(value) else None
     if isinstance(value, Mapping):
-        return {name: _finite(item) for name, item in value.items()}
+        return {name: _written(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [_written(item) for item in value]
     return value
 
 
@@ -239,7 +238,7 @@ class Folded:
 class Beside:
     """Blocks side by side where there is room."""
 
-    columns: Sequence[Iterable[Block]]
+    columns: Sequence[Sequence[Block]]
 
 
 _Number = Headlines | Frames | Chart | Verdict | Rests | Worked

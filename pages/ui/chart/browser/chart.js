@@ -159,6 +159,16 @@ const CONFIG = { displayModeBar: false, scrollZoom: false, showAxisRangeEntryBox
 const TITLE = 28; // pixels of a figure's height and upper margin that its title takes
 const EDGE = 1.4; // of the type's size: what is below the stage
 const SHEET = 680; // pixels that a chart has on the narrower of the usual papers, A4
+// How a legend's button shows a line that is not solid
+const stripes = (color, ...ends) => {
+  const stops = ends.map((end, i) => `${i % 2 ? "transparent" : color} ${ends[i - 1] ?? 0}px ${end}px`);
+  return `repeating-linear-gradient(90deg, ${stops.join(", ")})`;
+};
+const DASHES = {
+  dot: (color) => stripes(color, 3, 6),
+  dash: (color) => stripes(color, 7, 11),
+  dashdot: (color) => stripes(color, 8, 11, 14, 17),
+};
 const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 // When what was changed is on the screen.
@@ -360,7 +370,8 @@ class Chart {
     this.hasLegend = showlegend && named.length > 1;
     if (!this.hasLegend) return this.legend.replaceChildren();
     const hidden = [...this.hidden];
-    const state = JSON.stringify([hidden, named.map(({ name, marker, line }) => [name, marker?.color, line?.color])]);
+    const looks = ({ name, marker, line }) => [name, marker?.color, line?.color, line?.dash];
+    const state = JSON.stringify([hidden, named.map(looks)]);
     if (state === this.legendState && this.legend.childElementCount) return;
     this.legendState = state;
     this.legend.replaceChildren(
@@ -368,8 +379,10 @@ class Chart {
         const button = document.createElement("button");
         const swatch = document.createElement("span");
         const { color, size } = trace.marker ?? trace.line ?? {};
-        swatch.style.background = typeof color === "string" ? color : "";
-        swatch.className = trace.marker || trace.stackgroup || size ? "" : "line";
+        const isLine = !(trace.marker || trace.stackgroup || size);
+        const dashes = isLine && DASHES[trace.line?.dash];
+        swatch.style.background = typeof color !== "string" ? "" : dashes ? dashes(color) : color;
+        swatch.className = isLine ? "line" : "";
         button.append(swatch, trace.name);
         button.type = "button";
         button.setAttribute("aria-pressed", String(!this.hidden.has(trace.name)));
