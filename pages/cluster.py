@@ -19,10 +19,10 @@ from pages.ui.app.screen import draw
 from pages.ui.app.sections import set_inputs
 from pages.ui.app.show import model_header
 from pages.ui.app.state import configuration
-from pages.ui.document.blocks import Verdict, said_once
+from pages.ui.document.blocks import Verdict, note, said_once
 from pages.ui.figures.plans import plans_of
 from pages.ui.words.numbers import exact, human, marked
-from pages.ui.words.plans import plan_name, plan_sentence
+from pages.ui.words.plans import layout_name, plan_name, plan_sentence
 from pages.ui.words.problems import problem_words
 from pages.ui.words.standing import badge, why
 from pages.ui.words.titles import title_of
@@ -42,14 +42,15 @@ def page() -> None:
     config = configuration()
     of = {"devices": config.cluster.devices, "device": config.accelerator.id}
     model_header(w("cluster.header", name=title_of(config), **of), config.base)
-    draw([Verdict(config)])
     try:
         plans = config.plans
     except InputError as error:
+        draw([Verdict(config)])
         st.warning(problem_words(error))
         return
     draw(cluster.answer(config))
     what_it_is(config, plans)
+    draw([note(w("cluster.as_set", layout=layout_name(config.layout) or w("plan_said.one_device"))), Verdict(config)])
     wanted = choice(plans)
     if cluster.wanted_plans(config, wanted).empty:
         st.info(w("cluster.nothing_left"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from contextlib import suppress
 
 from golden_files import jsonl_rows
@@ -75,8 +76,8 @@ def test_a_published_config_with_one_or_two_values_replaced_or_missing(row, data
 
 
 @settings_for_fuzz
-@given(st.sampled_from(SIZED), st.data())
-def test_a_model_with_towers_or_two_stacks_of_which_a_value_is_replaced(config, data):
+@given(st.sampled_from(SIZED + [row.config for row in LIBRARY]), st.data())
+def test_a_config_of_which_a_value_is_replaced(config, data):
     """At any depth: a value of the whole model's config, or of one that it holds."""
     inner = config = copy.deepcopy(config)
     key = data.draw(st.sampled_from(sorted(inner)))
@@ -105,6 +106,25 @@ def test_a_refusal_names_a_key_and_is_short(model_type, key, junk):
         return
     assert refusal.input_id
     assert 10 < len(str(refusal)) < 300
+
+
+def test_every_value_of_every_published_config_may_be_a_number_that_is_none():
+    """In turn, at any depth: where a list or a dictionary is expected too."""
+    for row in LIBRARY:
+        for path in paths(row.config):
+            config = inner = copy.deepcopy(row.config)
+            for key in path[:-1]:
+                inner = inner[key]
+            inner[path[-1]] = 7
+            reads_or_refuses(config)
+
+
+def paths(config: dict, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """To every value that a config holds, those of the configs within it among them."""
+    for key, value in config.items():
+        yield (*above, key)
+        if isinstance(value, dict):
+            yield from paths(value, (*above, key))
 
 
 def test_reading_leaves_the_config_as_it_was():

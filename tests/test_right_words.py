@@ -221,7 +221,7 @@ def test_what_is_only_so_with_cuda_is_not_said_of_another_device(device):
         said += [button.label for button in app.main.button]
         false = ("nvidia-smi", "PyTorch's allocator", "cuBLAS", "the CUDA context")
         assert not [text for text in said if any(words in text for words in false)]
-        assert ("green-badge[measured] are tensors" in " ".join(said)) == (device == "MI300X")
+        assert ("green-badge[checked] are tensors" in " ".join(said)) == (device == "MI300X")
         assert any("as much as on a CUDA device" in text for text in said)
 
 

@@ -194,8 +194,9 @@ def _minimax_m3(kit: Kit) -> Sequence[Layer]:
     listed = own.get("sparse_attention_freq")
     if listed is not None and (not isinstance(listed, list) or len(listed) != kit.n_layers):
         message = f"'sparse_attention_freq' must have one entry for each of {kit.n_layers} layers"
+        number = len(listed) if isinstance(listed, list) else 0
         key = "sparse_attention_freq"
-        raise InputError(key, message, code="key_length", key=key, number=len(listed or ()), layers=kit.n_layers)
+        raise InputError(key, message, code="key_length", key=key, number=number, layers=kit.n_layers)
     kinds = kit.kinds(lambda i: "minimax_m3_sparse" if listed and listed[i] else FULL, (FULL, "minimax_m3_sparse"))
 
     def size(key: str, legacy: str) -> int:

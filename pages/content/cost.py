@@ -9,6 +9,7 @@ import numpy as np
 
 from llmcalc.accuracy import RATE, SHAPES
 from llmcalc.configuration import Configuration
+from llmcalc.rates.flops import forward_flops
 from llmcalc.scaling.cost import TrainingCost
 from llmcalc.words import label_of, w
 from llmcalc.words.names import name
@@ -60,13 +61,15 @@ def cost(config: Configuration) -> Iterator[Block]:
     """The run that was set up, its operations by component, and how its time and cost move."""
     found = config.laws.cost
     if found is None:
-        yield Notice(said(w("cost.unknown", name=title_of(config), device=config.accelerator.id)), "warning")
+        yield Notice(said(_why_unknown(config)), "warning")
         yield Controls(KNOBS, 3)
         return
     yield paragraph(
         w("cost.sentence", name=title_of(config), tokens=human(config.laws.tokens, "tokens"),
           devices=exact(config.n_devices), device=config.accelerator.id, days=human(found.time.value, "s"))
     )  # fmt: skip
+    if not config.verdict.fits:
+        yield note(w("cost.does_not_fit"))
     yield Headlines(partial(numbers, config))
     if found.money is None:
         yield note(w("cost.no_price", price=label_of("price_per_hour")))
@@ -92,6 +95,12 @@ def cost(config: Configuration) -> Iterator[Block]:
     money = [found.money] if found.money is not None else []
     energy = [q for q in (found.energy, found.carbon) if q is not None]
     yield workings("cost_working", found.flops, found.time, found.device_hours, *energy, *money, depth=2)
+
+
+def _why_unknown(config: Configuration) -> str:
+    if forward_flops(config.model, seq_len=config.values["seq_len"]) is None:
+        return w("cost.unknown_operations", name=title_of(config))
+    return w("cost.unknown_rate", name=title_of(config), device=config.accelerator.id)
 
 
 def _at(config: Configuration, share: float) -> list[str]:

@@ -104,8 +104,8 @@ def _in_words(config: Configuration) -> Iterator[Block]:
     }
     yield paragraph(w("laws.longer" if ratio > best.tokens_per_parameter.value else "laws.shorter", **told))
     if counts_active(model := config.model):
-        counted = {"active": human(model.active_parameters().value), "all": human(model.parameters().value)}
-        yield note(w("laws.of_active", **counted))
+        whole, active = (human(q.value, "parameters") for q in (model.parameters(), model.active_parameters()))
+        yield note(w("laws.of_active", active=active, all=whole))
     if bool(laws.law.extrapolates(parameters=laws.parameters, tokens=laws.tokens, compute=laws.compute)):
         yield note(w("laws.beyond"))
 

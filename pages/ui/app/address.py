@@ -111,6 +111,7 @@ def _told(problem: LinkProblem) -> str:
 
 def _shown(problem: LinkProblem) -> str:
     used = problem.used
-    if used in (None, "") or isinstance(used, (int, float)):
+    if used in (None, ""):
         return value_of(problem.key, used)
-    return verbatim(shortened(written(used)))
+    is_number = isinstance(used, (int, float)) and not isinstance(used, bool)
+    return verbatim(value_of(problem.key, used) if is_number else shortened(written(used)))

@@ -29,8 +29,8 @@ button[kind="tertiary"]:is(:hover, :active, :focus) { color: inherit !important;
 .stMarkdown table { display: block; max-width: 100%; overflow-x: auto;
   background: linear-gradient(to right, light-dark(#ffffff, #11151a) 40%, transparent) left / 2.5rem 100% local,
     linear-gradient(to left, light-dark(#ffffff, #11151a) 40%, transparent) right / 2.5rem 100% local,
-    linear-gradient(to right, light-dark(#0006, #fff6), transparent) left / 0.8rem 100% scroll,
-    linear-gradient(to left, light-dark(#0006, #fff6), transparent) right / 0.8rem 100% scroll;
+    linear-gradient(to right, light-dark(#0004, #fff4), transparent) left / 0.5rem 100% scroll,
+    linear-gradient(to left, light-dark(#0004, #fff4), transparent) right / 0.5rem 100% scroll;
   background-repeat: no-repeat; }
 .stMarkdown td { white-space: nowrap; }
 .stMarkdown td:last-child:not([style*="right"]) { white-space: normal; }  /* a formula, or words */

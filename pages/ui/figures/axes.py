@@ -13,7 +13,7 @@ from typing import Any
 from llmcalc.units import EiB, GiB, KiB, MiB, PiB, TiB
 from llmcalc.words import locale
 from pages.ui.figures.palette import MARK
-from pages.ui.words.numbers import human, marked
+from pages.ui.words.numbers import exact, human, marked
 
 Figure = dict[str, Any]
 _MARGIN = {"l": 8, "r": 32, "t": 48, "b": 44}
@@ -108,6 +108,13 @@ def log_ticks(low: float, high: float, most: int = 7) -> dict[str, Any]:
     step = max(1, -(-(last - first) // most))
     values = [10.0**power for power in range(first, last + 1, step)]
     return {"tickvals": values, "ticktext": [tick(value) for value in values]}
+
+
+def doublings(low: float, high: float, most: int) -> dict[str, Any]:
+    """Tick positions on a log axis of sequences or tokens: powers of two, thinned."""
+    first, last = math.ceil(math.log2(low)), math.floor(math.log2(high))
+    values = [2**power for power in range(first, last + 1, -(-(last - first + 1) // most))] if last >= first else []
+    return {"tickvals": values, "ticktext": [exact(value) for value in values]}
 
 
 def whole_decades(low: float, high: float) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from pages.ui.figures.axes import (
     Figure,
     above_plot,
     byte_unit,
+    doublings,
     from_zero,
     handy_unit,
     layout,
     linear_ticks,
-    log_ticks,
     values_at_ends,
     whole_decades,
     wrapped,
@@ -214,9 +214,11 @@ def memory_curves(title: str, panels: Sequence[Panel], device: tuple[str, float]
             "customdata": [human(value, "bytes") for value in y],
             "hovertemplate": f"{curve}<br>%{{x:,}}: %{{customdata}}<extra></extra>",
         } for curve, y, colour in curves]  # fmt: skip
-        x_axes[f"xaxis{number}"] = {
-            "type": "log", "title": {"text": axis}, "domain": [left, left + width], **log_ticks(min(x), max(x)),
-        }  # fmt: skip
+        low, high = min(x), max(x)
+        if i + 1 < len(panels):  # the next panel's first number stands where this one's last would
+            high /= (high / low) ** 0.2
+        ticks = doublings(low, high, 8 // len(panels))
+        x_axes[f"xaxis{number}"] = {"type": "log", "title": {"text": axis}, "domain": [left, left + width], **ticks}
         shapes.append({
             "type": "line", "xref": f"x{number}", "yref": "paper", "x0": here, "x1": here, "y0": 0, "y1": 1,
             "line": {"color": MUTED, "width": 1.5, "dash": "dot"},

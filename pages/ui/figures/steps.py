@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from pages.ui.figures.axes import Figure, byte_unit, layout, log10, log_ticks, wrapped
+from pages.ui.figures.axes import Figure, byte_unit, doublings, layout, log10, log_ticks, wrapped
 from pages.ui.figures.palette import COLOURS, MARK, MUTED, TEXT, paler
-from pages.ui.words.numbers import exact, marked
+from pages.ui.words.numbers import marked
 
 _FITS, _FITS_NOWHERE = "#0072B2|#3D9BE0", "#C9CCD1|#4A525C"
 _GROUPS = ((COLOURS["embedding"], "circle"), (COLOURS["attention"], "diamond"), (COLOURS["feed_forward"], "square"))
@@ -101,10 +101,8 @@ def _band(memory: np.ndarray, edges: Sequence[float]) -> np.ndarray:
 
 def _axis(values: np.ndarray, most: int) -> dict[str, Any]:
     """A log axis that ends where the values do, with powers of two on it."""
-    first, last = math.ceil(math.log2(values[0])), math.floor(math.log2(values[-1]))
-    ticks = [2**power for power in range(first, last + 1, -(-(last - first + 1) // most))]
-    ends = [log10(float(values[0])), log10(float(values[-1]))]
-    return {"range": ends, "tickvals": ticks, "ticktext": [exact(tick) for tick in ticks]}
+    low, high = float(values[0]), float(values[-1])
+    return {"range": [log10(low), log10(high)], **doublings(low, high, most)}
 
 
 def _contour_labels(

@@ -14,7 +14,7 @@ _COLOURS = {MEASURED: "green", SIMULATED: "blue", ESTIMATE: "orange"}
 
 
 def label(standing: Standing) -> str:
-    """The word: measured, simulated, an estimate; of a count of parameters counted, by formula, an estimate."""
+    """The word: checked, simulated, an estimate; of a count of parameters counted, by formula, an estimate."""
     return w(f"standing.{standing.reason}")
 
 
