@@ -47,7 +47,7 @@ _NUMBER_WORDS = {
     **{"ten": 10, "sepuluh": 10, "sixteen": 16, "thirty-two": 32},
 }  # fmt: skip
 _WHOLE, _ANY = r"(?<![a-z0-9.$])(\d+)", r"(?<![a-z0-9.])(\d+(?:\.\d+)?)"
-_MONEY = r"(?:us\s?)?\$|usd|dollars?|dolar"
+_MONEY = r"(?:us\s?)?\$|usd|dollars?|dolar|€|eur|euros?|£|rp\.?|idr|rupiah"  # any money will do
 _PER_HOUR = r"\s*(?:(?:/|per|an|a|se)\s*)?(?:(?:gpu|device|card|perangkat)\s*[-/]?\s*)?(?:per\s*)?(?:hours?|hr|h|jam)\b"
 _PRICE = rf"(?:{_MONEY})\s*(\d+(?:\.\d+)?){_PER_HOUR}|{_ANY}\s*(?:{_MONEY}){_PER_HOUR}"
 _TRAINED_ON = rf"{_ANY}([bt])\s*(?:of\s+)?(?:training\s+)?tokens?\b(?:\s+(?:pelatihan|latih)\b)?"
@@ -142,7 +142,7 @@ def read_phrase(text: str) -> Phrase:
     ask = next((ask for ask, said in _SAID if _words(said).search(rest)), SERVE if users is not None else None)
     if ask == _TRAIN or (ask is None and train_tokens is not None):
         ask = FULL if train_tokens is None else PRETRAIN
-    asks_cost = bool(_words(_COST).search(rest)) or price is not None
+    asks_cost = bool(_words(_COST).search(rest)) or price is not None or train_tokens is not None
     for said in (*(said for _, said in _SAID), _COST):
         rest = _words(said).sub(PLACE, rest)
     words = (word.rstrip(".-") for word in re.findall(r"[a-z0-9$€£][a-z0-9.\-]*", rest))
@@ -155,7 +155,11 @@ def _plain(text: str) -> str:
     """The same in small letters, numbers in digits with a point before decimals, sizes with a letter."""
     text = re.sub(r"(?<=\d)x(?=[a-z])|[×*]", " x ", text.lower())
     text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
-    text = re.sub(r"\b(\d{1,3})\.(\d{3})(?=\s*(?:token|pengguna|permintaan|sekuens))", r"\1\2", text)
+    text = re.sub(r"\b(\d{1,3})\.(\d{3})(?=\s*(?:token|pengguna|permintaan|sekuens|x |rupiah))", r"\1\2", text)
+    text = re.sub(r"\b(rp\.?\s*\d{1,3})\.(\d{3})\b", r"\1\2", text)
+    text = re.sub(
+        rf"{_ANY}\s*(?:ribu|thousand)\b", lambda found: f"{float(found[1].replace(',', '.')) * 1000:.0f}", text
+    )
     text = re.sub(r"(?<=\d),(?=\d)", ".", text)
     text = re.sub(r"\benam belas\b", "16", text)
     text = re.sub(rf"\b({'|'.join(_NUMBER_WORDS)})\b", lambda word: str(_NUMBER_WORDS[word[0]]), text)

@@ -91,6 +91,10 @@ READ = {
     "harga melayani Qwen3 32B di delapan L40S dengan 1 dolar per jam": {
         **{"ask": "serve", "model": "Qwen3 32B", "device": "L40S", "devices": 8, "price": 1, "asks_cost": True},
     },
+    "8 ribu pengguna, Llama 3.1 8B, 1.000 x H100 seharga Rp 30.000 per jam": {
+        **{"ask": "serve", "model": "Llama 3.1 8B", "device": "H100 SXM", "devices": 1000, "users": 8000},
+        **{"price": 30_000, "asks_cost": True},
+    },
     "seberapa cepat Llama 3.1 8B di M4 Max, konteks 4k?": {
         **{"model": "Llama 3.1 8B", "device": "M4 Max", "length": 4096},
     },

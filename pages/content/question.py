@@ -68,7 +68,7 @@ def typed_notes(typed: Typed, values: Mapping[str, Any]) -> Iterator[tuple[str, 
             key = f"question.{id}_none" if named.how == "none" else f"question.{named.how}"
             told = w(key, said=verbatim(named.said), taken=now)
             others = {o: replace(phrase, **{part: replace(named, id=o, how="named", others=())}) for o in named.others}
-            yield told, others
+            yield f"{told} {w('question.or')}" if named.id and others else told, others
     for id, number, used in typed.cut:
         typed_number = verbatim(shortened(exact(number)))
         yield w("question.cut", label=label_of(id), said=typed_number, used=exact(used)), {}

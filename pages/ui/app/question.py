@@ -61,8 +61,8 @@ def _sentence(config: Configuration) -> None:
 
 def _notes(typed: Typed, config: Configuration) -> None:
     """What is to be said of what was typed, each with buttons for what could be meant instead."""
-    for number, (told, others) in enumerate(question.typed_notes(typed, config.values)):
-        with st.container(key=f"typed_note_{number}", horizontal=True, gap="small", vertical_alignment="center"):
+    with st.container(key="typed_notes", horizontal=True, gap="small", vertical_alignment="center"):
+        for number, (told, others) in enumerate(question.typed_notes(typed, config.values)):
             st.caption(told, width="content")
             for name, phrase in others.items():
                 st.button(name, key=f"typed_{number}_{name}", type="tertiary", on_click=_set_phrase, args=(phrase,))
