@@ -147,8 +147,19 @@ def read_phrase(text: str) -> Phrase:
         rest = _words(said).sub(PLACE, rest)
     words = (word.rstrip(".-") for word in re.findall(r"[a-z0-9$€£][a-z0-9.\-]*", rest))
     unread = tuple(word for word in words if not _IDLE.fullmatch(word))
+    if model and model.how == "nearest":
+        model, unread = _unknown_name(text, model, unread)
     counted = (_whole(devices), _whole(users), _whole(batch), _whole(length))
     return Phrase(ask, model, device, *counted, train_tokens, price, asks_cost, unread)
+
+
+def _unknown_name(text: str, model: Named, unread: tuple[str, ...]) -> tuple[Named, tuple[str, ...]]:
+    """The model where a word before its size means nothing here: it is the name of one that is not in the library."""
+    before = re.search(rf"([a-z][a-z0-9.]*)[\s-]+{re.escape(model.said)}(?![a-z0-9])", _plain(text[:LONGEST]))
+    if not before or not model.id or before[1] not in unread:
+        return model, unread
+    named = Named(before[0], None, "none", (model.id, *model.others))
+    return named, tuple(word for word in unread if word != before[1])
 
 
 def _plain(text: str) -> str:

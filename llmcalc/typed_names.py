@@ -30,6 +30,10 @@ _PIECE = re.compile(
 )
 _SIZE = re.compile(r"(?<![a-z0-9.$])(\d+(?:\.\d+)?)([bmt])(?![a-z0-9])")
 _MEMORY = re.compile(r"(?<![a-z0-9.$])(\d+)\s*gi?b\b")
+_VERSION = re.compile(r"[\s-]*[a-z]?(\d+(?:\.\d+)?)(?![a-z0-9.])")
+_COUNTED = re.compile(
+    r"\s+(?:(?:x|gpus?|cards?|devices?|units?|buah|kartu|perangkat|rtx|tpu|gaudi)\b|[a-z]{1,2}-?\d|\d+ ?gb)"
+)
 _FACTORS = {"m": 1e6, "b": 1e9, "t": 1e12}
 
 How = Literal["named", "first", "nearest", "none"]
@@ -49,48 +53,67 @@ class Named:
     others: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Stretch:
+    """The longest stretch of a text that begins names: its pieces, those names, and what is before and after it.
+    ``version`` is one after it that none of the names has: the 4 of GPT-4."""
+
+    said: str
+    pieces: tuple[str, ...]
+    found: tuple[str, ...]
+    before: str
+    after: str
+    version: str = ""
+
+
 def read_model(text: str) -> tuple[Named | None, str]:
     """The model that a text in small letters names, by its family or its size, and the text without that."""
-    said, pieces, found, rest = _longest(text, _model_pieces())
+    typed = _longest(text, _model_pieces())
+    if typed is None:
+        size = _SIZE.search(text)
+        return (_nearest(size), _without(text, size)) if size else (None, text)
+    rest = f"{typed.before}{PLACE}{typed.after}"
     size = _SIZE.search(rest)
-    if not found:
-        return (_nearest(size), _without(rest, size)) if size else (None, text)
-    if size is None or any(_SIZE.fullmatch(piece) for piece in pieces):
-        return _chosen(pieces, found, _model_pieces(), said), rest
-    said, typed = f"{said} {size[0]}", _count(size)
-    fitting = [name for name in found if _far(name, typed) <= AGREE]
-    fitting.sort(key=lambda name: _far(name, typed))
-    if fitting:
-        return _chosen(pieces, fitting, _model_pieces(), said), _without(rest, size)
-    return Named(said, None, "none", _relatives(pieces, typed)), _without(rest, size)
+    if any(_SIZE.fullmatch(piece) for piece in typed.pieces) or not (size or typed.version):
+        return _chosen(typed, typed.found, _model_pieces(), typed.said), rest
+    said, count = typed.said, None
+    if size:
+        said, count, rest = f"{said} {size[0]}", _count(size), _without(rest, size)
+        fitting = sorted(typed.found, key=lambda name: _far(name, _count(size)))
+        fitting = [name for name in fitting if _far(name, _count(size)) <= AGREE]
+        if fitting and not typed.version:
+            return _chosen(typed, fitting, _model_pieces(), said), rest
+    return Named(said, None, "none", _relatives(typed, count)), rest
 
 
 def read_device(text: str, mark: str = PLACE) -> tuple[Named | None, str]:
     """The same of a device, whose size is its memory, with a mark in its place. Of several the app's own is taken
     first, then an SXM, then what has most memory."""
     names = _device_pieces()
-    said, pieces, found, rest = _longest(_with_makes(text), names, mark)
-    memory = _MEMORY.search(rest)
-    if not found:
+    typed = _longest(_with_makes(text), names)
+    if typed is None:
         return None, text
-    found = sorted(found, key=_usual)
-    if memory is None or "gb" in pieces:
-        return _chosen(pieces, found, names, said), rest
-    said, rest = f"{said} {memory[0]}", rest.replace(memory[0], " ", 1)
+    rest, found = f"{typed.before}{mark}{typed.after}", sorted(typed.found, key=_usual)
+    memory = _MEMORY.search(rest)
+    if typed.version:
+        return Named(typed.said, None, "none", tuple(found[:MOST_OTHERS])), rest
+    if memory is None or "gb" in typed.pieces:
+        return _chosen(typed, found, names, typed.said), rest
+    said, rest = f"{typed.said} {memory[0]}", rest.replace(memory[0], " ", 1)
     far = {name: _apart(ACCELERATORS[name].nominal_memory, int(memory[1]) * GB) for name in found}
     fitting = [name for name in found if far[name] <= AGREE]
     if fitting:
-        return _chosen(pieces, fitting, names, said), rest
-    nearest = tuple(sorted(found, key=far.__getitem__)[:MOST_OTHERS])
-    return Named(said, None, "none", nearest), rest
+        return _chosen(typed, fitting, names, said), rest
+    return Named(said, None, "none", tuple(sorted(found, key=far.__getitem__)[:MOST_OTHERS])), rest
 
 
 def _usual(device: str) -> tuple[bool, bool, int]:
     return device != DEFAULTS["accelerator"], "SXM" not in device, -ACCELERATORS[device].nominal_memory
 
 
-def _chosen(pieces: Sequence[str], found: Sequence[str], names: Mapping[str, tuple[str, ...]], said: str) -> Named:
+def _chosen(typed: _Stretch, found: Sequence[str], names: Mapping[str, tuple[str, ...]], said: str) -> Named:
     """That which is called just so, else the first."""
+    pieces = typed.pieces
     whole = [name for name in found if sorted(names[name]) == sorted(pieces)]
     if whole:
         return Named(said, whole[0], "named")
@@ -113,19 +136,20 @@ def _nearest(size: re.Match[str]) -> Named:
     return Named(size[0], found[0], "nearest", tuple(found[1:]))
 
 
-def _relatives(pieces: Sequence[str], typed: float) -> tuple[str, ...]:
-    """Of the same family, the nearest by size and version."""
+def _relatives(typed: _Stretch, count: float | None) -> tuple[str, ...]:
+    """Of the same family, the nearest by size, where that is typed, and version."""
+    was = _version((*typed.pieces, typed.version))
 
     def far(name: str) -> float:
-        was, now = (_version(found) for found in (pieces, _model_pieces()[name]))
-        return _far(name, typed) + (abs(was - now) if was and now else was != now)
+        now = _version(_model_pieces()[name]) or 1
+        return (0 if count is None else _far(name, count)) + (abs(math.log(was / now)) if was else 0)
 
-    family = [name for name, own in _model_pieces().items() if own[0] == pieces[0]]
+    family = [name for name, own in _model_pieces().items() if own[0] == typed.pieces[0]]
     return tuple(sorted(family, key=far)[:MOST_OTHERS])
 
 
 def _version(pieces: Sequence[str]) -> float:
-    return float(pieces[1]) if len(pieces) > 1 and re.fullmatch(r"\d+(\.\d+)?", pieces[1]) else 0.0
+    return next((float(piece) for piece in pieces[1:] if re.fullmatch(r"\d+(\.\d+)?", piece)), 0.0)
 
 
 def _far(model: str, parameters: float) -> float:
@@ -168,10 +192,8 @@ def _without(text: str, found: re.Match[str]) -> str:
     return text.replace(found[0], PLACE, 1)
 
 
-def _longest(
-    text: str, names: Mapping[str, tuple[str, ...]], mark: str = PLACE
-) -> tuple[str, tuple[str, ...], list[str], str]:
-    """The longest stretch of a text that begins names, its pieces, these names, and the text with a mark instead."""
+def _longest(text: str, names: Mapping[str, tuple[str, ...]]) -> _Stretch | None:
+    """The longest stretch of a text that begins names, if any does."""
     pieces = list(_PIECE.finditer(text))
     best: tuple[int, int, list[str]] = (0, 0, [])
     for start, piece in enumerate(pieces):
@@ -181,10 +203,21 @@ def _longest(
                 best = (start, stop, found)
     start, stop, found = best
     if not found:
-        return "", (), [], text
+        return None
     begin, end = pieces[start].start(), pieces[stop - 1].end()
+    typed = tuple(piece[0] for piece in pieces[start:stop])
+    version = None if re.search(r"\d", "".join(typed)) else _VERSION.match(text[end:])
+    if version and _counts(text[end + version.end() :], version):
+        version = None
+    end += version.end() if version else 0
     after = re.sub(r"^s\b", "", text[end:])  # more than one of them
-    return text[begin:end], tuple(piece[0] for piece in pieces[start:stop]), found, text[:begin] + mark + after
+    return _Stretch(text[begin:end], typed, tuple(found), text[:begin], after, version[1] if version else "")
+
+
+def _counts(after: str, number: re.Match[str]) -> bool:
+    """Whether it is no version: it begins a device's name, or counts what comes after it."""
+    begins = _longest(number[0].strip(), _device_pieces()) if re.match(r"\s+[a-z]", number[0]) else None
+    return bool(begins or (number[0].startswith(" ") and _COUNTED.match(after)))
 
 
 def _stretch(
@@ -220,7 +253,8 @@ def _beginning(
 def _is_name(text: str, pieces: Sequence[re.Match[str]]) -> bool:
     """Whether a stretch ends where a word does, counts nothing that follows, and is more than a letter and a number."""
     first, last = pieces[0], pieces[-1]
-    if not re.match(r"s?(?![a-z0-9])", text[last.end() :]):
+    is_family = len(pieces) == 1 and len(first[0]) > 2 and first[0].isalpha()
+    if not re.match(r"s?(?![a-z0-9])", text[last.end() :]) and not (is_family and _VERSION.match(text[last.end() :])):
         return False
     if last[0].isdigit() and re.match(r"\s+x\s+[a-z]", text[last.end() :]):
         return False

@@ -145,18 +145,26 @@ def test_no_model_is_taken_whose_size_is_another_than_was_typed(family, size):
     ("text", "nearest"),
     [
         ("serve Llama 3 70B on 4 x A100 80GB", ["Llama 3.1 70B", "Llama 3.3 70B"]),
-        ("Llama 3.1 13B", ["Llama 3.1 8B", "Llama 3 8B"]),
+        ("Llama 3.1 13B", ["Llama 2 13B", "Llama 3.1 8B"]),
+        ("Qwen4 8B on H100", ["Qwen3.5 9B", "Qwen3 8B"]),
+        ("GPT-4 on 8 x H100", ["GPT-3 Small 125M"]),
+        ("deepseek v9 on 8 h100", ["DeepSeek-V4 Flash 284B"]),
+        ("llama 5 8b", ["Llama 3.1 8B"]),
+        ("pythia 5", []),
+        ("Zephyr 7B on L4", ["BLOOM 7.1B"]),
     ],
 )
 def test_where_there_is_no_such_model_the_nearest_are_offered(text, nearest):
     found = read_phrase(text)
     assert (found.model, found.named_model.how, found.unread) == (None, "none", ())
-    assert list(found.named_model.others[:2]) == nearest
+    assert list(found.named_model.others[: len(nearest)]) == nearest
 
 
 def test_a_device_with_another_memory_is_none_of_ours():
-    named = read_phrase("2 x V100 16GB").named_device
-    assert (named.id, named.how, named.others) == (None, "none", ("V100 32GB SXM2",))
+    found = read_phrase("2 x V100 16GB")
+    named = found.named_device
+    assert (named.id, named.how, named.others, found.devices) == (None, "none", ("V100 32GB SXM2",), 2)
+    assert read_phrase("2 x RTX 5080").named_device.how == "none"
 
 
 @pytest.mark.parametrize("text", ["llama 3.1", "mistral", "qwen 3", "a 1B model", "H100", "A100", "A100 80 GB", "L40"])
