@@ -7,55 +7,99 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.configuration import Configuration
-from llmcalc.inputs import MODELS, PASTED, integer
+from llmcalc.inputs import INPUTS
+from llmcalc.kinds import Integer, Real
 from llmcalc.question import FULL, LORA, PRETRAIN, QLORA, SERVE, asking, blanks
+from llmcalc.typed_names import PLACE, Named, read_device, read_model
 
 LONGEST = 300  # characters
 # What is said for each purpose, and what is said besides without being needed, in English and in Indonesian
-_SAID: Mapping[str, str] = {
-    QLORA: r"qlora",
-    LORA: r"lora",
-    PRETRAIN: r"pre-?train\w*|pra-?latih|pra-?pelatihan",
-    SERVE: r"serv(?:e|ing)|inference|inferensi|layani|penyajian",
-    FULL: r"full|fine-?tun\w*|penuh",
-}
-_IDLE = re.compile(
-    r"a|an|the|of|on|for|with|and|at|by|to|does|do|it|fits?|what|how|many|fast|should|i|change|we|my|is|are|x|each|model|"
-    r"cards?|devices?|gpus?|di|pada|untuk|dengan|dan|apakah|muat|berapa|cepat|banyak|saya|kami|ke|perangkat"
+_TRAIN = "train"  # in whichever way
+_SAID = (
+    (QLORA, r"qlora"),
+    (LORA, r"lora"),
+    (PRETRAIN, r"pre[-\s]?train\w*|(?:mem)?pra[-\s]?latih\w*|pra[-\s]?pelatihan|from scratch|dari (?:nol|awal)"),
+    (SERVE, r"serv(?:es?|ed|ing)|host(?:s|ed|ing)?|deploy\w*|infer(?:ence|ensi)|(?:me|di)?layani|pelayanan|penyajian"),
+    (SERVE, r"menyajikan|disajikan|users?|requests?|people|pengguna|permintaan"),
+    (SERVE, r"tokens? (?:per|/|a) s(?:econd|ec)?|token per detik"),
+    (FULL, r"full|fine[-\s]?tun\w*|penuh"),
+    (_TRAIN, r"train(?:s|ed|ing)?|(?:me|di)?latih|pelatihan"),
+    (SERVE, r"runs?|running|(?:men|di)?jalankan"),
 )
-_MANY = r"(\d+)\s*(?:users?|requests?|pengguna|permintaan)\b"
-_BATCH = r"batch(?:\s+size)?\s*(?:of\s+)?(\d+)\b|(\d+)\s*(?:sequences?|sekuens)\b"
-_LENGTH = r"(\d+)\s*(k)(?:\s*(?:tokens?|context|konteks))?\b|(\d+)\s*(?:tokens?|context|konteks)\b"
+_IDLE = re.compile(
+    r"a|an|the|of|on|for|with|and|at|by|to|in|does|do|it|fits?|what|how|many|much|fast|long|should|i|change|we|my|our|is|"
+    r"are|be|can|could|will|would|if|when|using|needs?|needed|takes?|per|that|there|which|x|each|model|llm|parameters?|"
+    r"memory|vram|context|tokens?|length|window|concurrent|simultaneous|instruct|nvidia|amd|cards?|devices?|gpus?|"
+    r"di|pada|untuk|dengan|dan|apakah|muat\w*|berapa|seberapa|cepat|lama|banyak|saya|kami|kita|ke|oleh|dalam|yang|jika|bisa|"
+    r"bisakah|dapat|cukup|perlu|butuh|dibutuhkan|diperlukan|memori|parameter|konteks|panjang|masing-masing|sekaligus|"
+    r"bersamaan|sebuah|buah|kartu|perangkat|adalah"
+)
+_NUMBER_WORDS = {
+    **{word: 1 for word in ("one", "single", "satu", "sebuah")},
+    **{word: count for count, words in enumerate(
+        ("two dua", "three tiga", "four empat", "five lima", "six enam", "seven tujuh", "eight delapan"), 2
+    ) for word in words.split()},
+    **{"ten": 10, "sepuluh": 10, "sixteen": 16, "thirty-two": 32},
+}  # fmt: skip
+_WHOLE, _ANY = r"(?<![a-z0-9.$])(\d+)", r"(?<![a-z0-9.])(\d+(?:\.\d+)?)"
+_MONEY = r"(?:us\s?)?\$|usd|dollars?|dolar|€|eur|euros?|£|rp\.?|idr|rupiah"  # any money will do
+_PER_HOUR = r"\s*(?:(?:/|per|an|a|se)\s*)?(?:(?:gpu|device|card|perangkat)\s*[-/]?\s*)?(?:per\s*)?(?:hours?|hr|h|jam)\b"
+_PRICE = rf"(?:{_MONEY})\s*(\d+(?:\.\d+)?){_PER_HOUR}|{_ANY}\s*(?:{_MONEY}){_PER_HOUR}"
+_TRAINED_ON = rf"{_ANY}([bt])\s*(?:of\s+)?(?:training\s+)?tokens?\b(?:\s+(?:pelatihan|latih)\b)?"
+_MANY = rf"{_WHOLE}\s*(?:concurrent\s+|simultaneous\s+)?(?:users?|requests?|people|pengguna|permintaan)\b"
+_BATCH = rf"batch(?:\s+size)?\s*(?:of\s+)?{_WHOLE}\b|{_WHOLE}\s*(?:sequences?|sekuens)\b"
+_LENGTH = (
+    rf"\b(?:context|konteks|length|panjang)\s*(?:length|window|konteks)?\s*(?:of|is|=|:)?\s*{_WHOLE}\s*([km])?\b"
+    rf"|{_WHOLE}\s*([km])[\s-]*(?:tokens?|context|konteks)\b|{_WHOLE}\s*(k)\b|{_WHOLE}[\s-]*(?:tokens?|context|konteks)\b"
+)
+_TIMES = {"k": 1024, "m": 1024**2}
+_COST = r"costs?|costing|prices?|pricing|expensive|cheap|money|biaya\w*|(?:se)?harga\w*|ongkos\w*|mahal|murah"
+_OF = r"(?:(?:x|of|units?|buah|gpus?|cards?|kartu|perangkat|nvidia|amd)\s*)*"
+_DEVICE = "§"
+_COUNTED = (
+    rf"{_WHOLE}\s*{_OF}{_DEVICE}|{_DEVICE}\s*(?:gpus?|cards?)?\s*x\s*{_WHOLE}\b"
+    rf"|{_WHOLE}\s*(?:x\s*)?(?:gpus?|cards?|devices?|kartu|perangkat)\b"
+)
 
 
 @dataclass(frozen=True)
 class Phrase:
-    """What was understood; None for what was not said. ``unread`` are the words that mean nothing here."""
+    """What was understood; None for what was not said. ``train_tokens`` are billions, ``price`` is that of a device and
+    an hour. ``unread`` are the words that mean nothing here."""
 
-    ask: str | None
-    model: str | None
-    device: str | None
-    devices: int | None
-    users: int | None
-    batch: int | None
-    length: int | None
-    unread: tuple[str, ...]
+    ask: str | None = None
+    named_model: Named | None = None
+    named_device: Named | None = None
+    devices: int | None = None
+    users: int | None = None
+    batch: int | None = None
+    length: int | None = None
+    train_tokens: float | None = None
+    price: float | None = None
+    asks_cost: bool = False
+    unread: tuple[str, ...] = ()
+
+    @property
+    def model(self) -> str | None:
+        """The model that was taken."""
+        return self.named_model.id if self.named_model else None
+
+    @property
+    def device(self) -> str | None:
+        """The device that was taken."""
+        return self.named_device.id if self.named_device else None
 
     def inputs(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs to set, but for what a model decides. Where an engine's devices were not counted, as few as hold
         what is asked."""
-        ask = self.ask or (SERVE if self.users else None)
-        found = asking(ask, values) if ask else {}
+        found = asking(self.ask, values) if self.ask else {}
         ids = blanks({**values, **found})
-        many = self.users if ids["many"] == "concurrency" else self.batch
-        said = {ids["many"]: many, ids["length"]: self.length, ids["devices"]: self.devices}
-        found |= {id: _within(id, number) for id, number in said.items() if number is not None}
+        found |= {id: _within(id, number) for id, number in self._numbers(ids).items()}
         if self.device:
             found["accelerator"] = self.device
         if ids["devices"] == "n_devices" and self.devices is not None:
@@ -63,6 +107,19 @@ class Phrase:
         if ids["many"] == "concurrency" and self.devices is None and self.device:
             found |= self._fewest({**values, **found}, ids["devices"])
         return found
+
+    def cut(self, values: Mapping[str, Any]) -> tuple[tuple[str, float, float], ...]:
+        """The numbers that no input can be: the input, what was said, and what it is set to."""
+        ids = blanks({**values, **(asking(self.ask, values) if self.ask else {})})
+        numbers = self._numbers(ids).items()
+        return tuple((id, said, _within(id, said)) for id, said in numbers if _within(id, said) != said)
+
+    def _numbers(self, ids: Mapping[str, str]) -> dict[str, float]:
+        """The number that was said for each input, whatever it is."""
+        many = self.users if ids["many"] == "concurrency" else self.batch
+        said: dict[str, float | None] = {"train_tokens": self.train_tokens, "price_per_hour": self.price}
+        said |= {ids["many"]: many, ids["length"]: self.length, ids["devices"]: self.devices}
+        return {id: number for id, number in said.items() if number is not None}
 
     def _fewest(self, values: Mapping[str, Any], id: str) -> dict[str, int]:
         told = {key: values[key] for key in ("engine", "accelerator", "concurrency", "context", "weight_format")}
@@ -73,55 +130,78 @@ class Phrase:
 
 def read_phrase(text: str) -> Phrase:
     """What a question says."""
-    rest = re.sub(r"(\d)\s*[x×*]\s*(?=[a-z])", r"\1 x ", text[:LONGEST].lower().replace("×", "x"))
-    rest = re.sub(r"(?<=\d),(?=\d{3}\b)", "", rest)
-    words = re.findall(r"[a-z0-9][a-z0-9.\-]*", rest)
-    model, at = _named(words, (name for name in MODELS if name != PASTED))
-    words[at] = ["|"]
-    by_memory = sorted(ACCELERATORS, key=lambda id: -ACCELERATORS[id].memory)
-    device, at = _named(words, by_memory)
-    devices = None
-    if device:
-        before = [word for word in words[: at.start] if word != "x"]
-        if before and before[-1].isdigit():
-            devices = int(before[-1])
-            at = slice(len(words[: at.start]) - words[: at.start][::-1].index(before[-1]) - 1, at.stop)
-        words[at] = ["|"]
-    rest = " ".join(words)
-    numbers: list[int | None] = []
-    for pattern in (_MANY, _BATCH, _LENGTH):
-        found = re.search(pattern, rest)
-        given = [group for group in found.groups() if group] if found else []
-        numbers.append(int(given[0]) * (1024 if "k" in given[1:] else 1) if given else None)
-        rest = rest.replace(found[0], "|", 1) if found else rest
-    ask = next((ask for ask, said in _SAID.items() if re.search(rf"(?<![a-z])(?:{said})(?![a-z])", rest)), None)
-    for said in _SAID.values():
-        rest = re.sub(rf"(?<![a-z])(?:{said})(?![a-z])", "|", rest)
-    unread = tuple(word for word in rest.split() if word.strip("|") and not _IDLE.fullmatch(word))
-    users, batch, length = numbers
-    return Phrase(ask, model, device, devices, users, batch, length, unread)
+    rest = _plain(text[:LONGEST])
+    price, rest = _number(_PRICE, rest)
+    train_tokens, rest = _number(_TRAINED_ON, rest, {"b": 1, "t": 1000})
+    users, rest = _number(_MANY, rest)
+    batch, rest = _number(_BATCH, rest)
+    length, rest = _number(_LENGTH, rest, _TIMES)
+    model, rest = read_model(rest)
+    device, rest = read_device(rest.replace(_DEVICE, PLACE), _DEVICE)
+    devices, rest = _number(_COUNTED, rest)
+    ask = next((ask for ask, said in _SAID if _words(said).search(rest)), SERVE if users is not None else None)
+    if ask == _TRAIN or (ask is None and train_tokens is not None):
+        ask = FULL if train_tokens is None else PRETRAIN
+    asks_cost = bool(_words(_COST).search(rest)) or price is not None or train_tokens is not None
+    for said in (*(said for _, said in _SAID), _COST):
+        rest = _words(said).sub(PLACE, rest)
+    words = (word.rstrip(".-") for word in re.findall(r"[a-z0-9$€£][a-z0-9.\-]*", rest))
+    unread = tuple(word for word in words if not _IDLE.fullmatch(word))
+    if model and model.how == "nearest":
+        model, unread = _unknown_name(text, model, unread)
+    counted = (_whole(devices), _whole(users), _whole(batch), _whole(length))
+    return Phrase(ask, model, device, *counted, train_tokens, price, asks_cost, unread)
 
 
-def _named(words: Sequence[str], names: Iterable[str]) -> tuple[str | None, slice]:
-    """The name that most of the words in a row begin, of these the one that they say in full, else the first; and where
-    they stand."""
-    keys = {name: _key(name) for name in names}
-    for length in range(min(8, len(words)), 0, -1):
-        for start in range(len(words) - length + 1):
-            said = _key("".join(words[start : start + length]))
-            if len(said) < 2 or not re.search(r"[a-z]", said) or not re.search(r"\d", said):
-                continue
-            found = [name for name, key in keys.items() if key.startswith(said)]
-            if found:
-                best = min(found, key=lambda name: keys[name] != said)
-                return best, slice(start, start + length)
-    return None, slice(0, 0)
+def _unknown_name(text: str, model: Named, unread: tuple[str, ...]) -> tuple[Named, tuple[str, ...]]:
+    """The model where a word before its size means nothing here: it is the name of one that is not in the library."""
+    before = re.search(rf"([a-z][a-z0-9.]*)[\s-]+{re.escape(model.said)}(?![a-z0-9])", _plain(text[:LONGEST]))
+    if not before or not model.id or before[1] not in unread:
+        return model, unread
+    named = Named(before[0], None, "none", (model.id, *model.others))
+    return named, tuple(word for word in unread if word != before[1])
 
 
-def _key(name: str) -> str:
-    return re.sub(r"[^a-z0-9.]", "", name.lower())
+def _plain(text: str) -> str:
+    """The same in small letters, numbers in digits with a point before decimals, sizes with a letter."""
+    text = re.sub(r"(?<=\d)x(?=[a-z])|[×*]", " x ", text.lower())
+    text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
+    text = re.sub(r"\b(\d{1,3})\.(\d{3})(?=\s*(?:token|pengguna|permintaan|sekuens|x |rupiah))", r"\1\2", text)
+    text = re.sub(r"\b(rp\.?\s*\d{1,3})\.(\d{3})\b", r"\1\2", text)
+    text = re.sub(
+        rf"{_ANY}\s*(?:ribu|thousand)\b", lambda found: f"{float(found[1].replace(',', '.')) * 1000:.0f}", text
+    )
+    text = re.sub(r"(?<=\d),(?=\d)", ".", text)
+    text = re.sub(r"\benam belas\b", "16", text)
+    text = re.sub(rf"\b({'|'.join(_NUMBER_WORDS)})\b", lambda word: str(_NUMBER_WORDS[word[0]]), text)
+    for letter, names in {"b": "billion|bn|b|miliar|milyar", "m": "million|m|juta", "t": "trillion|t|triliun"}.items():
+        text = re.sub(rf"(?<=\d)[\s-]*(?:{names})\b", letter, text)
+    return text
 
 
-def _within(id: str, number: int) -> int:
-    declared = integer(id)
+def _number(pattern: str, text: str, times: Mapping[str, int] | None = None) -> tuple[float | None, str]:
+    """The number that a pattern finds, times what a letter after it means, and the text without that."""
+    found = re.search(pattern, text)
+    if not found:
+        return None, text
+    digits, *letters = (group for group in found.groups() if group)
+    factor = (times or {}).get(letters[0], 1) if letters else 1
+    number = (int(digits) if digits.isdigit() else float(digits)) * factor
+    return number, text.replace(found[0], PLACE, 1)
+
+
+def _whole(number: float | None) -> int | None:
+    return None if number is None else int(number)
+
+
+def _words(pattern: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![a-z])(?:{pattern})(?![a-z])")
+
+
+def _within(id: str, number: float) -> float:
+    """What the input is nearest to the number."""
+    declared = INPUTS[id]
+    assert isinstance(declared, Integer | Real)
+    if isinstance(declared, Integer):
+        number = round(number)
     return min(max(number, declared.low), declared.high)

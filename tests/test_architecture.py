@@ -67,7 +67,19 @@ FLOORS = (
     *("version", "cached", "errors", "sources", "symbols", "units", "sizes", "tex", "quantity", "words"),
     *("transformer", "catalog", "huggingface", "hub", "stored", "rates", "step", "devices", "serving"),
     *("article", "scaling", "fit", "accuracy", "techniques", "kinds", "inputs", "link_text", "bases", "adapters"),
-    *("comparison", "link", "facets", "configuration", "snippets", "question", "phrase", "sweeps", "errata", "lessons"),
+    *(
+        "comparison",
+        "link",
+        "facets",
+        "configuration",
+        "snippets",
+        "question",
+        "typed_names",
+        "phrase",
+        "sweeps",
+        "errata",
+        "lessons",
+    ),
     *("reference", "notebook", "measure", "export"),
 )
 # How a value shows itself at a prompt is asked of it, and answered far above; what a formula counts is said in English

@@ -2,39 +2,204 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from opened_app import opened
 
+from llmcalc.bases import base
+from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.configuration import Configuration
-from llmcalc.inputs import DEFAULTS
-from llmcalc.phrase import read_phrase
+from llmcalc.inputs import DEFAULTS, MODELS, PASTED
+from llmcalc.phrase import Phrase, read_phrase
+from llmcalc.words import LANGUAGES
 
 READ = {
-    "4 × A100 80 GB, Llama 3 8B, 8k, full fine-tuning: fits?": (
-        *("full", "Llama 3 8B", "A100 80GB SXM", 4, None, None, 8192),
-    ),
-    "llama 3 8b qlora 2xRTX 4090 batch 2 2048 tokens": ("qlora", "Llama 3 8B", "RTX 4090", 2, None, 2, 2048),
-    "Qwen3 235B for 32 users at 32k: how many H200, how fast?": (
-        *(None, "Qwen3 235B A22B", "H200 SXM", None, 32, None, 32768),
-    ),
-    "pre-train GPT-3 XL 1.3B on 64 H100 SXM, 16 sequences of 2,048 tokens": (
-        *("pretrain", "GPT-3 XL 1.3B", "H100 SXM", 64, None, 16, 2048),
-    ),
-    "layani Qwen3 8B untuk 5 pengguna di L4": ("serve", "Qwen3 8B", "L4", None, 5, None, None),
-    "LoRA": ("lora", None, None, None, None, None, None),
+    "4 × A100 80 GB, Llama 3 8B, 8k, full fine-tuning: fits?": {
+        **{"ask": "full", "model": "Llama 3 8B", "device": "A100 80GB SXM", "devices": 4, "length": 8192},
+    },
+    "llama 3 8b qlora 2xRTX 4090 batch 2 2048 tokens": {
+        **{"ask": "qlora", "model": "Llama 3 8B", "device": "RTX 4090", "devices": 2, "batch": 2, "length": 2048},
+    },
+    "Qwen3 235B for 32 users at 32k: how many H200, how fast?": {
+        **{"ask": "serve", "model": "Qwen3 235B A22B", "device": "H200 SXM", "users": 32, "length": 32768},
+    },
+    "pre-train GPT-3 XL 1.3B on 64 H100 SXM, 16 sequences of 2,048 tokens": {
+        **{"ask": "pretrain", "model": "GPT-3 XL 1.3B", "device": "H100 SXM", "devices": 64},
+        **{"batch": 16, "length": 2048},
+    },
+    "LoRA": {"ask": "lora"},
+    "how many users can one H100 serve with Llama 3.1 8B and a context of 8k?": {
+        **{"ask": "serve", "model": "Llama 3.1 8B", "device": "H100 SXM", "devices": 1, "length": 8192},
+    },
+    "Can I run Llama 3.3 70B on two A100 80GB?": {
+        **{"ask": "serve", "model": "Llama 3.3 70B", "device": "A100 80GB SXM", "devices": 2},
+    },
+    "gpt-2 1.5b on 2 x t4": {"model": "GPT-2 XL 1.5B", "device": "T4", "devices": 2},
+    "mistral 12b, 8k context, H100 x 8": {
+        **{"model": "Mistral NeMo 12B", "device": "H100 SXM", "devices": 8, "length": 8192},
+    },
+    "a single 4090, QLoRA, Qwen2.5 7B Instruct, context length 4096": {
+        **{"ask": "qlora", "model": "Qwen2.5 7B", "device": "RTX 4090", "devices": 1, "length": 4096},
+    },
+    "8 x 80GB A100 SXM, Llama-3.1-70B-Instruct, 1M context": {
+        **{"model": "Llama 3.1 70B", "device": "A100 80GB SXM", "devices": 8, "length": 2**20},
+    },
+    "what does it cost to pre-train a 1B model on 20B tokens at 2 $/h?": {
+        **{"ask": "pretrain", "model": "Gemma 3 1B", "train_tokens": 20, "price": 2, "asks_cost": True},
+    },
+    "at $2.5 per GPU-hour, how expensive is training GPT-3 175B on 300 billion tokens?": {
+        **{"ask": "pretrain", "model": "GPT-3 175B", "train_tokens": 300, "price": 2.5, "asks_cost": True},
+    },
+    "price of training BLOOM 176B on 1.4T tokens, 2 dollars an hour, sixteen H100s": {
+        **{"ask": "pretrain", "model": "BLOOM 176B", "train_tokens": 1400, "price": 2, "asks_cost": True},
+        **{"device": "H100 SXM", "devices": 16},
+    },
+    "layani Qwen3 8B untuk 5 pengguna di L4": {"ask": "serve", "model": "Qwen3 8B", "device": "L4", "users": 5},
+    "berapa pengguna bisa dilayani satu H100 dengan Llama 3 8B konteks 8k?": {
+        **{"ask": "serve", "model": "Llama 3 8B", "device": "H100 SXM", "devices": 1, "length": 8192},
+    },
+    "muatkah Qwen2.5 7B di sebuah RTX 4090 dengan QLoRA?": {
+        **{"ask": "qlora", "model": "Qwen2.5 7B", "device": "RTX 4090", "devices": 1},
+    },
+    "melatih GPT-2 XL dengan 2.048 token, batch 16, di empat A100 80GB": {
+        **{"ask": "full", "model": "GPT-2 XL 1.5B", "device": "A100 80GB SXM", "devices": 4},
+        **{"batch": 16, "length": 2048},
+    },
+    "Berapa biaya melatih model 1,5 miliar parameter dengan 300 miliar token seharga 2,5 dolar per jam?": {
+        **{"ask": "pretrain", "model": "Qwen2.5 1.5B", "train_tokens": 300, "price": 2.5, "asks_cost": True},
+    },
+    "pra-latih Pythia 1B di enam belas H100, 1,4 triliun token, $2/jam": {
+        **{"ask": "pretrain", "model": "Pythia 1B", "device": "H100 SXM", "devices": 16, "train_tokens": 1400},
+        **{"price": 2, "asks_cost": True},
+    },
+    "fine-tuning penuh Llama 3.2 3B, panjang konteks 4096, 8 kartu A100 40GB": {
+        **{"ask": "full", "model": "Llama 3.2 3B", "device": "A100 40GB SXM", "devices": 8, "length": 4096},
+    },
+    "apakah gpt-oss 120b bisa dijalankan di dua H100?": {
+        **{"ask": "serve", "model": "gpt-oss 120B", "device": "H100 SXM", "devices": 2},
+    },
+    "berapa H200 yang dibutuhkan untuk melayani Llama 3.1 405B, 64 pengguna, konteks 32k": {
+        **{"ask": "serve", "model": "Llama 3.1 405B", "device": "H200 SXM", "users": 64, "length": 32768},
+    },
+    "latih LoRA untuk Qwen3 14B pada 2 perangkat L40S, 4 sekuens": {
+        **{"ask": "lora", "model": "Qwen3 14B", "device": "L40S", "devices": 2, "batch": 4},
+    },
+    "inferensi Gemma 3 27B di MI300X, 10 permintaan": {
+        **{"ask": "serve", "model": "Gemma 3 27B", "device": "MI300X", "users": 10},
+    },
+    "harga melayani Qwen3 32B di delapan L40S dengan 1 dolar per jam": {
+        **{"ask": "serve", "model": "Qwen3 32B", "device": "L40S", "devices": 8, "price": 1, "asks_cost": True},
+    },
+    "8 ribu pengguna, Llama 3.1 8B, 1.000 x H100 seharga Rp 30.000 per jam": {
+        **{"ask": "serve", "model": "Llama 3.1 8B", "device": "H100 SXM", "devices": 1000, "users": 8000},
+        **{"price": 30_000, "asks_cost": True},
+    },
+    "seberapa cepat Llama 3.1 8B di M4 Max, konteks 4k?": {
+        **{"model": "Llama 3.1 8B", "device": "M4 Max", "length": 4096},
+    },
 }
+SAID = ("ask", "model", "device", "devices", "users", "batch", "length", "train_tokens", "price", "asks_cost", "unread")
+NAMES = [name for name in MODELS if name != PASTED]
+
+
+def said(found: Phrase) -> dict[str, object]:
+    """All that was understood, and what was not."""
+    return {name: value for name in SAID if (value := getattr(found, name)) not in (None, False, ())}
 
 
 @pytest.mark.parametrize("text", READ)
 def test_what_is_typed_is_read(text):
+    assert said(read_phrase(text)) == READ[text]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_whoever_types_a_models_whole_name_gets_that_model(name):
+    found = read_phrase(f"LoRA {name} on 4 x H100 SXM with batch 3 at 8k")
+    assert said(found) == {"ask": "lora", "model": name, "device": "H100 SXM", "devices": 4, "batch": 3, "length": 8192}
+    assert found.named_model.how == found.named_device.how == "named"
+
+
+@pytest.mark.parametrize("device", ACCELERATORS)
+def test_whoever_types_a_devices_whole_name_gets_that_device(device):
+    found = read_phrase(f"4 x {device}")
+    assert (said(found), found.named_device.how) == ({"device": device, "devices": 4}, "named")
+
+
+@pytest.mark.parametrize("size", ["0.2B", "1.5B", "8B", "13B", "70B", "999B"])
+@pytest.mark.parametrize("family", ["Llama", "Llama 2", "Llama 3", "Llama 3.1", "Qwen3", "GPT-2", "Mistral", "OPT"])
+def test_no_model_is_taken_whose_size_is_another_than_was_typed(family, size):
+    named = read_phrase(f"{family} {size}").named_model
+    typed = float(size[:-1]) * 1e9
+    if named.id:
+        is_so_big = abs(math.log(base(named.id).parameters / typed)) < math.log(1.1)
+        assert is_so_big or size.lower() in named.id.lower().split()
+        assert named.id.lower().startswith(family.lower())
+    else:
+        assert named.how == "none"
+        assert named.others
+        assert all(other.lower().startswith(family.lower().split()[0].split("-")[0][:4]) for other in named.others)
+
+
+@pytest.mark.parametrize(
+    ("text", "nearest"),
+    [
+        ("serve Llama 3 70B on 4 x A100 80GB", ["Llama 3.1 70B", "Llama 3.3 70B"]),
+        ("Llama 3.1 13B", ["Llama 2 13B", "Llama 3.1 8B"]),
+        ("Qwen4 8B on H100", ["Qwen3.5 9B", "Qwen3 8B"]),
+        ("GPT-4 on 8 x H100", ["GPT-3 Small 125M"]),
+        ("deepseek v9 on 8 h100", ["DeepSeek-V4 Flash 284B"]),
+        ("llama 5 8b", ["Llama 3.1 8B"]),
+        ("pythia 5", []),
+        ("Zephyr 7B on L4", ["BLOOM 7.1B"]),
+    ],
+)
+def test_where_there_is_no_such_model_the_nearest_are_offered(text, nearest):
     found = read_phrase(text)
-    said = (found.ask, found.model, found.device, found.devices, found.users, found.batch, found.length)
-    assert (said, found.unread) == (READ[text], ())
+    assert (found.model, found.named_model.how, found.unread) == (None, "none", ())
+    assert list(found.named_model.others[: len(nearest)]) == nearest
+
+
+def test_a_device_with_another_memory_is_none_of_ours():
+    found = read_phrase("2 x V100 16GB")
+    named = found.named_device
+    assert (named.id, named.how, named.others, found.devices) == (None, "none", ("V100 32GB SXM2",), 2)
+    assert read_phrase("2 x RTX 5080").named_device.how == "none"
+
+
+@pytest.mark.parametrize("text", ["llama 3.1", "mistral", "qwen 3", "a 1B model", "H100", "A100", "A100 80 GB", "L40"])
+def test_what_was_not_named_wholly_is_told(text):
+    found = read_phrase(text)
+    named = found.named_model or found.named_device
+    assert named.id
+    assert named.how in ("first", "nearest")
+    assert not found.unread
+
+
+@pytest.mark.parametrize("device", ACCELERATORS)
+def test_of_several_devices_the_apps_own_is_taken_then_an_sxm(device):
+    typed = device.split()[0]
+    found = read_phrase(f"2 x {typed} 8k").named_device
+    alike = [id for id in ACCELERATORS if id.split()[0] == typed]
+    if found is None or found.id is None:  # "M3", "Gaudi": too little to go by
+        return
+    if DEFAULTS["accelerator"] in alike:
+        assert found.id == DEFAULTS["accelerator"]
+    elif any("SXM" in id for id in alike):
+        assert "SXM" in found.id
 
 
 def test_what_is_not_understood_is_told():
     assert read_phrase("LoRA on my toaster with Llama 3 8B").unread == ("toaster",)
+    assert read_phrase("for $2").unread == ("$2",)
     assert read_phrase("").unread == ()
+
+
+def test_a_number_is_no_part_of_a_name_that_it_does_not_end():
+    for text in ("llama 3 8k", "llama 3 8 users", "llama 3, 8 sequences"):
+        assert read_phrase(text).named_model.said == "llama 3"
+    found = read_phrase("Llama 2 x A100")
+    assert (found.named_model.said, found.devices) == ("llama", 2)
 
 
 def test_as_few_devices_as_hold_it_where_they_are_asked_for():
@@ -47,12 +212,26 @@ def test_as_few_devices_as_hold_it_where_they_are_asked_for():
     assert not fewer.served.fits
 
 
-@pytest.mark.parametrize(
-    "text", ["0 users", "9999999999999 users of 99999999k tokens on 99999999 x H100", "k k k ||", "×" * 400]
-)
+HOSTILE = [
+    *("0 users", "9999999999999 users of 99999999k tokens on 99999999 x H100", "k k k ||", "×" * 400, "9" * 300, "0b"),
+    *("9" * 290 + "t tokens", "9" * 290 + ".5t tokens", "A100 " + "9" * 280 + " gb", "9" * 280 + "t", "0 x L40 0 gb"),
+    *("Llama 0b", "$" + "9" * 250 + "/h", "§ 4 x § |", "0.5B tokens"),
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
 def test_whatever_is_typed_sets_inputs_that_there_can_be(text):
-    for id, value in read_phrase(text).inputs(DEFAULTS).items():
+    found = read_phrase(text)
+    numbers = found.inputs(DEFAULTS)
+    for id, value in numbers.items():
         Configuration({id: value})
+    for id, number, used in found.cut(DEFAULTS):
+        assert numbers[id] == used != number
+
+
+def test_a_number_that_no_input_can_be_is_told():
+    assert read_phrase("99999999999999 x H100").cut(DEFAULTS) == (("n_devices", 99999999999999, 100_000),)
+    assert read_phrase("5 x H100").cut(DEFAULTS) == ()
 
 
 def test_the_field_sets_the_inputs_and_empties_itself():
@@ -63,3 +242,18 @@ def test_the_field_sets_the_inputs_and_empties_itself():
     assert [app.session_state[id] for id in told] == ["Llama 3 8B", 4096, "A100 80GB SXM", 4, 8192, "PEFT LoRA"]
     assert app.text_input(key="question_typed").value == ""
     assert any("please" in caption.value for caption in app.main.caption)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_model_that_is_not_there_is_said_and_the_nearest_can_be_pressed(language):
+    app = opened(link={"lang": language})
+    app.text_input(key="question_typed").set_value("serve Llama 3 70B on 99999999999 x H100, price?").run()
+    assert not app.exception
+    captions = [caption.value for caption in app.main.caption]
+    assert any("`llama 3 70b`" in caption and DEFAULTS["model"] in caption for caption in captions)
+    assert any("99" in caption and "`99" in caption for caption in captions)
+    assert app.session_state["model"] == DEFAULTS["model"]
+    next(button for button in app.main.button if button.label == "Llama 3.1 70B").click().run()
+    assert not app.exception
+    assert (app.session_state["model"], app.session_state["d_model"]) == ("Llama 3.1 70B", 8192)
+    assert not any("llama 3 70b" in caption.value for caption in app.main.caption)

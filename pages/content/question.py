@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from llmcalc.accuracy import held_back
 from llmcalc.configuration import Configuration
+from llmcalc.errors import shortened
+from llmcalc.phrase import Phrase
 from llmcalc.question import SERVE, Cheaper, asked, blanks, other_devices
 from llmcalc.serving.served import Served
 from llmcalc.words import label_of, value_of, w
@@ -15,6 +18,7 @@ from pages.content.pieces import component_names
 from pages.ui.document.blocks import Block, Offer, Paragraph, badge, plain, said, said_once
 from pages.ui.figures.palette import COLOURS, by_component
 from pages.ui.words.numbers import error_share, exact, human
+from pages.ui.words.problems import verbatim
 from pages.ui.words.verdict import served_words
 
 SEEN = 0.005  # of the bar: what is narrower has no name of its own
@@ -41,6 +45,35 @@ class Bar:
     def needed(self) -> float:
         """All parts together."""
         return sum(stretch.value for stretch in self.stretches)
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A question that was typed: what was understood of it, the numbers in it that no input can be (`Phrase.cut`), and
+    the model and the device that were set then."""
+
+    phrase: Phrase
+    cut: tuple[tuple[str, float, float], ...]
+    model: str
+    device: str
+
+
+def typed_notes(typed: Typed, values: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Phrase]]]:
+    """What is to be said of a question that was typed, with what could be meant instead: a name, and the question with
+    that. Of a name nothing, once another is chosen."""
+    phrase = typed.phrase
+    for id, part, now in (("model", "named_model", typed.model), ("accelerator", "named_device", typed.device)):
+        named = getattr(phrase, part)
+        if named and named.how != "named" and values[id] == now:
+            key = f"question.{id}_none" if named.how == "none" else f"question.{named.how}"
+            told = w(key, said=verbatim(named.said), taken=now)
+            others = {o: replace(phrase, **{part: replace(named, id=o, how="named", others=())}) for o in named.others}
+            yield f"{told} {w('question.or')}" if named.id and others else told, others
+    for id, number, used in typed.cut:
+        typed_number = verbatim(shortened(exact(number)))
+        yield w("question.cut", label=label_of(id), said=typed_number, used=exact(used)), {}
+    if phrase.unread:
+        yield w("question.unread", words=verbatim(", ".join(phrase.unread))), {}
 
 
 def sentence(config: Configuration) -> Iterator[tuple[str, str]]:

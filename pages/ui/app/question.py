@@ -8,11 +8,11 @@ from typing import Any
 import streamlit as st
 
 from llmcalc.configuration import Configuration
-from llmcalc.phrase import LONGEST, read_phrase
+from llmcalc.phrase import LONGEST, Phrase, read_phrase
 from llmcalc.question import SERVE, asked, blanks, cheapest, other_devices
 from llmcalc.words import w
 from pages.content import question
-from pages.content.question import Bar
+from pages.content.question import Bar, Typed
 from pages.ui.app.ask import blank, blank_problems, face_of
 from pages.ui.app.choose import model_twin, purpose_twin
 from pages.ui.app.screen import draw, place_of_verdict, verdict
@@ -22,7 +22,6 @@ from pages.ui.app.state import State, configuration, put, starting_point, values
 from pages.ui.figures.palette import MARK
 from pages.ui.figures.svg import both
 from pages.ui.words.numbers import human
-from pages.ui.words.problems import verbatim
 
 WIDTHS = {"asked": 214, "model": 250, "many": 84, "length": 112, "devices": 72, "device": 200}
 
@@ -35,7 +34,7 @@ def ask_question() -> None:
 def _face(now: State) -> tuple[Any, ...]:
     values, ids = now.values, blanks(now.values).values()
     long = now.configuration.serving.context if asked(values) == SERVE else 0
-    of_sentence = (asked(values), values["model"], other_devices(values), long, session().unread_words)
+    of_sentence = (asked(values), values["model"], other_devices(values), long, session().typed)
     return *of_sentence, *(face_of(id, now) for id in ids)
 
 
@@ -56,18 +55,36 @@ def _sentence(config: Configuration) -> None:
         w("question.typed"), key="question_typed", placeholder=w("question.example"), on_change=_take_phrase,
         max_chars=LONGEST, label_visibility="collapsed",
     )  # fmt: skip
-    if unread := session().unread_words:
-        st.caption(w("question.unread", words=verbatim(", ".join(unread))))
+    if typed := session().typed:
+        _notes(typed, config)
+
+
+def _notes(typed: Typed, config: Configuration) -> None:
+    """What is to be said of what was typed, each with buttons for what could be meant instead."""
+    with st.container(key="typed_notes", horizontal=True, gap="small", vertical_alignment="center"):
+        for number, (told, others) in enumerate(question.typed_notes(typed, config.values)):
+            st.caption(told, width="content")
+            for name, phrase in others.items():
+                st.button(name, key=f"typed_{number}_{name}", type="tertiary", on_click=_set_phrase, args=(phrase,))
+    if typed.phrase.asks_cost:
+        page, name = ("serving", "to_price") if asked(config.values) == SERVE else ("cost", "to_cost")
+        st.page_link(f"pages/{page}.py", label=w(f"question.{name}"), icon=":material/payments:")
 
 
 def _take_phrase() -> None:
     """A question was typed: set what it says, and empty the field. For its callback."""
     phrase = read_phrase(st.session_state["question_typed"])
-    session().unread_words = phrase.unread
-    of_model = starting_point(phrase.model).values if phrase.model else {}
-    model = {"model": phrase.model} if phrase.model else {}
     put("question_typed", "")
-    set_inputs({**model, **of_model, **phrase.inputs({**values(), **model, **of_model})})
+    _set_phrase(phrase)
+
+
+def _set_phrase(phrase: Phrase) -> None:
+    """Set what a question says. The last call of a callback."""
+    of_model = {"model": phrase.model, **starting_point(phrase.model).values} if phrase.model else {}
+    given = {**values(), **of_model}
+    device = phrase.device or given["accelerator"]
+    session().typed = Typed(phrase, phrase.cut(given), given["model"], device)
+    set_inputs({**of_model, **phrase.inputs(given)})
 
 
 def answer(config: Configuration) -> None:

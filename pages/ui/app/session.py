@@ -14,6 +14,7 @@ from llmcalc.link_text import LinkProblem
 
 if TYPE_CHECKING:
     from llmcalc.link import Link
+    from pages.content.question import Typed
     from pages.ui.app.choose import Said
     from pages.ui.app.state import Refused, State
 
@@ -42,7 +43,7 @@ class Session:
     moments: dict[str, str | None] = field(default_factory=dict)  # of Training, by account
     # what came of what the reader gave: `choose`, `pins`
     said_of_config: Said | None = None
-    unread_words: tuple[str, ...] = ()  # of a question that was typed
+    typed: Typed | None = None  # the question
     machine_log: str = ""  # what was pasted on Serving
     pin_problem: InputError | None = None
     # the lesson: `lesson`, `notes`

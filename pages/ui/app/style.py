@@ -110,6 +110,12 @@ NUMBER strong + span { font-size: 0.8rem !important; opacity: 0.78; }
 .st-key-verdict p { font-size: 1.1rem; }
 .st-key-answered { row-gap: 0.1rem; }
 .st-key-answered .stMarkdown p { margin: 0; }
+.st-key-answered [data-testid="stMarkdownContainer"], .st-key-typed_notes [data-testid="stCaptionContainer"] {
+  margin-bottom: 0; }
+.st-key-typed_notes { row-gap: 0; }
+.st-key-typed_notes p { margin: 0; }
+.st-key-typed_notes button { min-height: 1.7rem; padding: 0; text-decoration: underline;
+  color: light-dark(#00659E, #4BA3E3); }
 .device-bar { position: relative; height: 2.6rem; border-radius: 6px; }
 .device-room { position: absolute; inset: 0.2rem auto 0.2rem 0; box-sizing: border-box;
   border: 1px solid rgba(128, 128, 128, 0.45); border-radius: 4px; background: light-dark(#eef1f4, #1d242c); }
