@@ -136,6 +136,16 @@ class Keys:
             self.dimensions[name] = value
         return value
 
+    def chosen(self, n_experts: int) -> int:
+        """How many of so many experts a token goes through."""
+        top_k = self.dimension("top_k")
+        if top_k > n_experts:
+            key, of = self.names["top_k"], self.names["n_experts"]
+            message = f"{key!r} = {top_k} experts of {of!r} = {n_experts}"
+            told: dict[str, Any] = {"key": key, "top_k": top_k, "whole_key": of, "n_experts": n_experts}
+            raise InputError(key, message, code="too_few_experts", **told)
+        return top_k
+
     def layers(self, name: str = "n_layers", default: int | None = None) -> int:
         """A number of layers.
 

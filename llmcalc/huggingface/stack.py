@@ -415,11 +415,8 @@ def n_experts_of(keys: Keys) -> int:
 
 def mixture_of(keys: Keys, mixture: Mixture, dense: FeedForward) -> tuple[Part, ...]:
     """Router, experts, and shared experts where there are any."""
-    n_experts, top_k = keys.dimension("n_experts"), keys.dimension("top_k")
-    if top_k > n_experts:
-        key, of = keys.names["top_k"], keys.names["n_experts"]
-        message = f"{key!r} = {top_k} experts of {of!r} = {n_experts}"
-        raise InputError(key, message, code="too_few_experts", key=key, top_k=top_k, whole_key=of, n_experts=n_experts)
+    n_experts = keys.dimension("n_experts")
+    top_k = keys.chosen(n_experts)
     d_ff = keys.dimension("d_expert") if "d_expert" in keys.names else dense.d_ff
     expert = FeedForward(dense.d_model, d_ff, dense.gated, keys.flag(mixture.expert_bias), id="expert")
     router = Router(dense.d_model, n_experts, keys.flag(mixture.router_bias), mixture.selection)

@@ -192,8 +192,8 @@ def _ernie_vision(kit: Kit) -> Sequence[Layer]:
     numbers = counts if isinstance(counts, list | tuple) else [counts, counts]
     if len(widths) != 2 or len(numbers) != 2:
         raise keys.missing("moe_intermediate_size")
-    top_k = keys.dimension("top_k")
-    keys.dimensions["n_experts"] = whole("moe_num_experts", numbers[0])
+    keys.dimensions["n_experts"] = first = whole("moe_num_experts", numbers[0])
+    top_k = keys.chosen(first)
     found: list[Part] = []
     for of, number, width in zip(("", "image_"), numbers, widths, strict=True):
         expert = FeedForward(d, whole("moe_intermediate_size", width), True, id="expert")

@@ -178,7 +178,8 @@ def _latent_mixture(kit: Kit) -> Parts:
     """Experts that work on a narrower vector, where ``moe_latent_size`` says so (Nemotron-3)."""
     keys, d = kit.keys, kit.d_model
     latent = keys.optional("moe_latent_size") if keys.has("moe_latent_size") else None
-    n_experts, top_k = keys.dimension("n_experts"), keys.dimension("top_k")
+    n_experts = keys.dimension("n_experts")
+    top_k = keys.chosen(n_experts)
     bias = keys.flag("mlp_bias")
     expert = FeedForward(latent or d, keys.dimension("d_expert"), id="expert")
     parts: list[Part] = [Router(d, n_experts)]

@@ -148,7 +148,7 @@ def _gemma4_mixture(kit: Kit) -> Parts:
     return (
         Router(d, n_experts),
         Numbers(d + n_experts, "router_scale", "router"),
-        Experts(n_experts, kit.keys.dimension("top_k"), expert),
+        Experts(n_experts, kit.keys.chosen(n_experts), expert),
         RMSNorm(d, "dense_post_norm"),
         RMSNorm(d, "experts_norm"),
         RMSNorm(d, "experts_post_norm"),

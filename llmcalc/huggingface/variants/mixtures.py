@@ -34,7 +34,7 @@ def _longcat(kit: Kit) -> Sequence[Layer]:
     width = keys.dimension("d_expert")
     expert = FeedForward(d, width, True, id="expert")
     router = Router(d, n_experts + zero, keys.has("router_bias") and keys.flag("router_bias"))
-    mixture: list[Part] = [router, Experts(n_experts, keys.dimension("top_k"), expert)]
+    mixture: list[Part] = [router, Experts(n_experts, keys.chosen(n_experts + zero), expert)]
     if zero:
         mixture.append(ZeroExperts(zero, d, width))
         text = f"{zero} experts do nothing; transformers allocates input weights for them, which published files lack"
@@ -218,7 +218,8 @@ def _dbrx(kit: Kit) -> Sequence[Layer]:
 def _jetmoe(kit: Kit) -> Sequence[Layer]:
     """Experts of attention, each with query and output projections of its own; keys and values are common."""
     keys, d = kit.keys, kit.d_model
-    n_experts, top_k = keys.dimension("n_experts"), keys.dimension("top_k")
+    n_experts = keys.dimension("n_experts")
+    top_k = keys.chosen(n_experts)
     kv, width = keys.dimension("n_kv_heads"), keys.size("kv_channels")
     expert = FeedForward(d, kv * width, id="attention_expert")
     attention = Attention(d, kv * top_k, kv, width, common_queries=False)
@@ -249,7 +250,7 @@ def _inkling(kit: Kit) -> Sequence[Layer]:
     mixture: list[Part] = [
         Router(d, scored),
         Numbers(1, "router_scale", "router"),
-        Experts(n_experts, keys.dimension("top_k"), FeedForward(d, d_expert, True, id="expert")),
+        Experts(n_experts, keys.chosen(n_experts), FeedForward(d, d_expert, True, id="expert")),
     ]
     if shared:
         mixture.append(FeedForward(d, shared * d_expert, True, id="shared_experts", component="shared_experts"))
@@ -312,7 +313,7 @@ def _zaya(kit: Kit) -> Sequence[Layer]:
             Numbers(4 * d, "attention_residual", "connections"),
             Numbers(4 * d, "feed_forward_residual", "connections"),
         )
-        network = (*router, Experts(n_experts, keys.dimension("top_k"), expert))
+        network = (*router, Experts(n_experts, keys.chosen(n_experts), expert))
         found.append((("first" if i == 0 else "later", "sparse"), (*kit.pre(mixer, network), *scales)))
     return found
 
@@ -325,7 +326,7 @@ def _muse_spark(kit: Kit) -> Sequence[Layer]:
         Router(d, n_experts),
         Projection(d, inner, "latent_down", "experts"),
         RMSNorm(inner, "latent_norm"),
-        Experts(n_experts, keys.dimension("top_k"), FeedForward(inner, keys.dimension("d_expert"), True, id="expert")),
+        Experts(n_experts, keys.chosen(n_experts), FeedForward(inner, keys.dimension("d_expert"), True, id="expert")),
         RMSNorm(inner, "experts_post_norm"),
         Projection(inner, d, "latent_up", "experts"),
     )
