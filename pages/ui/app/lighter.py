@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from streamlit import dataframe_util
 from streamlit.cursor import SparseList
 from streamlit.elements import arrow
 from streamlit.proto.ArrowData_pb2 import ArrowData
@@ -21,11 +20,14 @@ from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.state.safe_session_state import SafeSessionState
 from streamlit.runtime.state.session_state import SessionState
 
+if TYPE_CHECKING:
+    from pandas.io.formats.style import Styler
+
 # What is replaced; kept, for a session that began before is still on its way through it
 _copied = SafeSessionState.filtered_state
 _waking_for_each = AppSession._on_scriptrunner_event
 _populate_theme = app_session._populate_theme_msg
-_marshalled = arrow.marshall
+_marshalled = arrow.marshall_styler
 _WRITTEN = "_written"  # where a table keeps it
 
 
@@ -35,7 +37,7 @@ def make_lighter() -> None:
     AppSession._on_scriptrunner_event = _in_one_go  # type: ignore[assignment, method-assign]
     app_session._populate_theme_msg = _populate  # type: ignore[assignment]
     SparseList.__deepcopy__ = _copied_list  # type: ignore[attr-defined]
-    arrow.marshall = _marshall  # type: ignore[assignment]
+    arrow.marshall_styler = _marshall_styler  # type: ignore[assignment]
 
 
 class Looked(Mapping[str, Any]):
@@ -115,15 +117,12 @@ def _copied_list(elements: SparseList[Any], _: dict[int, Any]) -> SparseList[Any
     return copied
 
 
-def _marshall(written: ArrowData, data: Any, default_uuid: str | None = None) -> None:
-    """`arrow.marshall`: a table that pandas styled is written once, and then the same for all who are shown it. With a
-    few hundred rows that takes as long as all else of a step."""
-    if not dataframe_util.is_pandas_styler(data):
-        _marshalled(written, data, default_uuid)
-        return
-    kept = vars(data)
+def _marshall_styler(written: ArrowData, styled: Styler, default_uuid: str) -> None:
+    """`arrow.marshall_styler`: a table that pandas styled is written once, and then the same for all who are shown it.
+    With a few hundred rows that takes as long as all else of a step."""
+    kept = vars(styled)
     if _WRITTEN not in kept:
-        _marshalled(written, data, default_uuid)
-        kept[_WRITTEN] = written.SerializeToString()
+        _marshalled(written, styled, default_uuid)
+        kept[_WRITTEN] = written.styler.SerializeToString()
     else:
-        written.ParseFromString(kept[_WRITTEN])
+        written.styler.ParseFromString(kept[_WRITTEN])
