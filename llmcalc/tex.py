@@ -75,6 +75,8 @@ def _render(node: ast.expr, names: Mapping[str, str]) -> tuple[str, int]:
             return number(value), _binding(number(value))
         case ast.BinOp(left, ast.Div(), right):
             return rf"\frac{{{_render(left, names)[0]}}}{{{_render(right, names)[0]}}}", _PRODUCT
+        case ast.BinOp(left, ast.FloorDiv(), ast.Constant(1)):
+            return rf"\left\lfloor {_render(left, names)[0]} \right\rfloor", _ATOM
         case ast.BinOp(left, ast.FloorDiv(), right):
             return (
                 rf"\left\lfloor \frac{{{_render(left, names)[0]}}}{{{_render(right, names)[0]}}} \right\rfloor",

@@ -144,6 +144,7 @@ NAMES_DEVICES = {
     "llmcalc/export/works.py",
     "llmcalc/lessons/facts.py",
     "llmcalc/lessons/questions.py",  # the wrong answer that takes the box at its word
+    "llmcalc/typed_names.py",  # people type the maker's number
     "pages/ui/words/devices.py",
 }
 

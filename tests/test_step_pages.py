@@ -84,7 +84,10 @@ def test_the_map_marks_the_device_and_the_run_and_tells_every_cell():
     assert (runs["x"][0], runs["y"][0]) == (500, 3)
     assert len(bands["text"]) == len(bands["y"])
     assert {len(row) for row in bands["text"]} == {len(bands["x"])}
-    assert any("40 GB A100 40GB SXM" in note["text"] for note in figure["layout"]["annotations"])
+    named = " ".join(note["text"] for note in figure["layout"]["annotations"])
+    assert "24 GB RTX 4090" in named
+    assert "A100 40GB SXM" in named
+    assert "40 GB A100" not in named, "its name says so"
 
 
 def test_every_device_stands_in_the_table_once():

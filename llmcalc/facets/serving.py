@@ -233,9 +233,9 @@ class Serving:
             if found.job.engine == "transformers":  # activations grow with them
                 most = int(max(found.max_concurrency.value, 0))
             users = largest(lambda n: self._fits({"concurrency": n}), most)
-            return Quantity("requests_tried", users, "", "B", meaning="The most that fit of those that were tried.")
+            return Quantity("whole_requests", users, "", "B", meaning="The most that fit of those that were tried.")
         if found.kv_available.value <= 0:
-            return Quantity("requests_tried", 0, "", "B", meaning="Nothing is left for a cache.")
+            return Quantity("whole_requests", 0, "", "B", meaning="Nothing is left for a cache.")
         held: Quantity = whole_requests(requests=found.max_concurrency, replicas=found.job.data_parallel)
         return held
 

@@ -95,7 +95,7 @@ def requests_at_once(*, n_blocks, blocks_each):
 @formula("B", "", KWON_2023.at("sec. 4.1, KV blocks"))
 def whole_requests(*, requests, replicas):
     """Whole requests that are held at once, on all replicas together."""
-    return np.floor(requests) * replicas
+    return requests // 1 * replicas
 
 
 @formula("B", "", SGLANG.at("srt/managers/schedule_policy.py"))
