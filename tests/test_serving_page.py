@@ -250,6 +250,9 @@ def test_how_many_fit_at_once_is_one_whole_number_everywhere(engine, changes):
     app = opened(**link)
     config = configured("GPT-2 124M", engine=engine, **changes)
     users = config.serving.users
+    if engine in POOLS:  # as many as the engine prints of one replica, on each
+        printed = serve(config.model, config.served.job).max_concurrency.value
+        assert users == int(printed) * changes.get("serve_data", 1) > 0
     card = metrics(app)[w("serving.users")]
     assert card.replace(",", "") == str(users)
     told = w("serving.largest", users=users, context=config.serving.context)

@@ -49,7 +49,7 @@ GROUPS_READ: Mapping[str, tuple[str, ...]] = {
 # Of the main knobs those that do not move it
 _UNMOVED: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("parameters", "article"), (*_SIZES, "accelerator", "n_devices")),
-    **{"serving": (*_SIZES, "n_devices"), "scaling": _SIZES, "compare": ("accelerator",)},
+    **{"serving": (*_SIZES, "n_devices"), "scaling": _SIZES},
 }
 OPEN_GROUP = {
     **{"training": "training", "serving": "serving", "cluster": "devices", "techniques": "devices"},
