@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
 import re
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from importlib.util import find_spec
 import pytest
 from hypothesis import settings
 from real_browser import Browser, Page, chromium, dashboard
+from streamlit.components.v2 import manifest_scanner
 
 from pages.ui.app import sections
 
@@ -51,6 +54,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(mark)
 
 
+def pytest_collection_finish() -> None:
+    """Thousands of tests and all that is imported stay to the end: without this, two fifths of the time went to looking
+    among them for garbage."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+
+
 @pytest.fixture(autouse=True)
 def whole_runs_at_once(monkeypatch):
     """AppTest shows of a run only what it drew, so let each draw the whole app; and no chart waits for a browser.
@@ -59,6 +69,16 @@ def whole_runs_at_once(monkeypatch):
     """
     monkeypatch.setattr(sections, "HEAD_START", 0)
     monkeypatch.setattr(sections, "rerun_fragments", lambda keys: None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def installed_packages_are_read_once() -> Iterator[None]:
+    """AppTest looks for components in all of them whenever an app is opened: two fifths of what that took."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(
+            manifest_scanner, "scan_component_manifests", functools.cache(manifest_scanner.scan_component_manifests)
+        )
+        yield
 
 
 @pytest.fixture(scope="session")
