@@ -16,6 +16,7 @@ from llmcalc.serving.allocator import allocated
 from llmcalc.serving.groups import Kind, planned
 from llmcalc.serving.job import ENGINES
 from llmcalc.serving.ranks import layers_by_stage
+from llmcalc.transformer.part import Share
 from llmcalc.units import GiB, MiB
 
 
@@ -28,8 +29,9 @@ def spread(errors: list[float]) -> tuple[float, float]:
 # As engines print it
 
 
-def errors_of(figure: str, *engines: str) -> list[float]:
-    return [abs(row.error) for row in logged_figures() if row.figure == figure and row.log.engine in engines]
+def errors_of(figure: str, *engines: str, seen: bool = True) -> list[float]:
+    found = [row for row in logged_figures() if row.figure == figure and row.log.seen == seen]
+    return [abs(row.error) for row in found if row.log.engine in engines]
 
 
 PAGED, CELLS = ("vllm", "sglang"), ("llama.cpp", "ollama")
@@ -41,6 +43,27 @@ def test_the_line_of_weights_is_what_vllm_and_sglang_print():
     median, most = spread(errors)
     assert median <= 0.0005
     assert most <= 0.02
+
+
+def test_logs_that_were_found_when_the_rules_stood_are_no_surprise():
+    for figure, fewest, most in (("weights", 9, 0.02), ("kv_tokens", 14, 0.005), ("max_concurrency", 14, 0.005)):
+        errors = errors_of(figure, *PAGED, seen=False)
+        assert len(errors) >= fewest
+        assert spread(errors)[1] <= most, figure
+    assert spread(errors_of("kv_cache", *CELLS, seen=False))[1] <= 0.001
+
+
+def test_what_engines_deal_out_of_a_tower_and_keep_of_positions_in_three_kinds_by_hand():
+    # Qwen3-VL 2B: 1,024 wide, four patches joined; two devices share the 4,096 channels inside of each merger (vLLM:
+    # qwen3_vl.py), of which there are four, and a table has four rows for each position (mrope.py)
+    whole = from_config(models()["qwen3-vl-2b"].config)
+    halves = whole.of_rank(Share(2)), whole
+    mergers = [next(part for part in model.beside if part.id == "projector").parameters().value for model in halves]
+    norms = 2 * 1024 + 3 * 2 * 4096
+    assert mergers[1] == 4 * (4096 * 4096 + 4096 + 4096 * 2048 + 2048) + norms
+    assert mergers[0] == 4 * (4096 * 2048 + 2048 + 2048 * 2048 + 2048) + norms
+    parts = {part.id: part.value for part in serve(whole, Serving()).weights.parts}
+    assert parts["angles"] == 4 * whole.context * 128 * 2
 
 
 def test_a_line_of_weights_by_hand():

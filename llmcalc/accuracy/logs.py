@@ -1,7 +1,8 @@
 """What engines print of memory when they start, in logs of public threads, beside what is predicted for the same job.
 
 ``serving_logs.jsonl`` has those of vLLM and SGLang (GiB are 2³⁰ bytes), ``llamacpp_logs.jsonl`` those of llama.cpp and
-what is built on it (MiB are 2²⁰). None was held back: whoever wrote the rules had seen them.
+what is built on it (MiB are 2²⁰). Whoever wrote the rules had seen most; those that are not ``seen`` were found when
+the rules stood, and none was changed for them.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class ServedLog:
     ``library`` is the row of the library whose shape it has, or ``config`` its config.json, with ``config_changes``.
     ``serving`` are the arguments of `Serving` that are known; ``total_gib`` what the device has, where the log says it.
     ``printed`` in the units of its file. ``note``: what is not known of its weights. ``build_of``: whose llama.cpp.
+    ``seen``: whether whoever wrote the rules had it at hand.
     """
 
     serving: Mapping[str, Any]
@@ -54,6 +56,7 @@ class ServedLog:
     about: str = ""
     id: str = ""
     build_of: str = ""
+    seen: bool = True
 
     @property
     def engine(self) -> str:

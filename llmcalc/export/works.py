@@ -204,7 +204,8 @@ def printed_logs(config: Configuration) -> Rows:
     """Every figure of start-up logs of engines beside what is predicted; the same for every configuration."""
     for found in logged_figures():
         log = found.log
-        about = {"engine": log.engine, "build_of": log.build_of, "model": log.model or log.library}
+        about: dict[str, object] = {"engine": log.engine, "build_of": log.build_of, "model": log.model or log.library}
+        about["held_back"] = not log.seen
         told = {"serving": json.dumps(dict(log.serving)), "figure": found.figure, "source": log.source}
         yield {**about, **told, "printed": found.printed, "predicted": found.predicted, "error_ratio": found.error}
 

@@ -27,6 +27,8 @@ _WITHOUT_ANGLES = (
     "mamba2",
 )
 _PART_OF = {"qwen3_next": 0.25, "qwen3_5_text": 0.25, "qwen3_5_moe_text": 0.25, "mimo_v2_flash": 0.334}
+# Families that place each token in time, height and width, whatever a config says of it
+_IN_SECTIONS = ("qwen2_vl", "qwen2_5_vl", "qwen2_5_omni", "qwen3_vl", "qwen3_omni", "qwen3_5", "glm4v", "glm_ocr")
 _LONG = ("su", "longrope")  # one table for short texts and one for long ones
 _NOT_STRETCHED = (*_LONG, "llama3", "mrope", "default", "proportional")
 
@@ -48,7 +50,8 @@ def with_positions(model: Model, keys: Keys) -> Model:
     rows = context + original if kind in _LONG else context
     if keys.model_type.startswith("gemma3"):  # its positions are those after stretching already
         context = positions
-    turned, sections = _rotated(model, keys, said), "mrope_section" in said
+    turned = _rotated(model, keys, said)
+    sections = "mrope_section" in said or keys.model_type.startswith(_IN_SECTIONS)
     angles = [Angles(rows, channels, sections) for channels in turned]
     if len(angles) > 1 and rows != context:  # only angles of global layers are stretched
         angles[-1] = Angles(context, turned[-1], sections)

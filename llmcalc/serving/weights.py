@@ -92,7 +92,8 @@ def _numbers_of(part: Part) -> tuple[tuple[Matrix, ...], int]:
 
 def tensor_sizes(rank: Model, format: str) -> Iterator[int]:
     """Bytes of every tensor that the weights of a rank are, in the order in which they are made; nothing for files of
-    llama.cpp, whose tensors stand in one buffer. Products that engines make one of have one tensor."""
+    llama.cpp, whose tensors stand in one buffer. Products that engines make one of have one tensor, and one more of
+    their scales."""
     stored = WEIGHT_FORMATS.get(format)
     if stored is None or stored.stored == "gguf":
         return
@@ -104,8 +105,9 @@ def tensor_sizes(rank: Model, format: str) -> Iterator[int]:
             kept = stored if stored.stored == "all" or layer < 0 else format_in(rank, stored, part.component, m, layer)
             bits = kept.bits_in_rows_of(m.width) if layer >= 0 or stored.stored == "all" else _PLAIN_BITS
             name = _JOINED.get(m.role, m.role)
-            joined[name] = joined.get(name, 0) + m.numbers * bits / 8
+            for tensor, share in ((name, int(bits)), (f"{name} scales", bits - int(bits))):
+                joined[tensor] = joined.get(tensor, 0) + m.numbers * share / 8
             plain -= m.numbers
-        yield from map(int, joined.values())
+        yield from (int(size) for size in joined.values() if size)
         if plain:
             yield plain * (4 if format == "fp32" else 2)

@@ -29,13 +29,15 @@ def vectors_parameters(*, count, width):
 
 @dataclass(frozen=True)
 class Linear:
-    """A linear layer from ``d_in`` to ``d_out`` channels."""
+    """A linear layer from ``d_in`` to ``d_out`` channels, of which serving engines deal ``dealt`` ("d_in" or "d_out")
+    out to tensor parallel ranks; "" stands for neither."""
 
     d_in: int
     d_out: int
     bias: bool = True
     id: str = "linear"
     component: str = PROJECTOR
+    dealt: str = ""
 
     def parameters(self) -> Quantity:
         parts = [matrix.parameters for matrix in self.matrices()]
@@ -45,6 +47,11 @@ class Linear:
 
     def matrices(self) -> tuple[Matrix, ...]:
         return (Matrix("linear", self.d_in, linear_parameters(d_in=self.d_in, d_out=self.d_out)),)
+
+    def of_rank(self, share: Share) -> Linear:
+        d_in = share.of(self.d_in) if self.dealt == "d_in" else self.d_in
+        d_out = share.of(self.d_out) if self.dealt == "d_out" else self.d_out
+        return replace(self, d_in=d_in, d_out=d_out)
 
 
 @dataclass(frozen=True)

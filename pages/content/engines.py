@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 
 from llmcalc.accuracy import spread
 from llmcalc.accuracy.logs import FIGURES, LoggedFigure, logged_figures, served_logs
@@ -15,21 +16,23 @@ from pages.ui.words.numbers import error_share, exact, human, marked
 
 TOKENS = ("kv_tokens", "max_concurrency")  # the figures that are no bytes
 WORST = 5
+SIDES = (("accuracy.ranks_looked_at", True), ("reports.held_back_header", False))
 
 
 def of_logs() -> Iterator[Block]:
     """Start-up logs, engine by engine and figure by figure, the worst, and every one."""
     found = logged_figures()
     yield heading(w("accuracy.logs_header"))
-    yield paragraph(w("accuracy.logs", logs=len(served_logs()), count=len(found)))
+    held_back = exact(sum(not log.seen for log in served_logs()))
+    yield paragraph(w("accuracy.logs", logs=len(served_logs()), count=len(found), held_back=held_back))
     lines = []
     for group in dict.fromkeys(map(_group, found)):
-        for figure in FIGURES:
-            errors = [row.error for row in found if row.figure == figure and _group(row) == group]
-            if errors:
-                lines.append([group, _name(figure), exact(len(errors)), _three(errors)])
-    heads = [w("inputs.engine.label"), w("reports.figure"), w("accuracy.logs_count"), w("reports.errors")]
-    yield table(heads, lines, "llrr", "logged_kinds")
+        for figure, (side, seen) in product(FIGURES, SIDES):
+            of_side = [row for row in found if row.figure == figure and _group(row) == group and row.log.seen == seen]
+            if errors := [row.error for row in of_side]:
+                lines.append([group, _name(figure), w(side), exact(len(errors)), _three(errors)])
+    heads = [w(key) for key in ("inputs.engine.label", "reports.figure", "accuracy.ranks_side")]
+    yield table([*heads, w("accuracy.logs_count"), w("reports.errors")], lines, "lllrr", "logged_kinds")
     worst = sorted(found, key=lambda row: -abs(row.error))[:WORST]
     yield _rows(worst, w("accuracy.logs_worst"), "worst_logs")
     yield note(w("accuracy.logs_why"))
@@ -72,7 +75,7 @@ def of_ranks() -> Iterator[Block]:
     yield paragraph(w("accuracy.ranks", count=len(rows), held_back=exact(sum(not row.seen for row in rows))))
     lines = []
     for framework in sorted({row.framework for row in rows}):
-        for side, seen in (("accuracy.ranks_looked_at", True), ("reports.held_back_header", False)):
+        for side, seen in SIDES:
             errors = [rank_errors(row)["step"] for row in rows if row.framework == framework and row.seen == seen]
             if errors:
                 lines.append([framework, w(side), exact(len(errors)), _three(errors)])

@@ -20,6 +20,7 @@ from llmcalc.huggingface.towers.pieces import (
     patches_of,
     projector_of,
     square_of,
+    two_dealt,
     two_linear,
 )
 from llmcalc.transformer.embedding import LearnedPositions
@@ -39,7 +40,7 @@ def _qwen2_vl(w: Whole) -> Sequence[Tower]:
     layer = encoder_layer(v, heads="num_heads", width="embed_dim", inner=inner)
     wide = d * v.size("spatial_merge_size") ** 2
     merger = projector_of(
-        LayerNorm(d, "projector_norm", component=PROJECTOR), *two_linear(wide, wide, v.size("hidden_size"))
+        LayerNorm(d, "projector_norm", component=PROJECTOR), *two_dealt(wide, wide, v.size("hidden_size"))
     )
     return layers_as_tower([patch], layer, layers_of(v, "depth")), merger
 
@@ -49,7 +50,7 @@ def _qwen2_5_vision(v: Keys) -> Sequence[Tower]:
     patch = Convolution(channels_of(v), d, square_of(v) * v.size("temporal_patch_size"), False)
     layer = encoder_layer(v, norm=RMSNorm, heads="num_heads", gated=True)
     wide = d * v.size("spatial_merge_size") ** 2
-    merger = projector_of(RMSNorm(d, "projector_norm", PROJECTOR), *two_linear(wide, wide, v.size("out_hidden_size")))
+    merger = projector_of(RMSNorm(d, "projector_norm", PROJECTOR), *two_dealt(wide, wide, v.size("out_hidden_size")))
     return layers_as_tower([patch], layer, layers_of(v, "depth")), merger
 
 
@@ -64,15 +65,15 @@ def _qwen3_vision(v: Keys, deep: bool = True) -> Sequence[Tower]:
         LearnedPositions(v.size("num_position_embeddings"), d),
     ]
     wide, d_out = d * v.size("spatial_merge_size") ** 2, v.size("out_hidden_size")
-    merger = projector_of(LayerNorm(d, "projector_norm", component=PROJECTOR), *two_linear(wide, wide, d_out))
+    merger = projector_of(LayerNorm(d, "projector_norm", component=PROJECTOR), *two_dealt(wide, wide, d_out))
     tower = layers_as_tower(front, encoder_layer(v, heads="num_heads"), layers_of(v, "depth"))
     n_deep = len(v.list_of("deepstack_visual_indexes", int) or ()) if deep else 0
     if not n_deep:
         return tower, merger
     one = (
         LayerNorm(wide, "projector_norm", component=PROJECTOR),
-        Linear(wide, wide, True, "linear_2"),
-        Linear(wide, d_out, True, "linear_3"),
+        Linear(wide, wide, True, "linear_2", dealt="d_out"),
+        Linear(wide, d_out, True, "linear_3", dealt="d_in"),
     )
     return tower, replace(merger, blocks=((Block(one, "merger_block"), n_deep),))
 

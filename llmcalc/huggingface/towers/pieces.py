@@ -66,6 +66,12 @@ def two_linear(d_in: int, d_inner: int, d_out: int, bias: bool = True, second: b
     return [Linear(d_in, d_inner, bias), Linear(d_inner, d_out, bias if second is None else second)]
 
 
+def two_dealt(d_in: int, d_inner: int, d_out: int, bias: bool = True) -> list[Part]:
+    """The same where engines deal the channels between them out (vLLM: `Qwen3_VisionPatchMerger`,
+    `LlavaMultiModalProjector`)."""
+    return [Linear(d_in, d_inner, bias, dealt="d_out"), Linear(d_inner, d_out, bias, dealt="d_in")]
+
+
 def layers_of(keys: Keys, key: str = "num_hidden_layers") -> int:
     """A number of layers.
 

@@ -16,6 +16,7 @@ from llmcalc.huggingface.towers.pieces import (
     named_key,
     projector_of,
     shuffled,
+    two_dealt,
     two_linear,
 )
 from llmcalc.transformer.norm import LayerNorm, RMSNorm
@@ -25,7 +26,7 @@ from llmcalc.transformer.tower import PROJECTOR, Linear, Tower, Vectors
 def _llava(w: Whole) -> Sequence[Tower]:
     d_in = w.vision.size("hidden_size") * feature_layers(w.keys)
     bias = w.keys.flag("multimodal_projector_bias")
-    return tower_by_type(w.vision), projector_of(*two_linear(d_in, w.d_text, w.d_text, bias))
+    return tower_by_type(w.vision), projector_of(*two_dealt(d_in, w.d_text, w.d_text, bias))
 
 
 def _llava_next(w: Whole) -> Sequence[Tower]:
