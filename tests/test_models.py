@@ -220,6 +220,17 @@ def test_lists_of_one_entry_a_layer_follow_the_number_of_layers():
     assert override(config, n_layers=3)["layer_types"] == ["sliding_attention", "full_attention", "sliding_attention"]
 
 
+def test_a_list_that_says_the_same_of_every_layer_is_a_number_and_one_that_does_not_is_refused():
+    # published so: Hunyuan A13B, 80 B of which a token goes through 13 B
+    config = model("hunyuan-a13b").config
+    assert config["moe_topk"] == [8] * 32
+    alike = {**config, "moe_topk": 8, "num_experts": [64] * 32, "moe_intermediate_size": [3072] * 32}
+    assert from_config(alike).active_parameters().value == from_config(config).active_parameters().value
+    with pytest.raises(InputError) as caught:
+        from_config({**config, "moe_topk": [8] * 31 + [4]})
+    assert caught.value.input_id == "moe_topk"
+
+
 def test_a_dimension_that_a_family_does_not_have_is_refused_by_its_name():
     with pytest.raises(InputError) as caught:
         override({"model_type": "gpt2"}, n_kv_heads=1)

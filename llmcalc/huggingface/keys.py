@@ -191,11 +191,18 @@ def is_null(key: str, config: Mapping[str, Any]) -> InputError:
     return InputError(key, f"{key!r} is null, and it must be a number", code="key_null", key=key)
 
 
+def _of_every_layer(value: Any) -> Any:
+    alike = isinstance(value, list | tuple) and len(value) > 1 and all(type(n) is int and n == value[0] for n in value)
+    return value[0] if alike else value
+
+
 def whole(key: str, value: Any, lowest: int = 1) -> int:
-    """``value`` if it is a whole number from ``lowest`` to 10⁹; true and false are no numbers.
+    """``value`` if it is a whole number from ``lowest`` to 10⁹, or a list that says the same one of every layer; true
+    and false are no numbers.
 
     Raises InputError otherwise.
     """
+    value = _of_every_layer(value)
     if not isinstance(value, int) or isinstance(value, bool):
         message = f"{key!r} must be a whole number, not {shown(value)}"
         raise InputError(key, message, code="key_not_whole", key=key, found=shown(value))

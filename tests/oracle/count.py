@@ -156,6 +156,8 @@ def _idle(model: nn.Module) -> int:
         (k for name in names if (k := getattr(config, name, None))),
         {"nllb-moe": 2}.get(getattr(config, "model_type", ""), 1),
     )
+    if isinstance(top_k, list):  # one entry a layer
+        (top_k,) = set(top_k)
     experts: dict[str, tuple[int, int]] = {}
     for name, parameter in model.named_parameters():
         if match := re.match(r"(.*)\.experts\.(expert_\d+|\d+)?", name):
