@@ -71,6 +71,17 @@ PER_LAYER = {
     "sliding_window": 8,
     "layer_types": ["sliding_attention", "full_attention"] * 2,
 }
+STREAMS = {
+    "hidden_size_per_layer_input": 12,
+    "vocab_size_per_layer_input": 320,
+    "num_kv_shared_layers": 1,
+    "sliding_window": 8,
+    "layer_types": ["sliding_attention", "full_attention"] * 2,
+    "intermediate_size": 160,
+    "altup_num_inputs": 3,
+    "laurel_rank": 8,
+    "activation_sparsity_pattern": [0.95, 0.0, 0.95, 0.0],
+}
 MORE = {
     "gpt_neo": {"attention_types": [[["global", "local"], 2]], "window_size": 8},
     "gptj": {"rotary_dim": 12},
@@ -82,6 +93,7 @@ MORE = {
     "lfm2": {"layer_types": ["conv", "full_attention"] * 2},
     "lfm2 biased": {"layer_types": ["conv", "full_attention"] * 2, "conv_bias": True},
     "gemma4_text": PER_LAYER,
+    "gemma3n_text": STREAMS,
     "gemma4_text alike": PER_LAYER | {"attention_k_eq_v": True, "num_kv_shared_layers": 0},
     "gemma4_text plain": {"hidden_size_per_layer_input": 0, "global_head_dim": 48},
     "deepseek_v32": INDEXED,
@@ -112,7 +124,16 @@ MORE = {
 }
 # Families of the other tables of which the code was read
 READ = (
-    *("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text", "lfm2", "gemma4_text", "deepseek_v32", "glm_moe_dsa"),
+    *(
+        "qwen3_next",
+        "qwen3_5_text",
+        "qwen3_5_moe_text",
+        "lfm2",
+        "gemma4_text",
+        "gemma3n_text",
+        "deepseek_v32",
+        "glm_moe_dsa",
+    ),
     *("granitemoehybrid", "bamba", "nemotron_h"),
 )
 STACKS = {**DECODERS, **MIXTURES, **dict.fromkeys(READ)}

@@ -147,6 +147,7 @@ GEMMA4_CODE = replace(
     embedding_scaled=True,
     layer_scaled=True,
 )
+GEMMA3N_CODE = replace(GEMMA4_CODE, layer_scaled=False, values_last=True, per_layer_in_place=True, altup_clipped=True)
 OLMO_CODE = replace(
     LLAMA_CODE,
     norm="layer_norm_fp32",

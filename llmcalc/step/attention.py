@@ -283,16 +283,21 @@ class SelfAttention(Kernels):
         after = len(s.tape.again)
         wide = (*s.rows(), self.kv_heads, self.head)
         key = self.key(x, wide)
-        value = key if part.key_is_value else self.value(x, wide)
-        key = turned(self.key_norm(key) if self.key_norm else key)
-        value = self.value_norm(value)
+        if s.code.values_last:
+            key = turned(self.key_norm(key) if self.key_norm else key)
+            value = self.value_norm(self.value(x, wide))
+        else:
+            value = key if part.key_is_value else self.value(x, wide)
+            key = turned(self.key_norm(key) if self.key_norm else key)
+            value = self.value_norm(value)
         key, value = s.cached(key, value)
         if part.lends:
             # computed again they replace what they were, and their graph, which stays, what it keeps
             s.shared[kind] = key, value
             for lent in (key, value):
                 lent.storage.plays("lent")
-            s.kept_again += [*s.tape.again[:before], *s.tape.again[after:]]
+            begins, ends = s.aside
+            s.kept_again += [*s.tape.again[:begins], *s.tape.again[ends:before], *s.tape.again[after:]]
         return query, key, value
 
     def _project(self, x: Tensor, source: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:

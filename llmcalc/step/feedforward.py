@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from llmcalc.step import operations as op
-from llmcalc.step.activations import activation
+from llmcalc.step.activations import activation, most_active
 from llmcalc.step.linear import Linear
 from llmcalc.step.registry import Beside, runs
 from llmcalc.step.setting import Setting
@@ -44,7 +44,11 @@ class Network:
             hidden = op.multiply(up, act(gate), "gated")
             del gate, up
         else:
-            hidden = op.multiply(act(self.gate(x, wide)), self.up(x, wide), "gated")
+            gate = self.gate(x, wide)
+            if self.part.sparse:
+                gate = most_active(gate, self.width, s.constant((), gate.dtype, "deviation"))
+            hidden = op.multiply(act(gate), self.up(x, wide), "gated")
+            del gate
         del x
         if self.inner_norm is not None:
             hidden = self.inner_norm(hidden)

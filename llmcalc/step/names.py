@@ -13,10 +13,13 @@ from llmcalc.quantity import Formula
 # What a layer may have in several networks
 _OF_A_NETWORK = tuple(f"{role}_{what}" for role in ("up", "gate", "down", "gate_up") for what in ("parameters", "bias"))
 # Linear layers by themselves
-_PROJECTIONS = (
-    "per_layer_model_projection_parameters",
-    "per_layer_gate_parameters",
-    "per_layer_projection_parameters",
+_PROJECTIONS = tuple(
+    f"{id}_parameters"
+    for id in (
+        *("per_layer_model_projection", "per_layer_gate", "per_layer_projection"),
+        *("altup_in", "altup_out", "altup_router", "altup_prediction", "altup_correction"),
+        *("laurel_down", "laurel_up"),
+    )
 )
 _NETWORKS = {"experts": r"\text{experts}", "shared_experts": r"\text{shared}"}
 
@@ -61,6 +64,7 @@ NAMES = {name.id: name for name in _counted()} | {
         Name("gated_convolution_in_bias", "b"),
         Name("gated_convolution_out_bias", "b"),
         *(Name(id, "W") for id in _PROJECTIONS),
+        Name("altup_scale_parameters", "g"),
         Name("gate_up_parameters", r"W_\text{gate, up}"),
         Name("gate_up_bias", r"b_\text{gate, up}"),
         Name("output_projection_parameters", r"W_\text{proj out}"),

@@ -51,7 +51,8 @@ class Code:
     # indices that copy keys and values ("indexed"), or copied for every head at once ("spread")
     joined_projections: Joined = "split"
     projections_clamped: bool = False
-    queries_first: bool = False  # queries are normed and turned before keys and values are made (Gemma 4)
+    queries_first: bool = False  # queries are normed and turned before keys and values are made (Gemma 3n and 4),
+    values_last: bool = False  # and keys before values (Gemma 3n)
     gate_joined: bool = False  # queries and the gate of attention's output come out of one product (Qwen3-Next)
     delta_joined: bool = False  # the delta rule's queries, keys, values and gate do, head by head
 
@@ -59,6 +60,7 @@ class Code:
     embedding_projected_last: bool = False  # a narrow embedding is widened after its norm (ELECTRA)
     positions_of_batch: bool = False  # each sequence has its own positions, counted from its ids (RoBERTa)
 
+    per_layer_in_place: bool = False  # a second embedding's ids are copied, its projection scaled in place (Gemma 3n)
     positions_computed: bool = False  # rows of a buffer of sinusoids are added (M2M100)
 
     # Rotary positions
@@ -114,6 +116,7 @@ class Code:
     # Also: "activation"; one end of a branch only, attention's "projection" or "feed_forward"; and "final"
     dropout_at: tuple[DropoutPlace, ...] = ("embedding", "attention", "residual")
     embedding_scaled: bool = False  # multiplied by a number
+    altup_clipped: bool = False  # the weights by which AltUp corrects its streams are bounded (Gemma 3n)
     layer_scaled: bool = False  # what each layer gives is multiplied in place by a number of its own (Gemma 4)
     branch_scaled: bool = False  # what each branch adds to the stream is (Granite)
     logits_scaled: bool = False

@@ -97,6 +97,24 @@ def per_layer(draw: random.Random) -> Drawn:
     }
 
 
+def streams(draw: random.Random) -> Drawn:
+    """Gemma 3n: several streams, keys and values that later layers borrow, gates of which the largest are left."""
+    n = draw.choice((4, 5, 6))
+    sizes = plain(draw)
+    sizes["hidden_size"] = 8 * sizes["num_attention_heads"] * draw.randint(4, 10)
+    return sizes | {
+        "num_hidden_layers": n,
+        "layer_types": (["sliding_attention", "full_attention"] * n)[:n],
+        "sliding_window": draw.choice((64, 128, 1024)),
+        "hidden_size_per_layer_input": draw.choice((16, 64)),
+        "vocab_size_per_layer_input": sizes["vocab_size"] - draw.choice((0, 300)),
+        "num_kv_shared_layers": draw.choice((0, 1, 2, n - 2)),
+        "altup_num_inputs": draw.choice((2, 3, 4)),
+        "laurel_rank": draw.choice((8, 24, 64)),
+        "activation_sparsity_pattern": [draw.choice((0.95, 0.0)) for _ in range(n)],
+    }
+
+
 def indexed(draw: random.Random) -> Drawn:
     """DeepSeek's sparse attention."""
     sizes = plain(draw) | mixture(draw, "n_routed_experts")
@@ -186,6 +204,7 @@ FAMILIES: Mapping[str, Callable[[random.Random], Drawn]] = {
     "qwen3_5_moe_text": sparse_delta,
     "lfm2": convolutions,
     "gemma4_text": per_layer,
+    "gemma3n_text": streams,
     "deepseek_v32": indexed,
     "glm_moe_dsa": indexed_shared,
     "granitemoehybrid": granite,
