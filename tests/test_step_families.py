@@ -82,6 +82,20 @@ STREAMS = {
     "laurel_rank": 8,
     "activation_sparsity_pattern": [0.95, 0.0, 0.95, 0.0],
 }
+NEMOTRON = {
+    "layers_block_type": ["mamba", "attention", "mlp", "mamba"],
+    "mamba_num_heads": 4,
+    "mamba_head_dim": 24,
+    "ssm_state_size": 16,
+    "n_groups": 2,
+    "chunk_size": 8,
+}
+LATENT_EXPERTS = {
+    "layers_block_type": ["mamba", "attention", "moe", "mlp"],
+    "moe_shared_expert_intermediate_size": 48,
+    "n_group": 1,
+    "topk_group": 1,
+}
 MORE = {
     "gpt_neo": {"attention_types": [[["global", "local"], 2]], "window_size": 8},
     "gptj": {"rotary_dim": 12},
@@ -92,7 +106,9 @@ MORE = {
     "qwen3_next alike": DELTA | {"linear_num_value_heads": 2},
     "lfm2": {"layer_types": ["conv", "full_attention"] * 2},
     "lfm2 biased": {"layer_types": ["conv", "full_attention"] * 2, "conv_bias": True},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2, "num_dense_layers": 1},
     "gemma4_text": PER_LAYER,
+    "gemma4_text sparse": PER_LAYER | {"enable_moe_block": True, "num_experts": 4, "top_k_experts": 2},
     "gemma3n_text": STREAMS,
     "gemma4_text alike": PER_LAYER | {"attention_k_eq_v": True, "num_kv_shared_layers": 0},
     "gemma4_text plain": {"hidden_size_per_layer_input": 0, "global_head_dim": 48},
@@ -102,14 +118,9 @@ MORE = {
     "granitemoehybrid dense": MAMBA
     | {"layer_types": ["mamba", "attention"] * 2, "num_local_experts": 0, "num_experts_per_tok": 0},
     "bamba": MAMBA | {"attn_layer_indices": [1]},
-    "nemotron_h": {
-        "layers_block_type": ["mamba", "attention", "mlp", "mamba"],
-        "mamba_num_heads": 4,
-        "mamba_head_dim": 24,
-        "ssm_state_size": 16,
-        "n_groups": 2,
-        "chunk_size": 8,
-    },
+    "nemotron_h": NEMOTRON,
+    "nemotron_h sparse": NEMOTRON | LATENT_EXPERTS | {"moe_latent_size": 32, "mlp_bias": True},
+    "nemotron_h sparse whole": NEMOTRON | LATENT_EXPERTS,
     # the other ways in which a family's layers may run
     "falcon new": {"new_decoder_architecture": True, "num_kv_heads": 2},
     "falcon alibi": {"alibi": True, "multi_query": False, "parallel_attn": False, "bias": True, "num_kv_heads": 4},
@@ -124,17 +135,8 @@ MORE = {
 }
 # Families of the other tables of which the code was read
 READ = (
-    *(
-        "qwen3_next",
-        "qwen3_5_text",
-        "qwen3_5_moe_text",
-        "lfm2",
-        "gemma4_text",
-        "gemma3n_text",
-        "deepseek_v32",
-        "glm_moe_dsa",
-    ),
-    *("granitemoehybrid", "bamba", "nemotron_h"),
+    *("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text", "lfm2", "lfm2_moe", "gemma4_text", "gemma3n_text"),
+    *("deepseek_v32", "glm_moe_dsa", "granitemoehybrid", "bamba", "nemotron_h"),
 )
 STACKS = {**DECODERS, **MIXTURES, **dict.fromkeys(READ)}
 CASES = [*STACKS, *(name for name in MORE if name not in STACKS)]

@@ -43,12 +43,13 @@ class Network:
             gate, up = op.split(self.joined(x, s.rows(self.both)), wide, wide)
             hidden = op.multiply(up, act(gate), "gated")
             del gate, up
-        else:
+        elif self.part.sparse:
             gate = self.gate(x, wide)
-            if self.part.sparse:
-                gate = most_active(gate, self.width, s.constant((), gate.dtype, "deviation"))
-            hidden = op.multiply(act(gate), self.up(x, wide), "gated")
+            gate = act(most_active(gate, self.width, s.constant((), gate.dtype, "deviation")))
+            hidden = op.multiply(gate, self.up(x, wide), "gated")
             del gate
+        else:
+            hidden = op.multiply(act(self.gate(x, wide)), self.up(x, wide), "gated")
         del x
         if self.inner_norm is not None:
             hidden = self.inner_norm(hidden)

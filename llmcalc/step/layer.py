@@ -8,6 +8,7 @@ from typing import Any, cast
 from llmcalc.errors import InputError
 from llmcalc.step import operations as op
 from llmcalc.step.disentangled import DisentangledSelfAttention
+from llmcalc.step.experts_beside import ExpertsBeside
 from llmcalc.step.norms import NormLayer
 from llmcalc.step.per_layer import PerLayerBranch
 from llmcalc.step.registry import Beside, Mixer, running
@@ -29,6 +30,7 @@ _BESIDE = (
     *("router", "shared_experts", "shared_gate", "cross_attention", "indexer"),
     *("per_layer_gate", "per_layer_projection"),
     *("altup_scale", "altup_correction", "altup_prediction", "altup_router", "laurel_down", "laurel_up"),
+    *("latent_down", "latent_up"),
 )
 
 
@@ -45,14 +47,17 @@ class Layer:
         parts = {part.id: part for part in block.parts}
         self.norms: dict[str, NormLayer] = {part.id: running(part, s) for part in block.parts_of("norm")}
         meet = [part for part in mixers(block.parts) if part.id not in ("cross_attention", "indexer")]
-        network = parts.get("experts", parts.get("feed_forward"))
+        both = "dense_post_norm" in parts
+        network = parts["feed_forward"] if both else parts.get("experts", parts.get("feed_forward"))
         alone = "feed_forward_norm" not in self.norms and not s.code.parallel and s.code.single_branch
         if len(meet) != 1 and not (alone and network is not None and not meet):
             raise InputError("model", "a training step of a model with such attention, or none, is not simulated")
         if network is None and not alone:
             raise InputError("model", "a training step of a layer without a feed-forward network is not simulated")
         mixer = meet[0] if meet else None
-        if unknown := [part.id for part in block.parts if not _is_run(part, mixer, network)]:
+        beside_dense = ("experts", "router_scale", "expert_scale") if both else ()
+        unknown = [part.id for part in block.parts if not _is_run(part, mixer, network)]
+        if unknown := [id for id in unknown if id not in beside_dense]:
             raise InputError("model", f"a training step of a model with such {unknown[0]} is not simulated")
         for id in ("attention_norm", "feed_forward_norm"):
             if mixer is not None and (norm := weightless(s, id, s.dim("d_model", mixer.d_model))) is not None:
@@ -72,6 +77,7 @@ class Layer:
         if network is not None:
             with s.tape.serving(self.component):
                 self.feed_forward = running(network, s, beside)
+        self.experts = ExpertsBeside(s, beside) if both else None
         self.per_layer: PerLayerBranch | None = None
         if "per_layer_gate" in parts:
             with s.tape.serving("per_layer_inputs"):
@@ -122,6 +128,8 @@ class Layer:
             x = self._before(branch, x)
             with self.s.tape.serving(self.component):
                 x = self.feed_forward(x)
+            if self.experts is not None:
+                x, _named = self.experts(x, residual)
             x = self._after("feed_forward", x, residual)
         if self.per_layer is not None and own is not None:
             residual = x

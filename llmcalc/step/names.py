@@ -18,7 +18,7 @@ _PROJECTIONS = tuple(
     for id in (
         *("per_layer_model_projection", "per_layer_gate", "per_layer_projection"),
         *("altup_in", "altup_out", "altup_router", "altup_prediction", "altup_correction"),
-        *("laurel_down", "laurel_up"),
+        *("laurel_down", "laurel_up", "latent_down", "latent_up"),
     )
 )
 _NETWORKS = {"experts": r"\text{experts}", "shared_experts": r"\text{shared}"}
@@ -61,10 +61,11 @@ NAMES = {name.id: name for name in _counted()} | {
         Name("query_gate_parameters", "W_{QG}"),
         Name("delta_query_key_value_parameters", "W_{QK,V}"),
         Name("delta_query_key_value_gate_parameters", "W_{QK,V,Z}"),
+        *(Name(f"{id}_bias", "b") for id in ("latent_down", "latent_up")),
         Name("gated_convolution_in_bias", "b"),
         Name("gated_convolution_out_bias", "b"),
         *(Name(id, "W") for id in _PROJECTIONS),
-        Name("altup_scale_parameters", "g"),
+        *(Name(f"{id}_parameters", "g") for id in ("altup_scale", "router_scale", "expert_scale")),
         Name("gate_up_parameters", r"W_\text{gate, up}"),
         Name("gate_up_bias", r"b_\text{gate, up}"),
         Name("output_projection_parameters", r"W_\text{proj out}"),

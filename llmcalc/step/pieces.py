@@ -23,8 +23,10 @@ _SIDES: Mapping[str, tuple[str, str]] = {
     "altup_out": ("d_model", "d_model"),
     "laurel_down": ("d_model", "d_rank"),
     "laurel_up": ("d_rank", "d_model"),
+    "latent_down": ("d_model", "d_in"),
+    "latent_up": ("d_in", "d_model"),
 }
-_ROWS: Mapping[str, str] = {"altup_scale": "d_model"}
+_ROWS: Mapping[str, str] = {"altup_scale": "d_model", "router_scale": "d_model", "expert_scale": "n_experts"}
 _SEVERAL = ("altup_in", "altup_out")  # as many square ones as make the part
 
 

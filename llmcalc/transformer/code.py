@@ -144,6 +144,7 @@ class Code:
     # Of all logits, or their "sigmoid", or the "chosen_softmax" of those that were chosen
     router: Literal["softmax", "sigmoid", "chosen_softmax"] = "softmax"
     router_fp32: bool = False  # logits are computed in fp32,
+    router_as_computed: bool = False  # or the scores stay in the format of the product (LFM2)
     router_outside_autocast: bool = False  # also under autocast
     router_normalised: bool = True  # the weights of the chosen are divided by their sum,
     router_scaled: bool = False  # multiplied by a number,

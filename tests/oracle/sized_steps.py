@@ -79,6 +79,11 @@ def convolutions(draw: random.Random) -> Drawn:
     return sizes
 
 
+def sparse_convolutions(draw: random.Random) -> Drawn:
+    sizes = convolutions(draw) | mixture(draw, "num_experts")
+    return sizes | {"num_dense_layers": draw.choice((1, 2)), "norm_topk_prob": draw.random() < 0.7}
+
+
 def per_layer(draw: random.Random) -> Drawn:
     """Gemma 4, dense, with and without a second embedding and shared keys."""
     n = draw.choice((4, 6, 8))
@@ -95,6 +100,12 @@ def per_layer(draw: random.Random) -> Drawn:
         "use_double_wide_mlp": draw.random() < 0.5,
         "attention_k_eq_v": not with_inputs,
     }
+
+
+def per_layer_sparse(draw: random.Random) -> Drawn:
+    """Gemma 4 with a mixture beside each network."""
+    experts = {"enable_moe_block": True, "num_experts": draw.choice((4, 8, 16)), "top_k_experts": draw.choice((2, 3))}
+    return per_layer(draw) | experts | {"moe_intermediate_size": 32 * draw.randint(2, 8)}
 
 
 def streams(draw: random.Random) -> Drawn:
@@ -198,18 +209,33 @@ def nemotron(draw: random.Random) -> Drawn:
     }
 
 
+def nemotron_sparse(draw: random.Random) -> Drawn:
+    """Nemotron-3: layers of experts, on a narrower vector or on the whole one."""
+    sizes = nemotron(draw) | mixture(draw, "n_routed_experts")
+    sizes["layers_block_type"] = [draw.choice((kind, "moe")) for kind in sizes["layers_block_type"]] + ["moe", "mamba"]
+    return sizes | {
+        "moe_latent_size": draw.choice((None, 64, 160)),
+        "moe_shared_expert_intermediate_size": 32 * draw.randint(2, 10),
+        "n_group": 1,
+        "topk_group": 1,
+    }
+
+
 FAMILIES: Mapping[str, Callable[[random.Random], Drawn]] = {
     "qwen3_next": sparse_delta,
     "qwen3_5_text": delta,
     "qwen3_5_moe_text": sparse_delta,
     "lfm2": convolutions,
+    "lfm2_moe": sparse_convolutions,
     "gemma4_text": per_layer,
+    "gemma4_text sparse": per_layer_sparse,
     "gemma3n_text": streams,
     "deepseek_v32": indexed,
     "glm_moe_dsa": indexed_shared,
     "granitemoehybrid": granite,
     "bamba": bamba,
     "nemotron_h": nemotron,
+    "nemotron_h sparse": nemotron_sparse,
 }
 
 
@@ -218,7 +244,7 @@ def main() -> None:
     seed, *families = [word for word in sys.argv[1:] if word != "--seen"]
     draws = {family: random.Random(f"{seed} {family}") for family in families or FAMILIES}
     for way, (family, draw) in itertools.product(WAYS, draws.items()):
-        config = {"model_type": family, "pad_token_id": 0, **FAMILIES[family](draw)}
+        config = {"model_type": family.split()[0], "pad_token_id": 0, **FAMILIES[family](draw)}
         sizes = {"batch_size": draw.randint(1, 3), "seq_len": draw.choice((128, 192, 300, 410, 512, 600))}
         try:
             row = measure(config, **sizes, **way)

@@ -171,7 +171,8 @@ def _gemma4_mixture(kit: Kit) -> Parts:
     expert = FeedForward(d, kit.keys.dimension("d_expert"), True, id="expert")
     return (
         Router(d, n_experts),
-        Numbers(d + n_experts, "router_scale", "router"),
+        Numbers(d, "router_scale", "router"),
+        Numbers(n_experts, "expert_scale", "router"),
         Experts(n_experts, kit.keys.chosen(n_experts), expert),
         RMSNorm(d, "dense_post_norm"),
         RMSNorm(d, "experts_norm"),
