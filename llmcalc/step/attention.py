@@ -235,6 +235,7 @@ class SelfAttention(Kernels):
             key, value = (of(x, (*s.rows(), self.kv_heads, self.head)) for of in (self.key, self.value))
         else:
             query, key, value = self._project(x, source)
+            key = op.scale(key) if code.multiplied else key
         if self.gate is not None:
             gate = self.gate(x, (*s.rows(), self.heads, self.head))
         del x

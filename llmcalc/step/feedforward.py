@@ -43,6 +43,10 @@ class Network:
             gate, up = op.split(self.joined(x, s.rows(self.both)), wide, wide)
             hidden = op.multiply(up, act(gate), "gated")
             del gate, up
+        elif s.code.multiplied:
+            up = self.up(x, wide)
+            hidden = op.multiply(up, act(op.scale(self.gate(x, wide))), "gated")
+            del up
         elif self.part.sparse:
             gate = self.gate(x, wide)
             gate = act(most_active(gate, self.width, s.constant((), gate.dtype, "deviation")))
@@ -57,6 +61,8 @@ class Network:
         if s.code.inner_cast:
             hidden = s.tape.cast(hidden, self.down.weight.dtype)
         out = self.down(hidden, s.rows(*self.down.outputs))
+        if s.code.multiplied:
+            out = op.scale(out)
         del hidden
         dropped = {"residual", "feed_forward"} & set(s.code.dropout_at)
         return op.dropout(out, s.run.dropout if dropped else 0)

@@ -14,6 +14,7 @@ from llmcalc.step.per_layer import PerLayerBranch
 from llmcalc.step.registry import Beside, Mixer, running
 from llmcalc.step.rotary import Rotary
 from llmcalc.step.setting import Setting
+from llmcalc.step.side_by_side import SideBySide
 from llmcalc.step.tape import Dim, Tensor
 from llmcalc.transformer.attention import Attention
 from llmcalc.transformer.model import Block
@@ -50,13 +51,14 @@ class Layer:
         both = "dense_post_norm" in parts
         network = parts["feed_forward"] if both else parts.get("experts", parts.get("feed_forward"))
         alone = "feed_forward_norm" not in self.norms and not s.code.parallel and s.code.single_branch
-        if len(meet) != 1 and not (alone and network is not None and not meet):
+        two = len(meet) == 2 and s.code.multiplied
+        if len(meet) != 1 and not two and not (alone and network is not None and not meet):
             raise InputError("model", "a training step of a model with such attention, or none, is not simulated")
         if network is None and not alone:
             raise InputError("model", "a training step of a layer without a feed-forward network is not simulated")
-        mixer = meet[0] if meet else None
+        mixer = meet[-1] if meet else None
         beside_dense = ("experts", "router_scale", "expert_scale") if both else ()
-        unknown = [part.id for part in block.parts if not _is_run(part, mixer, network)]
+        unknown = [part.id for part in block.parts if not _is_run(part, mixer, network) and part not in meet]
         if unknown := [id for id in unknown if id not in beside_dense]:
             raise InputError("model", f"a training step of a model with such {unknown[0]} is not simulated")
         for id in ("attention_norm", "feed_forward_norm"):
@@ -67,6 +69,8 @@ class Layer:
         with s.tape.serving("attention"):
             if mixer is not None and s.code.disentangled:
                 self.attention = DisentangledSelfAttention(cast(Attention, mixer), s, beside)
+            elif mixer is not None and two:
+                self.attention = SideBySide(s, meet[0], mixer, beside)
             elif mixer is not None:
                 self.attention = running(mixer, s, beside)
             cross = parts.get("cross_attention")

@@ -116,6 +116,10 @@ class Code:
     # Also: "activation"; one end of a branch only, attention's "projection" or "feed_forward"; and "final"
     dropout_at: tuple[DropoutPlace, ...] = ("embedding", "attention", "residual")
     embedding_scaled: bool = False  # multiplied by a number
+    # Numbers of the config scale what goes into the parts of a layer, keys and gates too, and what comes out; attention
+    # and states stand side by side (Falcon-H1)
+    multiplied: bool = False
+    norm_before_gate: bool = False  # what a state gives is normed before its gate
     altup_clipped: bool = False  # the weights by which AltUp corrects its streams are bounded (Gemma 3n)
     layer_scaled: bool = False  # what each layer gives is multiplied in place by a number of its own (Gemma 4)
     branch_scaled: bool = False  # what each branch adds to the stream is (Granite)

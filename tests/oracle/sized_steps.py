@@ -195,6 +195,16 @@ def bamba(draw: random.Random) -> Drawn:
     return sizes | {"attn_layer_indices": [sizes["num_hidden_layers"] // 2]}
 
 
+def falcon_h1(draw: random.Random) -> Drawn:
+    """Attention and states side by side, what these give normed or not."""
+    sizes = mamba(draw)
+    return sizes | {
+        "mamba_d_ssm": 2 * sizes["hidden_size"],
+        "mamba_rms_norm": draw.random() < 0.6,
+        "mamba_norm_before_gate": draw.random() < 0.5,
+    }
+
+
 def nemotron(draw: random.Random) -> Drawn:
     """Layers of one branch each."""
     kinds = ["mamba", "attention", "mlp", *(draw.choice(("mamba", "mlp")) for _ in range(draw.randint(1, 4)))]
@@ -234,6 +244,7 @@ FAMILIES: Mapping[str, Callable[[random.Random], Drawn]] = {
     "glm_moe_dsa": indexed_shared,
     "granitemoehybrid": granite,
     "bamba": bamba,
+    "falcon_h1": falcon_h1,
     "nemotron_h": nemotron,
     "nemotron_h sparse": nemotron_sparse,
 }

@@ -30,9 +30,10 @@ def subtract(a: Tensor, b: Tensor) -> Tensor:
     return a.tape.operation(out, [a, b], [], rule)
 
 
-def scale(x: Tensor, role: str = "scaled") -> Tensor:
-    """``x`` times, or plus, a number: a new tensor both ways. Keeps nothing."""
-    out = new_like(x, role)
+def scale(x: Tensor, role: str = "scaled", dtype: str | None = None) -> Tensor:
+    """``x`` times, or plus, a number, or numbers in a buffer of the format ``dtype``: a new tensor both ways. Keeps
+    nothing."""
+    out = new_like(x, role, wider(x.dtype, dtype) if dtype else None)
 
     def rule(tape: Tape, grads: Grads) -> Grads:
         g = given(grads)
