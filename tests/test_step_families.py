@@ -118,6 +118,13 @@ MORE = {
     "granitemoehybrid dense": MAMBA
     | {"layer_types": ["mamba", "attention"] * 2, "num_local_experts": 0, "num_experts_per_tok": 0},
     "bamba": MAMBA | {"attn_layer_indices": [1]},
+    "jamba": {
+        "attn_layer_period": 2,
+        "attn_layer_offset": 1,
+        "expert_layer_period": 2,
+        "expert_layer_offset": 0,
+        "mamba_dt_rank": 8,
+    },
     "falcon_h1": MAMBA | {"mamba_d_ssm": 192},
     "falcon_h1 normed": MAMBA | {"mamba_d_ssm": 192, "mamba_rms_norm": True},
     "falcon_h1 gated": MAMBA | {"mamba_d_ssm": 192, "mamba_rms_norm": True, "mamba_norm_before_gate": False},
@@ -139,7 +146,7 @@ MORE = {
 # Families of the other tables of which the code was read
 READ = (
     *("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text", "lfm2", "lfm2_moe", "gemma4_text", "gemma3n_text"),
-    *("deepseek_v32", "glm_moe_dsa", "granitemoehybrid", "bamba", "falcon_h1", "nemotron_h"),
+    *("deepseek_v32", "glm_moe_dsa", "granitemoehybrid", "bamba", "falcon_h1", "jamba", "nemotron_h"),
 )
 STACKS = {**DECODERS, **MIXTURES, **dict.fromkeys(READ)}
 CASES = [*STACKS, *(name for name in MORE if name not in STACKS)]

@@ -192,6 +192,7 @@ QWEN3_5_CODE = replace(
 )
 BAMBA_CODE = replace(LLAMA_CODE, rotary_fraction=0.5)
 FALCON_H1_CODE = replace(LLAMA_CODE, multiplied=True, embedding_scaled=True, logits_scaled=True)
+JAMBA_CODE = replace(LLAMA_CODE, rotary=False, router_normalised=False, router_cast=True)
 LFM2_CODE = replace(LLAMA_CODE, dropout_at=())
 LFM2_MOE_CODE = replace(LFM2_CODE, router="sigmoid", router_as_computed=True, router_scaled=True)
 DEEPSEEK3_CODE = replace(LLAMA_CODE, experts_adapted=True, router="sigmoid", router_fp32=True, router_scaled=True)

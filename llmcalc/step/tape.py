@@ -409,6 +409,11 @@ class Tape:
         return self._found or []
 
     @property
+    def keeps(self) -> bool:
+        """Whether operations keep now what their backward needs: it is recorded, and not to be computed again."""
+        return self.records and self.frame is None
+
+    @property
     def is_again(self) -> bool:
         """Whether a checkpointed stretch is being computed again."""
         return self._found is not None

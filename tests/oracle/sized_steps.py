@@ -195,6 +195,24 @@ def bamba(draw: random.Random) -> Drawn:
     return sizes | {"attn_layer_indices": [sizes["num_hidden_layers"] // 2]}
 
 
+def jamba(draw: random.Random) -> Drawn:
+    """Attention in one layer of two or three, the first Mamba in the others, a mixture in every second."""
+    sizes, n = plain(draw), draw.choice((2, 3))
+    sizes["hidden_size"] = 32 * sizes["num_attention_heads"] * draw.choice((1, 2))
+    del sizes["head_dim"]
+    return sizes | {
+        "num_hidden_layers": n,
+        "attn_layer_period": n,
+        "attn_layer_offset": draw.randrange(n),
+        "expert_layer_period": 2,
+        "expert_layer_offset": draw.choice((0, 1)),
+        "num_experts": draw.choice((4, 8)),
+        "num_experts_per_tok": draw.choice((1, 2)),
+        "mamba_d_state": draw.choice((8, 16, 32)),
+        "mamba_dt_rank": draw.choice((8, 24)),
+    }
+
+
 def falcon_h1(draw: random.Random) -> Drawn:
     """Attention and states side by side, what these give normed or not."""
     sizes = mamba(draw)
@@ -245,6 +263,7 @@ FAMILIES: Mapping[str, Callable[[random.Random], Drawn]] = {
     "granitemoehybrid": granite,
     "bamba": bamba,
     "falcon_h1": falcon_h1,
+    "jamba": jamba,
     "nemotron_h": nemotron,
     "nemotron_h sparse": nemotron_sparse,
 }

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from llmcalc.errors import InputError
-from llmcalc.huggingface.code import BAMBA_CODE, FALCON_H1_CODE, GRANITE_MOE_CODE, NEMOTRON_H_CODE
+from llmcalc.huggingface.code import BAMBA_CODE, FALCON_H1_CODE, GRANITE_MOE_CODE, JAMBA_CODE, NEMOTRON_H_CODE
 from llmcalc.huggingface.decoders import GEMMA, LLAMA
 from llmcalc.huggingface.family import COMMON, Family, expert_names
 from llmcalc.huggingface.hybrids.pieces import FULL, LINEAR, MAMBA_NAMES, PLAIN, WITHOUT_HEAD, expanded, told
@@ -213,6 +213,7 @@ FAMILIES: Mapping[str, Family] = {
         replace(PLAIN, experts=Mixture()),
         _jamba,
         {**WITHOUT_HEAD, "n_experts": "num_experts", "top_k": "num_experts_per_tok"},
+        code=JAMBA_CODE,
     ),
     "mamba": planned(PLAIN, _pure_mamba, MAMBA_NAMES),
     "falcon_mamba": planned(PLAIN, _pure_mamba, MAMBA_NAMES),
