@@ -71,6 +71,31 @@ PER_LAYER = {
     "sliding_window": 8,
     "layer_types": ["sliding_attention", "full_attention"] * 2,
 }
+STREAMS = {
+    "hidden_size_per_layer_input": 12,
+    "vocab_size_per_layer_input": 320,
+    "num_kv_shared_layers": 1,
+    "sliding_window": 8,
+    "layer_types": ["sliding_attention", "full_attention"] * 2,
+    "intermediate_size": 160,
+    "altup_num_inputs": 3,
+    "laurel_rank": 8,
+    "activation_sparsity_pattern": [0.95, 0.0, 0.95, 0.0],
+}
+NEMOTRON = {
+    "layers_block_type": ["mamba", "attention", "mlp", "mamba"],
+    "mamba_num_heads": 4,
+    "mamba_head_dim": 24,
+    "ssm_state_size": 16,
+    "n_groups": 2,
+    "chunk_size": 8,
+}
+LATENT_EXPERTS = {
+    "layers_block_type": ["mamba", "attention", "moe", "mlp"],
+    "moe_shared_expert_intermediate_size": 48,
+    "n_group": 1,
+    "topk_group": 1,
+}
 MORE = {
     "gpt_neo": {"attention_types": [[["global", "local"], 2]], "window_size": 8},
     "gptj": {"rotary_dim": 12},
@@ -81,7 +106,10 @@ MORE = {
     "qwen3_next alike": DELTA | {"linear_num_value_heads": 2},
     "lfm2": {"layer_types": ["conv", "full_attention"] * 2},
     "lfm2 biased": {"layer_types": ["conv", "full_attention"] * 2, "conv_bias": True},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2, "num_dense_layers": 1},
     "gemma4_text": PER_LAYER,
+    "gemma4_text sparse": PER_LAYER | {"enable_moe_block": True, "num_experts": 4, "top_k_experts": 2},
+    "gemma3n_text": STREAMS,
     "gemma4_text alike": PER_LAYER | {"attention_k_eq_v": True, "num_kv_shared_layers": 0},
     "gemma4_text plain": {"hidden_size_per_layer_input": 0, "global_head_dim": 48},
     "deepseek_v32": INDEXED,
@@ -90,14 +118,19 @@ MORE = {
     "granitemoehybrid dense": MAMBA
     | {"layer_types": ["mamba", "attention"] * 2, "num_local_experts": 0, "num_experts_per_tok": 0},
     "bamba": MAMBA | {"attn_layer_indices": [1]},
-    "nemotron_h": {
-        "layers_block_type": ["mamba", "attention", "mlp", "mamba"],
-        "mamba_num_heads": 4,
-        "mamba_head_dim": 24,
-        "ssm_state_size": 16,
-        "n_groups": 2,
-        "chunk_size": 8,
+    "jamba": {
+        "attn_layer_period": 2,
+        "attn_layer_offset": 1,
+        "expert_layer_period": 2,
+        "expert_layer_offset": 0,
+        "mamba_dt_rank": 8,
     },
+    "falcon_h1": MAMBA | {"mamba_d_ssm": 192},
+    "falcon_h1 normed": MAMBA | {"mamba_d_ssm": 192, "mamba_rms_norm": True},
+    "falcon_h1 gated": MAMBA | {"mamba_d_ssm": 192, "mamba_rms_norm": True, "mamba_norm_before_gate": False},
+    "nemotron_h": NEMOTRON,
+    "nemotron_h sparse": NEMOTRON | LATENT_EXPERTS | {"moe_latent_size": 32, "mlp_bias": True},
+    "nemotron_h sparse whole": NEMOTRON | LATENT_EXPERTS,
     # the other ways in which a family's layers may run
     "falcon new": {"new_decoder_architecture": True, "num_kv_heads": 2},
     "falcon alibi": {"alibi": True, "multi_query": False, "parallel_attn": False, "bias": True, "num_kv_heads": 4},
@@ -112,8 +145,8 @@ MORE = {
 }
 # Families of the other tables of which the code was read
 READ = (
-    *("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text", "lfm2", "gemma4_text", "deepseek_v32", "glm_moe_dsa"),
-    *("granitemoehybrid", "bamba", "nemotron_h"),
+    *("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text", "lfm2", "lfm2_moe", "gemma4_text", "gemma3n_text"),
+    *("deepseek_v32", "glm_moe_dsa", "granitemoehybrid", "bamba", "falcon_h1", "jamba", "nemotron_h"),
 )
 STACKS = {**DECODERS, **MIXTURES, **dict.fromkeys(READ)}
 CASES = [*STACKS, *(name for name in MORE if name not in STACKS)]

@@ -147,6 +147,7 @@ GEMMA4_CODE = replace(
     embedding_scaled=True,
     layer_scaled=True,
 )
+GEMMA3N_CODE = replace(GEMMA4_CODE, layer_scaled=False, values_last=True, per_layer_in_place=True, altup_clipped=True)
 OLMO_CODE = replace(
     LLAMA_CODE,
     norm="layer_norm_fp32",
@@ -190,7 +191,10 @@ QWEN3_5_CODE = replace(
     gate_joined=True,
 )
 BAMBA_CODE = replace(LLAMA_CODE, rotary_fraction=0.5)
+FALCON_H1_CODE = replace(LLAMA_CODE, multiplied=True, embedding_scaled=True, logits_scaled=True)
+JAMBA_CODE = replace(LLAMA_CODE, rotary=False, router_normalised=False, router_cast=True)
 LFM2_CODE = replace(LLAMA_CODE, dropout_at=())
+LFM2_MOE_CODE = replace(LFM2_CODE, router="sigmoid", router_as_computed=True, router_scaled=True)
 DEEPSEEK3_CODE = replace(LLAMA_CODE, experts_adapted=True, router="sigmoid", router_fp32=True, router_scaled=True)
 DEEPSEEK2_CODE = replace(
     LLAMA_CODE,

@@ -167,7 +167,7 @@ def planned(
     before: Callable[[Kit], Parts] = lambda kit: (),
     after: Callable[[Kit], Parts] = lambda kit: (),
     defaults: dict[str, Any] | None = None,
-    code: Code | Callable[[Keys], Code] | None = None,
+    code: Code | Callable[[Keys], Code | None] | None = None,
 ) -> Family:
     """A family of one stack of layers that differ one by one; ``before`` and ``after`` stand around the layers, and
     ``code`` says how its class runs them, None where that has not been read."""

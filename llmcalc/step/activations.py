@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from llmcalc.errors import InputError
 from llmcalc.step import operations as op
-from llmcalc.step.tape import Tensor
+from llmcalc.step.tape import Dim, Tensor
 
 
 def gelu_new(x: Tensor) -> Tensor:
@@ -48,6 +48,14 @@ def xielu(x: Tensor, learned: Tensor) -> Tensor:
         op.add(op.multiply(op.add(op.expm1(op.bounded(x)), op.negate(x)), learned), op.scale(x)),
         "activation",
     )
+
+
+def most_active(x: Tensor, channels: Dim, deviations: Tensor) -> Tensor:
+    """Gemma 3n's: by how much each number is more than so many standard deviations above the mean of its ``channels``,
+    zero where it is not."""
+    mean = op.mean(x, channels)
+    cutoff = op.add(mean, op.multiply(op.deviation(x, channels), deviations))
+    return op.relu(op.subtract(x, cutoff))
 
 
 def relu_squared(x: Tensor) -> Tensor:

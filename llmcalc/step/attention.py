@@ -235,6 +235,7 @@ class SelfAttention(Kernels):
             key, value = (of(x, (*s.rows(), self.kv_heads, self.head)) for of in (self.key, self.value))
         else:
             query, key, value = self._project(x, source)
+            key = op.scale(key) if code.multiplied else key
         if self.gate is not None:
             gate = self.gate(x, (*s.rows(), self.heads, self.head))
         del x
@@ -283,16 +284,21 @@ class SelfAttention(Kernels):
         after = len(s.tape.again)
         wide = (*s.rows(), self.kv_heads, self.head)
         key = self.key(x, wide)
-        value = key if part.key_is_value else self.value(x, wide)
-        key = turned(self.key_norm(key) if self.key_norm else key)
-        value = self.value_norm(value)
+        if s.code.values_last:
+            key = turned(self.key_norm(key) if self.key_norm else key)
+            value = self.value_norm(self.value(x, wide))
+        else:
+            value = key if part.key_is_value else self.value(x, wide)
+            key = turned(self.key_norm(key) if self.key_norm else key)
+            value = self.value_norm(value)
         key, value = s.cached(key, value)
         if part.lends:
             # computed again they replace what they were, and their graph, which stays, what it keeps
             s.shared[kind] = key, value
             for lent in (key, value):
                 lent.storage.plays("lent")
-            s.kept_again += [*s.tape.again[:before], *s.tape.again[after:]]
+            begins, ends = s.aside
+            s.kept_again += [*s.tape.again[:begins], *s.tape.again[ends:before], *s.tape.again[after:]]
         return query, key, value
 
     def _project(self, x: Tensor, source: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llmcalc.step import operations as op
+from llmcalc.step.activations import Activation
 from llmcalc.step.linear import Linear
 from llmcalc.step.registry import Attended, Beside, runs
 from llmcalc.step.rotary import Rotary
@@ -30,13 +31,14 @@ class CausalConvolution:
         self.bias = s.weight(channels, name="causal_convolution_bias") if bias else None
         self.longer = Dim("tokens_and_convolved", s.run.seq_len + width - 1)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """``x``, convolved."""
+    def __call__(self, x: Tensor, act: Activation | None = None) -> Tensor:
+        """``x``, convolved, through the nonlinearity ``act`` where there is one."""
         s, dtype = self.s, x.dtype
         x = s.tape.cast(x, self.weight.dtype)
         out = op.convolution(x, self.weight, self.bias, (s.batch, self.longer, self.channels))
         del x
         out = op.take(out, *s.rows(self.channels))
+        out = act(out) if act else out
         return s.tape.cast(out, dtype)
 
 

@@ -2,179 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from llmcalc.errors import InputError
 from llmcalc.step import operations as op
 from llmcalc.step.adapters import asking_for_a_gradient
-from llmcalc.step.disentangled import DisentangledSelfAttention
+from llmcalc.step.altup import AltUpLayer, Streams
+from llmcalc.step.layer import Layer, weightless
 from llmcalc.step.linear import Linear
 from llmcalc.step.norms import NormLayer
-from llmcalc.step.per_layer import PerLayerBranch, PerLayerTable
-from llmcalc.step.registry import Beside, Mixer, running
+from llmcalc.step.per_layer import PerLayerTable
+from llmcalc.step.registry import running
 from llmcalc.step.rotary import Rotary
 from llmcalc.step.setting import Setting
 from llmcalc.step.tables import MaskedOutput, Output, Tokens
 from llmcalc.step.tape import Dim, Dims, Parameter, Tensor
-from llmcalc.transformer.attention import Attention
 from llmcalc.transformer.model import Block, Model
-from llmcalc.transformer.part import Part, mixers, norms
-
-
-def _weightless(s: Setting, id: str, channels: Dim) -> NormLayer | None:
-    """The norm of this id, where it has no weights."""
-    return NormLayer(s, s.code.norm, channels, ()) if id in s.code.weightless_norms else None
-
-
-# What a layer's other parts run themselves
-_BESIDE = (
-    *("router", "shared_experts", "shared_gate", "cross_attention", "indexer"),
-    *("per_layer_gate", "per_layer_projection"),
-)
-
-
-def _is_run(part: Part, mixer: Part | None, network: Part | None) -> bool:
-    """Whether a layer runs it: its mixer and its network, norms, and what these run."""
-    return part in (mixer, network) or bool(norms([part])) or part.id in _BESIDE
-
-
-class Layer:
-    """One layer: its parts in the order in which its code runs them."""
-
-    def __init__(self, s: Setting, block: Block) -> None:
-        self.s = s
-        parts = {part.id: part for part in block.parts}
-        self.norms: dict[str, NormLayer] = {part.id: running(part, s) for part in block.parts_of("norm")}
-        meet = [part for part in mixers(block.parts) if part.id not in ("cross_attention", "indexer")]
-        network = parts.get("experts", parts.get("feed_forward"))
-        alone = "feed_forward_norm" not in self.norms and not s.code.parallel and s.code.single_branch
-        if len(meet) != 1 and not (alone and network is not None and not meet):
-            raise InputError("model", "a training step of a model with such attention, or none, is not simulated")
-        if network is None and not alone:
-            raise InputError("model", "a training step of a layer without a feed-forward network is not simulated")
-        mixer = meet[0] if meet else None
-        if unknown := [part.id for part in block.parts if not _is_run(part, mixer, network)]:
-            raise InputError("model", f"a training step of a model with such {unknown[0]} is not simulated")
-        for id in ("attention_norm", "feed_forward_norm"):
-            if mixer is not None and (norm := _weightless(s, id, s.dim("d_model", mixer.d_model))) is not None:
-                self.norms[id] = norm
-        beside = Beside(parts, {norm.id: norm for norm in norms(block.parts_of("qk_norm"))}, self.norms)
-        self.attention: Mixer | None = None
-        with s.tape.serving("attention"):
-            if mixer is not None and s.code.disentangled:
-                self.attention = DisentangledSelfAttention(cast(Attention, mixer), s, beside)
-            elif mixer is not None:
-                self.attention = running(mixer, s, beside)
-            cross = parts.get("cross_attention")
-            self.cross: Any = running(cross, s, beside) if cross else None
-        self.sees_picked = block.sees_picked
-        self.window, self.component = (mixer.window if mixer else None), (network.component if network else "")
-        self.feed_forward: Callable[[Tensor], Tensor] | None = None
-        if network is not None:
-            with s.tape.serving(self.component):
-                self.feed_forward = running(network, s, beside)
-        self.per_layer: PerLayerBranch | None = None
-        if "per_layer_gate" in parts:
-            with s.tape.serving("per_layer_inputs"):
-                gate, back = (running(parts[id], s) for id in ("per_layer_gate", "per_layer_projection"))
-                self.per_layer = PerLayerBranch(s, gate, back, self.norms["per_layer_norm"])
-
-    @property
-    def heads(self) -> Dim:
-        """The heads of its attention."""
-        assert self.attention is not None
-        return self.attention.heads
-
-    def __call__(
-        self,
-        x: Tensor,
-        rotary: Rotary | None,
-        mask: Tensor | None,
-        *,
-        source: Tensor | None = None,
-        source_mask: Tensor | None = None,
-        bias: Tensor | None = None,
-        source_bias: Tensor | None = None,
-        own: Tensor | None = None,
-    ) -> Tensor:
-        """The residual stream behind the layer, which may attend to a ``source`` too; ``bias`` is added to scores.
-        ``own`` is what a second embedding has for this layer."""
-        if self.s.code.parallel:
-            return self._parallel(x, rotary, mask)
-        if self.attention is not None:
-            residual = x
-            x = self._before("attention", x)
-            named = [x] if self._names("norm") else []
-            with self.s.tape.serving("attention"):
-                told = {} if bias is None else {"bias": bias}
-                x, _weights = self.attention(x, rotary, mask, **told)
-            named += [x] if self._names("attention") else []
-            self.s.last_weights = _weights if self._names("weights") else None
-            x = self._after("attention", x, residual)
-        if self.cross is not None and source is not None:
-            residual = x
-            x = self._before("cross_attention", x)
-            with self.s.tape.serving("attention"):
-                x, _weights = self.cross(x, None, source_mask, source=source, bias=source_bias)
-            x = self._after("cross_attention", x, residual)
-        if self.feed_forward is not None:
-            branch = "attention" if self.attention is None else "feed_forward"  # of one branch the norm is the first
-            residual = x
-            x = self._before(branch, x)
-            with self.s.tape.serving(self.component):
-                x = self.feed_forward(x)
-            x = self._after("feed_forward", x, residual)
-        if self.per_layer is not None and own is not None:
-            residual = x
-            with self.s.tape.serving("per_layer_inputs"):
-                x = self.per_layer(x, own)
-            with self.s.tape.serving("residual"):
-                x = op.add(residual, x, "residual")
-        return op.scaled_in_place(x) if self.s.code.layer_scaled else x
-
-    def _names(self, what: str) -> bool:
-        """Whether this keeps a name beyond its use: where a gradient is wanted autograd keeps most of it anyway."""
-        return not self.s.tape.records and what in self.s.code.named
-
-    def _before(self, branch: str, x: Tensor) -> Tensor:
-        norm = self.norms.get(f"{branch}_norm")
-        return x if norm is None or self.s.code.norm_after else norm(x)
-
-    def _after(self, branch: str, x: Tensor, residual: Tensor) -> Tensor:
-        code = self.s.code
-        norm = self.norms.get(f"{branch}_post_norm")
-        if code.norm_after == "branch":
-            norm = self.norms.get(f"{branch}_norm")
-        if norm is not None:
-            x = norm(x)
-        with self.s.tape.serving("residual"):
-            if code.branch_scaled:
-                x = op.scale(x)
-            x = op.add(residual, x, "residual")
-        if code.norm_after == "sum":
-            x = self.norms[f"{branch}_norm"](x)
-        return x
-
-    def _parallel(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None) -> Tensor:
-        residual = x
-        first = self.norms["attention_norm"](x)
-        second = self.norms["feed_forward_norm"](x) if "feed_forward_norm" in self.norms else first
-        del x
-        assert self.attention is not None
-        assert self.feed_forward is not None
-        with self.s.tape.serving("attention"):
-            attended, _weights = self.attention(first, rotary, mask)
-        self.s.last_weights = _weights if self._names("weights") else None
-        del first
-        with self.s.tape.serving(self.component):
-            out = self.feed_forward(second)
-        del second
-        with self.s.tape.serving("residual"):
-            return op.add(op.add(attended, out), residual, "residual")
 
 
 class Decoder:
@@ -198,20 +45,21 @@ class Decoder:
         self.relative: Parameter | None = front.get("relative_embedding")
         self.relative_norm: NormLayer | None = front.get("relative_norm")
         self.embedding_norm: NormLayer | None = front.get("embedding_norm")
-        self.embedding_norm = self.embedding_norm or _weightless(s, "embedding_norm", self.channels)
+        self.embedding_norm = self.embedding_norm or weightless(s, "embedding_norm", self.channels)
         self.looked_up = self.embedded if s.code.embedding_projected_last or not self.inward else self.channels
         with s.tape.at("loss", "back"):
-            self._build_back(model)
-        self.layers = []
+            back = self._build_back(model)
+        self.streams = Streams(s, front["altup_in"], back["altup_out"], self.channels) if "altup_in" in front else None
+        self.layers: list[Layer] = []
         for i, block in enumerate(layers):
             with s.tape.at("forward", i):
-                self.layers.append(Layer(s, block))
+                self.layers.append((AltUpLayer if self.streams else Layer)(s, block))
         s.lends_picked = any(layer.sees_picked for layer in self.layers)
 
     def _build_back(self, model: Model) -> dict[str, Any]:
         back: dict[str, Any] = {part.id: running(part, self.s) for part in model.back}
         self.final_norm: NormLayer | None = back.get("final_norm")
-        self.final_norm = self.final_norm or _weightless(self.s, "final_norm", self.channels)
+        self.final_norm = self.final_norm or weightless(self.s, "final_norm", self.channels)
         self.outward: Linear | None = back.get("output_projection")
         self.read = self.embedded if self.outward else self.channels
         head: Output | MaskedOutput | None = back.get("head")
@@ -231,7 +79,10 @@ class Decoder:
                 x = self._embed(ids)
                 embedded = [x] if self.named is None else self.named
                 per_layer = self._per_layer(ids, x)
-            rotary, masks = self._rotary(x), self._masks(x)
+            masks = self._masks(x)
+            if self.streams is not None:
+                x = self.streams.apart(x)
+            rotary = self._rotary(x)
             if self.relative is not None:
                 s.relative = self.relative if self.relative_norm is None else self.relative_norm(self.relative)
         for i, layer in [*enumerate(self.layers)] * s.code.layer_runs:
@@ -250,6 +101,9 @@ class Decoder:
         if s.run.recompute not in ("full", "selective_ops"):
             s.shared.clear()
         s.picked = None
+        if self.streams is not None:
+            with s.tape.at("loss", "back"):
+                x = self.streams.together(x)
         if self.final_norm is not None:
             with s.tape.at("loss", "back"):
                 x = self.final_norm(x)
@@ -258,6 +112,8 @@ class Decoder:
                 x = self.outward(x, s.rows(self.read))
         s.relative = s.last_weights = self.named = None
         del embedded
+        if self.streams is not None:
+            self.streams.named.clear()
         return x
 
     def _embed(self, ids: Tensor) -> Tensor:

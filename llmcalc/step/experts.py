@@ -10,6 +10,7 @@ from llmcalc.step.activations import activation
 from llmcalc.step.adapters import FoldedAdapter
 from llmcalc.step.feedforward import Network
 from llmcalc.step.linear import Linear
+from llmcalc.step.norms import NormLayer
 from llmcalc.step.registry import Beside, running, runs
 from llmcalc.step.setting import Setting
 from llmcalc.step.tape import Dim, Dims, Tensor
@@ -18,11 +19,17 @@ from llmcalc.transformer.experts import Experts, Router, SharedGate
 
 @runs(Router)
 class TokenRouter:
-    """Scores every expert for every token, and chooses."""
+    """Scores every expert for every token, and chooses. Where it has scales, what it reads is normed, and times one of
+    each channel, and what it gives times one of each expert (Gemma 4)."""
 
     def __init__(self, part: Router, s: Setting, beside: Beside) -> None:
-        self.s, self.choices = s, s.dim("n_experts", part.n_experts)
-        self.linear = Linear(s, (s.dim("d_model", part.d_model),), (self.choices,), part.bias, "router", module=False)
+        self.s, self.choices, model = s, s.dim("n_experts", part.n_experts), s.dim("d_model", part.d_model)
+        self.is_module = "router_scale" in beside.parts
+        self.linear = Linear(s, (model,), (self.choices,), part.bias, "router", module=self.is_module)
+        self.norm: NormLayer | None = None
+        if self.is_module:
+            self.norm = NormLayer(s, s.code.norm, model, ())
+            self.scale, self.of_each = (running(beside.parts[id], s) for id in ("router_scale", "expert_scale"))
         adapted = s.code.experts_adapted and s.adapts("router")
         self.adapter = FoldedAdapter(s, self.linear.weight, s.run.lora_rank) if adapted else None
         self.selection = s.weight(self.choices, name="selection_bias", trains=False) if part.selection else None
@@ -30,6 +37,8 @@ class TokenRouter:
     def logits(self, x: Tensor) -> Tensor:
         """One number for each expert."""
         s, dims = self.s, self.s.rows(self.choices)
+        if self.norm is not None:
+            return self.linear(op.scale(op.multiply(self.norm(x), self.scale)), dims)
         weight = self.adapter.folded() if self.adapter else self.linear.weight
         if not s.code.router_fp32:
             return op.linear(x, weight, dims, self.linear.bias, "router", s.run.numbers.linear)
@@ -42,19 +51,22 @@ class TokenRouter:
         s, code, tape = self.s, self.s.code, self.s.tape
         logits = self.logits(x)
         dtype = x.dtype
-        scores = logits if code.router_fp32 else tape.cast(logits, "fp32")
+        scores = logits if code.router_fp32 or code.router_as_computed else tape.cast(logits, "fp32")
         if code.router == "softmax":
             scores = op.softmax(scores, "fp32")
         if code.router == "sigmoid":
             scores = op.sigmoid(scores)
         del logits
-        scores = op.gather(scores, s.constant(s.rows(k), "int64", "router_choice"), s.rows(k))
+        chosen = s.constant(s.rows(k), "int64", "router_choice")
+        scores = op.gather(scores, chosen, s.rows(k))
         if code.router == "chosen_softmax":
             scores = op.softmax(scores)
         if code.router_normalised:
             scores = op.multiply(scores, op.total(scores, k))
         if code.router_scaled:
             scores = op.scale(scores)
+        if self.norm is not None:
+            scores = op.multiply(scores, op.gather(self.of_each, chosen, s.rows(k)))
         return tape.cast(scores, dtype) if code.router_cast else scores
 
 
@@ -71,12 +83,14 @@ class Mixture:
     def __init__(self, experts: Experts, s: Setting, beside: Beside) -> None:
         self.s, self.gated = s, experts.expert.gated
         part = experts.expert
-        self.model = s.dim("d_model", part.d_model)
+        latent = [beside.parts[id] for id in ("latent_down", "latent_up") if id in beside.parts]
+        self.model = s.dim("d_in" if latent else "d_model", part.d_model)
         self.choices, self.k = s.dim("n_experts", experts.n_experts), s.dim("top_k", experts.top_k)
         self.width = s.dim("d_ff", part.d_ff)
         self.inner = s.dim("d_ff_pair", 2 * part.d_ff) if part.gated else self.width
         with s.tape.serving("router"):
-            self.router: TokenRouter = running(beside.parts["router"], s)
+            self.router: TokenRouter = running(beside.parts["router"], s, beside)
+        self.latent: list[Linear] = [running(part, s) for part in latent]
         first = "gate_up" if part.gated else "up"
         self.first = s.weight(self.choices, self.model, self.inner, name=f"{first}_parameters")
         self.second = s.weight(self.choices, self.width, self.model, name="down_parameters")
@@ -96,7 +110,7 @@ class Mixture:
         """Each token's experts, and the shared ones: before them or after, as the code does."""
         code, everywhere = self.s.code, self.s.code.experts == "everywhere"
         common = self._shared(x) if code.shared_first else None
-        out = EXPERTS[code.experts](self, x)
+        out = self._through_latents(x) if self.latent else EXPERTS[code.experts](self, x)
         common = self._shared(x) if not code.shared_first else common
         if everywhere:
             out = op.total(out, self.choices)
@@ -108,6 +122,14 @@ class Mixture:
                 common = op.multiply(op.sigmoid(self.shared_gate(x, self.s.rows(one))), common)
         return op.biased(common, out) if everywhere else op.add(out, common)
 
+    def _through_latents(self, x: Tensor) -> Tensor:
+        """What the experts make of a narrower vector, widened again (Nemotron-3): the router reads the whole one."""
+        down, up = self.latent
+        with self.s.tape.serving("router"):
+            scores = self.router(x, self.k)
+        narrow = grouped(self, down(x, self.s.rows(*down.outputs)), scores)
+        return up(narrow, self.s.rows(*up.outputs))
+
     def matrices(self) -> tuple[Tensor, Tensor]:
         """Both matrices of all experts, with what adapters add to them."""
         first = self.first_adapter.folded() if self.first_adapter else self.first
@@ -118,11 +140,13 @@ class Mixture:
             return None if self.shared is None else self.shared(x)
 
 
-def grouped(mixture: Mixture, x: Tensor) -> Tensor:
-    """Tokens sorted by expert, one product for all experts: not autocast, in the weights' format."""
+def grouped(mixture: Mixture, x: Tensor, scores: Tensor | None = None) -> Tensor:
+    """Tokens sorted by expert, one product for all experts: not autocast, in the weights' format. The router reads
+    ``x``, unless its ``scores`` are there already."""
     s = mixture.s
-    with s.tape.serving("router"):
-        scores = mixture.router(x, mixture.k)
+    if scores is None:
+        with s.tape.serving("router"):
+            scores = mixture.router(x, mixture.k)
     pairs = s.rows(mixture.k)
     order = s.constant(pairs, "int64", "expert_order")
     rows = s.constant(pairs, "int64", "expert_order")

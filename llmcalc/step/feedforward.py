@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from llmcalc.step import operations as op
-from llmcalc.step.activations import activation
+from llmcalc.step.activations import activation, most_active
 from llmcalc.step.linear import Linear
 from llmcalc.step.registry import Beside, runs
 from llmcalc.step.setting import Setting
@@ -43,6 +43,15 @@ class Network:
             gate, up = op.split(self.joined(x, s.rows(self.both)), wide, wide)
             hidden = op.multiply(up, act(gate), "gated")
             del gate, up
+        elif s.code.multiplied:
+            up = self.up(x, wide)
+            hidden = op.multiply(up, act(op.scale(self.gate(x, wide))), "gated")
+            del up
+        elif self.part.sparse:
+            gate = self.gate(x, wide)
+            gate = act(most_active(gate, self.width, s.constant((), gate.dtype, "deviation")))
+            hidden = op.multiply(gate, self.up(x, wide), "gated")
+            del gate
         else:
             hidden = op.multiply(act(self.gate(x, wide)), self.up(x, wide), "gated")
         del x
@@ -52,6 +61,8 @@ class Network:
         if s.code.inner_cast:
             hidden = s.tape.cast(hidden, self.down.weight.dtype)
         out = self.down(hidden, s.rows(*self.down.outputs))
+        if s.code.multiplied:
+            out = op.scale(out)
         del hidden
         dropped = {"residual", "feed_forward"} & set(s.code.dropout_at)
         return op.dropout(out, s.run.dropout if dropped else 0)

@@ -26,7 +26,7 @@ class StateSpace:
     """Projections, a convolution, the states, a gated norm and the projection back."""
 
     def __init__(self, part: Mamba2, s: Setting, beside: Beside) -> None:
-        if not part.norm or part.n_heads % part.n_groups:
+        if part.n_heads % part.n_groups:
             raise InputError("model", f"a training step of a model with such {part.id} is not simulated")
         self.s, self.part = s, part
         self.rotated = None
@@ -41,7 +41,7 @@ class StateSpace:
         self.step_bias, self.decays, self.passing = (
             s.weight(self.heads, name="mamba2_head_parameters") for _ in range(3)
         )
-        self.norm = s.weight(self.inner, name="rms_norm_scale")
+        self.norm = s.weight(self.inner, name="rms_norm_scale") if part.norm else None
         self.out = Linear(s, (self.inner,), (model,), part.bias, "attention_projection", name="mamba_out")
         size = part.chunk_size
         chunks = -(-np.asarray(s.run.seq_len) // size)
@@ -56,11 +56,14 @@ class StateSpace:
         """What the layer makes of ``x``; positions and masks are not asked."""
         s, tape, dtype = self.s, self.s.tape, x.dtype
         x = without_padding(s, x)
-        joined = self.joined(x, s.rows(self.each))
+        if s.code.multiplied:
+            joined = op.scale(self.joined(op.scale(x), s.rows(self.each)), dtype=s.weight_dtype)
+        else:
+            joined = self.joined(x, s.rows(self.each))
         decay = op.negate(op.exponential(tape.cast(self.decays, "fp32")))
         wide = s.rows(self.inner)
         gate, mixed, step = op.split(joined, wide, s.rows(self.channels), s.rows(self.heads))
-        mixed = without_padding(s, op.silu(self.convolution(mixed)))
+        mixed = without_padding(s, self.convolution(mixed, op.silu))
         narrow = s.rows(self.groups, self.state)
         heads = s.rows(self.heads, self.head)
         inside, write, read = op.split(mixed, heads, narrow, narrow)
@@ -69,13 +72,17 @@ class StateSpace:
         return self.out(tape.cast(out, dtype), s.rows(*self.out.outputs)), None
 
     def _gated(self, x: Tensor, gate: Tensor) -> Tensor:
-        """Times its gate, then normed group by group, all in fp32."""
+        """Times its gate, then normed group by group, all in fp32; or normed first, or only gated, as it is."""
         s, tape = self.s, self.s.tape
-        x = op.multiply(x, op.silu(tape.cast(gate, "fp32")), "gated")
+        if self.norm is None:
+            return op.multiply(x, op.silu(gate), "gated")
+        if not s.code.norm_before_gate:
+            x = op.multiply(x, op.silu(tape.cast(gate, "fp32")), "gated")
         grouped = x.view(*s.rows(self.groups, self.in_group))
         variance = op.mean(op.power(grouped), self.in_group)
         grouped = op.multiply(grouped, op.reciprocal_root(op.shift(variance)), "normalised")
-        return op.multiply(grouped.view(*s.rows(self.inner)), self.norm, "norm_output")
+        x = op.multiply(grouped.view(*s.rows(self.inner)), self.norm, "norm_output")
+        return op.multiply(x, op.silu(tape.cast(gate, "fp32")), "gated") if s.code.norm_before_gate else x
 
     def _scanned(self, x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor) -> Tensor:
         s, tape = self.s, self.s.tape

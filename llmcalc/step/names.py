@@ -14,10 +14,12 @@ from llmcalc.quantity import Formula
 _OF_A_NETWORK = tuple(f"{role}_{what}" for role in ("up", "gate", "down", "gate_up") for what in ("parameters", "bias"))
 # Linear layers by themselves
 _PROJECTIONS = (
-    "per_layer_model_projection_parameters",
-    "per_layer_gate_parameters",
-    "per_layer_projection_parameters",
+    *("per_layer_model_projection_parameters", "per_layer_gate_parameters", "per_layer_projection_parameters"),
+    *("altup_in_parameters", "altup_out_parameters", "altup_router_parameters"),
+    *("altup_prediction_parameters", "altup_correction_parameters"),
+    *("laurel_down_parameters", "laurel_up_parameters", "latent_down_parameters", "latent_up_parameters"),
 )
+_SCALES = ("altup_scale_parameters", "router_scale_parameters", "expert_scale_parameters")
 _NETWORKS = {"experts": r"\text{experts}", "shared_experts": r"\text{shared}"}
 
 
@@ -58,9 +60,12 @@ NAMES = {name.id: name for name in _counted()} | {
         Name("query_gate_parameters", "W_{QG}"),
         Name("delta_query_key_value_parameters", "W_{QK,V}"),
         Name("delta_query_key_value_gate_parameters", "W_{QK,V,Z}"),
+        Name("latent_down_bias", "b"),
+        Name("latent_up_bias", "b"),
         Name("gated_convolution_in_bias", "b"),
         Name("gated_convolution_out_bias", "b"),
         *(Name(id, "W") for id in _PROJECTIONS),
+        *(Name(id, "g") for id in _SCALES),
         Name("gate_up_parameters", r"W_\text{gate, up}"),
         Name("gate_up_bias", r"b_\text{gate, up}"),
         Name("output_projection_parameters", r"W_\text{proj out}"),

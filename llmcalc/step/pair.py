@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from llmcalc.step import operations as op
-from llmcalc.step.decoder import Decoder, Layer
+from llmcalc.step.decoder import Decoder
+from llmcalc.step.layer import Layer
 from llmcalc.step.norms import NormLayer
 from llmcalc.step.registry import running
 from llmcalc.step.setting import Setting

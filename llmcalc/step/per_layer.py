@@ -1,4 +1,4 @@
-"""A second embedding, of which each layer takes a vector of its own (Gemma 3n and 4), and linear layers of no kind."""
+"""A second embedding, of which each layer takes a vector of its own (Gemma 3n and 4)."""
 
 from __future__ import annotations
 
@@ -10,23 +10,6 @@ from llmcalc.step.registry import Beside, runs
 from llmcalc.step.setting import Setting
 from llmcalc.step.tape import Tensor
 from llmcalc.transformer.embedding import PerLayerEmbedding
-from llmcalc.transformer.piece import Projection
-
-
-@runs(Projection)
-def projection(part: Projection, s: Setting, beside: Beside) -> Linear:
-    """A linear layer, called as the part is."""
-    sides = {PER_LAYER[part.id][0]: part.d_in, PER_LAYER[part.id][1]: part.d_out}
-    d_in, d_out = (s.dim(name, width) for name, width in sides.items())
-    return Linear(s, (d_in,), (d_out,), part.bias, name=part.id)
-
-
-# The sides of its linear layers
-PER_LAYER = {
-    "per_layer_model_projection": ("d_model", "channels"),
-    "per_layer_gate": ("d_model", "d_per_layer"),
-    "per_layer_projection": ("d_per_layer", "d_model"),
-}
 
 
 @runs(PerLayerEmbedding)
@@ -42,8 +25,12 @@ class PerLayerTable:
     def inputs(self, ids: Tensor, embedded: Tensor, projection: Linear, norm: NormLayer) -> Tensor:
         """The vectors of all layers: those of the table, and what is projected of the stream, normed."""
         dims = (*self.s.rows(), self.layers, self.width)
+        in_place = self.s.code.per_layer_in_place
+        if in_place:
+            ids = self.s.constant(ids.dims, ids.dtype, "ids")  # those that the table has, others set to zero
         rows = op.scale(op.lookup(self.table, ids, dims))
-        projected = op.scale(projection(embedded, dims))
+        projected = projection(embedded, dims)
+        projected = op.scaled_in_place(projected) if in_place else op.scale(projected)
         return op.scale(op.add(norm(projected), rows))
 
 
@@ -55,7 +42,11 @@ class PerLayerBranch:
 
     def __call__(self, x: Tensor, own: Tensor) -> Tensor:
         """What is added to ``x``."""
+        return self.behind_gate(self.gate(x, self.s.rows(*self.gate.outputs)), own)
+
+    def behind_gate(self, gate: Tensor, own: Tensor) -> Tensor:
+        """The same from the gate's product on."""
         s = self.s
-        out = activation(s.code.activation)(self.gate(x, s.rows(*self.gate.outputs)))
+        out = activation(s.code.activation)(gate)
         out = op.multiply(out, own, "gated")
         return self.norm(self.projection(out, s.rows(*self.projection.outputs)))

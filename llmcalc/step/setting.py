@@ -32,6 +32,7 @@ class Setting:
     shared: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)  # those that later layers borrow
     picked: Dim | None = None  # how many tokens the last indexer picked
     lends_picked: bool = False  # which later layers see, too
+    aside: tuple[int, int] = (0, 0)  # where, in what is computed again, is what a branch beside attention keeps
     kept_again: list[Storage] = field(default_factory=list)  # what the graph of these keeps, once they are made again
     _dims: dict[tuple[str, int], Dim] = field(default_factory=dict)
 

@@ -102,14 +102,22 @@ class Event(NamedTuple):
 class Storage:
     """One piece of memory; the event of its end is written when nothing refers to it any more."""
 
-    __slots__ = ("born", "kind", "tape")
+    __slots__ = ("born", "is_made", "kind", "tape")
 
     def __init__(self, tape: Tape, kind: Kind) -> None:
-        self.tape, self.kind, self.born = tape, kind, tape.place
+        self.tape, self.kind, self.born, self.is_made = tape, kind, tape.place, True
         tape.events.append(Event(tape.place, 1, kind, tape.place))
 
     def __del__(self) -> None:
-        self.tape.events.append(Event(self.tape.place, -1, self.kind, self.born))
+        if self.is_made:
+            self.tape.events.append(Event(self.tape.place, -1, self.kind, self.born))
+
+    def is_not_made(self) -> None:
+        """What was wanted is there before the operation runs whose result this would be: it never does."""
+        event = self.tape.events[-1]
+        if event.sign == 1 and event.kind is self.kind:
+            self.tape.events.pop()
+            self.is_made = False
 
     def becomes(self, category: str, weight: Name | None = None) -> None:
         """From here on it counts as ``category``: a weight's gradient, once it has arrived."""
@@ -296,6 +304,8 @@ class Tape:
         out.node = _SOURCE
         self._found += storages
         if storages and len(self._found) >= self._wanted:
+            if out.storage not in storages:
+                out.storage.is_not_made()
             raise _Recomputed
         return out
 
@@ -397,6 +407,11 @@ class Tape:
     def again(self) -> list[Storage]:
         """What has been computed again so far of a checkpointed stretch, to be kept; nothing outside of one."""
         return self._found or []
+
+    @property
+    def keeps(self) -> bool:
+        """Whether operations keep now what their backward needs: it is recorded, and not to be computed again."""
+        return self.records and self.frame is None
 
     @property
     def is_again(self) -> bool:

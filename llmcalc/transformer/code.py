@@ -51,7 +51,8 @@ class Code:
     # indices that copy keys and values ("indexed"), or copied for every head at once ("spread")
     joined_projections: Joined = "split"
     projections_clamped: bool = False
-    queries_first: bool = False  # queries are normed and turned before keys and values are made (Gemma 4)
+    queries_first: bool = False  # queries are normed and turned before keys and values are made (Gemma 3n and 4),
+    values_last: bool = False  # and keys before values (Gemma 3n)
     gate_joined: bool = False  # queries and the gate of attention's output come out of one product (Qwen3-Next)
     delta_joined: bool = False  # the delta rule's queries, keys, values and gate do, head by head
 
@@ -59,6 +60,7 @@ class Code:
     embedding_projected_last: bool = False  # a narrow embedding is widened after its norm (ELECTRA)
     positions_of_batch: bool = False  # each sequence has its own positions, counted from its ids (RoBERTa)
 
+    per_layer_in_place: bool = False  # a second embedding's ids are copied, its projection scaled in place (Gemma 3n)
     positions_computed: bool = False  # rows of a buffer of sinusoids are added (M2M100)
 
     # Rotary positions
@@ -114,6 +116,11 @@ class Code:
     # Also: "activation"; one end of a branch only, attention's "projection" or "feed_forward"; and "final"
     dropout_at: tuple[DropoutPlace, ...] = ("embedding", "attention", "residual")
     embedding_scaled: bool = False  # multiplied by a number
+    # Numbers of the config scale what goes into the parts of a layer, keys and gates too, and what comes out; attention
+    # and states stand side by side (Falcon-H1)
+    multiplied: bool = False
+    norm_before_gate: bool = False  # what a state gives is normed before its gate
+    altup_clipped: bool = False  # the weights by which AltUp corrects its streams are bounded (Gemma 3n)
     layer_scaled: bool = False  # what each layer gives is multiplied in place by a number of its own (Gemma 4)
     branch_scaled: bool = False  # what each branch adds to the stream is (Granite)
     logits_scaled: bool = False
@@ -141,6 +148,7 @@ class Code:
     # Of all logits, or their "sigmoid", or the "chosen_softmax" of those that were chosen
     router: Literal["softmax", "sigmoid", "chosen_softmax"] = "softmax"
     router_fp32: bool = False  # logits are computed in fp32,
+    router_as_computed: bool = False  # or the scores stay in the format of the product (LFM2)
     router_outside_autocast: bool = False  # also under autocast
     router_normalised: bool = True  # the weights of the chosen are divided by their sum,
     router_scaled: bool = False  # multiplied by a number,

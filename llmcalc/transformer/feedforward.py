@@ -55,6 +55,8 @@ def activation_parameters(*, count):
 class FeedForward:
     """Two linear layers with a nonlinearity between (plain), or three of which one gates (gated).
 
+    ``sparse``: of the gate only the largest numbers are left (Gemma 3n).
+
     A shared expert is one of the component "shared_experts", d_ff as wide as all shared experts together.
     """
 
@@ -65,6 +67,7 @@ class FeedForward:
     learned_activation: int = 0
     id: str = "feed_forward"
     component: str = "feed_forward"
+    sparse: bool = False
 
     def parameters(self) -> Quantity:
         d, f = self.d_model, self.d_ff

@@ -79,6 +79,11 @@ def convolutions(draw: random.Random) -> Drawn:
     return sizes
 
 
+def sparse_convolutions(draw: random.Random) -> Drawn:
+    sizes = convolutions(draw) | mixture(draw, "num_experts")
+    return sizes | {"num_dense_layers": draw.choice((1, 2)), "norm_topk_prob": draw.random() < 0.7}
+
+
 def per_layer(draw: random.Random) -> Drawn:
     """Gemma 4, dense, with and without a second embedding and shared keys."""
     n = draw.choice((4, 6, 8))
@@ -94,6 +99,30 @@ def per_layer(draw: random.Random) -> Drawn:
         "num_kv_shared_layers": draw.choice((0, 2, n - 2)) if with_inputs else 0,
         "use_double_wide_mlp": draw.random() < 0.5,
         "attention_k_eq_v": not with_inputs,
+    }
+
+
+def per_layer_sparse(draw: random.Random) -> Drawn:
+    """Gemma 4 with a mixture beside each network."""
+    experts = {"enable_moe_block": True, "num_experts": draw.choice((4, 8, 16)), "top_k_experts": draw.choice((2, 3))}
+    return per_layer(draw) | experts | {"moe_intermediate_size": 32 * draw.randint(2, 8)}
+
+
+def streams(draw: random.Random) -> Drawn:
+    """Gemma 3n: several streams, keys and values that later layers borrow, gates of which the largest are left."""
+    n = draw.choice((4, 5, 6))
+    sizes = plain(draw)
+    sizes["hidden_size"] = 8 * sizes["num_attention_heads"] * draw.randint(4, 10)
+    return sizes | {
+        "num_hidden_layers": n,
+        "layer_types": (["sliding_attention", "full_attention"] * n)[:n],
+        "sliding_window": draw.choice((64, 128, 1024)),
+        "hidden_size_per_layer_input": draw.choice((16, 64)),
+        "vocab_size_per_layer_input": sizes["vocab_size"] - draw.choice((0, 300)),
+        "num_kv_shared_layers": draw.choice((0, 1, 2, n - 2)),
+        "altup_num_inputs": draw.choice((2, 3, 4)),
+        "laurel_rank": draw.choice((8, 24, 64)),
+        "activation_sparsity_pattern": [draw.choice((0.95, 0.0)) for _ in range(n)],
     }
 
 
@@ -166,6 +195,34 @@ def bamba(draw: random.Random) -> Drawn:
     return sizes | {"attn_layer_indices": [sizes["num_hidden_layers"] // 2]}
 
 
+def jamba(draw: random.Random) -> Drawn:
+    """Attention in one layer of two or three, the first Mamba in the others, a mixture in every second."""
+    sizes, n = plain(draw), draw.choice((2, 3))
+    sizes["hidden_size"] = 32 * sizes["num_attention_heads"] * draw.choice((1, 2))
+    del sizes["head_dim"]
+    return sizes | {
+        "num_hidden_layers": n,
+        "attn_layer_period": n,
+        "attn_layer_offset": draw.randrange(n),
+        "expert_layer_period": 2,
+        "expert_layer_offset": draw.choice((0, 1)),
+        "num_experts": draw.choice((4, 8)),
+        "num_experts_per_tok": draw.choice((1, 2)),
+        "mamba_d_state": draw.choice((8, 16, 32)),
+        "mamba_dt_rank": draw.choice((8, 24)),
+    }
+
+
+def falcon_h1(draw: random.Random) -> Drawn:
+    """Attention and states side by side, what these give normed or not."""
+    sizes = mamba(draw)
+    return sizes | {
+        "mamba_d_ssm": 2 * sizes["hidden_size"],
+        "mamba_rms_norm": draw.random() < 0.6,
+        "mamba_norm_before_gate": draw.random() < 0.5,
+    }
+
+
 def nemotron(draw: random.Random) -> Drawn:
     """Layers of one branch each."""
     kinds = ["mamba", "attention", "mlp", *(draw.choice(("mamba", "mlp")) for _ in range(draw.randint(1, 4)))]
@@ -180,17 +237,35 @@ def nemotron(draw: random.Random) -> Drawn:
     }
 
 
+def nemotron_sparse(draw: random.Random) -> Drawn:
+    """Nemotron-3: layers of experts, on a narrower vector or on the whole one."""
+    sizes = nemotron(draw) | mixture(draw, "n_routed_experts")
+    sizes["layers_block_type"] = [draw.choice((kind, "moe")) for kind in sizes["layers_block_type"]] + ["moe", "mamba"]
+    return sizes | {
+        "moe_latent_size": draw.choice((None, 64, 160)),
+        "moe_shared_expert_intermediate_size": 32 * draw.randint(2, 10),
+        "n_group": 1,
+        "topk_group": 1,
+    }
+
+
 FAMILIES: Mapping[str, Callable[[random.Random], Drawn]] = {
     "qwen3_next": sparse_delta,
     "qwen3_5_text": delta,
     "qwen3_5_moe_text": sparse_delta,
     "lfm2": convolutions,
+    "lfm2_moe": sparse_convolutions,
     "gemma4_text": per_layer,
+    "gemma4_text sparse": per_layer_sparse,
+    "gemma3n_text": streams,
     "deepseek_v32": indexed,
     "glm_moe_dsa": indexed_shared,
     "granitemoehybrid": granite,
     "bamba": bamba,
+    "falcon_h1": falcon_h1,
+    "jamba": jamba,
     "nemotron_h": nemotron,
+    "nemotron_h sparse": nemotron_sparse,
 }
 
 
@@ -199,7 +274,7 @@ def main() -> None:
     seed, *families = [word for word in sys.argv[1:] if word != "--seen"]
     draws = {family: random.Random(f"{seed} {family}") for family in families or FAMILIES}
     for way, (family, draw) in itertools.product(WAYS, draws.items()):
-        config = {"model_type": family, "pad_token_id": 0, **FAMILIES[family](draw)}
+        config = {"model_type": family.split()[0], "pad_token_id": 0, **FAMILIES[family](draw)}
         sizes = {"batch_size": draw.randint(1, 3), "seq_len": draw.choice((128, 192, 300, 410, 512, 600))}
         try:
             row = measure(config, **sizes, **way)

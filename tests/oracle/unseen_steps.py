@@ -66,6 +66,8 @@ MORE: Mapping[str, Mapping[str, Any]] = {
     "glm4v_moe_text": {**GROUPS, **HEADS_OF_128},
     "dots1": {**GROUPS, "n_shared_experts": 1},
     "granite_swa": {"layer_types": ["full_attention", "sliding_attention"] * 2},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2},
+    "gemma3n_text": {"num_kv_shared_layers": 1, "layer_types": ["sliding_attention", "full_attention"] * 2},
     "ernie4_5_moe": {"moe_num_shared_experts": 1, "moe_layer_start_index": 1, "moe_layer_end_index": 3},
 }
 WITHOUT_DROPOUT = ("mpt",)  # it is in a config within, which `step_memory` does not set

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from llmcalc.errors import InputError
-from llmcalc.huggingface.code import BAMBA_CODE, GRANITE_MOE_CODE, NEMOTRON_H_CODE
+from llmcalc.huggingface.code import BAMBA_CODE, FALCON_H1_CODE, GRANITE_MOE_CODE, JAMBA_CODE, NEMOTRON_H_CODE
 from llmcalc.huggingface.decoders import GEMMA, LLAMA
 from llmcalc.huggingface.family import COMMON, Family, expert_names
 from llmcalc.huggingface.hybrids.pieces import FULL, LINEAR, MAMBA_NAMES, PLAIN, WITHOUT_HEAD, expanded, told
@@ -82,6 +82,11 @@ def _falcon_h1(kit: Kit) -> Sequence[Layer]:
         extra.append(Numbers(width, "in_bias" if in_bias else "out_bias", "recurrent"))
     layer = kit.pre((mamba, *extra, *kit.attention()), kit.network())
     return [(told("hybrid", False), layer)] * kit.n_layers
+
+
+def _falcon_h1_code(keys: Keys) -> Code:
+    """Falcon-H1 norms what its states give before or after their gate."""
+    return replace(FALCON_H1_CODE, norm_before_gate=keys.flag("mamba_norm_before_gate"))
 
 
 def mamba1(kit: Kit, inner_norms: bool = False) -> Mamba:
@@ -203,11 +208,12 @@ FAMILIES: Mapping[str, Family] = {
         {**WITHOUT_HEAD, "n_experts": "num_local_experts", "top_k": "num_experts_per_tok"},
         code=_granite_code,
     ),
-    "falcon_h1": planned(LLAMA, _falcon_h1, COMMON),
+    "falcon_h1": planned(LLAMA, _falcon_h1, COMMON, code=_falcon_h1_code),
     "jamba": planned(
         replace(PLAIN, experts=Mixture()),
         _jamba,
         {**WITHOUT_HEAD, "n_experts": "num_experts", "top_k": "num_experts_per_tok"},
+        code=JAMBA_CODE,
     ),
     "mamba": planned(PLAIN, _pure_mamba, MAMBA_NAMES),
     "falcon_mamba": planned(PLAIN, _pure_mamba, MAMBA_NAMES),

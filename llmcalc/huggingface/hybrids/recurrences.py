@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from llmcalc.errors import InputError
 from llmcalc.huggingface import layers
-from llmcalc.huggingface.code import LFM2_CODE
+from llmcalc.huggingface.code import LFM2_CODE, LFM2_MOE_CODE
 from llmcalc.huggingface.decoders import GEMMA
 from llmcalc.huggingface.family import Family, expert_names
 from llmcalc.huggingface.hybrids.pieces import FULL, LINEAR, MAMBA_NAMES, PLAIN, SLIDING, WITHOUT_HEAD, number, told
@@ -163,6 +163,7 @@ FAMILIES: Mapping[str, Family] = {
             "top_k": "num_experts_per_tok",
             "d_expert": "moe_intermediate_size",
         },
+        code=LFM2_MOE_CODE,
     ),
     "lfm3": planned(replace(GEMMA, qk_norm=QKNorm()), _lfm3),
     "minimax": planned(replace(PLAIN, experts=Mixture()), _minimax, expert_names("num_local_experts", d_expert=None)),

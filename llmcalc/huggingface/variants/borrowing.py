@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from llmcalc.errors import InputError
-from llmcalc.huggingface.code import GEMMA4_CODE
+from llmcalc.huggingface.code import GEMMA3N_CODE, GEMMA4_CODE
 from llmcalc.huggingface.decoders import GEMMA
 from llmcalc.huggingface.family import COMMON, Family, expert_names
-from llmcalc.huggingface.keys import shown, whole
+from llmcalc.huggingface.keys import Keys, shown, whole
 from llmcalc.huggingface.plan import Kit, Layer, Parts, planned
 from llmcalc.huggingface.sparse import per_layer
 from llmcalc.huggingface.variants.pieces import FULL, SLIDING
+from llmcalc.transformer.code import Code
 from llmcalc.transformer.embedding import PerLayerEmbedding
 from llmcalc.transformer.experts import Experts, Router
 from llmcalc.transformer.feedforward import FeedForward
@@ -32,11 +34,11 @@ def _shares(kinds: list[str], shared: int) -> list[bool]:
 
 
 def _lends(kinds: Sequence[str], borrowed: Sequence[bool]) -> list[bool]:
-    """Which layers lend their keys and values: the last of its kind that has some, where later ones have none."""
+    """Which layers lend their keys and values: where any layer borrows, the last of each kind that has some of its own,
+    even if no layer borrows those."""
     pairs = [*zip(kinds, borrowed, strict=True)]
     return [
-        not borrows and (kind, True) in pairs[i + 1 :] and (kind, False) not in pairs[i + 1 :]
-        for i, (kind, borrows) in enumerate(pairs)
+        any(borrowed) and not borrows and (kind, False) not in pairs[i + 1 :] for i, (kind, borrows) in enumerate(pairs)
     ]
 
 
@@ -95,20 +97,42 @@ def _gemma3n(kit: Kit) -> Sequence[Layer]:
     window, d_head = keys.optional("sliding_window"), kit.d_head()
     borrowed = _shares(kinds, keys.size("num_kv_shared_layers", 0))
     found = []
-    for kind, borrows, lends, width in zip(kinds, borrowed, _lends(kinds, borrowed), widths, strict=True):
+    lent, sparse = _lends(kinds, borrowed), _sparse(kit)
+    for kind, borrows, lends, width, cut in zip(kinds, borrowed, lent, widths, sparse, strict=True):
         changes = {"borrows": borrows, "lends": lends}
         attention = _gemma_attention(kit, d_head, window=window if kind == SLIDING else None, **changes)
-        network = (FeedForward(d, whole("intermediate_size", width), True),)
+        network = (FeedForward(d, whole("intermediate_size", width), True, sparse=cut),)
         told = ("local" if kind == SLIDING else "global", "borrowing" if borrows else "lending" if lends else "keeping")
         found.append((told, (*kit.sandwich(attention, network), *beside)))
     return found
 
 
-def _gemma3n_after(kit: Kit) -> Parts:
+def _sparse(kit: Kit) -> list[bool]:
+    """In which layers only the largest of a network's gates are left: of many layers in the first ten."""
+    key, n = "activation_sparsity_pattern", kit.n_layers
+    shares = kit.keys.value(key)
+    if shares is None:
+        return [i < 10 < n for i in range(n)]
+    if not isinstance(shares, list | tuple):
+        message = f"{key!r} must be a list, not {shown(shares)}"
+        raise InputError(key, message, code="key_not_a_list", key=key, found=shown(shares))
+    if len(shares) != n:
+        message = f"{key!r} has {len(shares)} entries for {n} layers"
+        raise InputError(key, message, code="key_length", key=key, number=len(shares), layers=n)
+    return [isinstance(share, int | float) and share > 0 for share in shares]
+
+
+def _gemma3n_code(keys: Keys) -> Code | None:
+    """How it runs; not where a layer's scale is not asked, or there is one stream."""
+    if not keys.flag("altup_correct_scale") or keys.size("altup_num_inputs") < 2:
+        return None
+    return replace(GEMMA3N_CODE, altup_clipped=keys.value("altup_coef_clip") is not None)
+
+
+def _streams(kit: Kit, way: str) -> Parts:
+    """The linear layers of all streams but the first: from the embedding ("in"), or to the final norm ("out")."""
     n, d = kit.keys.size("altup_num_inputs"), kit.d_model
-    if n < 2:
-        return ()
-    return tuple(Projection(d, (n - 1) * d, f"altup_{way}", "connections") for way in ("in", "out"))
+    return (Projection(d, (n - 1) * d, f"altup_{way}", "connections"),) if n > 1 else ()
 
 
 def _gemma4(kit: Kit) -> Sequence[Layer]:
@@ -147,7 +171,8 @@ def _gemma4_mixture(kit: Kit) -> Parts:
     expert = FeedForward(d, kit.keys.dimension("d_expert"), True, id="expert")
     return (
         Router(d, n_experts),
-        Numbers(d + n_experts, "router_scale", "router"),
+        Numbers(d, "router_scale", "router"),
+        Numbers(n_experts, "expert_scale", "router"),
         Experts(n_experts, kit.keys.chosen(n_experts), expert),
         RMSNorm(d, "dense_post_norm"),
         RMSNorm(d, "experts_norm"),
@@ -157,7 +182,12 @@ def _gemma4_mixture(kit: Kit) -> Parts:
 
 FAMILIES: Mapping[str, Family] = {
     "gemma3n_text": planned(
-        GEMMA, _gemma3n, {k: v for k, v in COMMON.items() if k != "d_ff"}, before=_per_layer_front, after=_gemma3n_after
+        GEMMA,
+        _gemma3n,
+        {k: v for k, v in COMMON.items() if k != "d_ff"},
+        before=lambda kit: (*_per_layer_front(kit), *_streams(kit, "in")),
+        after=lambda kit: _streams(kit, "out"),
+        code=_gemma3n_code,
     ),
     "gemma4_text": planned(
         GEMMA,

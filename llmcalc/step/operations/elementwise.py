@@ -18,9 +18,22 @@ def add(a: Tensor, b: Tensor, role: str = "sum") -> Tensor:
     return a.tape.operation(out, [a, b], [], rule)
 
 
-def scale(x: Tensor, role: str = "scaled") -> Tensor:
-    """``x`` times, or plus, a number: a new tensor both ways. Keeps nothing."""
-    out = new_like(x, role)
+def subtract(a: Tensor, b: Tensor) -> Tensor:
+    """``a - b``: keeps nothing; ``a`` gets the gradient itself, ``b`` its opposite, summed over what was broadcast."""
+    out = new_like(a, "difference", wider(a.dtype, b.dtype))
+    of_a, of_b = needs_gradient(a), needs_gradient(b)
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        g = given(grads)
+        return [g.detach() if of_a else None, tape.new(g.dims, g.dtype, "gradient") if of_b else None]
+
+    return a.tape.operation(out, [a, b], [], rule)
+
+
+def scale(x: Tensor, role: str = "scaled", dtype: str | None = None) -> Tensor:
+    """``x`` times, or plus, a number, or numbers in a buffer of the format ``dtype``: a new tensor both ways. Keeps
+    nothing."""
+    out = new_like(x, role, wider(x.dtype, dtype) if dtype else None)
 
     def rule(tape: Tape, grads: Grads) -> Grads:
         g = given(grads)
@@ -60,6 +73,20 @@ def multiply(a: Tensor, b: Tensor, role: str = "product") -> Tensor:
     return a.tape.operation(out, [a, b], saved, rule)
 
 
+def divide(a: Tensor, b: Tensor) -> Tensor:
+    """``a / b``, both of which need a gradient: keeps both. That of ``b`` takes two quotients and an opposite."""
+    out = new_like(a, "quotient", wider(a.dtype, b.dtype))
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        g = given(grads)
+        held = [tape.new(g.dims, g.dtype, "gradient") for _ in range(3)]
+        of_b = tape.new(g.dims, g.dtype, "gradient")
+        del held
+        return [tape.new(g.dims, g.dtype, "gradient"), of_b]
+
+    return a.tape.operation(out, [a, b], [a, b], rule)
+
+
 def negate(x: Tensor) -> Tensor:
     """``-x``."""
     return scale(x, "negated")
@@ -84,6 +111,25 @@ def mean(x: Tensor, over: Dim, role: str = "mean") -> Tensor:
 def reciprocal_root(x: Tensor) -> Tensor:
     """``rsqrt``: keeps its result."""
     return unary(x, "reciprocal_root", ["output"], temporaries=1)
+
+
+def root(x: Tensor) -> Tensor:
+    """``sqrt``: keeps its result."""
+    return unary(x, "root", ["output"], temporaries=1)
+
+
+def deviation(x: Tensor, over: Dim) -> Tensor:
+    """The standard deviation over one side: keeps its input and its result."""
+    before = x.dims
+    out = x.tape.new(tuple(d for d in before if d is not over), x.dtype, "deviation")
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        differences = tape.new(before, given(grads).dtype, "gradient")
+        result = tape.new(before, given(grads).dtype, "gradient")
+        del differences
+        return [result]
+
+    return x.tape.operation(out, [x], [x, out], rule)
 
 
 def silu(x: Tensor) -> Tensor:

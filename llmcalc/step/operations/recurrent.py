@@ -113,6 +113,19 @@ def written(whole: Tensor, piece: Tensor) -> Tensor:
     return whole.tape.operation(out, [whole, piece], [], rule)
 
 
+def added_within(whole: Tensor, piece: Tensor, dims: Dims) -> Tensor:
+    """A piece added in place to a part of ``whole`` with sides ``dims``: on the way back the gradient of all of it is
+    copied, and so is that of the part, which is the piece's."""
+    out = whole.detach().laid_out_as(whole)
+    of_whole = whole.dims
+
+    def rule(tape: Tape, grads: Grads) -> Grads:
+        g = given(grads)
+        return [tape.new(of_whole, g.dtype, "gradient"), tape.new(dims, g.dtype, "gradient")]
+
+    return whole.tape.operation(out, [whole, piece], [], rule)
+
+
 def earlier_turns(pieces: Sequence[Tensor], whole: Tensor, state: Tensor, kept: Sequence[Tensor]) -> Sequence[Tensor]:
     """The turns of a loop before its last two, which write into ``whole`` and pass on a ``state``: they keep ``kept``,
     and on the way back what they allocate is no more than what the later ones did: the gradients are there."""
