@@ -100,6 +100,7 @@ TEXT_OF: Mapping[str, str] = {
     "qwen3_omni_moe_thinker": "qwen3_omni_moe_text",
     "qwen3_vl": "qwen3_vl_text",
     "qwen3_vl_moe": "qwen3_vl_moe_text",
+    "qwen4_exp": "qwen4_exp_text",
     "shieldgemma2": "gemma3_text",
     "smolvlm": "llama",
     "step3p7": "step3p5",

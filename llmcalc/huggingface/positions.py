@@ -26,9 +26,18 @@ _WITHOUT_ANGLES = (
     "xlstm",
     "mamba2",
 )
-_PART_OF = {"qwen3_next": 0.25, "qwen3_5_text": 0.25, "qwen3_5_moe_text": 0.25, "mimo_v2_flash": 0.334}
+_PART_OF = {
+    "qwen3_next": 0.25,
+    "qwen3_5_text": 0.25,
+    "qwen3_5_moe_text": 0.25,
+    "qwen4_exp_text": 0.25,
+    "mimo_v2_flash": 0.334,
+}
 # Families that place each token in time, height and width, whatever a config says of it
-_IN_SECTIONS = ("qwen2_vl", "qwen2_5_vl", "qwen2_5_omni", "qwen3_vl", "qwen3_omni", "qwen3_5", "glm4v", "glm_ocr")
+_IN_SECTIONS = (
+    *("qwen2_vl", "qwen2_5_vl", "qwen2_5_omni", "qwen3_vl", "qwen3_omni", "qwen3_5", "qwen4"),
+    *("glm4v", "glm_ocr"),
+)
 _LONG = ("su", "longrope")  # one table for short texts and one for long ones
 _NOT_STRETCHED = (*_LONG, "llama3", "mrope", "default", "proportional")
 
@@ -65,7 +74,7 @@ def _rotated(model: Model, keys: Keys, said: Mapping[str, Any]) -> list[int]:
         (mixer.heads.d_head, mixer.window is not None)
         for block, _ in model.blocks
         for mixer in mixers(block.parts)
-        if mixer in block.caches() and mixer.sees == "past"
+        if mixer in block.caches() and mixer.sees == "past" and mixer.component == "attention"
     }
     turns = code.rotary if code else keys.model_type not in _WITHOUT_ANGLES and not _has_learned_positions(model)
     if not turns or not heads:

@@ -60,7 +60,8 @@ CLASSES = (
     ("router", r"JetMoeTopKGating"),
     ("indexer", r"Indexer|Compressor"),
     ("norm", r"GatedRMSNorm$"),
-    ("connections", r"HyperConnection|HyperHead|ResidualGate|ResidualScal"),
+    ("connections", r"HyperConnection|HyperHead|ResidualGate|ResidualScal|GatedResidual$|PLELayer$"),
+    ("embedding", r"NGramEmbedding$"),
 )
 # Published with code of their own, which is that of another family: Kimi K2 of DeepSeek-V3, MiMo of Qwen2
 STANDS_IN = {"kimi_k2": "deepseek_v3", "mimo": "qwen2"}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from llmcalc.errors import InputError
 from llmcalc.huggingface import layers
@@ -24,7 +25,7 @@ from llmcalc.transformer.part import Part
 from llmcalc.transformer.piece import Numbers, Projection
 
 
-def _every(interval: str, default: int) -> Callable[[Kit], Callable[[int], str]]:
+def every(interval: str, default: int) -> Callable[[Kit], Callable[[int], str]]:
     """Linear attention, but full attention in the last of every so many layers."""
 
     def of(kit: Kit) -> Callable[[int], str]:
@@ -34,20 +35,26 @@ def _every(interval: str, default: int) -> Callable[[Kit], Callable[[int], str]]
     return of
 
 
-def _delta_net(kit: Kit) -> DeltaNet:
+def delta_net(kit: Kit) -> DeltaNet:
+    """Qwen's gated delta net, as the keys say."""
     keys = kit.keys
     heads = keys.size("linear_num_key_heads"), keys.size("linear_num_value_heads")
     widths = keys.size("linear_key_head_dim"), keys.size("linear_value_head_dim")
     return DeltaNet(kit.d_model, *heads, *widths, keys.size("linear_conv_kernel_dim"))
 
 
+def gated_attention(kit: Kit, **changes: Any) -> Parts:
+    """Attention whose gate is projected with its queries, and has a bias where they have one."""
+    attention = kit.attention(**changes)
+    if not kit.keys.flag("attention_bias"):
+        return attention
+    width = kit.keys.dimension("n_heads") * kit.d_head()
+    return (*attention, Numbers(width, "attention_gate_bias", "attention"))
+
+
 def _qwen3_next(kit: Kit) -> Sequence[Layer]:
-    kinds = kit.kinds(_every("full_attention_interval", 4)(kit), (LINEAR, FULL))
-    attention = kit.attention()
-    if kit.keys.flag("attention_bias"):
-        width = kit.keys.dimension("n_heads") * kit.d_head()
-        attention = (*attention, Numbers(width, "attention_gate_bias", "attention"))
-    mixers: dict[str, Parts] = {LINEAR: (_delta_net(kit),), FULL: attention}
+    kinds = kit.kinds(every("full_attention_interval", 4)(kit), (LINEAR, FULL))
+    mixers: dict[str, Parts] = {LINEAR: (delta_net(kit),), FULL: gated_attention(kit)}
     networks = {sparse: kit.network(sparse) for sparse in set(kit.sparse())}
     return [
         (told(kind, sparse), kit.pre(mixers[kind], networks[sparse]))
@@ -146,7 +153,7 @@ def _kimi_linear(kit: Kit) -> Sequence[Layer]:
 
 def _bailing_hybrid(kit: Kit) -> Sequence[Layer]:
     keys = kit.keys
-    kinds = kit.kinds(_every("layer_group_size", 6)(kit), (LINEAR, FULL))
+    kinds = kit.kinds(every("layer_group_size", 6)(kit), (LINEAR, FULL))
     n_heads, kernel = keys.dimension("n_heads"), keys.size("short_conv_kernel_size")
     net = kimi_delta(
         kit,
@@ -166,7 +173,7 @@ _QWEN = Recipe(
     gate=True,
     experts=_QWEN_EXPERTS,
 )
-_QWEN_ALL = replace(_QWEN, experts=replace(_QWEN_EXPERTS, sparse=layers.all_sparse))
+QWEN_ALL = replace(_QWEN, experts=replace(_QWEN_EXPERTS, sparse=layers.all_sparse))
 _KIMI = Recipe(
     latent=True,
     tied=False,
@@ -176,7 +183,7 @@ FAMILIES: Mapping[str, Family] = {
     "qwen3_next": planned(_QWEN, _qwen3_next, expert_names("num_experts"), code=QWEN3_NEXT_CODE),
     "qwen3_5_text": planned(replace(_QWEN, experts=None), _qwen3_next, code=QWEN3_5_CODE),
     "qwen3_5_moe_text": planned(
-        _QWEN_ALL,
+        QWEN_ALL,
         _qwen3_next,
         {**expert_names("num_experts"), "d_ff": "moe_intermediate_size"},
         code=QWEN3_5_MOE_CODE,

@@ -226,6 +226,7 @@ READERS: Mapping[str, Reader] = {
     "qwen2_vl": _qwen2_vl,
     "qwen3_5": _qwen3_5,
     "qwen3_5_moe": _qwen3_5,
+    "qwen4_exp": _qwen3_5,
     "qwen3_vl": _qwen3_vl,
     "qwen3_vl_moe": _qwen3_vl,
     "ernie4_5_vl_moe": _ernie,
