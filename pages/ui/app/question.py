@@ -83,7 +83,7 @@ def _set_phrase(phrase: Phrase) -> None:
     of_model = {"model": phrase.model, **starting_point(phrase.model).values} if phrase.model else {}
     given = {**values(), **of_model}
     device = phrase.device or given["accelerator"]
-    session().typed = Typed(phrase, phrase.cut(given), given["model"], device)
+    session().typed = Typed(phrase, phrase.cut(given), phrase.read_formats(given), given["model"], device)
     set_inputs({**of_model, **phrase.inputs(given)})
 
 
