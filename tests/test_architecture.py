@@ -72,6 +72,7 @@ FLOORS = (
         "link",
         "facets",
         "configuration",
+        "beside",
         "snippets",
         "question",
         "unlisted_devices",

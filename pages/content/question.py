@@ -136,12 +136,11 @@ def bar_told(found: Bar) -> str:
     return w("question.bar_alt", parts=parts, device=found.limit_name, **ends)
 
 
-def served_verdict(config: Configuration) -> Paragraph:
-    """Whether an engine holds it, in the words of Serving."""
-    if config.served is None:
-        return Paragraph(said(w("serving.refused")))
-    standing = config.serving.served_standing
-    return Paragraph(said(served_words(config, config.served)) + plain(" ") + badge(standing), why=standing)
+def served_verdict(config: Configuration) -> Iterator[Block]:
+    """Whether an engine holds it, in the words of Serving; nothing where it refuses it."""
+    if config.served is not None:
+        standing = config.serving.served_standing
+        yield Paragraph(said(served_words(config, config.served)) + plain(" ") + badge(standing), why=standing)
 
 
 def cheaper(config: Configuration, found: list[Cheaper]) -> Iterator[Block]:

@@ -73,8 +73,10 @@ def ask(
     on_change: Callable[[], None] = redraw,
     label_visibility: Literal["visible", "collapsed"] = "visible",
     told: bool = True,
+    problems_told: bool = True,
 ) -> None:
-    """The control of an input, and with ``told`` what is wrong with its value."""
+    """The control of an input, and with ``told`` what is wrong with its value: without ``problems_told`` only what was
+    typed that is none, for the page says the rest."""
     face = face_of(input_id, state())
     _control(INPUTS[input_id], face, {"label_visibility": label_visibility, "on_change": on_change}, told)
     keep_in_address(input_id)
@@ -82,7 +84,7 @@ def ask(
     with st.container():
         if told and face.refused:
             typed_problem(face.refused.text, face.refused.problem, face.refused.instead, "typed_")
-        if told:
+        if told and problems_told:
             problems_beside(face.problems)
 
 
