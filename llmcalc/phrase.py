@@ -27,6 +27,7 @@ _SAID = (
     (PRETRAIN, r"pre[-\s]?train\w*|(?:mem)?pra[-\s]?latih\w*|pra[-\s]?pelatihan|from scratch|dari (?:nol|awal)"),
     (SERVE, r"serv(?:es?|ed|ing)|host(?:s|ed|ing)?|deploy\w*|infer(?:ence|ensi)|(?:me|di)?layani|pelayanan|penyajian"),
     (SERVE, r"menyajikan|disajikan|users?|requests?|people|pengguna|permintaan"),
+    (SERVE, r"(?:kv|key[-\s]value)(?:[-\s]cache)?|cache kv"),
     (SERVE, r"tokens? (?:per|/|a) s(?:econd|ec)?|token per detik"),
     (FULL, r"full|penuh"),
     (_TUNE, r"fine[-\s]?tun\w*"),

@@ -281,9 +281,9 @@ def test_charts_follow_the_theme_when_it_becomes_another(page, address):
 
 @pytest.mark.parametrize(
     ("browsers", "asked", "exponent"),
-    [("id-ID", "", "0,076"), ("id-ID", "?lang=en", "0.076"), ("en-US", "?lang=id", "0.076"), ("de-DE", "", "0.076")],
+    [("id-ID", "", "0,076"), ("id-ID", "?lang=en", "0.076"), ("en-US", "?lang=id", "0,076"), ("de-DE", "", "0.076")],
 )
-def test_a_slider_writes_decimals_as_the_words_beside_it_where_the_browser_can(
+def test_a_slider_writes_decimals_as_the_words_beside_it_whatever_the_browsers_language(
     browser, address, browsers, asked, exponent
 ):
     context = browser.new_context(locale=browsers)

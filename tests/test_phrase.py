@@ -96,6 +96,8 @@ READ = {
         **{"ask": "serve", "model": "Llama 3.1 8B", "device": "H100 SXM", "devices": 1000, "users": 8000},
         **{"price": 30_000, "asks_cost": True},
     },
+    "the KV cache of a 1.3B model": {"ask": "serve", "model": "Falcon RW 1B"},
+    "berapa cache KV GPT-3 XL 1.3B untuk 4 pengguna?": {"ask": "serve", "model": "GPT-3 XL 1.3B", "users": 4},
     "seberapa cepat Llama 3.1 8B di M4 Max, konteks 4k?": {
         **{"model": "Llama 3.1 8B", "device": "M4 Max", "length": 4096},
     },

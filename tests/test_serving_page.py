@@ -488,12 +488,11 @@ def test_inputs_of_a_job_make_the_job(engine):
 
 
 REFUSED = [
-    *({"model": "T5 base", "engine": engine} for engine in ("vllm", "sglang", "tensorrt-llm")),
+    *({"model": "T5 base", "engine": engine} for engine in ("vllm", "sglang")),
     {"serve_pipeline": "64"},
     {"serve_tensor": "5"},
     {"model": "Mixtral 8x7B", "serve_experts": "3"},
     {"context": "1024", "input_tokens": "1000", "output_tokens": "100"},
-    {"draft": "eagle"},
 ]
 
 
