@@ -41,16 +41,18 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 # What only one page reads is asked there
 ON_PAGES = ("lesson", "fits", "techniques", "scaling", "cost", "comparison")
 _STEP = ("shape", "training", "devices")
-# Which of these groups a page reads, in the order in which they are offered; one that is not named reads no input
+# Which of these groups a page reads beside what it asks itself, in the order in which they are offered; one that is not
+# named reads no input
 GROUPS_READ: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(("explore", "learn", "training", "fits"), tuple(GROUPS)),
-    **dict.fromkeys(("cluster", "techniques", "compare", "scaling", "cost"), _STEP),
-    **{"parameters": ("shape",), "article": ("shape",), "serving": ("shape", "serving")},
+    **dict.fromkeys(("explore", "learn", "training", "fits", "techniques"), tuple(GROUPS)),
+    **dict.fromkeys(("cluster", "cost"), _STEP),
+    **dict.fromkeys(("serving", "compare"), ("shape", "serving")),
+    **{"parameters": ("shape",), "scaling": ("shape", "devices")},
 }
 # Of the main knobs those that do not move it
 _UNMOVED: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(("parameters", "article"), (*_SIZES, "accelerator", "n_devices")),
-    **{"serving": (*_SIZES, "n_devices"), "scaling": _SIZES},
+    **{"parameters": (*_SIZES, "accelerator", "n_devices")},
+    **{"serving": (*_SIZES, "n_devices"), "compare": ("n_devices",), "scaling": _SIZES},
 }
 OPEN_GROUP = {
     **{"training": "training", "serving": "serving", "cluster": "devices", "techniques": "devices"},

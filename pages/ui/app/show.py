@@ -20,12 +20,10 @@ from pages.ui.words.problems import caveats_of
 from pages.ui.words.standing import Headline, badge, why
 from pages.ui.words.working import working_text
 
-NO_BREAK = "\u2011"  # a hyphen at which no line ends: a model's name stays whole
-
 
 def model_header(text: str, start: Base) -> None:
     """The title of a page that tells of a model; below it what is left out of that, or that it is a guess."""
-    st.header(text.replace("-", NO_BREAK), anchor=False)
+    st.header(text, anchor=False)
     if caveats := caveats_of(start):
         st.caption(" ".join(caveats))
 
