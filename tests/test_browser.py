@@ -294,3 +294,22 @@ def test_a_slider_writes_decimals_as_the_words_beside_it_whatever_the_browsers_l
     written = page.get_by_test_id("stSliderThumbValue").filter(visible=True).all_inner_texts()
     assert exponent in written
     context.close()
+
+
+@pytest.mark.parametrize(
+    "link", ["", "scaling", "serving", "serving?price_per_hour=2", "cost", "cost?price_per_hour=2"]
+)
+def test_no_row_of_frames_has_a_hole(page, address, link):
+    """Seven numbers stood in a row of five and one of two."""
+    page.goto(f"{address}/{link}")
+    settled(page)
+    for width in (1440, 1024, 844, 600, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function("""() => {
+            const row = document.querySelector(".st-key-headlines"), ends = {};
+            for (const frame of row.children) {
+                const { top, right } = frame.getBoundingClientRect();
+                ends[Math.round(top)] = right;
+            }
+            return Object.values(ends).every((end) => Math.abs(end - row.getBoundingClientRect().right) < 2);
+        }""")

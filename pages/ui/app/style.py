@@ -62,7 +62,7 @@ PRINTED :is(td, th):last-child { white-space: normal; }
   .st-key-headlines:not(.st-key-stage *):has(> :nth-child(5):last-child) > :nth-child(n+4) { grid-column: span 3; }
 }
 @media (max-width: 767px) {
-  .st-key-headlines:not(.st-key-stage *):is(:has(> :nth-child(5):last-child), :has(> :nth-child(7):last-child)) {
+  .st-key-headlines:not(.st-key-stage *):is(:has(> :nth-child(5):last-child), :has(> :nth-child(n+7):last-child)) {
     grid-template-columns: repeat(2, minmax(0, 1fr)); }
   .st-key-headlines:not(.st-key-stage *):is(:has(> :nth-child(5):last-child), :has(> :nth-child(7):last-child))
     > :last-child { grid-column: 1 / -1; }
