@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from llmcalc.errors import InputError, shortened
@@ -77,6 +78,18 @@ class Real:
         """The same number. Raises InputError where it is not in range."""
         _check_range(self.id, number, self.low, self.high)
         return number
+
+    @cached_property
+    def scale(self) -> tuple[float, ...]:
+        """Whole steps from ``low`` on; none where it is typed."""
+        if self.default is None:
+            return ()
+        steps = round((self.high - self.low) / self.step)
+        return tuple(round(self.low + self.step * n, 9) for n in range(steps + 1))
+
+    def nearest_stop(self, value: float) -> float:
+        """The slider's stop that is nearest to a value."""
+        return min(self.scale, key=lambda stop: abs(stop - value))
 
     @property
     def ends(self) -> tuple[Any, ...]:

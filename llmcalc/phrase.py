@@ -14,26 +14,30 @@ from typing import Any
 from llmcalc.configuration import Configuration
 from llmcalc.inputs import INPUTS
 from llmcalc.kinds import Integer, Real
-from llmcalc.question import FULL, LORA, PRETRAIN, QLORA, SERVE, asking, blanks
+from llmcalc.question import FULL, LORA, PRETRAIN, QLORA, SERVE, asked, asking, blanks
+from llmcalc.typed_formats import OF_RECIPE, TypedFormat, read_formats
 from llmcalc.typed_names import PLACE, Named, read_device, read_model
 
 LONGEST = 300  # characters
 # What is said for each purpose, and what is said besides without being needed, in English and in Indonesian
-_TRAIN = "train"  # in whichever way
+_TUNE, _TRAIN = "tune", "train"  # in whichever way
 _SAID = (
     (QLORA, r"qlora"),
     (LORA, r"lora"),
     (PRETRAIN, r"pre[-\s]?train\w*|(?:mem)?pra[-\s]?latih\w*|pra[-\s]?pelatihan|from scratch|dari (?:nol|awal)"),
     (SERVE, r"serv(?:es?|ed|ing)|host(?:s|ed|ing)?|deploy\w*|infer(?:ence|ensi)|(?:me|di)?layani|pelayanan|penyajian"),
     (SERVE, r"menyajikan|disajikan|users?|requests?|people|pengguna|permintaan"),
+    (SERVE, r"(?:kv|key[-\s]value)(?:[-\s]cache)?|cache kv"),
     (SERVE, r"tokens? (?:per|/|a) s(?:econd|ec)?|token per detik"),
-    (FULL, r"full|fine[-\s]?tun\w*|penuh"),
+    (FULL, r"full|penuh"),
+    (_TUNE, r"fine[-\s]?tun\w*"),
     (_TRAIN, r"train(?:s|ed|ing)?|(?:me|di)?latih|pelatihan"),
     (SERVE, r"runs?|running|(?:men|di)?jalankan"),
 )
 _IDLE = re.compile(
     r"a|an|the|of|on|for|with|and|at|by|to|in|does|do|it|fits?|what|how|many|much|fast|long|should|i|change|we|my|our|is|"
     r"are|be|can|could|will|would|if|when|using|needs?|needed|takes?|per|that|there|which|x|each|model|llm|parameters?|"
+    r"switch|opt|transformers?|weights?|precision|in|as|quanti[sz]ed|bobot|presisi|dikuantisasi|"
     r"memory|vram|context|tokens?|length|window|concurrent|simultaneous|instruct|nvidia|amd|cards?|devices?|gpus?|"
     r"di|pada|untuk|dengan|dan|apakah|muat\w*|berapa|seberapa|cepat|lama|banyak|saya|kami|kita|ke|oleh|dalam|yang|jika|bisa|"
     r"bisakah|dapat|cukup|perlu|butuh|dibutuhkan|diperlukan|memori|parameter|konteks|panjang|masing-masing|sekaligus|"
@@ -82,6 +86,7 @@ class Phrase:
     train_tokens: float | None = None
     price: float | None = None
     asks_cost: bool = False
+    formats: tuple[TypedFormat, ...] = ()
     unread: tuple[str, ...] = ()
 
     @property
@@ -97,7 +102,9 @@ class Phrase:
     def inputs(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs to set, but for what a model decides. Where an engine's devices were not counted, as few as hold
         what is asked."""
-        found = asking(self.ask, values) if self.ask else {}
+        found = self._asking(values)
+        for told in self._read_formats({**values, **found}):
+            found |= {id: value for id, value in told[1].items() if value is not OF_RECIPE}
         ids = blanks({**values, **found})
         found |= {id: _within(id, number) for id, number in self._numbers(ids).items()}
         if self.device:
@@ -110,9 +117,27 @@ class Phrase:
 
     def cut(self, values: Mapping[str, Any]) -> tuple[tuple[str, float, float], ...]:
         """The numbers that no input can be: the input, what was said, and what it is set to."""
-        ids = blanks({**values, **(asking(self.ask, values) if self.ask else {})})
+        ids = blanks({**values, **self._asking(values)})
         numbers = self._numbers(ids).items()
         return tuple((id, said, _within(id, said)) for id, said in numbers if _within(id, said) != said)
+
+    def read_formats(self, values: Mapping[str, Any]) -> tuple[tuple[str, dict[str, Any]], ...]:
+        """What was said of number formats, and which inputs each sets to what; none where it says nothing of what is
+        asked."""
+        now = {**values, **self.inputs(values)}
+        return tuple((said, {id: now[id] for id in inputs}) for said, inputs in self._read_formats(now))
+
+    def _asking(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The inputs that say what is asked. Weights that are frozen, where nothing else is asked of training, are
+        those of QLoRA."""
+        freezes = any(typed.freezes for typed in self.formats)
+        trains = self.ask is None and asked(values) != SERVE
+        ask = QLORA if freezes and (trains or self.ask == LORA) else self.ask
+        return asking(ask, values) if ask else {}
+
+    def _read_formats(self, values: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+        ask = asked(values)
+        return [(typed.said, typed.inputs(ask, values["engine"])) for typed in self.formats]
 
     def _numbers(self, ids: Mapping[str, str]) -> dict[str, float]:
         """The number that was said for each input, whatever it is."""
@@ -136,10 +161,13 @@ def read_phrase(text: str) -> Phrase:
     users, rest = _number(_MANY, rest)
     batch, rest = _number(_BATCH, rest)
     length, rest = _number(_LENGTH, rest, _TIMES)
+    formats, rest = read_formats(rest)
     model, rest = read_model(rest)
     device, rest = read_device(rest.replace(_DEVICE, PLACE), _DEVICE)
     devices, rest = _number(_COUNTED, rest)
     ask = next((ask for ask, said in _SAID if _words(said).search(rest)), SERVE if users is not None else None)
+    if ask == _TUNE:
+        ask = QLORA if any(typed.freezes for typed in formats) else FULL
     if ask == _TRAIN or (ask is None and train_tokens is not None):
         ask = FULL if train_tokens is None else PRETRAIN
     asks_cost = bool(_words(_COST).search(rest)) or price is not None or train_tokens is not None
@@ -150,7 +178,7 @@ def read_phrase(text: str) -> Phrase:
     if model and model.how == "nearest":
         model, unread = _unknown_name(text, model, unread)
     counted = (_whole(devices), _whole(users), _whole(batch), _whole(length))
-    return Phrase(ask, model, device, *counted, train_tokens, price, asks_cost, unread)
+    return Phrase(ask, model, device, *counted, train_tokens, price, asks_cost, formats, unread)
 
 
 def _unknown_name(text: str, model: Named, unread: tuple[str, ...]) -> tuple[Named, tuple[str, ...]]:

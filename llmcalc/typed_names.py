@@ -20,6 +20,7 @@ from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.configuration import Configuration
 from llmcalc.inputs import DEFAULTS, MODELS, PASTED
 from llmcalc.units import GB
+from llmcalc.unlisted_devices import nearest_by_name, unlisted
 
 MOST_OTHERS = 3
 AGREE = math.log(1.1)  # sizes that differ by less are one
@@ -34,6 +35,8 @@ _VERSION = re.compile(r"[\s-]*[a-z]?(\d+(?:\.\d+)?)(?![a-z0-9.])")
 _COUNTED = re.compile(
     r"\s+(?:(?:x|gpus?|cards?|devices?|units?|buah|kartu|perangkat|rtx|tpu|gaudi)\b|[a-z]{1,2}-?\d|\d+ ?gb)"
 )
+# What is a family's name and a word of such a question too: without more of a name, or a size, it is the word
+_ORDINARY = frozenset({"article", "command", "opt", "switch", "transformer"})
 _FACTORS = {"m": 1e6, "b": 1e9, "t": 1e12}
 
 How = Literal["named", "first", "nearest", "none"]
@@ -91,20 +94,35 @@ def read_device(text: str, mark: str = PLACE) -> tuple[Named | None, str]:
     first, then an SXM, then what has most memory."""
     names = _device_pieces()
     typed = _longest(_with_makes(text), names)
-    if typed is None:
-        return None, text
+    if typed is None or typed.version:
+        said = unlisted(text) or (typed.said if typed else "")
+        return _no_device(said, text.replace(said, mark, 1)) if said else (None, text)
     rest, found = f"{typed.before}{mark}{typed.after}", sorted(typed.found, key=_usual)
     memory = _MEMORY.search(rest)
-    if typed.version:
-        return Named(typed.said, None, "none", tuple(found[:MOST_OTHERS])), rest
     if memory is None or "gb" in typed.pieces:
         return _chosen(typed, found, names, typed.said), rest
     said, rest = f"{typed.said} {memory[0]}", rest.replace(memory[0], " ", 1)
-    far = {name: _apart(ACCELERATORS[name].nominal_memory, int(memory[1]) * GB) for name in found}
-    fitting = [name for name in found if far[name] <= AGREE]
+    fitting = [name for name in found if _other_memory(name, memory) <= AGREE]
     if fitting:
         return _chosen(typed, fitting, names, said), rest
-    return Named(said, None, "none", tuple(sorted(found, key=far.__getitem__)[:MOST_OTHERS])), rest
+    return Named(said, None, "none", _nearest_by_memory(found, memory)), rest
+
+
+def _no_device(said: str, rest: str) -> tuple[Named, str]:
+    """One that is not among ours: those nearest by memory, where that is typed, else by name."""
+    memory, alike = _MEMORY.search(rest), nearest_by_name(said)
+    if memory is None:
+        return Named(said, None, "none", alike), rest
+    others = _nearest_by_memory(dict.fromkeys((*alike, *sorted(ACCELERATORS, key=_usual))), memory)
+    return Named(f"{said} {memory[0]}", None, "none", others), rest.replace(memory[0], " ", 1)
+
+
+def _nearest_by_memory(devices: Iterable[str], memory: re.Match[str]) -> tuple[str, ...]:
+    return tuple(sorted(devices, key=lambda name: _other_memory(name, memory))[:MOST_OTHERS])
+
+
+def _other_memory(device: str, memory: re.Match[str]) -> float:
+    return _apart(ACCELERATORS[device].nominal_memory, int(memory[1]) * GB)
 
 
 def _usual(device: str) -> tuple[bool, bool, int]:
@@ -253,6 +271,8 @@ def _beginning(
 def _is_name(text: str, pieces: Sequence[re.Match[str]]) -> bool:
     """Whether a stretch ends where a word does, counts nothing that follows, and is more than a letter and a number."""
     first, last = pieces[0], pieces[-1]
+    if len(pieces) == 1 and first[0] in _ORDINARY and not re.match(rf"[\s-]*{_SIZE.pattern}", text[first.end() :]):
+        return False
     is_family = len(pieces) == 1 and len(first[0]) > 2 and first[0].isalpha()
     if not re.match(r"s?(?![a-z0-9])", text[last.end() :]) and not (is_family and _VERSION.match(text[last.end() :])):
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.ui.app.shell import alone
+from llmcalc.beside import as_large, next_sizes
 from llmcalc.comparison import MOST_PINNED, Pinned, pinned_of
 from llmcalc.configuration import Configuration
 from llmcalc.inputs import MODELS, PASTED
@@ -29,8 +30,7 @@ def page() -> None:
         st.warning(problem_words(problem))
     models = named(present, pinned)
     if not pinned:
-        st.info(w("compare.empty"))
-        st.button(w("compare.example", models=", ".join(EXAMPLE)), on_click=pin, args=tuple(map(Pinned, EXAMPLE)))
+        to_begin_with(present)
     (name, _), *others = models.items()
     with st.container(key="compared"):
         present_card(name, present, pinned)
@@ -41,11 +41,21 @@ def page() -> None:
         placeholder=w("compare.search"), on_change=pin_chosen, args=("compare_library",), disabled=full,
         help=w("compare.full") if full else None, width=420,
     )  # fmt: skip
-    if pinned:
-        draw(charts(models))
-        draw([heading(w("compare.table_header"))])
-        draw(side_by_side(models))
-        one_row(models)
+    draw(charts(models))
+    draw([heading(w("compare.table_header"))])
+    draw(side_by_side(models))
+    one_row(models)
+
+
+def to_begin_with(present: Configuration) -> None:
+    """Where nothing is pinned yet: what the page is for, and a button for each few models to begin with."""
+    st.info(w("compare.empty"))
+    offers = {"next_sizes": next_sizes(present), "as_large": as_large(present), "example": EXAMPLE}
+    with st.container(key="compare_offers", gap="small"):
+        for offer, models in offers.items():
+            if models:
+                told = w(f"compare.{offer}", models=", ".join(models))
+                st.button(told, key=f"compare_{offer}", on_click=pin, args=tuple(map(Pinned, models)))
 
 
 def card(name: str, config: Configuration) -> None:

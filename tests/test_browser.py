@@ -281,9 +281,9 @@ def test_charts_follow_the_theme_when_it_becomes_another(page, address):
 
 @pytest.mark.parametrize(
     ("browsers", "asked", "exponent"),
-    [("id-ID", "", "0,076"), ("id-ID", "?lang=en", "0.076"), ("en-US", "?lang=id", "0.076"), ("de-DE", "", "0.076")],
+    [("id-ID", "", "0,076"), ("id-ID", "?lang=en", "0.076"), ("en-US", "?lang=id", "0,076"), ("de-DE", "", "0.076")],
 )
-def test_a_slider_writes_decimals_as_the_words_beside_it_where_the_browser_can(
+def test_a_slider_writes_decimals_as_the_words_beside_it_whatever_the_browsers_language(
     browser, address, browsers, asked, exponent
 ):
     context = browser.new_context(locale=browsers)
@@ -294,3 +294,22 @@ def test_a_slider_writes_decimals_as_the_words_beside_it_where_the_browser_can(
     written = page.get_by_test_id("stSliderThumbValue").filter(visible=True).all_inner_texts()
     assert exponent in written
     context.close()
+
+
+@pytest.mark.parametrize(
+    "link", ["", "scaling", "serving", "serving?price_per_hour=2", "cost", "cost?price_per_hour=2"]
+)
+def test_no_row_of_frames_has_a_hole(page, address, link):
+    """Seven numbers stood in a row of five and one of two."""
+    page.goto(f"{address}/{link}")
+    settled(page)
+    for width in (1440, 1024, 844, 600, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function("""() => {
+            const row = document.querySelector(".st-key-headlines"), ends = {};
+            for (const frame of row.children) {
+                const { top, right } = frame.getBoundingClientRect();
+                ends[Math.round(top)] = right;
+            }
+            return Object.values(ends).every((end) => Math.abs(end - row.getBoundingClientRect().right) < 2);
+        }""")

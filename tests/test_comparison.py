@@ -12,6 +12,7 @@ from opened_app import charts, opened
 from test_inputs import a_value_of
 
 from llmcalc.bases import base, compact
+from llmcalc.beside import as_large, next_sizes
 from llmcalc.comparison import MOST_PINNED, Pinned, pinned_of, read_pinned, write_pinned
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
@@ -121,10 +122,33 @@ def row(app, label: str) -> list[str]:
     return [re.split(r":\w+-badge\[", cell)[0].strip() for cell in line.strip("|").split("|")][1:]
 
 
+@pytest.mark.parametrize("name", ["GPT-2 124M", "Llama 3 8B", "T5 base", "Mixtral 8x7B", "GPT-3 175B"])
+def test_a_model_is_offered_the_next_sizes_of_its_family_and_others_about_as_large(name):
+    config = Configuration({"model": name})
+    family, others = next_sizes(config), as_large(config)
+    assert family
+    assert {base(other).group for other in family} == {config.base.group}
+    size = config.model.parameters().value
+    assert sorted(base(other).parameters < size for other in family) in ([True], [False], [False, True])
+    for other in others:
+        assert base(other).group != config.base.group
+        assert 1 / 1.3 < base(other).parameters / size < 1.3
+    for other in (*family, *others):
+        assert Configuration({"model": other}).serving.writes == config.serving.writes
+
+
+def test_with_nothing_pinned_the_present_model_stands_there_with_others_to_put_beside_it():
+    app = opened("compare", {"model": "Llama 3 8B"})
+    assert row(app, w("compare.parameters")) == ["8.03 B"]
+    app.button(key="compare_next_sizes").click().run()
+    assert app.session_state["compare"] == "Llama 3.2 3B|Llama 3.1 70B"
+    assert row(app, w("compare.parameters")) == ["8.03 B", "3.21 B", "70.6 B"]
+
+
 def test_an_empty_comparison_says_what_to_do_and_shows_an_example_on_request():
     app = opened("compare")
     assert [info.value for info in app.info] == [w("compare.empty")]
-    next(b for b in app.button if b.label.startswith("Show an example")).click().run()
+    app.button(key="compare_example").click().run()
     assert app.session_state["compare"] == EXAMPLE
     assert names(app) == ["GPT-2 124M (present)", *EXAMPLE.split("|")]
     assert not app.info

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
 
 from llmcalc import LAWS
+from llmcalc.bases import base
+from llmcalc.configuration import Configuration
+from llmcalc.inputs import DEFAULTS
+from pages.content.question import bar
 from pages.ui.figures.palette import COLOURS, KINDS, LAW_COLOURS, MARK, ink_on
 
 # What stands side by side in one chart, bar against bar
@@ -18,6 +22,7 @@ TOGETHER = {
         *("weights", "optimizer_state", "gradients", "weight_casts", "attention", "feed_forward", "norm", "logits"),
         "kv_cache",
     ),
+    "what has no hue": ("inputs", "norm", "qk_norm", "rest"),
     "the article's memory": ("weights", "optimizer_state", "gradients", "layer_activations", "attention", "logits"),
 }
 # What is stacked, one upon the other, in this order
@@ -77,6 +82,20 @@ def test_neighbours_in_a_stack_differ_clearly(stack, theme, sight):
     pairs = [(at, at + step) for step in (1, 2) for at in range(len(seen) - step)]
     close = {(STACKED[stack][a], STACKED[stack][b]) for a, b in pairs if np.linalg.norm(seen[a] - seen[b]) < 10}
     assert close == set()
+
+
+@pytest.mark.parametrize("theme", BACKGROUND)
+@pytest.mark.parametrize("model", ["GPT-2 124M", "T5 base", "Mixtral 8x7B", "Qwen3 0.6B"])
+def test_parts_of_a_devices_bar_differ_clearly_from_those_beside_them(model, theme):
+    """One bar has a key and no names on it: "Other" and "Allocator, context" were one grey in the dark."""
+    for asked in ({}, {"lora_rank": 8}, {"purpose": "inference", "engine": "transformers"}):
+        found = bar(Configuration({**DEFAULTS, **base(model).values, "model": model} | asked))
+        if found is None:  # refused
+            continue
+        drawn = [stretch.colour for stretch in found.stretches]
+        assert len(set(drawn)) == len(drawn)
+        seen = [lab(colour.split("|")[theme == "dark"], "normal") for colour in drawn]
+        assert min(np.linalg.norm(a - b) for a, b in pairwise(seen)) >= 10
 
 
 def contrast(colour: str, ground: str) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextvars import copy_context
+
 import pytest
 from laws import for_each
 from opened_app import charts, metrics, opened
@@ -10,8 +12,9 @@ from llmcalc import from_config
 from llmcalc.accuracy.counted_models import counted_models
 from llmcalc.catalog.models import model, models
 from llmcalc.transformer.breakdown import breakdown, invoice
-from llmcalc.words import w
+from llmcalc.words import LANGUAGES, speak, w
 from llmcalc.words.names import name
+from pages.content.pieces import component_names
 from pages.ui.figures.model import parameter_map, plain
 from pages.ui.figures.palette import COLOURS
 
@@ -78,6 +81,24 @@ def test_every_piece_of_every_model_has_a_name_and_a_formula_that_a_label_can_wr
     assert all(tiles["labels"])
     assert not [text for text in tiles["customdata"] if set(text) & set("\\{}_^$")]
     assert all(name(line.id) for line in invoice(counted))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_tiles_name_is_in_short_lines_and_not_that_of_the_tile_it_is_in(language):
+    """Names longer than a tile is wide are left out: of four projections one had none."""
+    copy_context().run(_tiles_have_short_names, language)
+
+
+def _tiles_have_short_names(language: str) -> None:
+    speak(language)
+    names = component_names()
+    (tiles,) = parameter_map("title", breakdown(from_config(model("gpt2").config)), "GPT-2", names)["data"]
+    for id, label, text in zip(tiles["ids"], tiles["labels"], tiles["text"], strict=True):
+        path, lines = id.split("/"), text.split("<br>")
+        assert len(lines) <= 4
+        assert all(len(line) <= 14 or " " not in line for line in lines[:-1])
+        if len(path) > 2 and label.lower() != names[path[1]].lower():
+            assert names[path[1]].lower() not in " ".join(lines[:-1]).lower()
 
 
 def test_a_label_writes_subscripts_and_powers():

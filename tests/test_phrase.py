@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 from opened_app import opened
@@ -95,6 +96,8 @@ READ = {
         **{"ask": "serve", "model": "Llama 3.1 8B", "device": "H100 SXM", "devices": 1000, "users": 8000},
         **{"price": 30_000, "asks_cost": True},
     },
+    "the KV cache of a 1.3B model": {"ask": "serve", "model": "Falcon RW 1B"},
+    "berapa cache KV GPT-3 XL 1.3B untuk 4 pengguna?": {"ask": "serve", "model": "GPT-3 XL 1.3B", "users": 4},
     "seberapa cepat Llama 3.1 8B di M4 Max, konteks 4k?": {
         **{"model": "Llama 3.1 8B", "device": "M4 Max", "length": 4096},
     },
@@ -158,6 +161,116 @@ def test_where_there_is_no_such_model_the_nearest_are_offered(text, nearest):
     found = read_phrase(text)
     assert (found.model, found.named_model.how, found.unread) == (None, "none", ())
     assert list(found.named_model.others[: len(nearest)]) == nearest
+
+
+# Families that are called by a word that such a question could have besides, and names that nobody would say otherwise
+WORDS = ("article", "command", "opt", "switch", "transformer")
+COINED = {
+    *("albert", "aya", "bart", "bert", "bloom", "deberta", "deepseek", "devstral", "distilbert", "distilgpt"),
+    *("distilroberta", "electra", "exaone", "falcon", "flan", "gemma", "glm", "gpt", "granite", "jamba", "kimi", "lfm"),
+    *("llama", "mimo", "minimax", "mistral", "mixtral", "modernbert", "moonlight", "mpnet", "mpt", "mt", "nemotron"),
+    *("nllb", "olmo", "olmoe", "opus", "pegasus", "phi", "pythia", "qwen", "qwq", "roberta", "santacoder", "smollm"),
+    *("stablelm", "starcoder", "starcoderbase", "t", "tinyllama", "voxtral", "xlm", "yi"),
+}
+
+
+def test_of_every_family_it_is_known_whether_its_name_is_a_word():
+    """A new one is to be put among the coined names, or among `_ORDINARY` of typed_names.py too."""
+    assert {re.findall("[a-z]+", name.lower())[0] for name in NAMES} == COINED | set(WORDS)
+
+
+@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize(
+    "text", ["{} to LoRA", "{} for QLoRA on 2 x H100", "LoRA for a {}, 8k", "{}s on L4", "{}, LoRA"]
+)
+def test_a_family_whose_name_is_a_word_is_not_taken_for_it_alone(word, text):
+    found = read_phrase(text.format(word))
+    assert found.named_model is None
+    assert found.ask or found.device
+
+
+def test_with_the_rest_of_its_name_or_a_size_it_is_the_model():
+    names = [name for name in NAMES if name.lower().startswith(WORDS)]
+    assert {read_phrase(f"switch to {name}, LoRA").model for name in names} == set(names)
+    assert read_phrase("OPT 13B").model == "OPT 13B"
+
+
+@pytest.mark.parametrize(
+    ("text", "nearest"),
+    [
+        ("2 x A6000", "RTX 6000 Ada"),
+        ("RTX A6000", "RTX 6000 Ada"),
+        ("A6000 48 GB", "RTX 6000 Ada"),
+        ("4 x H20", "H100 SXM"),
+        ("H800", "H200 SXM"),
+        ("a single L20", "L40S"),
+        ("A800 x 8", "A100 40GB SXM"),
+        ("A30", "A10"),
+        ("4080", "RTX 4090"),
+        ("RTX 4070 Ti Super", "RTX 4090"),
+        ("GTX 1080 Ti", "RTX 3090"),
+        ("MI210", "MI250X per GCD"),
+        ("M2 Ultra", "M3 Ultra"),
+        ("TPU v4", "TPU v5e"),
+        ("Gaudi 2", "Gaudi 3"),
+        ("RX 7900 XTX 24GB", "A10"),
+        ("7900 XTX", None),
+        ("Trainium2", None),
+    ],
+)
+def test_of_a_device_that_is_not_there_the_nearest_are_offered(text, nearest):
+    found = read_phrase(f"QLoRA for Llama 3 8B on {text}, 8k")
+    named = found.named_device
+    assert (named.id, named.how, next(iter(named.others), None), found.unread) == (None, "none", nearest, ())
+    assert (found.ask, found.model, found.length) == ("qlora", "Llama 3 8B", 8192)
+
+
+def test_mi250_is_read_as_the_one_that_is_called_so():
+    named = read_phrase("MI250").named_device
+    assert (named.id, named.how) == ("MI250X per GCD", "first")
+
+
+FORMATS = {
+    "Llama 3 8B in 4-bit": {"lora_rank": 16, "lora_base": "NF4-double"},
+    "fine-tune Llama 3 8B with int4": {"lora_rank": 16, "lora_base": "NF4-double"},
+    "LoRA, 8-bit": {"lora_rank": 16, "lora_base": "int8"},
+    "full fine-tuning, 8-bit Adam": {"lora_rank": 0, "optimizer": "adamw_8bit"},
+    "fp8": {"precision": "amp_fp8"},
+    "bf16": {"precision": "bf16"},
+    "latih dengan fp32": {"precision": "fp32"},
+    "mixed precision": {"precision": "amp_bf16"},
+    "serve Llama 3 8B in 4-bit": {"weight_format": "int4 g128", "lora_rank": 0},
+    "serve in 8 bits": {"weight_format": "int8"},
+    "layani Llama 3 8B dengan fp8 dan kv cache fp8": {"weight_format": "fp8", "cache_format": "fp8"},
+    "8 users, bf16, 8-bit KV cache": {"weight_format": "bf16", "cache_format": "fp8"},
+    "serve Q4_K_M": {"weight_format": "GGUF Q4_K_M"},
+    "serve AWQ": {"weight_format": "int4 g128 zero"},
+}
+
+
+@pytest.mark.parametrize("text", FORMATS)
+def test_a_number_format_sets_what_fits_what_is_asked(text):
+    found = read_phrase(text)
+    set_to = {**DEFAULTS, **found.inputs(DEFAULTS)}
+    assert {id: set_to[id] for id in FORMATS[text]} == FORMATS[text]
+    Configuration(set_to).verdict  # noqa: B018
+    assert not found.unread
+    told = found.read_formats(DEFAULTS)
+    assert told
+    assert all(inputs and inputs.items() <= set_to.items() for _, inputs in told)
+
+
+def test_to_llama_cpp_a_format_is_that_of_its_own_files():
+    found = read_phrase("serve Llama 3 8B in 4-bit, 8-bit kv cache")
+    told = found.inputs({**DEFAULTS, "engine": "llama.cpp"})
+    assert (told["weight_format"], told["cache_format"]) == ("GGUF Q4_K_M", "GGUF Q8_0")
+
+
+@pytest.mark.parametrize(
+    "text", ["full fine-tuning in 4-bit", "pre-train, Q4_K_M", "serve, mixed precision", "fp8 cache"]
+)
+def test_a_number_format_that_says_nothing_of_what_is_asked_is_told(text):
+    assert [inputs for _, inputs in read_phrase(text).read_formats(DEFAULTS)] == [{}]
 
 
 def test_a_device_with_another_memory_is_none_of_ours():
@@ -242,6 +355,21 @@ def test_the_field_sets_the_inputs_and_empties_itself():
     assert [app.session_state[id] for id in told] == ["Llama 3 8B", 4096, "A100 80GB SXM", 4, 8192, "PEFT LoRA"]
     assert app.text_input(key="question_typed").value == ""
     assert any("please" in caption.value for caption in app.main.caption)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_a_format_set_is_said_and_a_device_that_is_not_there_can_be_another(language):
+    app = opened(link={"lang": language})
+    app.text_input(key="question_typed").set_value("Llama 3 8B, 4-bit, on 2 x A6000").run()
+    assert not app.exception
+    captions = [caption.value for caption in app.main.caption]
+    assert any("`4-bit`" in caption and "NF4" in caption for caption in captions)
+    assert any("`a6000`" in caption and DEFAULTS["accelerator"] in caption for caption in captions)
+    next(button for button in app.main.button if button.label == "RTX 6000 Ada").click().run()
+    assert not app.exception
+    told = ("accelerator", "n_devices", "lora_base")
+    assert [app.session_state[id] for id in told] == ["RTX 6000 Ada", 2, "NF4-double"]
+    assert not any("`a6000`" in caption.value for caption in app.main.caption)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

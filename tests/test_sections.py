@@ -123,7 +123,8 @@ def control_of(app: AppTest, declared: Input) -> Any:
             seen = {field.key: field for field in app.text_input}
             return seen.get(f"{declared.id}_typed") or app.number_input(key=declared.id)
         case Real():
-            return app.slider(key=declared.id)
+            sliders = {slider.key: slider for slider in app.select_slider}
+            return sliders.get(f"{declared.id}_slider") or app.slider(key=declared.id)
         case Switch():
             return app.toggle(key=declared.id)
         case Choice():
@@ -241,7 +242,7 @@ def test_settings_are_drawn_where_their_group_is_chosen(screen):
     assert screen.ran == ["more", "training"]
     the_same_when_all_is_drawn(app, screen)
     assert app.session_state["n_kv_heads"] == 5
-    screen.use(app, app.slider(key="dropout"), 0.1)
+    screen.use(app, app.select_slider(key="dropout_slider"), 0.1)
     assert screen.ran == [sections.LIVE, "more"]
     the_same_when_all_is_drawn(app, screen)
     screen.use(app, app.pills(key="group_on_explore"), "shape")

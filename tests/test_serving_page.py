@@ -485,3 +485,30 @@ def test_inputs_of_a_job_make_the_job(engine):
     )  # fmt: skip
     cells = served.context // served.parallel_sequences
     assert cells == 4096
+
+
+REFUSED = [
+    *({"model": "T5 base", "engine": engine} for engine in ("vllm", "sglang")),
+    {"serve_pipeline": "64"},
+    {"serve_tensor": "5"},
+    {"model": "Mixtral 8x7B", "serve_experts": "3"},
+    {"context": "1024", "input_tokens": "1000", "output_tokens": "100"},
+]
+
+
+@pytest.mark.parametrize("page", ["serving", "explore"])
+@pytest.mark.parametrize("link", REFUSED, ids=str)
+def test_what_an_engine_refuses_is_said_once(page, link):
+    app = opened_on(page, {"purpose": "inference", **link})
+    warnings = [warning.value for warning in app.warning]
+    assert len(set(warnings)) == len(warnings)
+    refused = [problem_words(problem) for problem in Configuration(read_as(link)).serving.refused]
+    assert refused
+    assert [warnings.count(problem) for problem in refused] == [1] * len(refused)
+    assert len(warnings) == len(refused) or Configuration(read_as(link)).served
+
+
+def read_as(link: dict[str, str]) -> dict[str, object]:
+    """What such a link sets."""
+    base_of = Configuration({"model": link.get("model", "GPT-2 124M")}).base.values
+    return {**base_of, "purpose": "inference"} | {id: INPUTS[id].read(text) for id, text in link.items()}

@@ -60,6 +60,11 @@ def law_name(law: Law) -> str:
     return w(f"options.law.{law.id}") if law.id in LAWS_WITH_LOSS else w(f"law_names.{law.id}")
 
 
+def _in_legend(law: Law) -> str:
+    """The same in few letters, where all laws are told at once."""
+    return w(f"law_short.{law.id}")
+
+
 @said_once
 def laws(config: Configuration) -> Iterator[Block]:
     """The chosen law on this model: its numbers, four charts, and what every law says of the same budget."""
@@ -301,13 +306,16 @@ def frontiers(config: Configuration) -> Chart:
     data: list[Trace] = []
     chosen = found.law
     if ends := chosen.band(budgets):
-        name = w("laws.interval", law=law_name(chosen))
+        name = w("laws.interval", law=_in_legend(chosen))
         data.append(band(name, budgets.tolist(), ends[0].tolist(), ends[1].tolist(), LAW_COLOURS[chosen.id]))
     for law in _SPENDING:
         best = law.optimal(compute=budgets).parameters.value
         beyond = np.broadcast_to(law.extrapolates(compute=budgets, parameters=best), budgets.shape).tolist()
-        told = [f"{_power(c)} FLOP · {human(n, 'parameters')}" for c, n in zip(budgets, best, strict=True)]
-        data += fitted_and_beyond(law_name(law), budgets.tolist(), best.tolist(), beyond, LAW_COLOURS[law.id], told)
+        told = [
+            f"{law_name(law)}<br>{_power(c)} FLOP · {human(n, 'parameters')}"
+            for c, n in zip(budgets, best, strict=True)
+        ]
+        data += fitted_and_beyond(_in_legend(law), budgets.tolist(), best.tolist(), beyond, LAW_COLOURS[law.id], told)
     spent = [6 * row.parameters * row.tokens for row in TRAINED]
     told = [f"{row.name}<br>{_power(c)} FLOP" for row, c in zip(TRAINED, spent, strict=True)]
     data.append(points(w("laws.published"), spent, [row.parameters for row in TRAINED], told, MUTED, size=5))

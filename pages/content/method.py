@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.quantity import Formula
@@ -15,6 +15,49 @@ from pages.ui.document import blocks as say
 from pages.ui.document.blocks import Block, Line, bold, cite, code, math, paragraph, plain, said, small
 from pages.ui.words.devices import memory_cell, printed_size
 from pages.ui.words.numbers import human
+
+# What there is to read, in the order in which one asks: each section's modules, or drawers of them, what is plain first
+ASKED_FIRST: Mapping[str, tuple[str, ...]] = {
+    "parameters": (
+        *(
+            f"transformer.{part}"
+            for part in ("model", "embedding", "attention", "feedforward", "norm", "head", "linear")
+        ),
+        *("transformer.experts", "transformer.latent_attention", "transformer"),
+    ),
+    "training": ("step.state", "step.optimizer", "step.overhead", "step"),
+    "inference": (
+        *("serving.held", "transformer.cache", "transformer.state", "stored", "serving.weights", "serving.pool"),
+        *("serving.speed", "serving"),
+    ),
+    "work": ("rates.flops", "transformer.flops", "rates.times", "rates.costs"),
+    "devices": ("devices", "rates.messages"),
+    "techniques": ("techniques", "fit"),
+    "laws": ("scaling.power", "scaling.formulas", "scaling"),
+    "article": ("article", "errata", "accuracy", "lessons"),
+}
+
+
+def in_sections(found: Mapping[str, Sequence[Formula]]) -> dict[str, dict[str, Sequence[Formula]]]:
+    """What was found of each module, section by section, without those of which nothing was."""
+    told: dict[str, dict[str, Sequence[Formula]]] = {section: {} for section in ASKED_FIRST}
+    for module in sorted(found, key=lambda module: _place(module)[1]):
+        if found[module]:
+            told[_place(module)[0]][module] = found[module]
+    return {section: modules for section, modules in told.items() if modules}
+
+
+def _place(module: str) -> tuple[str, int]:
+    """The section of a module, and its place there: by its own name, else by that of its drawer."""
+    name = module.removeprefix("llmcalc.")
+    named = [
+        (len(prefix), section, place)
+        for section, prefixes in ASKED_FIRST.items()
+        for place, prefix in enumerate(prefixes)
+        if f"{name}.".startswith(f"{prefix}.")
+    ]
+    _, section, place = max(named)
+    return section, place
 
 
 def matching(wanted: str) -> dict[str, list[Formula]]:

@@ -101,7 +101,7 @@ def _fits(config: Configuration) -> Iterator[Block]:
 
 
 def _serving(config: Configuration) -> Iterator[Block]:
-    yield from serving.serving(config)
+    yield from serving.in_files(config)
     if config.served is not None:
         yield from pasted.to_start_it(hub_name(config), config.served.job)
 

@@ -49,11 +49,12 @@ class Bar:
 
 @dataclass(frozen=True)
 class Typed:
-    """A question that was typed: what was understood of it, the numbers in it that no input can be (`Phrase.cut`), and
-    the model and the device that were set then."""
+    """A question that was typed: what was understood of it, the numbers in it that no input can be (`Phrase.cut`), what
+    its number formats set (`Phrase.read_formats`), and the model and the device that were set then."""
 
     phrase: Phrase
     cut: tuple[tuple[str, float, float], ...]
+    formats: tuple[tuple[str, dict[str, Any]], ...]
     model: str
     device: str
 
@@ -66,9 +67,16 @@ def typed_notes(typed: Typed, values: Mapping[str, Any]) -> Iterator[tuple[str, 
         named = getattr(phrase, part)
         if named and named.how != "named" and values[id] == now:
             key = f"question.{id}_none" if named.how == "none" else f"question.{named.how}"
-            told = w(key, said=verbatim(named.said), taken=now)
+            told = [w(key, said=verbatim(named.said), taken=now)]
             others = {o: replace(phrase, **{part: replace(named, id=o, how="named", others=())}) for o in named.others}
-            yield f"{told} {w('question.or')}" if named.id and others else told, others
+            told += [w("question.or" if named.id else "question.nearest_are")] if others else []
+            yield " ".join(told), others
+    for said_of_format, inputs in typed.formats:
+        for id, value in inputs.items():
+            taken = value_of(id, value)
+            yield w("question.format", said=verbatim(said_of_format), label=label_of(id), taken=taken), {}
+        if not inputs:
+            yield w("question.format_idle", said=verbatim(said_of_format)), {}
     for id, number, used in typed.cut:
         typed_number = verbatim(shortened(exact(number)))
         yield w("question.cut", label=label_of(id), said=typed_number, used=exact(used)), {}
@@ -128,12 +136,11 @@ def bar_told(found: Bar) -> str:
     return w("question.bar_alt", parts=parts, device=found.limit_name, **ends)
 
 
-def served_verdict(config: Configuration) -> Paragraph:
-    """Whether an engine holds it, in the words of Serving."""
-    if config.served is None:
-        return Paragraph(said(w("serving.refused")))
-    standing = config.serving.served_standing
-    return Paragraph(said(served_words(config, config.served)) + plain(" ") + badge(standing), why=standing)
+def served_verdict(config: Configuration) -> Iterator[Block]:
+    """Whether an engine holds it, in the words of Serving; nothing where it refuses it."""
+    if config.served is not None:
+        standing = config.serving.served_standing
+        yield Paragraph(said(served_words(config, config.served)) + plain(" ") + badge(standing), why=standing)
 
 
 def cheaper(config: Configuration, found: list[Cheaper]) -> Iterator[Block]:

@@ -54,7 +54,7 @@ def report(config: Configuration, link: str, made: date) -> say.Document:
         **({w("report.devices"): _each_device(config)} if config.layout != Layout() else {}),
         w("report.inference"): explore.inference(config),
         w("report.fits"): (block for purpose in PURPOSES for block in fits.fits(config, purpose)),
-        w("report.serving"): serving.serving(config),
+        w("report.serving"): serving.in_files(config),
         w("report.laws"): laws.laws(config),
         w("report.cost"): cost.cost(config),
         w("report.scaling"): [*scaling.scaling(config), say.Worked([q for _, q, _ in scaling.numbers(config)])],

@@ -25,6 +25,7 @@ from pages.ui.figures.memory import Panel, memory_bars, memory_curves
 from pages.ui.figures.palette import COLOURS, by_component
 from pages.ui.figures.serving import batch_curve, roofline
 from pages.ui.words.numbers import exact, human, marked
+from pages.ui.words.problems import problem_words
 from pages.ui.words.standing import Headline
 from pages.ui.words.verdict import served_words
 
@@ -42,11 +43,19 @@ _LINE_COLOURS = (COLOURS["embedding"], COLOURS["feed_forward"], COLOURS["attenti
 
 
 @said_once
+def in_files(config: Configuration) -> Iterator[Block]:
+    """All of it, with what the engine refuses: on the screen there is a button for each value that it would take."""
+    for problem in config.serving.refused:
+        yield say.Notice(said(problem_words(problem)), "warning")
+    yield from serving(config)
+
+
+@said_once
 def serving(config: Configuration) -> Iterator[Block]:
-    """All that the page says, but for the table of offers, of which the screen has filters."""
+    """All that the page says, but for what the engine refuses, and the table of offers, of which the screen has
+    filters."""
     served = config.served
     if served is None:
-        yield say.Notice(said(w("serving.refused")), "warning")
         yield say.Controls(CONTROLS, 3)
         return
     standing = config.serving.served_standing

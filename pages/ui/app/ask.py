@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import streamlit as st
 
 from llmcalc import units
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
-from llmcalc.inputs import INPUTS, integer
+from llmcalc.inputs import INPUTS
 from llmcalc.kinds import Choice, Input, Integer, Real, Switch, Text
 from llmcalc.symbols import SYMBOLS
 from llmcalc.units import Locale
-from llmcalc.words import language, language_asked, locale, w, words
+from llmcalc.words import language, locale, w, words
 from pages.ui.app.problems import problems_beside, typed_problem
 from pages.ui.app.sections import redraw, set_inputs, unseen
 from pages.ui.app.state import Refused, State, is_in_link, keep_in_address, put, refuse, show, state, touched, values
@@ -73,8 +73,10 @@ def ask(
     on_change: Callable[[], None] = redraw,
     label_visibility: Literal["visible", "collapsed"] = "visible",
     told: bool = True,
+    problems_told: bool = True,
 ) -> None:
-    """The control of an input, and with ``told`` what is wrong with its value."""
+    """The control of an input, and with ``told`` what is wrong with its value: without ``problems_told`` only what was
+    typed that is none, for the page says the rest."""
     face = face_of(input_id, state())
     _control(INPUTS[input_id], face, {"label_visibility": label_visibility, "on_change": on_change}, told)
     keep_in_address(input_id)
@@ -82,7 +84,7 @@ def ask(
     with st.container():
         if told and face.refused:
             typed_problem(face.refused.text, face.refused.problem, face.refused.instead, "typed_")
-        if told:
+        if told and problems_told:
             problems_beside(face.problems)
 
 
@@ -105,8 +107,12 @@ def _control(declared: Input, face: Face, seen: dict[str, Any], told: bool) -> N
             if told:
                 _slider_and_field(declared, face, common)
         case Real():
-            common |= {"value": face.default, "format": _slider_format()}
-            st.slider(min_value=declared.low, max_value=declared.high, step=declared.step, **common)
+            with unseen():
+                st.slider(
+                    value=face.default, min_value=declared.low, max_value=declared.high, step=declared.step, **common
+                )  # fmt: skip
+            if told:
+                _seen_slider(declared, face.value, common)
         case Choice() if f"options.{declared.id}.{declared.default}" in words():
             _named_choice(declared, face, common)
         case Choice() if len(declared.options) <= 3:
@@ -133,16 +139,13 @@ def twin(input_id: str, place: str = "beside") -> None:
     match declared:
         case Integer() if declared.scale:
             _stops_slider(declared, value, common)
-            return
         case Integer() | Real(default=None):
             face = face_of(input_id, state())
             _field(declared, key, face, {name: common[name] for name in ("label", "help", "disabled")})
             if face.refused:
                 typed_problem(face.refused.text, face.refused.problem, face.refused.instead, f"{place}_")
         case Real():
-            show(key, value)
-            common |= {"format": _slider_format()}
-            st.slider(min_value=declared.low, max_value=declared.high, step=declared.step, **common)
+            _stops_slider(declared, value, common)
         case Choice():
             show(key, value)
             named = f"options.{input_id}.{declared.default}" in words()
@@ -184,36 +187,37 @@ def blank_problems(input_ids: Iterable[str]) -> None:
             problems_beside(face.problems, "asked_")
 
 
-def _slider_format() -> str:
-    """How a slider writes its number. Streamlit knows the browser's marks and those of English, no others: so the
-    browser's where they are those of the reader's language."""
-    is_browsers = language_asked(st.context.locale or "") == language()
-    return "localized" if is_browsers and locale().decimal != "." else "%g"
-
-
-def _stops_slider(declared: Integer, value: int, common: dict[str, Any]) -> None:
-    """A slider over round stops; the nearest one stands for a value between two, and says it exactly."""
-    nearest = declared.nearest_stop(value)
+def _stops_slider(declared: Integer | Real, value: float, common: dict[str, Any]) -> None:
+    """A slider over round stops; the nearest one stands for a value between two, and says it exactly. Streamlit's own
+    for numbers writes the browser's marks or those of English, whatever the reader's language."""
+    nearest = declared.nearest_stop(cast(Any, value))
     show(common["key"], nearest)
     stops = _stops(declared.id, language()) | {nearest: exact(value)}  # read later too, in no language
     st.select_slider(options=declared.scale, format_func=stops.__getitem__, **common)
 
 
 @cache
-def _stops(input_id: str, language: str) -> dict[int, str]:
+def _stops(input_id: str, language: str) -> dict[float, str]:
     """The stops of a slider as numbers of a language."""
-    return {stop: exact(stop) for stop in integer(input_id).scale}
+    declared = INPUTS[input_id]
+    assert isinstance(declared, Integer | Real)
+    return {stop: exact(stop) for stop in declared.scale}
 
 
 def _slider_and_field(declared: Integer | Real, face: Face, common: dict[str, Any]) -> None:
     """A field for any exact value, below a slider over round stops where there are any; both move the input."""
     seen = {key: common[key] for key in ("label", "help", "disabled", "label_visibility")}
     if isinstance(declared, Integer) and declared.scale:
-        slider_key = f"{declared.id}_slider"
-        moves = {"key": slider_key, "on_change": _move, "args": (declared.id, slider_key)}
-        _stops_slider(declared, face.value, {key: seen[key] for key in ("label", "help", "disabled")} | moves)
+        _seen_slider(declared, face.value, common)
         seen |= {"help": None, "label_visibility": "collapsed"}
     _field(declared, f"{declared.id}_typed", face, seen)
+
+
+def _seen_slider(declared: Integer | Real, value: float, common: dict[str, Any]) -> None:
+    """The slider that is seen of an input, and moves it."""
+    key = f"{declared.id}_slider"
+    seen = {name: common[name] for name in ("label", "help", "disabled")}
+    _stops_slider(declared, value, seen | {"key": key, "on_change": _move, "args": (declared.id, key)})
 
 
 def _field(declared: Integer | Real, key: str, face: Face, seen: dict[str, Any], instead: int | None = None) -> None:
@@ -274,6 +278,8 @@ def _named_choice(declared: Choice, face: Face, common: dict[str, Any]) -> None:
 def _move(input_id: str, seen_key: str) -> None:
     """The control that is seen was moved: so is the input."""
     declared, said = INPUTS[input_id], st.session_state[seen_key]
-    shows = declared.nearest_stop if isinstance(declared, Integer) and declared.scale else lambda value: value
+    shows: Callable[[Any], Any] = lambda value: value  # noqa: E731
+    if isinstance(declared, Integer | Real) and declared.scale:
+        shows = declared.nearest_stop
     if touched(input_id, seen_key, said, shows):
         set_inputs({input_id: said})

@@ -16,6 +16,7 @@ import streamlit as st
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
 from llmcalc.inputs import in_group
+from llmcalc.question import blanks
 from llmcalc.version import VERSION
 from llmcalc.words import w
 from pages.ui.app.ask import Face, ask, face_of
@@ -24,7 +25,7 @@ from pages.ui.app.problems import problems_beside
 from pages.ui.app.report import report_menu
 from pages.ui.app.sections import redraw, section, unseen
 from pages.ui.app.share import copy_button, link, link_menu
-from pages.ui.app.state import State, acknowledged, state
+from pages.ui.app.state import State, acknowledged, state, values
 from pages.ui.words.devices import memory_told
 
 SHAPE = [declared.id for declared in in_group("shape")]
@@ -40,16 +41,18 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 # What only one page reads is asked there
 ON_PAGES = ("lesson", "fits", "techniques", "scaling", "cost", "comparison")
 _STEP = ("shape", "training", "devices")
-# Which of these groups a page reads, in the order in which they are offered; one that is not named reads no input
+# Which of these groups a page reads beside what it asks itself, in the order in which they are offered; one that is not
+# named reads no input
 GROUPS_READ: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(("explore", "learn", "training", "fits"), tuple(GROUPS)),
-    **dict.fromkeys(("cluster", "techniques", "compare", "scaling", "cost"), _STEP),
-    **{"parameters": ("shape",), "article": ("shape",), "serving": ("shape", "serving")},
+    **dict.fromkeys(("explore", "learn", "training", "fits", "techniques"), tuple(GROUPS)),
+    **dict.fromkeys(("cluster", "cost"), _STEP),
+    **dict.fromkeys(("serving", "compare"), ("shape", "serving")),
+    **{"parameters": ("shape",), "scaling": ("shape", "devices")},
 }
 # Of the main knobs those that do not move it
 _UNMOVED: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(("parameters", "article"), (*_SIZES, "accelerator", "n_devices")),
-    **{"serving": (*_SIZES, "n_devices"), "scaling": _SIZES},
+    **{"parameters": (*_SIZES, "accelerator", "n_devices")},
+    **{"serving": (*_SIZES, "n_devices"), "compare": ("n_devices",), "scaling": _SIZES},
 }
 OPEN_GROUP = {
     **{"training": "training", "serving": "serving", "cluster": "devices", "techniques": "devices"},
@@ -73,13 +76,20 @@ def knobs(page: str) -> None:
     offered = main_knobs(page)
     for id in offered:
         if id not in SHAPE:
-            ask(id)
+            ask(id, problems_told=id not in _said_by(page))
     if offered:
         is_made = state().start.config is not None
         with st.expander(w("sidebar.shape_of_model"), key="shape_knobs") if is_made else nullcontext():
             for id in SHAPE:
                 ask(id)
     acknowledged()
+
+
+def _said_by(page: str) -> set[str]:
+    """The inputs of which the page itself says what is wrong with them."""
+    of_page = {"serving": (), "explore": blanks(values()).values()}
+    refused = (problem.input_id for problem in state().configuration.serving.refused) if page in of_page else ()
+    return {*of_page.get(page, ()), *refused}
 
 
 def other_controls(page: str, above: Any, below: Any) -> None:
@@ -139,7 +149,7 @@ def _more_settings(page: str) -> None:
         if _chosen(page) == "devices":
             st.caption(memory_told(state().configuration.accelerator))
         for id in _ids(_chosen(page)):
-            ask(id)
+            ask(id, problems_told=id not in _said_by(page))
 
     if offered:
         section("more", face, draw)

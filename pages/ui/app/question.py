@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterator
 from typing import Any
 
 import streamlit as st
 
 from llmcalc.configuration import Configuration
+from llmcalc.errors import InputError
+from llmcalc.inputs import INPUTS
 from llmcalc.phrase import LONGEST, Phrase, read_phrase
 from llmcalc.question import SERVE, asked, blanks, cheapest, other_devices
 from llmcalc.words import w
@@ -15,6 +18,7 @@ from pages.content import question
 from pages.content.question import Bar, Typed
 from pages.ui.app.ask import blank, blank_problems, face_of
 from pages.ui.app.choose import model_twin, purpose_twin
+from pages.ui.app.problems import problems_beside
 from pages.ui.app.screen import draw, place_of_verdict, verdict
 from pages.ui.app.sections import after_charts, section, set_inputs
 from pages.ui.app.session import session
@@ -83,7 +87,7 @@ def _set_phrase(phrase: Phrase) -> None:
     of_model = {"model": phrase.model, **starting_point(phrase.model).values} if phrase.model else {}
     given = {**values(), **of_model}
     device = phrase.device or given["accelerator"]
-    session().typed = Typed(phrase, phrase.cut(given), given["model"], device)
+    session().typed = Typed(phrase, phrase.cut(given), phrase.read_formats(given), given["model"], device)
     set_inputs({**of_model, **phrase.inputs(given)})
 
 
@@ -92,7 +96,8 @@ def answer(config: Configuration) -> None:
     serves = asked(config.values) == SERVE
     with place_of_verdict():
         if serves:
-            draw([question.served_verdict(config)])
+            problems_beside(_refused_besides(config), "refused_")
+            draw(question.served_verdict(config))
         else:
             verdict(config)
     if found := question.bar(config):
@@ -104,6 +109,13 @@ def answer(config: Configuration) -> None:
     after_charts(st.container(key="cheaper"), lambda: _changes(config))
     if not serves:
         after_charts(st.container(key="how_sure"), _how_sure)
+
+
+def _refused_besides(config: Configuration) -> Iterator[InputError]:
+    """What the engine refuses, but for what is said below the blanks."""
+    for problem in config.serving.refused:
+        if problem.input_id not in blanks(config.values).values() or INPUTS[problem.input_id].group != "serving":
+            yield problem
 
 
 def _changes(config: Configuration) -> None:

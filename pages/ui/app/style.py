@@ -16,6 +16,7 @@ from pages.ui.figures.svg import both
 # element whose class changes, and Streamlit changes that of every element whenever a run begins.
 _CSS = """
 [data-testid="stMainBlockContainer"] { padding-top: 3.25rem; padding-bottom: 3rem; max-width: 1500px; }
+.stHeading :is(h1, h2, h3) { text-wrap: balance; }
 [data-testid="stSidebarContent"] [data-testid="stVerticalBlock"] { gap: 0.55rem; }
 [data-testid="stMetricValue"], .stMarkdown table { font-variant-numeric: tabular-nums; }
 /* Streamlit's are too faint, or in the dark too dark, to be read: WCAG 1.4.3 */
@@ -41,12 +42,31 @@ PRINTED :is(td, th):last-child { white-space: normal; }
 /* headline numbers and models: as many to a row as there is room for, two on a phone */
 :is(.st-key-headlines, .st-key-compared) { display: grid; gap: 0.8rem;
   grid-template-columns: repeat(auto-fit, minmax(min(11rem, 46%), 1fr)); }
-/* no row with a hole: six in rows of three, four in one row where that is 46.4rem wide, else in two */
+/* no row with a hole: six in rows of three, four in one row where that is 46.4rem wide, else in two; five and seven in
+   rows of which one has a frame more than the other, each as wide as the others */
 @media (min-width: 768px) {
+  .st-key-headlines:not(.st-key-stage *):has(> :nth-child(8):last-child) { grid-template-columns: repeat(4, 1fr); }
+  .st-key-headlines:not(.st-key-stage *):has(> :nth-child(7):last-child) { grid-template-columns: repeat(12, 1fr); }
+  .st-key-headlines:not(.st-key-stage *):has(> :nth-child(7):last-child) > * { grid-column: span 4; }
+  .st-key-headlines:not(.st-key-stage *):has(> :nth-child(7):last-child) > :nth-child(n+4) { grid-column: span 6; }
   .st-key-headlines:not(.st-key-stage *):has(> :nth-child(6):last-child) { grid-template-columns: repeat(3, 1fr); }
 }
 .st-key-headlines:not(.st-key-stage *):has(> :nth-child(4):last-child) { grid-template-columns: repeat(auto-fit,
   minmax(max(min(11rem, 46%), min(46%, (46.4rem - 100%) * 999)), 1fr)); }
+@media (min-width: 1200px) {
+  .st-key-headlines:not(.st-key-stage *):has(> :nth-child(7):last-child) > :nth-child(n+4) { grid-column: span 3; }
+}
+@media (min-width: 768px) and (max-width: 1199px) {
+  .st-key-headlines:not(.st-key-stage *):has(> :nth-child(5):last-child) { grid-template-columns: repeat(6, 1fr); }
+  .st-key-headlines:not(.st-key-stage *):has(> :nth-child(5):last-child) > * { grid-column: span 2; }
+  .st-key-headlines:not(.st-key-stage *):has(> :nth-child(5):last-child) > :nth-child(n+4) { grid-column: span 3; }
+}
+@media (max-width: 767px) {
+  .st-key-headlines:not(.st-key-stage *):is(:has(> :nth-child(5):last-child), :has(> :nth-child(n+7):last-child)) {
+    grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  .st-key-headlines:not(.st-key-stage *):is(:has(> :nth-child(5):last-child), :has(> :nth-child(7):last-child))
+    > :last-child { grid-column: 1 / -1; }
+}
 @media (max-width: 580px) {
   .st-key-headlines:not(.st-key-stage *):has(> :nth-child(3):last-child) > :last-child { grid-column: 1 / -1; }
 }

@@ -51,6 +51,8 @@ def points(
 ) -> Trace:
     """Points, with ``text`` beside some of them where that is given."""
     mode = "markers+text" if "text" in more else "markers"
+    if "textfont" in more:
+        more["textfont"] = {"shadow": "auto", **more["textfont"]}  # lines go through what is written, not over it
     marker = {"color": colour, "size": more.pop("size", 7), "symbol": more.pop("symbol", "circle")}
     return {
         "type": "scatter", "mode": mode, "name": name, "x": _plain(x), "y": _plain(y), "marker": marker,

@@ -11,13 +11,14 @@ from llmcalc.transformer.breakdown import Piece, in_symbols, layer_components
 from llmcalc.transformer.model import Block
 from llmcalc.words import w
 from llmcalc.words.names import kind, name
-from pages.ui.figures.axes import Figure, layout, linear_ticks
+from pages.ui.figures.axes import Figure, layout, linear_ticks, wrapped
 from pages.ui.figures.palette import COLOURS, KINDS, ink_on, paler
 from pages.ui.words.numbers import exact, human, percent
 
 _PALER_BY_DEPTH = (0, 0, 0.12, 0.25)  # the model, its components, their parts, their weights and biases
 _IDLE_PALER = 0.7
 _LABELLED_LAYERS = 16
+_WIDE_TILE = 14  # letters in a line of a tile's name
 
 
 def share_of(value: float, whole: float) -> str:
@@ -45,7 +46,9 @@ def parameter_map(title: str, whole: Piece, label: str, names: Mapping[str, str]
             "type": "treemap", "branchvalues": "total", "sort": True,
             "ids": ids, "labels": labels, "parents": ["", *("/".join(path[:-1]) for path, _ in pieces[1:])],
             "values": [p.value for _, p in pieces],
-            "text": [human(p.value, "parameters") for _, p in pieces], "textinfo": "label+text",
+            "text": [f"{_in_tile(said, [names[id] for id in path[1:2]])}<br>{human(p.value, 'parameters')}"
+                     for said, (path, p) in zip(labels, pieces, strict=True)],
+            "textinfo": "text",
             "marker": {"colors": ["theme:background", *colours], "line": {"color": "theme:background", "width": 1},
                        "pad": {"t": 24, "l": 3, "r": 3, "b": 3}},
             "tiling": {"pad": 2},
@@ -56,6 +59,14 @@ def parameter_map(title: str, whole: Piece, label: str, names: Mapping[str, str]
         }],
         "layout": layout(title, margin={"l": 0, "r": 0, "t": 44, "b": 30}, uniformtext={"minsize": 11, "mode": "hide"}),
     }  # fmt: skip
+
+
+def _in_tile(said: str, component: Sequence[str]) -> str:
+    """A piece's name in lines, without that of the component whose tile it is in."""
+    for inside in component:
+        rest = re.sub(rf"\s*\b{re.escape(inside)}\b\s*", " ", said, flags=re.IGNORECASE).strip()
+        said = rest[:1].upper() + rest[1:] if rest else said
+    return wrapped(said, _WIDE_TILE)
 
 
 def _about(piece: Piece, whole: int) -> str:

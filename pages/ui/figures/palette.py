@@ -2,7 +2,7 @@
 
 Hues are near those of Okabe and Ito's colour-blind-safe set, dark or light enough for a weak projector: three to one
 against the background (WCAG 1.4.11). Memory that the model and its optimizer hold shares one hue in steps of lightness;
-activations have the colour of the part that keeps them.
+activations have the colour of the part that keeps them. What has no hue stands far apart in lightness.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ COLOURS = {
     "optimizer_state": "#5A50B3|#8B83DB",
     "gradients": "#8A71B2|#B8B2EC",
     "weight_casts": "#8D90B1|#D8DAF6",
-    "inputs": "#6E7379|#626973",
+    "inputs": "#30363D|#807C72",
     "embedding": "#0D75B5|#4AA5EA",
     "positions": "#4D9BC3|#3A88AA",
     "attention": "#B38D25|#EFB327",
