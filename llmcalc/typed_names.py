@@ -36,7 +36,7 @@ _COUNTED = re.compile(
     r"\s+(?:(?:x|gpus?|cards?|devices?|units?|buah|kartu|perangkat|rtx|tpu|gaudi)\b|[a-z]{1,2}-?\d|\d+ ?gb)"
 )
 # What is a family's name and a word of such a question too: without more of a name, or a size, it is the word
-_ORDINARY = frozenset({"article", "command", "opt", "switch", "transformer"})
+_ORDINARY = frozenset({"article", "command", "opt", "seed", "switch", "transformer"})
 _FACTORS = {"m": 1e6, "b": 1e9, "t": 1e12}
 
 How = Literal["named", "first", "nearest", "none"]

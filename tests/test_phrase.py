@@ -164,10 +164,11 @@ def test_where_there_is_no_such_model_the_nearest_are_offered(text, nearest):
 
 
 # Families that are called by a word that such a question could have besides, and names that nobody would say otherwise
-WORDS = ("article", "command", "opt", "switch", "transformer")
+WORDS = ("article", "command", "opt", "seed", "switch", "transformer")
 COINED = {
     *("albert", "aya", "bart", "bert", "bloom", "deberta", "deepseek", "devstral", "distilbert", "distilgpt"),
-    *("distilroberta", "electra", "exaone", "falcon", "flan", "gemma", "glm", "gpt", "granite", "jamba", "kimi", "lfm"),
+    *("distilroberta", "electra", "ernie", "exaone", "falcon", "flan", "gemma", "glm", "gpt", "granite", "hunyuan"),
+    *("jamba", "kimi", "lfm"),
     *("llama", "mimo", "minimax", "mistral", "mixtral", "modernbert", "moonlight", "mpnet", "mpt", "mt", "nemotron"),
     *("nllb", "olmo", "olmoe", "opus", "pegasus", "phi", "pythia", "qwen", "qwq", "roberta", "santacoder", "smollm"),
     *("stablelm", "starcoder", "starcoderbase", "t", "tinyllama", "voxtral", "xlm", "yi"),
