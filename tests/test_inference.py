@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmcalc import Dimensions, InferenceRun, InputError, from_config, inference, inference_memory
-from llmcalc.accuracy import measured_inference
+from llmcalc.accuracy import ESTIMATE, MEASURED, measured_inference, standing_of_pass
 from llmcalc.catalog.formats import CACHE_FORMATS, WEIGHT_FORMATS
 from llmcalc.catalog.models import models
 from llmcalc.configuration import Configuration
+from llmcalc.huggingface.families import FAMILIES
 from llmcalc.serving.held import model_memory, prompt_memory
 from llmcalc.transformer.attention import Attention
 
@@ -159,6 +160,7 @@ def test_a_pass_holds_the_weights_and_the_cache_that_inference_is_said_to_hold()
         pieces = 2 * model.n_layers + sum(part.id == "indexer" for block in model.layers() for part in block.parts)
         assert found.weights.value == held["weights"], family
         assert 0 <= found.kv_cache.value - held["kv_cache"] < 512 * pieces, family
+        assert 0 <= found.states.value - held.get("states", 0) < 512 * pieces, family
         assert found.prefill_peak.value >= found.weights.value, family
         assert found.decode_peak.value >= found.weights.value + found.kv_cache.value, family
         families.append(family)
@@ -173,6 +175,27 @@ def test_explore_and_serving_say_the_same_of_a_pass_of_transformers():
     peak = max(found.prefill_peak.value, found.decode_peak.value)
     assert config.served.needed.value == peak + config.served.outside.value
     assert Configuration({"model": "T5 small"}).serving.of_pass is None  # of two stacks
+
+
+def test_passes_of_every_family_that_keeps_states_were_measured_and_held_back():
+    keeping = {family for family, model, _ in of_each_family() if model.keeps_states and family in FAMILIES}
+    assert keeping >= {"granitemoehybrid", "jamba", "lfm2", "nemotron_h", "qwen3_next"}
+    for family in sorted(keeping | {"bamba", "falcon_h1", "gemma3n_text", "gemma4_text"}):
+        found = standing_of_pass(family, "bf16", "bf16")
+        assert (found.label, found.reason) == (MEASURED, "held_out_pass"), family
+        assert found.errors.largest <= 0.03, family
+        # products in 32 bits were not measured: kernels of attention are others there
+        assert standing_of_pass(family, "fp32", "fp32").label == ESTIMATE, family
+
+
+def test_a_token_behind_a_cached_state_takes_no_more_for_a_longer_prompt():
+    # Nemotron-H: where the prompt goes through in chunks, a token goes through alone
+    model = from_config({"model_type": "nemotron_h", "layers_block_type": ["mamba", "mlp"]})
+    short, long = (inference(model, InferenceRun(seq_len=length)) for length in (256, 4096))
+    ids = 8 * (4096 - 256)  # of the prompt, which whoever asked still holds
+    assert long.decode_peak.value == short.decode_peak.value + ids
+    assert long.states.value == short.states.value
+    assert long.prefill_peak.value > 1.1 * short.prefill_peak.value
 
 
 def test_an_encoder_caches_nothing_and_writes_nothing():
@@ -192,14 +215,14 @@ def test_an_indexers_keys_are_cached():
 
 
 def simulated_errors(rows) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {"kv_cache": [], "prefill_peak": [], "decode_peak": []}
+    found: dict[str, list[float]] = {"cache": [], "prefill_peak": [], "decode_peak": []}
     for row in rows:
         beside, run = row.beside, row.run
         new = beside["cached_tokens"] - run["seq_len"] if beside["cache"] == "dynamic" else 3
         asked = {"cache": beside["cache"], "attention": beside["attention"]}
         asked |= {"logits": "last" if beside["logits_to_keep"] else "all", "new_tokens": new}
         memory = inference(row.built(), InferenceRun(batch_size=run["batch_size"], seq_len=run["seq_len"], **asked))
-        found["kv_cache"].append(abs(memory.kv_cache.value / row.cache_bytes - 1))
+        found["cache"].append(abs((memory.kv_cache.value + memory.states.value) / row.cache_bytes - 1))
         for peak in ("prefill_peak", "decode_peak"):
             if (row.model, beside["cache"], peak) not in LOOSE_ENDS:
                 found[peak].append(abs(getattr(memory, peak).value / row.measured(peak) - 1))
@@ -213,7 +236,7 @@ def test_peaks_of_prefill_and_decoding_are_those_that_were_measured(seen):
         found.sort()
         assert found[int(0.95 * (len(found) - 1))] <= 0.01, peak
         assert found[-1] <= 0.03, peak
-    assert errors["kv_cache"][-1] <= 0.003
+    assert errors["cache"][-1] <= 0.01  # a small state is rounded up to whole steps of the allocator
 
 
 def test_a_peak_by_hand():

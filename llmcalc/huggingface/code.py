@@ -190,7 +190,7 @@ QWEN3_5_CODE = replace(
     rotary_of_batch=True,
     gate_joined=True,
 )
-BAMBA_CODE = replace(LLAMA_CODE, rotary_fraction=0.5)
+BAMBA_CODE = replace(LLAMA_CODE, rotary_fraction=0.5, named=("weights",))
 FALCON_H1_CODE = replace(LLAMA_CODE, multiplied=True, embedding_scaled=True, logits_scaled=True)
 JAMBA_CODE = replace(LLAMA_CODE, rotary=False, router_normalised=False, router_cast=True)
 LFM2_CODE = replace(LLAMA_CODE, dropout_at=())

@@ -32,10 +32,11 @@ def serve_transformers(model: Model, job: Serving) -> Served:
     of = inference(model, run)
     peak = max((of.prefill_peak, of.decode_peak), key=lambda q: q.value)
     context = given_quantity("context_bytes", _CONTEXT)
-    held = {"weights", "kv_cache"}
+    held = {"weights", "kv_cache", "states"}
     activations = [part for part in peak.parts if part.id not in held]
     activation_peak = total("activation_peak", r"M_\text{peak}", *activations)
-    beside = total("taken", r"M_\text{taken}", of.weights, activation_peak, context)
+    states = [of.states] if of.states.value else []
+    beside = total("taken", r"M_\text{taken}", of.weights, activation_peak, *states, context)
     available = available_for_cache(budget_bytes=job.memory, needed_bytes=beside).named("kv_available")
     per_token = cache_per_token(model, cache_format=keys.id).named("kv_bytes_per_token")
     none = nothing("kv_tokens", r"D_\text{kv}", "tokens")
@@ -61,5 +62,5 @@ def serve_transformers(model: Model, job: Serving) -> Served:
         most_tokens=model.context or _MOST_TOKENS,
         needed=total("needed", r"M_\text{needed}", peak, context),
         limit=given_quantity("device_bytes", job.memory),
-        states=nothing("states", r"M_\text{states}"),
+        states=of.states,
     )

@@ -231,15 +231,18 @@ class SelfAttention(Kernels):
         if self.gate_joined:
             wide = (*s.rows(), self.heads, self.head)
             query, gate = op.split(self.query(x, (*s.rows(), self.heads, self.pair)), wide, wide)
-            gate = op.copied(gate)
-            key, value = (of(x, (*s.rows(), self.kv_heads, self.head)) for of in (self.key, self.value))
+            gate, narrow = op.copied(gate), (*s.rows(), self.kv_heads, self.head)
+            query = self.query_norm(query) if self.query_norm else query
+            key = self.key(x, narrow)
+            key = self.key_norm(key) if self.key_norm else key
+            value = self.value(x, narrow)
         else:
             query, key, value = self._project(x, source)
             key = op.scale(key) if code.multiplied else key
         if self.gate is not None:
             gate = self.gate(x, (*s.rows(), self.heads, self.head))
         del x
-        if not code.qk_norm_last:
+        if not code.qk_norm_last and not self.gate_joined:
             query, key = self._normed(query, key)
         local = self.part.window is not None
         if rotary is not None and (local or not code.rotary_local):
@@ -291,7 +294,7 @@ class SelfAttention(Kernels):
             value = key if part.key_is_value else self.value(x, wide)
             key = turned(self.key_norm(key) if self.key_norm else key)
             value = self.value_norm(value)
-        key, value = s.cached(key, value)
+        key, value = s.cached(key, value, part.cache_window)
         if part.lends:
             # computed again they replace what they were, and their graph, which stays, what it keeps
             s.shared[kind] = key, value

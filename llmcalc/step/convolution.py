@@ -23,20 +23,27 @@ def without_padding(s: Setting, x: Tensor) -> Tensor:
 
 class CausalConvolution:
     """A convolution of ``channels``, each for itself, over the last ``width`` tokens: as many more come out, which are
-    cut off."""
+    cut off. A token alone is joined with the inputs of before, which a cache keeps."""
 
     def __init__(self, s: Setting, channels: Dim, width: int, bias: bool = False) -> None:
         self.s, self.channels = s, channels
-        self.weight = s.weight(channels, s.dim("d_conv", width), name="causal_convolution_parameters")
+        self.width = s.dim("d_conv", width)
+        self.weight = s.weight(channels, self.width, name="causal_convolution_parameters")
         self.bias = s.weight(channels, name="causal_convolution_bias") if bias else None
+        self.seen, self.two = s.dim("convolved_and_one", width + 1), s.dim("tokens_and_convolved", 2)
         self.longer = Dim("tokens_and_convolved", s.run.seq_len + width - 1)
 
     def __call__(self, x: Tensor, act: Activation | None = None) -> Tensor:
         """``x``, convolved, through the nonlinearity ``act`` where there is one."""
         s, dtype = self.s, x.dtype
-        x = s.tape.cast(x, self.weight.dtype)
-        out = op.convolution(x, self.weight, self.bias, (s.batch, self.longer, self.channels))
-        del x
+        if s.decodes:
+            x = s.tape.cast(op.join([x], (s.batch, self.seen, self.channels)), self.weight.dtype)
+            out = op.convolution(x, self.weight, self.bias, (s.batch, self.two, self.channels))
+        else:
+            s.inputs_kept(x, self.width)
+            x = s.tape.cast(x, self.weight.dtype)
+            out = op.convolution(x, self.weight, self.bias, (s.batch, self.longer, self.channels))
+            del x
         out = op.take(out, *s.rows(self.channels))
         out = act(out) if act else out
         return s.tape.cast(out, dtype)

@@ -33,6 +33,7 @@ class Mixed(NamedTuple):
     gate: Tensor
     write: Tensor
     decay: Tensor
+    named: tuple[Tensor, ...] = ()  # products that have a name while the rule runs
 
 
 @runs(DeltaNet)
@@ -70,7 +71,7 @@ class GatedDeltaNet:
         """What the layer makes of ``x``; positions and masks are not asked."""
         s = self.s
         x = without_padding(s, x)
-        mixed, gate, write, decay = self._joined(x) if s.code.delta_joined else self._apart(x)
+        mixed, gate, write, decay, _named = self._joined(x) if s.code.delta_joined else self._apart(x)
         mixed = activation(s.code.activation)(self.convolution(mixed))
         keys = (*s.rows(), self.key_heads, self.key)
         query, key, value = op.split(mixed, keys, keys, (*s.rows(), self.heads, self.value))
@@ -79,7 +80,7 @@ class GatedDeltaNet:
         steps = op.softplus(op.add(s.tape.cast(decay, "fp32"), self.step_bias))
         forgotten = op.multiply(log, steps)
         del log, steps
-        out = self.rule(query, key, value, forgotten, write)
+        out, _state = self.rule(query, key, value, forgotten, write)
         out = self._gated(out, gate)
         return self.out(out, s.rows(*self.out.outputs)), None
 
@@ -103,7 +104,7 @@ class GatedDeltaNet:
         else:
             value = op.copied(value)
         query, key = op.copied(query), op.copied(key)
-        return Mixed(op.join([query, key, value], s.rows(self.channels)), gate, write, decay)
+        return Mixed(op.join([query, key, value], s.rows(self.channels)), gate, write, decay, (joined, both))
 
     def _gated(self, x: Tensor, gate: Tensor) -> Tensor:
         """Each head normed in fp32, times its gate."""
@@ -120,16 +121,20 @@ class DeltaRule:
         self.s, self.heads, self.key_heads, self.key, self.value = s, heads, key_heads, key, value
         chunks = -(-np.asarray(s.run.seq_len) // CHUNK)
         count = chunks if chunks.ndim else int(chunks)
-        self.chunks = Dim("n_chunks", count)
+        self.chunks, self.is_one = Dim("n_chunks", count), bool(np.all(chunks == 1))
         self.padded = Dim("padded_tokens", count * CHUNK)
         self.fills = bool(np.any(np.asarray(s.run.seq_len) % CHUNK))
         self.chunk, self.others = s.dim("chunk", CHUNK), Dim("chunk", CHUNK)
-        # turns of the loop: those before the last two, all of these but the first, and the one before the last
+        # turns of the loop: those before the last two, all of these but the first, the last of them, and the next
         self.earlier, self.after_first = (Dim("n_chunks", larger(count - n, 0)) for n in (2, 3))
-        self.before = Dim("n_chunks", larger(count - 1, 0) - larger(count - 2, 0))
+        self.last_earlier, self.before = (
+            Dim("n_chunks", larger(count - n, 0) - larger(count - n - 1, 0)) for n in (2, 1)
+        )
 
-    def __call__(self, query: Tensor, key: Tensor, value: Tensor, decay: Tensor, write: Tensor) -> Tensor:
-        """Values read from the state, of every token."""
+    def __call__(
+        self, query: Tensor, key: Tensor, value: Tensor, decay: Tensor, write: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Values read from the state, of every token, and the last state, where a cache keeps it."""
         s, dtype = self.s, query.dtype
         if self.key_heads.value != self.heads.value:
             wide = (*s.rows(), self.heads, self.key)
@@ -139,6 +144,8 @@ class DeltaRule:
         ]
         query, key = self._unit(query), self._unit(key)
         query = op.scale(query)
+        if s.decodes:
+            return self._stepped(query, key, value, decay, write, dtype)
         rows, each = (s.batch, self.heads, self.chunks, self.chunk), (s.batch, self.heads, self.padded)
         query, key, value = (op.padded_with_zeros(x, (*each, x.dims[-1]), adds=self.fills) for x in (query, key, value))
         write, decay = (op.padded_with_zeros(x, each, adds=self.fills).view(*rows) for x in (write, decay))
@@ -163,9 +170,27 @@ class DeltaRule:
         faded = op.exponential(op.take(summed, s.batch, self.heads, self.chunks))
         pieces = [new, read, query, inside, key, faded]
         out, state = op.earlier_turns(pieces, out, state, self._kept(pieces))
-        out, state = self._turn(pieces, out, state, self.before)
-        out, state = self._turn(pieces, out, state, None)
-        return self._apart(out, dtype)
+        left = (s.batch, self.heads, self.last_earlier, self.chunk, self.value)
+        named = {"changed": s.constant(left, "fp32", "new_values"), "between": s.constant(left, "fp32", "product")}
+        out, state = self._turn(pieces, out, state, self.before, named)
+        out, state = self._turn(pieces, out, state, None, named)
+        if not self.is_one:  # a solved system, and what is made like it, lies in columns
+            out = op.copied(out)
+            out.heads_first = True
+        return self._apart(out, dtype), s.state_kept(state)
+
+    def _stepped(
+        self, query: Tensor, key: Tensor, value: Tensor, decay: Tensor, write: Tensor, dtype: str
+    ) -> tuple[Tensor, Tensor | None]:
+        """One token behind a cached state, which fades, takes in what it did not have yet and is read."""
+        s, wide = self.s, (self.s.batch, self.heads, self.key, self.value)
+        out = s.constant(value.dims, "fp32", "recurrence_output")
+        state = op.scale(op.spread(op.exponential(decay), *wide), "state")
+        known = op.total(op.multiply(state, key), self.key)
+        new = op.multiply(op.subtract(value, known), write)
+        state = op.add(state, op.multiply(op.spread(key, *wide), new), "state")
+        out = op.written(out, op.total(op.multiply(state, query), self.key))
+        return s.tape.cast(out, dtype), s.state_kept(state)
 
     def _unit(self, x: Tensor) -> Tensor:
         """Of length one."""
@@ -195,20 +220,22 @@ class DeltaRule:
             pieces[-1],
         ]
 
-    def _turn(self, pieces: list[Tensor], out: Tensor, state: Tensor, turns: Dim | None) -> tuple[Tensor, Tensor]:
-        """One turn of the loop; ``turns`` is one, or none where there are no two, and None the last, after which no
-        state is needed."""
+    def _turn(
+        self, pieces: list[Tensor], out: Tensor, state: Tensor, turns: Dim | None, named: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """One turn of the loop; ``turns`` is one, or none where there are no two, and None the last, after which
+        none but a cache needs the state. What is ``named`` stays until the next turn has another."""
         s, heads = self.s, self.heads
         rows = (s.batch, heads) if turns is None else (s.batch, heads, turns)
         keys, values = (*rows, self.chunk, self.key), (*rows, self.chunk, self.value)
         new, read, query, inside, key, faded = pieces
         changed = op.batched_product(op.take(read, *keys), state, values, "product")
-        changed = op.add(op.take(new, *values), op.negate(changed), "new_values")
-        between = op.batched_product(op.take(query, *keys), state, values, "product")
+        changed = named["changed"] = op.subtract(op.take(new, *values), changed, "new_values")
+        between = named["between"] = op.batched_product(op.take(query, *keys), state, values, "product")
         within = op.batched_product(op.take(inside, *rows, self.chunk, self.others), changed, values, "product")
         out = op.written(out, op.add(between, within))
         del between, within
-        if turns is not None:
+        if turns is not None or s.keeps_states:
             kept = op.multiply(state, op.take(faded, *rows), "state")
             added = op.batched_product(op.take(key, *keys), changed, (*rows, self.key, self.value), "product")
             state = op.add(kept, added, "state")

@@ -24,7 +24,7 @@ from llmcalc.step.decoder import Decoder
 from llmcalc.step.pair import is_pair
 from llmcalc.step.run import ATTENTIONS, TrainingRun
 from llmcalc.step.setting import Setting
-from llmcalc.step.tape import Dim, Event, Kind, Place, Tape, Tensor
+from llmcalc.step.tape import Dim, Dims, Event, Kind, Place, Tape, Tensor
 from llmcalc.stored.weights import stored_weights
 from llmcalc.transformer.model import Model
 
@@ -87,6 +87,7 @@ class Passes(Setting):
     asked: InferenceRun = field(default_factory=InferenceRun)
     held: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     indexed: list[Tensor] = field(default_factory=list)
+    states: list[Tensor] = field(default_factory=list)  # which later tokens change in place
     caches: bool = True
     done: int = 0  # tokens that went through before this pass
     _at: int = 0
@@ -129,6 +130,24 @@ class Passes(Setting):
             self.indexed[self._indexed_at :] = [joined, *self.indexed[self._indexed_at + 1 :]]
         self._indexed_at += 1
         return self.indexed[self._indexed_at - 1]
+
+    @property
+    def keeps_states(self) -> bool:
+        """As transformers' caches do, whatever they are for keys and values."""
+        return self.caches
+
+    def inputs_kept(self, x: Tensor, width: Dim) -> None:
+        """Those of the prompt: a token behind it is written over them."""
+        self._keeps((self.batch, x.dims[-1], width), x.dtype)
+
+    def state_kept(self, state: Tensor) -> Tensor | None:
+        """The prompt's is copied; that of a later token is written over it."""
+        self._keeps(state.dims, state.dtype)
+        return state if self.keeps_states else None
+
+    def _keeps(self, dims: Dims, dtype: str) -> None:
+        if self.keeps_states and not self.done:
+            self.states.append(self.tape.new(dims, dtype, "state", "states"))
 
     def _sees(self, number: int) -> None:
         self.keys, self.keys_and_sink = self._length(number), Dim("keys_and_sink", number + 1)
@@ -194,6 +213,11 @@ class Inference:
         return self._in_format(of_category(self._moments[2].alive, "kv_cache"))
 
     @cached_property
+    def states(self) -> Quantity:
+        """What layers keep of every sequence however long it is, in formats of their own."""
+        return of_category(self._moments[2].alive, "states") or _none_kept()
+
+    @cached_property
     def prefill_peak(self) -> Quantity:
         """The most that is allocated while the prompt is read."""
         return self._peak("prefill_peak", self._moments[0])
@@ -204,12 +228,12 @@ class Inference:
         return self._peak("decode_peak", self._moments[1])
 
     def _peak(self, id: str, moment: Moment) -> Quantity:
-        cache = of_category(moment.alive, "kv_cache")
-        simulated = 0 if cache is None else int(cache.value)
-        stays = [part for part in (self.weights, self.buffers, self._in_format(cache)) if part.value]
+        cache, states = (of_category(moment.alive, kept) for kept in ("kv_cache", "states"))
+        simulated = sum(int(kept.value) for kept in (cache, states) if kept is not None)
+        stays = [self.weights, self.buffers, self._in_format(cache), states or _none_kept()]
         beside = by_component(moment.alive, "activations", "inputs")
         rest = rounding(moment.bytes - simulated, beside)
-        return total(id, r"M_\text{" + id.replace("_", " ") + "}", *stays, *beside, *rest)
+        return total(id, r"M_\text{" + id.replace("_", " ") + "}", *(q for q in stays if q.value), *beside, *rest)
 
     def _in_format(self, cache: Quantity | None) -> Quantity:
         """The cache in its format: the tape holds it in that of the products."""
@@ -232,6 +256,10 @@ class Inference:
     def _moments(self) -> tuple[Moment, Moment, Moment]:
         """The highest points of the prompt and of the last new token, and the end."""
         return simulated(self.model, self.run, self._as_trained)
+
+
+def _none_kept() -> Quantity:
+    return nothing("states", r"M_\text{states}")
 
 
 @lru_cache(maxsize=256)

@@ -133,6 +133,7 @@ class Layer:
             with self.s.tape.serving(self.component):
                 x = self.feed_forward(x)
             if self.experts is not None:
+                _weights = None  # the router's scores take their name
                 x, _named = self.experts(x, residual)
             x = self._after("feed_forward", x, residual)
         if self.per_layer is not None and own is not None:

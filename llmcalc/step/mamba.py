@@ -62,15 +62,34 @@ class SelectiveState:
         step, write, read = op.split(chosen, s.rows(self.rank), narrow, narrow)
         step, write, read = (norm(t) for norm, t in zip(self.norms, (step, write, read), strict=True))
         step = self.step(step, rows)
-        out = self._scanned(mixed, step, decay, write, read, gate)
+        scan = self._stepped if s.decodes else self._scanned
+        out, _state = scan(mixed, step, decay, write, read, gate)
         return self.out(self._by_tokens(tape.cast(out, dtype)), s.rows(self.model)), None
 
     def _by_tokens(self, x: Tensor) -> Tensor:
         """Channels beside each other, for a product: a copy, but of one sequence."""
         return x if op.is_alone(x) else op.copied(x)
 
-    def _scanned(self, x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor, gate: Tensor) -> Tensor:
-        """What is read of the states of all tokens, what goes past them, and the gate."""
+    def _stepped(
+        self, x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor, gate: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """The same of one token behind a cached state, which fades, takes the token in and is read."""
+        s, tape = self.s, self.s.tape
+        rows, wide = (s.batch, self.inner), (s.batch, self.inner, self.state)
+        step = op.softplus(op.add(step, tape.cast(tape.cast(self.step_bias, "fp32"), step.dtype)))
+        decay = op.exponential(op.multiply(op.spread(tape.cast(step, "fp32"), *wide), decay))
+        steps = op.multiply(op.spread(tape.cast(step, "fp32"), *wide), tape.cast(write, "fp32"))
+        added = op.multiply(steps, tape.cast(x, "fp32"))
+        state = op.add(op.scale(decay), added, "state")
+        out = op.contracted(tape.cast(state, read.dtype), read, rows, copies=(False, False))
+        out = op.add(out, op.multiply(x, self.passing))
+        return op.multiply(out, op.silu(gate), "gated").view(*s.rows(self.inner)), None
+
+    def _scanned(
+        self, x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor, gate: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """What is read of the states of all tokens, what goes past them, and the gate; and the last state, where a
+        cache keeps it."""
         s, tape, dtype = self.s, self.s.tape, x.dtype
         wide = s.rows(self.inner, self.state)
         bias = tape.cast(tape.cast(self.step_bias, "fp32"), step.dtype)
@@ -87,7 +106,7 @@ class SelectiveState:
         last, state = self._turn(decays, added, read, state, dtype, ())
         out = op.join([earlier, first, last], s.rows(self.inner), "recurrence_output")
         out = op.add(out, op.multiply(x, tape.cast(self.passing, "fp32")))
-        return op.multiply(out, op.silu(gate), "gated")
+        return op.multiply(out, op.silu(gate), "gated"), s.state_kept(state)
 
     def _wide(self, state: Tensor) -> Tensor:
         """The state that the earlier turns leave, in fp32 whatever the first was."""

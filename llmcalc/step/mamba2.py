@@ -67,8 +67,11 @@ class StateSpace:
         narrow = s.rows(self.groups, self.state)
         heads = s.rows(self.heads, self.head)
         inside, write, read = op.split(mixed, heads, narrow, narrow)
-        out = self._scanned(inside, step, decay, write, read).view(*wide)
-        out = self._gated(out, gate)
+        if s.decodes:
+            out = self._stepped(inside, step, decay, write, read)
+        else:
+            out, _state = self._scanned(inside, step, decay, write, read)
+        out = self._gated(out.view(*wide), gate)
         return self.out(tape.cast(out, dtype), s.rows(*self.out.outputs)), None
 
     def _gated(self, x: Tensor, gate: Tensor) -> Tensor:
@@ -76,15 +79,38 @@ class StateSpace:
         s, tape = self.s, self.s.tape
         if self.norm is None:
             return op.multiply(x, op.silu(gate), "gated")
+        dtype = x.dtype
+        x = tape.cast(x, "fp32")
         if not s.code.norm_before_gate:
             x = op.multiply(x, op.silu(tape.cast(gate, "fp32")), "gated")
         grouped = x.view(*s.rows(self.groups, self.in_group))
         variance = op.mean(op.power(grouped), self.in_group)
         grouped = op.multiply(grouped, op.reciprocal_root(op.shift(variance)), "normalised")
-        x = op.multiply(grouped.view(*s.rows(self.inner)), self.norm, "norm_output")
+        grouped = tape.cast(grouped.view(*s.rows(self.inner)), dtype)
+        x = op.multiply(grouped, self.norm, "norm_output")
         return op.multiply(x, op.silu(tape.cast(gate, "fp32")), "gated") if s.code.norm_before_gate else x
 
-    def _scanned(self, x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor) -> Tensor:
+    def _stepped(self, x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor) -> Tensor:
+        """Of one token behind a cached state, which fades, takes the token in and is read."""
+        s, tape = self.s, self.s.tape
+        heads, each = (s.batch, self.heads, self.head), (s.batch, self.heads, self.state)
+        wide = (*heads, self.state)
+        step = op.add(op.spread(step, *heads), tape.cast(self.step_bias, step.dtype))
+        step = op.softplus(step)
+        decay = op.exponential(op.multiply(op.spread(tape.cast(step, "fp32"), *wide), decay))
+        write = op.copy(write, each)
+        written = op.multiply(op.spread(step, *wide), write)
+        added = op.multiply(written, x)
+        state = op.add(op.scale(decay), added, "state")
+        read = op.copy(read, each)
+        state = tape.cast(state, read.dtype)
+        out = op.contracted(state, read, heads, copies=(False, False))
+        return op.add(out, op.multiply(x, self.passing), "recurrence_output")
+
+    def _scanned(
+        self, x: Tensor, step: Tensor, decay: Tensor, write: Tensor, read: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Of all tokens, and the last state, where a cache keeps it: as part of those of all chunks."""
         s, tape = self.s, self.s.tape
         step = op.add(step, tape.cast(self.step_bias, step.dtype))
         step = op.bounded(op.softplus(step))
@@ -118,13 +144,15 @@ class StateSpace:
         between = (s.batch, self.heads, self.from_starts, self.starts)
         carried = op.exponential(self._segments(last, between))
         reached = op.contracted(carried, made, (s.batch, self.from_starts, *states[2:]), copies=(False, True))
-        reached = op.take(reached, *states)
+        last_state = reached.view(s.batch, self.heads, self.head, self.state)
+        made = op.take(reached, *states)
         leaving = op.exponential(summed)
-        brought = op.contracted(read, reached, values, copies=(True, not self.is_one))
-        brought = op.multiply(brought, leaving)
+        gathered = op.contracted(read, made, values, copies=(True, not self.is_one))
+        brought = op.multiply(gathered, leaving)
         out = op.copied(op.add(brought, within))
         out = op.add(out.view(s.batch, self.padded, self.heads, self.head), passed, "recurrence_output")
-        return op.take(out, *s.rows(self.heads, self.head)) if self.fills else out.view(*s.rows(self.heads, self.head))
+        tokens = s.rows(self.heads, self.head)
+        return op.take(out, *tokens) if self.fills else out.view(*tokens), s.state_kept(last_state)
 
     def _filled(self, x: Tensor, *channels: Dim) -> Tensor:
         """Filled up to whole chunks."""

@@ -29,6 +29,11 @@ def _normalised(x: Tensor, channels: Dim) -> Tensor:
     return op.multiply(x, op.reciprocal_root(op.shift(variance)), "normalised")
 
 
+def _normalised_by_power(x: Tensor, channels: Dim) -> Tensor:
+    variance = op.shift(op.mean(op.power(x), channels))
+    return op.multiply(x, op.power(variance), "normalised")
+
+
 def rms(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tensor:
     """LLaMA's: normalised in fp32, cast back, then times the weight where there is one."""
     dtype = x.dtype
@@ -49,9 +54,7 @@ def rms_weight_fp32(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tens
 def rms_power(x: Tensor, weights: Sequence[Tensor], channels: Dim) -> Tensor:
     """Gemma 4's: normalised by a power of its variance and times the weight, if any, in fp32, then cast back."""
     dtype = x.dtype
-    x = x.tape.cast(x, "fp32")
-    variance = op.shift(op.mean(op.power(x), channels))
-    out = op.multiply(x, op.power(variance), "normalised")
+    out = _normalised_by_power(x.tape.cast(x, "fp32"), channels)
     if weights:
         out = op.multiply(out, x.tape.cast(weights[0], "fp32", "weight_cast", "weight_casts"), "norm_product")
     return out.tape.cast(out, dtype, "norm_output")

@@ -113,6 +113,18 @@ class Setting:
         """An indexer's keys, with those of before."""
         return key
 
+    @property
+    def keeps_states(self) -> bool:
+        """Whether a cache keeps the states that layers leave behind these tokens."""
+        return False
+
+    def inputs_kept(self, x: Tensor, width: Dim) -> None:
+        """The last inputs of a convolution of that width, as a cache keeps them."""
+
+    def state_kept(self, state: Tensor) -> Tensor | None:
+        """A layer's state behind these tokens, where a cache keeps a copy of it."""
+        return None
+
     def step_of(self, weight: Parameter) -> list[Kind]:
         """What the optimizer makes while it updates one weight as its gradient arrives."""
         kind, run = weight.storage.kind, self.run

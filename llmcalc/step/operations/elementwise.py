@@ -18,9 +18,9 @@ def add(a: Tensor, b: Tensor, role: str = "sum") -> Tensor:
     return a.tape.operation(out, [a, b], [], rule)
 
 
-def subtract(a: Tensor, b: Tensor) -> Tensor:
+def subtract(a: Tensor, b: Tensor, role: str = "difference") -> Tensor:
     """``a - b``: keeps nothing; ``a`` gets the gradient itself, ``b`` its opposite, summed over what was broadcast."""
-    out = new_like(a, "difference", wider(a.dtype, b.dtype))
+    out = new_like(a, role, wider(a.dtype, b.dtype))
     of_a, of_b = needs_gradient(a), needs_gradient(b)
 
     def rule(tape: Tape, grads: Grads) -> Grads:
