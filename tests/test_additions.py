@@ -516,6 +516,7 @@ def _law(copy: Copy) -> None:
     copy.insert("pages/ui/figures/palette.py", "LAW_COLOURS = {", '    "twenty": "#445566|#99AABB",')
     copy.say("law_notes", {"twenty": "Twenty tokens a parameter."})
     copy.say("law_names", {"twenty": "Twenty"})
+    copy.say("law_short", {"twenty": "Twenty"})
     best = copy.found(
         """
 from pages.content.laws import laws

@@ -144,7 +144,7 @@ def test_inputs_stay_in_the_address_from_page_to_page(page, address):
 
 def test_pinned_models_stay_in_the_address_from_page_to_page_and_one_can_be_loaded(page, address):
     page.goto(f"{address}/compare")
-    page.get_by_role("button", name="Show an example").click()
+    page.get_by_role("button", name="Beside models of other kinds").click()
     page.wait_for_function("location.search.includes('compare=')")
     pinned = query(page)["compare"]
     assert pinned == ["Llama 3 8B|Mixtral 8x7B|DeepSeek-V3 671B"]
