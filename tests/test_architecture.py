@@ -277,3 +277,10 @@ def test_a_part_knows_nothing_of_what_is_done_with_it():
         nodes = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.ImportFrom)]
         modules = {node.module for node in nodes if (node.module or "").startswith("llmcalc.")}
         assert {m for m in modules if not m.startswith(TRANSFORMER)} <= {f"llmcalc.{name}" for name in GROUND}, path
+
+
+@pytest.mark.xdist_group("shared")
+def test_tests_of_a_group_share_a_process(request):
+    """xdist deals groups out one by one only where a test's name ends in its group's."""
+    if getattr(request.config.option, "loadgroup", False):
+        assert request.node.nodeid.endswith("@shared")
