@@ -350,15 +350,6 @@ def test_curves_go_through_their_points_in_their_colours():
     assert marked_at(figure, "y") == 4
 
 
-def test_a_waterfall_fills_its_axis_but_for_the_number_behind_its_longest_bar():
-    for first in (1, 14.9, 15.1, 99, 101):
-        parts = [Quantity(n, v, "s", n) for n, v in (("a", first), ("b", -0.5 * first))]
-        figure = waterfall("way", total("all", "M", *parts), {n: n for n in ("a", "b", "all")}, "{unit}")
-        bars = figure["data"][0]
-        longest = max(a + b for a, b in zip(bars["base"], bars["x"], strict=True))
-        assert 1.2 <= figure["layout"]["xaxis"]["range"][1] / longest < 1.5
-
-
 def test_a_waterfall_is_red_upwards_and_green_downwards():
     parts = [quantity(id, value * GiB) for id, value in (("a", 8), ("b", 4), ("c", -6))]
     figure = waterfall("way", total("all", "M", *parts), {n: n for n in ("a", "b", "c", "all")}, "{unit}")

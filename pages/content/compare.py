@@ -18,7 +18,7 @@ from llmcalc.transformer.part import traits
 from llmcalc.words import value_of, w
 from pages.content.pieces import as_lines, component_names, sums_told
 from pages.content.serving import names as served_names
-from pages.ui.document.blocks import Beside, Block, Chart, Line, Table, badge, note, plain, said
+from pages.ui.document.blocks import Block, Chart, Line, Table, badge, note, plain, said
 from pages.ui.figures.axes import Figure
 from pages.ui.figures.memory import memory_bars, stacked_bars, stacked_shares
 from pages.ui.figures.palette import by_component
@@ -43,8 +43,8 @@ def named(present: Configuration, pinned: Iterable[Pinned]) -> Models:
 
 def charts(models: Models) -> Iterator[Block]:
     """Parameters and their shares, memory of inference, cache for each token."""
-    yield Beside([[_parameters(models)], [_shares(models)]])
-    yield Beside([[_memory(models)], [_cache(models)]])
+    for chart in (_parameters, _shares, _memory, _cache):
+        yield chart(models)
 
 
 def _chart(key: str, figure: Figure, told: str, models: Models) -> Chart:

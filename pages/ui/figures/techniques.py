@@ -55,7 +55,7 @@ def waterfall(title: str, whole: Quantity, names: Mapping[str, str], axis: str) 
         "data": data,
         "layout": layout(
             title, bargap=0.3,
-            xaxis={"title": {"text": axis.format(unit=prefix)}, **from_zero(1.35 * highest / factor)},
+            xaxis={"title": {"text": axis.format(unit=prefix)}, **from_zero(1.5 * highest / factor)},
             yaxis={"automargin": True, "ticksuffix": " ", "autorange": "reversed"},
         ),
     }  # fmt: skip
