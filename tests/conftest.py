@@ -55,8 +55,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Thousands of tests and all that is imported stay to the end: without this, two fifths of the time went to looking
-    among them for garbage."""
+    """Thousands of tests, and all that is imported, stay to the end: they need not be looked through for garbage."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
 
