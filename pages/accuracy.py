@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
+from functools import cache, lru_cache, partial
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import streamlit as st
 
 from pages.ui.app.shell import alone
-from llmcalc.accuracy import METHODS, Comparison, MeasuredStep, all_compared, measured_steps
+from llmcalc.accuracy import METHODS, MeasuredStep, all_compared, measured_steps
 from llmcalc.catalog.models import models
 from llmcalc.errors import InputError, shortened
 from llmcalc.measure.receipt import Receipt, read_receipt
 from llmcalc.units import GiB
 from llmcalc.words import value_of, w
-from pages.content.accuracy import charts, frames, spreads
+from pages.content.accuracy import Steps, charts, frames, spreads
 from pages.content.reports import by_people, of_kinds, of_receipts
 from pages.ui.app.screen import draw
+from pages.ui.document.blocks import said_once
 from pages.ui.words.numbers import exact, marked
 from pages.ui.words.problems import problem_words, verbatim
+
+if TYPE_CHECKING:
+    from pandas.io.formats.style import Styler
 
 FILTERS = ("model", "precision", "attention", "recompute", "loss", "optimizer")
 FIGURES = ("peak", "saved")
@@ -35,11 +39,10 @@ def page() -> None:
     st.header(w("accuracy.header"), anchor=False)
     held_back = exact(sum(not step.seen for step in steps))
     st.markdown(w("accuracy.sentence", count=exact(count), models=exact(kinds), held_back=held_back))
-    wanted = set(filtered(steps))
-    if not wanted:
+    rows = left_by(wanted())
+    if not rows:
         st.info(w("accuracy.nothing"))
         return
-    rows = [found for found in all_compared() if found.row in wanted]
     draw([frames(rows, count)])
     receipts = kept_receipts()
     draw([charts(rows, chosen_figure(), receipts)])
@@ -49,10 +52,7 @@ def page() -> None:
         draw(by_people())
         draw(spreads(rows))
     st.subheader(w("accuracy.table_header"), anchor=False)
-    table = every_step(rows)
-    columns = table.select_dtypes("number").columns
-    numbers: dict[str, str | Callable[[Any], str] | None] = dict.fromkeys(columns, thousandths)
-    st.dataframe(table.style.set_uuid("0").format(numbers, na_rep="–"), hide_index=True, height=420)
+    st.dataframe(every_step(rows), hide_index=True, height=420)
     st.caption(w("accuracy.column_caption"))
     st.subheader(w("accuracy.how_header"), anchor=False)
     st.markdown(w("accuracy.how", count=len(models())))
@@ -101,18 +101,30 @@ def trait(row: MeasuredStep, key: str) -> str:
     return row.model if key == "model" else str(getattr(row.training_run, key))
 
 
-def filtered(rows: Sequence[MeasuredStep]) -> list[MeasuredStep]:
-    """The steps that the reader wants to see."""
-    left = list(rows)
+@cache
+def traits(key: str) -> list[str]:
+    """All that a filter can go by."""
+    return sorted({trait(row, key) for row in measured_steps()})
+
+
+def wanted() -> tuple[frozenset[str], ...]:
+    """What the reader has each filter go by; nothing where all may pass."""
     with st.container(horizontal=True, gap="small"):
-        for key in FILTERS:
-            options = sorted({trait(row, key) for row in rows})
-            wanted = st.multiselect(
-                w(f"accuracy.filter_{key}"), options, key=f"accuracy_{key}", placeholder=w("accuracy.everything"),
-                width="stretch", format_func=partial(value_of, key),
-            )  # fmt: skip
-            left = [row for row in left if not wanted or trait(row, key) in wanted]
-    return left
+        return tuple(frozenset(_filter(key)) for key in FILTERS)
+
+
+def _filter(key: str) -> list[str]:
+    return st.multiselect(
+        w(f"accuracy.filter_{key}"), traits(key), key=f"accuracy_{key}", placeholder=w("accuracy.everything"),
+        width="stretch", format_func=partial(value_of, key),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=16)
+def left_by(filters: tuple[frozenset[str], ...]) -> Steps:
+    """The steps that pass all filters."""
+    asked = [(key, wanted) for key, wanted in zip(FILTERS, filters, strict=True) if wanted]
+    return Steps(row for row in all_compared() if all(trait(row.row, key) in wanted for key, wanted in asked))
 
 
 def thousandths(number: float) -> str:
@@ -125,9 +137,10 @@ def rounded(share: float | None) -> float | None:
     return None if share is None else round(100 * share, 3) + 0.0
 
 
-def every_step(rows: Sequence[Comparison]) -> pd.DataFrame:
+@said_once
+def every_step(rows: Steps) -> Styler:
     """The table of all steps: how each was run, measured, predicted, and the errors of every rule."""
-    table = []
+    lines = []
     for row in rows:
         line: dict[str, Any] = {w(f"accuracy.filter_{key}"): value_of(key, trait(row.row, key)) for key in FILTERS}
         run = row.row.training_run
@@ -147,8 +160,11 @@ def every_step(rows: Sequence[Comparison]) -> pd.DataFrame:
                 line[title] = rounded(row.error(method, figure))
         line[w("accuracy.column_instrument")] = row.row.instrument
         line[w("accuracy.column_group")] = row.row.group
-        table.append(line)
-    return pd.DataFrame(table)
+        lines.append(line)
+    table = pd.DataFrame(lines)
+    columns = table.select_dtypes("number").columns
+    numbers: dict[str, str | Callable[[Any], str] | None] = dict.fromkeys(columns, thousandths)
+    return table.style.set_uuid("0").format(numbers, na_rep="–")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,16 @@ def kind(name: str) -> tuple[frozenset[type], bool, bool, bool]:
 KINDS = list({kind(name): name for name in reversed(LIBRARY)}.values())
 
 
+def some_with_every_part(turn: int, of: int) -> list[str]:
+    """Of so many turns one's share of the kinds, and few more models that have the parts, and ways of what else tells
+    kinds apart, which those have not."""
+    traits = {name: {*kind(name)[0], *enumerate(kind(name)[1:])} for name in KINDS}
+    chosen = KINDS[turn::of]
+    while left := set().union(*traits.values()).difference(*map(traits.get, chosen)):
+        chosen.append(max(KINDS, key=lambda name: len(traits[name] & left)))
+    return chosen
+
+
 def is_run(model: Model) -> bool:
     """Whether a step of the model is simulated: its family's code was read, and all its parts are known to run."""
     try:

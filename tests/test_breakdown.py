@@ -81,7 +81,8 @@ def test_layers_and_what_stands_outside_of_them_are_the_model(id):
     counted = from_config(model(id).config)
     layers = numbered_layers(counted)
     assert len(layers) == counted.n_layers
-    inside = [count for _, block in layers for count in layer_components(block).values()]
+    of_each_kind = {block: layer_components(block).values() for block in {block for _, block in layers}}
+    inside = [count for _, block in layers for count in of_each_kind[block]]
     outside = [line.count for line in invoice(counted) if line.layers is None]
     assert sum(count.total for count in inside + outside) == counted.parameters().value
     assert sum(count.active for count in inside + outside) == counted.active_parameters().value

@@ -100,7 +100,7 @@ def within(job, share):
     return on(job, share * job.verdict.needed.value)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(job=jobs(), sizes=st.lists(st.integers(1, 5000), min_size=12, max_size=24, unique=True))
 @knobs
 def test_more_sequences_or_longer_ones_never_need_less(knob, job, sizes):
@@ -110,7 +110,7 @@ def test_more_sequences_or_longer_ones_never_need_less(knob, job, sizes):
     assert np.all(np.diff(job.needed(**held | {knob: rising})) >= 0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(job=jobs(), memories=st.lists(st.floats(1e5, 1e12), min_size=1, max_size=5))
 @knobs
 def test_what_is_found_fits_and_one_more_does_not(knob, job, memories):
@@ -122,7 +122,7 @@ def test_what_is_found_fits_and_one_more_does_not(knob, job, memories):
             assert not on(job.changed({knob: int(n) + every}), memory).verdict.fits
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(job=jobs())
 def test_a_job_needs_the_same_alone_and_in_a_sweep(job):
     alone = job.verdict.needed.value
@@ -197,7 +197,7 @@ def test_changes_by_cost_are_the_single_ones_in_another_order(job):
     assert list(changes_by_cost(job)) == by_cost
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(job=jobs(), share=st.floats(0.05, 0.99))
 def test_advice_keeps_its_word_and_is_the_shortest_there_is(job, share):
     job = within(job, share)
@@ -217,7 +217,7 @@ def test_advice_keeps_its_word_and_is_the_shortest_there_is(job, share):
     assert smallest_changes(on(job, job.verdict.needed.value)) == []
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(job=jobs(), share=st.floats(0.02, 0.6))
 def test_what_no_three_changes_fit_is_not_fitted_by_the_sharpest_of_them(job, share):
     job = within(job, share)

@@ -116,8 +116,9 @@ def test_every_model_of_the_menu_can_be_drawn_and_edited(model):
     config = Configuration(values)
     assert config.name == model
     assert not config.problems or all(p.input_id == "seq_len" for p in config.problems)
+    linked = link_parameters(values)
     for id, value in start.values.items():
-        assert value is None or INPUTS[id].read(link_parameters(values)[id]) == value
+        assert value is None or INPUTS[id].read(linked[id]) == value
     wider = Configuration(values | {"vocab_size": 2 * values["vocab_size"]})
     assert wider.model.parameters().value > config.model.parameters().value
     assert wider.name != model

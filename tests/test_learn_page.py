@@ -34,7 +34,8 @@ def present(app: AppTest) -> Configuration:
     return Configuration({key: app.session_state[key] for key in INPUTS})
 
 
-@pytest.mark.parametrize("language", ["en", pytest.param("id", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("language", ["en", "id"])
 def test_a_reader_who_goes_through_the_lesson_solves_every_task_and_answers_every_question(language):
     app, words = opened(lang=language), dictionary(language)
     for number, chapter in CHAPTERS.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from kinds import KINDS, LIBRARY, kind
+from kinds import KINDS, LIBRARY, kind, some_with_every_part
 from laws import some_of
 from opened_app import charts, copied_link, metrics, opened, taken_in
 from read_inputs import inputs_of
@@ -25,9 +25,11 @@ OF_THE_LIBRARY = ("model", "student")  # inputs with as many options as there ar
 
 
 @pytest.mark.slow
-@EVERY_PAGE
-@pytest.mark.parametrize("model", KINDS)
-def test_every_page_stands_with_every_kind_of_model(page, model):
+@pytest.mark.parametrize(
+    ("page", "model"),
+    [(page, model) for turn, page in enumerate(PAGES) for model in some_with_every_part(turn, len(PAGES))],
+)
+def test_every_page_stands_with_every_part_of_a_model(page, model):
     opened(page, {"model": model})
 
 
@@ -37,8 +39,8 @@ def test_every_model_is_of_a_kind_that_pages_are_run_with():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", LIBRARY)
-def test_a_link_opens_every_model(model):
+@pytest.mark.parametrize("model", KINDS)
+def test_a_link_opens_every_kind_of_model(model):
     app = taken_in({"model": model})
     assert {key: app.session_state[key] for key in SHAPE} == base(model).values
     assert not app.session_state["reader"].link_problems

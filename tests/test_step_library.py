@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -41,7 +42,7 @@ def kind(model):
 OF_EACH_KIND = {kind(model): id for id, model in MODELS.items() if model.code is not None}.values()
 SIMULATED = [id for id in OF_EACH_KIND if is_run(MODELS[id])]
 every_kind = pytest.mark.parametrize("id", SIMULATED)
-# Each model with every run and every layout or format, and, where that is slow, with every pair of them
+# Each kind with one run, one layout and one format, each of which meets its share of the kinds; slowly each with all
 every_pair = pytest.mark.parametrize("every", [pytest.param(True, marks=pytest.mark.slow), False])
 PACKED = [base for base in LORA_BASES if base != "same"]
 RUNS = (
@@ -78,10 +79,16 @@ def at_most_rounded(total, pieces: int) -> None:
     assert rounding < ALLOCATION_STEP * max(1, pieces)
 
 
+def runs_of(id: str, every: bool, also: int = 0) -> Sequence[TrainingRun]:
+    """All runs, or the one whose turn it is with this model."""
+    return RUNS if every else [RUNS[(SIMULATED.index(id) + also) % len(RUNS)]]
+
+
 @every_kind
-def test_a_moment_is_what_is_named_and_less_than_a_step_of_the_allocator_a_piece(id):
+@every_pair
+def test_a_moment_is_what_is_named_and_less_than_a_step_of_the_allocator_a_piece(id, every):
     model = MODELS[id]
-    for run in RUNS:
+    for run in runs_of(id, every):
         step = training_step(model, run)
         for name, size in step.peak_by_moment.items():
             moment = step.moments[name]
@@ -95,7 +102,8 @@ def test_a_moment_is_what_is_named_and_less_than_a_step_of_the_allocator_a_piece
 def test_quantised_under_lora_a_model_never_needs_more_than_in_16_bits(id, every):
     """A packed weight is kept for the way back, and what it is unpacked to lives for one product only. Activations may
     be more: a packed product under autocast returns what came in, in its format."""
-    for turn, run in enumerate(RUNS, SIMULATED.index(id)):
+    turn = SIMULATED.index(id) // len(RUNS)
+    for run in runs_of(id, every):
         lora = replace(run, lora_rank=8, lora_targets="all", optimizer="adamw_fused")
         whole = training_step(MODELS[id], lora)
         for base in PACKED if every else [PACKED[turn % len(PACKED)]]:
@@ -104,9 +112,10 @@ def test_quantised_under_lora_a_model_never_needs_more_than_in_16_bits(id, every
 
 
 @every_kind
-def test_one_device_is_the_simulated_step(id):
+@every_pair
+def test_one_device_is_the_simulated_step(id, every):
     model = MODELS[id]
-    for run in RUNS:
+    for run in runs_of(id, every, also=1):
         alone = rank_memory(model, run, Layout())
         simulated = training_step(model, run).peak.value
         assert alone.peak.value == pytest.approx(simulated, rel=1e-12)
@@ -134,9 +143,8 @@ def test_where_a_plain_decoder_stands_in_the_parameters_and_gradients_are_the_mo
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: "+".join(layout))
 @every_pair
 def test_the_peak_of_a_rank_is_what_is_named_and_what_a_table_says(id, layout, every):
-    turn = SIMULATED.index(id) + LAYOUTS.index(layout)
-    model, layout = MODELS[id], Layout(**layout)
-    for run in filter(lambda run: is_possible(model, run, layout), RUNS if every else RUNS[turn % 2 :: 2]):
+    model, runs, layout = MODELS[id], runs_of(id, every, also=LAYOUTS.index(layout)), Layout(**layout)
+    for run in filter(lambda run: is_possible(model, run, layout), runs):
         memory = rank_memory(model, run, layout)
         assert memory.peak.value == pytest.approx(memory.neediest.peak, rel=1e-12)
         assert_no_two_terms_are_told_alike([q for _, q in memory.peak.walk() if q.unit == "bytes"])
@@ -233,10 +241,9 @@ def of_one_weight(symbol: str) -> list[str]:
 
 
 @every_kind
-@pytest.mark.parametrize("run", COPYING, ids=lambda run: f"{run.loss} {run.recompute} {run.lora_base}")
-def test_each_copy_of_a_weight_is_told_by_its_projection_and_no_two_terms_of_a_sum_alike(id, run):
+def test_each_copy_of_a_weight_is_told_by_its_projection_and_no_two_terms_of_a_sum_alike(id):
     model = MODELS[id]
-    step = training_step(model, run)
+    step = training_step(model, COPYING[SIMULATED.index(id) % len(COPYING)])
     own = {q.symbol for _, q in model.parameters().walk() if not q.is_given}
     for moment in (step.peak, *step.moments.values()):
         memory = [q for _, q in moment.walk() if q.unit == "bytes"]

@@ -67,7 +67,7 @@ def told(page, link):
     return next(m.value for m in app.main.markdown if any(mark in m.value for mark in marks)), app
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(link=configurations)
 def test_every_page_gives_the_same_verdict(link):
     texts = {page: told(page, link) for page in PAGES}
@@ -101,7 +101,7 @@ def test_every_page_says_the_same_of_inference(link):
     assert memory["data"][-1]["text"][-1].strip() == human(verdict.needed.value, "bytes")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(link=configurations)
 def test_all_that_a_configuration_says_of_fitting_agrees(link):
     config = configured(**link)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 import string
 import tomllib
@@ -11,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from kinds import KINDS
 
 from pages.ui.app.shell import PAGES
 from llmcalc import LAWS, Budget, InferenceRun, Quantity, Serving, inference, serve, training_cost
@@ -53,17 +55,16 @@ DRAWN = "\n".join(
     for file in [*ROOT.glob("pages/**/*.py"), *FOLDER.glob("*.py"), ROOT / "app.py", ROOT / "llmcalc" / "notebook.py"]
 )
 
+CHANGES = (
+    {"dropout": 0.1, "keep_logits": True, "gradient_accumulation": 2},
+    {"lora_rank": 8, "lora_targets": "all", "lora_base": "NF4", "precision": "bf16"},
+    {"optimizer": "adafactor"},
+    {"optimizer": "adamw_for_loop"},
+)
+# Every loss however activations are recomputed, in turn with the rest
 WAYS_TO_RUN = [
-    {"recompute": recompute, "loss": loss, "attention": attention, **changes}
-    for recompute in RECOMPUTATIONS
-    for loss in LOSSES
-    for attention in ATTENTIONS
-    for changes in (
-        {"dropout": 0.1, "keep_logits": True, "gradient_accumulation": 2},
-        {"lora_rank": 8, "lora_targets": "all", "lora_base": "NF4", "precision": "bf16"},
-        {"optimizer": "adafactor"},
-        {"optimizer": "adamw_for_loop"},
-    )
+    {"recompute": recompute, "loss": loss, "attention": ATTENTIONS[turn // 4 % len(ATTENTIONS)], **CHANGES[turn % 4]}
+    for turn, (recompute, loss) in enumerate(itertools.product(RECOMPUTATIONS, LOSSES))
 ]
 SAVED = {"lora_rank": 8, "precision": "bf16", "modules_to_save": "embed_tokens+lm_head"}
 WAYS_TO_RUN += [SAVED, SAVED | {"lora_base": "int8", "padding": True, "use_cache": True, "seq_len": 331}]
@@ -124,10 +125,10 @@ def quantities_of_serving():
 
 @functools.cache
 def shown_quantities():
-    """Ids of all quantities that a page can open: those of every model, in both accounts, and of every formula."""
+    """Ids of all quantities that a page can open: of every kind of model, in both accounts, of every formula."""
     ids = {f.id for found in formulas().values() for f in found} | {article_parameters(**ARTICLE_SHAPE).id}
     other = {"gated": True, "tied_head": False, "norm": "RMSNorm", "attention": "eager", "n_kv_heads": 4}
-    models = [DEFAULTS | {"model": model} | dict(base(model).values) for model in MODELS if model != PASTED]
+    models = [DEFAULTS | {"model": model} | dict(base(model).values) for model in KINDS]
     for values in (*models, DEFAULTS | other):
         config = Configuration(values)
         model = config.model

@@ -20,6 +20,7 @@ from llmcalc.transformer.part import (
     Share,
     Sparse,
     active_parameters,
+    caching,
     fixed_parameters,
     matrices,
     mixers,
@@ -129,7 +130,7 @@ class Block:
 
     def caches(self) -> tuple[Caching, ...]:
         """The parts that keep something of each token: attention to the past, and to an encoder's output."""
-        return tuple(part for part in self.parts if isinstance(part, Caching) and part.sees != "all")
+        return tuple(part for part in caching(self.parts) if part.sees != "all")
 
 
 class Angles(NamedTuple):

@@ -386,6 +386,11 @@ def mixtures(parts: Iterable[Part]) -> tuple[Sparse, ...]:
     return tuple(part for part in parts if _answers(part, Sparse))
 
 
+def caching(parts: Iterable[Part]) -> tuple[Caching, ...]:
+    """Those parts that keep something of each token."""
+    return tuple(part for part in parts if _answers(part, Caching))
+
+
 def fixed_parameters(part: Part) -> tuple[Quantity, ...]:
     """Those of its parameters that do not train."""
     return part.fixed_parameters() if _answers(part, Fixed) else ()

@@ -32,13 +32,18 @@ from pages.content.engines import of_logs, of_ranks
 from pages.content.parameters import checked
 from pages.content.pieces import table
 from pages.ui.document import blocks as say
-from pages.ui.document.blocks import Block, heading, note, paragraph, said
+from pages.ui.document.blocks import Block, heading, note, paragraph, said, said_once
 from pages.ui.figures.steps import error_strips, predicted_against_measured
 from pages.ui.words.numbers import error_share, exact, human, spread_told
 from pages.ui.words.problems import as_text
 from pages.ui.words.standing import setting_name
 
 
+class Steps(tuple[Comparison, ...]):
+    """Steps that are shown together, which keep what was said of them: there are thousands, and seldom others."""
+
+
+@said_once
 def told(row: Comparison, method: str, what: str) -> str:
     """One prediction in words."""
     measured, error = row.measured(what) or 0, row.error(method, what) or 0
@@ -91,7 +96,8 @@ def apart(rows: Sequence[Comparison]) -> dict[str, list[Comparison]]:
     return {side: found for side, seen in sides.items() if (found := [row for row in rows if row.row.seen == seen])}
 
 
-def frames(rows: Sequence[Comparison], of: int) -> say.Frames:
+@said_once
+def frames(rows: Steps, of: int) -> say.Frames:
     """How many steps, and how large the errors are."""
     sides = apart(rows)
     counts = {side: exact(len(sides.get(side, ()))) for side in ("held_back", "looked_at")}
@@ -223,7 +229,8 @@ def _two(signed: Sequence[float]) -> str:
     return " / ".join(map(error_share, (off.median, off.p90)))
 
 
-def spreads(rows: Sequence[Comparison]) -> Iterator[Block]:
+@said_once
+def spreads(rows: Steps) -> Iterator[Block]:
     """The tables of errors: by label, by setting, in inference, of other rules, by precision and by family."""
     yield heading(w("accuracy.called_header"))
     yield paragraph(w("accuracy.called", far=error_share(FAR)))

@@ -159,7 +159,7 @@ def _article(config: Configuration) -> Iterator[Block]:
 
 
 def _accuracy(config: Configuration) -> Iterator[Block]:
-    rows = all_compared()
+    rows = accuracy.Steps(all_compared())
     yield accuracy.frames(rows, len(rows))
     for figure in ("peak", "saved"):
         yield accuracy.charts(rows, figure)

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from llmcalc.accuracy import Comparison, errors, spread
+from llmcalc.accuracy import errors, spread
 from llmcalc.accuracy.reports import FIGURES, STATES, Report, printed, reports
 from llmcalc.accuracy.rows import WAYS
 from llmcalc.measure.receipt import MEASURED, Receipt
 from llmcalc.units import GiB
 from llmcalc.words import label_of, w
+from pages.content.accuracy import Steps
 from pages.content.pieces import table
 from pages.ui.document import blocks as say
-from pages.ui.document.blocks import Block, Line, cite, code, heading, note, paragraph, plain, said
+from pages.ui.document.blocks import Block, Line, cite, code, heading, note, paragraph, plain, said, said_once
 from pages.ui.words.numbers import error_share, exact, human, marked, spread_told
 
 WORST = 5
 Found = tuple[Report, str]  # and which of its figures
 
 
-def of_kinds(rows: Sequence[Comparison]) -> Iterator[Block]:
+@said_once
+def of_kinds(rows: Steps) -> Iterator[Block]:
     """Steps measured on PyTorch, by how they were run: those that were looked at, and those that were held back."""
     for side, seen in (("looked_at", True), ("held_back", False)):
         found = [row for row in rows if row.row.seen == seen]
