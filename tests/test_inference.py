@@ -225,7 +225,9 @@ def simulated_errors(rows) -> dict[str, list[float]]:
     for row in rows:
         memory = inference(row.built(), row.as_run)
         cache = memory.kv_cache.value + memory.states.value
-        found["cache"].append(abs(cache / row.cache_bytes - 1) if row.cache_bytes else cache)
+        # rounded up to whole steps of the allocator: keys and values of each layer, an indexer's keys or a state
+        beyond = max(row.cache_bytes - cache, cache - row.cache_bytes - 512 * 3 * memory.model.n_layers, 0)
+        found["cache"].append(beyond / row.cache_bytes if row.cache_bytes else cache)
         for peak in ("prefill_peak", "decode_peak"):
             found[peak].append(abs(getattr(memory, peak).value / row.measured(peak) - 1))
     return found
@@ -238,7 +240,7 @@ def test_peaks_of_prefill_and_decoding_are_those_that_were_measured(seen):
         found.sort()
         assert found[int(0.95 * (len(found) - 1))] <= 0.01, peak
         assert found[-1] <= 0.03, peak
-    assert errors["cache"][-1] <= 0.01  # a small state is rounded up to whole steps of the allocator
+    assert errors["cache"][-1] == 0
 
 
 def test_a_peak_by_hand():

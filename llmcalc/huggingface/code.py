@@ -139,6 +139,7 @@ OPT_CODE = replace(
     LAYER_NORM_CODE,
     rotary=False,
     scaled="queries",
+    positions_of_batch=True,
     network_inline=True,
     dropout_at=("attention", "residual"),
     named=("embeddings",),
@@ -179,6 +180,7 @@ GEMMA3N_CODE = replace(
     values_last=True,
     per_layer_in_place=True,
     altup_clipped=True,
+    named=("network",),
 )
 OLMO_CODE = replace(
     LLAMA_CODE,

@@ -40,6 +40,7 @@ class Network:
     def of(self, read: list[Tensor]) -> Tensor:
         """The network's output for what it takes out of ``read``, which goes once it is read, if nothing names it."""
         s, act, x = self.s, self.activation, read.pop()
+        named: list[Tensor] = []
         wide = s.rows(self.width)
         if not self.part.gated:
             first = [self.up(x, wide)]
@@ -53,11 +54,15 @@ class Network:
             up = self.up(x, wide)
             hidden = op.multiply(up, act(op.scale(self.gate(x, wide))), "gated")
             del up, x
-        elif self.part.sparse:
+        elif self.part.sparse or "network" in s.code.named:
             gate = self.gate(x, wide)
-            gate = act(most_active(gate, self.width, s.constant((), gate.dtype, "deviation")))
-            hidden = op.multiply(gate, self.up(x, wide), "gated")
-            del gate, x
+            if self.part.sparse:
+                gate = most_active(gate, self.width, s.constant((), gate.dtype, "deviation"))
+            active = act(gate)
+            up = self.up(x, wide)
+            hidden = op.multiply(active, up, "gated")
+            named += [gate, active, up] if s.names("network") else []
+            del gate, active, up, x
         else:
             hidden = op.multiply(act(self.gate(x, wide)), self.up(x, wide), "gated")
             del x
@@ -69,6 +74,6 @@ class Network:
         out = self.down(hidden, s.rows(*self.down.outputs))
         if s.code.multiplied:
             out = op.scale(out)
-        del hidden
+        del hidden, named
         dropped = {"residual", "feed_forward"} & set(s.code.dropout_at)
         return op.dropout(out, s.run.dropout if dropped else 0)

@@ -149,8 +149,8 @@ class Layer:
     def _network(self, branch: str, x: Tensor) -> Tensor:
         """What the network makes of the stream."""
         assert self.feed_forward is not None
-        if isinstance(self.feed_forward, Network) and self.s.code.network_inline:
-            return self.feed_forward.of([self._before(branch, x)])
+        if self.s.code.network_inline:
+            return cast(Network, self.feed_forward).of([self._before(branch, x)])
         x = self._before(branch, x)
         return self.feed_forward(x)
 

@@ -28,6 +28,7 @@ Named = Literal[
     "narrow_embedding",
     "attention",
     "norm",
+    "network",
     "weights",
     "rotated",
     "joined",
@@ -121,10 +122,11 @@ class Code:
 
     # What still has a name, and so its memory, when it is no longer read: vectors of tokens and positions before they
     # are added ("embeddings"), or before they are widened, but then not after ("narrow_embedding"); "attention"'s
-    # output and the "norm" before it while the network runs; the attention "weights" of a layer until the next one is
-    # through; the pieces that "rotated" heads are joined from; while heads are compared, the product that queries, keys
-    # and values were taken from ("joined") and "queries" laid out by heads; while a softmax runs, the scores before
-    # they were masked ("unmasked") and those that it reads ("masked"); what an indexer "picked", until the next one has
+    # output and the "norm" before it while the network runs, and all that a gated "network" makes; the attention
+    # "weights" of a layer until the next one is through; the pieces that "rotated" heads are joined from; while heads
+    # are compared, the product that queries, keys and values were taken from ("joined") and "queries" laid out by
+    # heads; while a softmax runs, the scores before they were masked ("unmasked") and those that it reads ("masked");
+    # what an indexer "picked", until the next one has
     named: tuple[Named, ...] = ()
 
     # The rest of a layer, and of the model
