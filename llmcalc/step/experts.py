@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 
 from llmcalc.step import operations as op
@@ -106,10 +107,12 @@ class Mixture:
             self.shared_gate: Linear | None = running(gate, s) if gate else None
 
     def __call__(self, x: Tensor) -> Tensor:
+        """What the experts make of each token, as the code runs them."""
+        return EXPERTS[self.s.code.experts](self, x)
+
+    def chosen(self, x: Tensor) -> Tensor:
         """Each token's experts, and the shared ones: before them or after, as the code does."""
         code = self.s.code
-        if code.experts == "everywhere":
-            return everywhere(self, x)
         common = self.of_all(x) if code.shared_first else None
         out = self._through_latents(x) if self.latent else grouped(self, x)
         common = self.of_all(x) if not code.shared_first else common
@@ -210,3 +213,6 @@ def _clamped(gate: Tensor, up: Tensor) -> Tensor:
     gate, up = op.bounded(gate), op.bounded(up)
     glu = op.multiply(gate, op.sigmoid(op.scale(gate)))
     return op.multiply(op.shift(up), glu, "gated")
+
+
+EXPERTS: dict[str, Callable[[Mixture, Tensor], Tensor]] = {"grouped": Mixture.chosen, "everywhere": everywhere}
