@@ -19,6 +19,7 @@ from llmcalc.serving.held import inference_memory
 from llmcalc.step.inference import InferenceRun, inference
 from llmcalc.transformer.model import Model
 
+_NEW_TOKENS = 3  # where no cache grows by them
 WHAT = ("held", "decode_peak", "prefill_peak")
 
 
@@ -56,6 +57,22 @@ class MeasuredInference:
         """The model that was measured."""
         return from_config(self.config)
 
+    @property
+    def as_run(self) -> InferenceRun:
+        """The run as the simulation is asked for it: a dynamic cache has grown by the new tokens."""
+        run, beside = self.run, self.beside
+        grows = beside["cache"] == "dynamic" and beside["cached_tokens"]
+        return InferenceRun(
+            batch_size=run["batch_size"],
+            seq_len=run["seq_len"],
+            cache=beside["cache"],
+            attention=beside["attention"],
+            weights=run["weight_format"],
+            kv_cache=run["cache_format"],
+            logits="last" if beside["logits_to_keep"] else "all",
+            new_tokens=beside["cached_tokens"] - run["seq_len"] if grows else _NEW_TOKENS,
+        )
+
     def measured(self, what: str) -> int:
         """What was measured: "held" are weights and cache, or one of the two peaks."""
         held = self.weight_bytes + self.cache_bytes
@@ -80,19 +97,7 @@ def predicted(row: MeasuredInference, what: str) -> float:
 
 def predict_peaks(row: MeasuredInference) -> Mapping[str, float]:
     """Both peaks, simulated."""
-    run, beside = row.run, row.beside
-    is_dynamic = beside["cache"] == "dynamic"
-    asked = InferenceRun(
-        batch_size=run["batch_size"],
-        seq_len=run["seq_len"],
-        cache=beside["cache"],
-        attention=beside["attention"],
-        weights=run["weight_format"],
-        kv_cache=run["cache_format"],
-        logits="last" if beside["logits_to_keep"] else "all",
-        new_tokens=beside["cached_tokens"] - run["seq_len"] if is_dynamic else 3,
-    )
-    found = inference(row.built(), asked)
+    found = inference(row.built(), row.as_run)
     return {"prefill_peak": found.prefill_peak.value, "decode_peak": found.decode_peak.value}
 
 

@@ -25,7 +25,7 @@ GPT2_CODE = replace(_OF_GPT2_AGE, joined_projections="split", mask_kept=True, na
 BIGCODE_CODE = replace(
     GPT2_CODE, softmax_fp32=True, mask_kept=False, buffers="masks", buffers_in_layers=False, buffer_format="bool"
 )
-GPT1_CODE = replace(GPT2_CODE, activation="gelu_new", norm_after="sum", sdpa=False, buffers="masks")
+GPT1_CODE = replace(GPT2_CODE, activation="gelu_new", norm_after="sum", sdpa=False, buffers="masks", caches=False)
 GPT_NEO_CODE = replace(
     _OF_GPT2_AGE,
     local_mask=False,
@@ -46,11 +46,15 @@ GPTJ_CODE = replace(
     buffer_format="fp32",
     named=("weights", "rotated"),
 )
-CODEGEN_CODE = replace(GPTJ_CODE, joined_projections="split", rotary_tables_fp32=True)
+CODEGEN_CODE = replace(
+    GPTJ_CODE, joined_projections="copied", rotary_tables_fp32=True, named=("weights", "rotated", "joined")
+)
 CTRL_CODE = replace(
     _OF_GPT2_AGE,
     activation="relu",
     embedding_scaled=True,
+    positions_computed=True,
+    named=("embeddings", "norm", "attention"),
     dropout_at=("embedding", "residual"),
     buffers="tables",
     buffers_in_layers=False,
@@ -69,6 +73,8 @@ XGLM_CODE = replace(
 BIOGPT_CODE = replace(
     _OF_GPT2_AGE,
     embedding_scaled=True,
+    network_inline=True,
+    named=("embeddings",),
     dropout_at=("embedding", "attention", "activation", "residual"),
 )
 BLOOM_CODE = replace(
@@ -79,7 +85,7 @@ BLOOM_CODE = replace(
     scaled="product",
     sdpa=False,
     dropout_at=("attention", "residual"),
-    named=("weights",),
+    named=("weights", "joined", "queries", "unmasked"),
 )
 FALCON_CODE = replace(
     LAYER_NORM_CODE,
@@ -90,7 +96,7 @@ FALCON_CODE = replace(
     sdpa_grouped=False,
     sdpa_mask=True,
     dropout_at=("residual",),
-    named=("weights",),
+    named=("weights", "joined", "unmasked"),
 )
 MPT_CODE = replace(
     LAYER_NORM_CODE,
@@ -101,12 +107,15 @@ MPT_CODE = replace(
     mask="filled",
     sdpa=False,
     dropout_at=("attention", "residual"),
+    named=("weights", "joined", "masked"),
 )
 NEOX_CODE = replace(
     LAYER_NORM_CODE,
     joined_projections="split",
     rotary_fraction=0.25,
+    parallel_norm_last=True,
     dropout_at=("embedding", "attention", "residual"),
+    named=("joined",),
 )
 PERSIMMON_CODE = replace(
     LAYER_NORM_CODE,
@@ -114,6 +123,7 @@ PERSIMMON_CODE = replace(
     joined_projections="slices",
     rotary_fraction=0.5,
     dropout_at=("attention", "feed_forward"),
+    named=("joined", "rotated"),
 )
 STABLELM_CODE = replace(
     LAYER_NORM_CODE,
@@ -121,22 +131,36 @@ STABLELM_CODE = replace(
     qk_norm_by_head=True,
     rotary_fraction=0.25,
     dropout_at=("attention", "feed_forward"),
-    named=("attention", "norm"),
+    named=("attention", "norm", "rotated"),
 )
 STARCODER2_CODE = replace(LAYER_NORM_CODE, dropout_at=("embedding", "attention", "residual"))
 NEMOTRON_CODE = replace(LAYER_NORM_CODE, norm="layer_norm_1p", rotary_fraction=0.5)
-OPT_CODE = replace(LAYER_NORM_CODE, rotary=False, scaled="queries", dropout_at=("attention", "residual"))
+OPT_CODE = replace(
+    LAYER_NORM_CODE,
+    rotary=False,
+    scaled="queries",
+    positions_of_batch=True,
+    network_inline=True,
+    dropout_at=("attention", "residual"),
+    named=("embeddings",),
+)
 PHI_CODE = replace(
     LAYER_NORM_CODE,
     qk_norm="layer_norm",
     rotary_fraction=0.5,
     dropout_at=("embedding", "attention", "residual"),
+    named=("rotated",),
 )
 PHI3_CODE = replace(
-    LLAMA_CODE, rotary_fraction=1.0, joined_projections="slices", joined_gate=True, dropout_at=("attention", "residual")
+    LLAMA_CODE,
+    rotary_fraction=1.0,
+    joined_projections="slices",
+    joined_gate=True,
+    dropout_at=("attention", "residual"),
+    named=("joined",),
 )
 GEMMA_CODE = replace(LLAMA_CODE, norm="rms_weight_fp32", qk_norm="rms_weight_fp32", embedding_scaled=True)
-GEMMA2_CODE = replace(GEMMA_CODE, sdpa=False)
+GEMMA2_CODE = replace(GEMMA_CODE, sdpa=False, both_masks=True)
 GEMMA4_CODE = replace(
     LLAMA_CODE,
     norm="rms_power",
@@ -145,9 +169,19 @@ GEMMA4_CODE = replace(
     queries_first=True,
     rotary_tables=2,
     embedding_scaled=True,
+    both_masks=True,
     layer_scaled=True,
+    borrowers_last=True,
 )
-GEMMA3N_CODE = replace(GEMMA4_CODE, layer_scaled=False, values_last=True, per_layer_in_place=True, altup_clipped=True)
+GEMMA3N_CODE = replace(
+    GEMMA4_CODE,
+    layer_scaled=False,
+    borrowers_last=False,
+    values_last=True,
+    per_layer_in_place=True,
+    altup_clipped=True,
+    named=("network",),
+)
 OLMO_CODE = replace(
     LLAMA_CODE,
     norm="layer_norm_fp32",
@@ -162,17 +196,19 @@ COHERE_CODE = replace(
     norm="layer_norm_in_python",
     qk_norm="layer_norm_in_python",
     qk_norm_by_head=True,
-    rotary_inputs_fp32=True,
+    rotary_inputs_fp32="both",
     logits_scaled=True,
 )
-COHERE2_CODE = replace(COHERE_CODE, rotary_local=True)
+COHERE2_CODE = replace(COHERE_CODE, rotary_local=True, both_masks=True)
 EXAONE_CODE = replace(LLAMA_CODE, norm_after="branch", rotary_local=True)
 GRANITE_CODE = replace(LLAMA_CODE, embedding_scaled=True, branch_scaled=True, logits_scaled=True)
-GRANITE_SWA_CODE = replace(GRANITE_CODE, sinks="output", sdpa=False)
+GRANITE_SWA_CODE = replace(GRANITE_CODE, sinks="output", sdpa=False, both_masks=True)
 HELIUM_CODE = replace(LLAMA_CODE, norm="rms_weight_cast", rotary_spread="layer")
 GLM_CODE = replace(LLAMA_CODE, joined_gate=True, rotary_fraction=0.5, rotary_spread="layer")
-GLM4V_CODE = replace(GLM_CODE, rotary_fraction=1.0, rotary_spread="")
-ERNIE_CODE = replace(LLAMA_CODE, rotary_spread="layer", rotary_tables_fp32=True, rotary_inputs_fp32=True, dropout_at=())
+GLM4V_CODE = replace(GLM_CODE, rotary_fraction=1.0, rotary_spread="", rotary_of_batch=True)
+ERNIE_CODE = replace(
+    LLAMA_CODE, rotary_spread="layer", rotary_tables_fp32=True, rotary_inputs_fp32="each", dropout_at=()
+)
 HUNYUAN_CODE = replace(LLAMA_CODE, qk_norm_last=True)
 NANOCHAT_CODE = replace(
     LLAMA_CODE,
@@ -200,13 +236,14 @@ DEEPSEEK2_CODE = replace(
     LLAMA_CODE,
     rotary_complex=True,
     rotary_tables_fp32=True,
-    rotary_inputs_fp32=True,
+    rotary_inputs_fp32="each",
     experts_adapted=True,
     router_fp32=True,
     router_normalised=False,
     router_scaled=True,
 )
 QWEN2_MOE_CODE = replace(LLAMA_CODE, shared_first=True, router_cast=True)
+QWEN3_VL_MOE_CODE = replace(QWEN2_MOE_CODE, rotary_of_batch=True)
 QWEN_MOE_CODE = replace(QWEN2_MOE_CODE, experts_adapted=True)
 QWEN3_NEXT_CODE = replace(QWEN3_5_CODE, rotary_of_batch=False, delta_joined=True, shared_first=True, router_cast=True)
 QWEN3_5_MOE_CODE = replace(QWEN3_5_CODE, shared_first=True, router_cast=True)
@@ -214,6 +251,7 @@ QWEN3_5_MOE_CODE = replace(QWEN3_5_CODE, shared_first=True, router_cast=True)
 FLEX_OLMO_CODE = replace(OLMO2_CODE, experts_adapted=True, router_cast=True)
 GRANITE_MOE_CODE = replace(GRANITE_CODE, joined_gate=True, router="chosen_softmax", router_normalised=False)
 DSA_CODE = replace(DEEPSEEK3_CODE, sdpa_mask=True)
+GLM_DSA_CODE = replace(DSA_CODE, named=("picked",))
 NEMOTRON_H_CODE = replace(
     DEEPSEEK3_CODE,
     norm="rms_weight_cast",
@@ -223,6 +261,7 @@ NEMOTRON_H_CODE = replace(
     logits_fp32=True,
 )
 GLM4_MOE_CODE = replace(DEEPSEEK3_CODE, rotary_fraction=0.5)
+GLM4V_MOE_CODE = replace(GLM4_MOE_CODE, rotary_of_batch=True)
 EXAONE_MOE_CODE = replace(DEEPSEEK3_CODE, rotary_local=True)
 ERNIE_MOE_CODE = replace(
     ERNIE_CODE,
@@ -241,6 +280,7 @@ AFMOE_CODE = replace(
     norm_after="",
     rotary_tables_fp32=False,
     rotary_local=True,
+    both_masks=True,
     shared_first=True,
     experts_adapted=True,
     router="sigmoid",
@@ -251,6 +291,7 @@ GPT_OSS_CODE = replace(
     LLAMA_CODE,
     norm="rms_cast_last",
     rotary_tables_half=True,
+    both_masks=True,
     sdpa=False,
     expert_gate="clamped",
     router="chosen_softmax",
@@ -262,11 +303,14 @@ LLAMA4_CODE = replace(
     qk_norm_last=True,
     rotary_complex=True,
     rotary_tables_fp32=True,
-    rotary_inputs_fp32=True,
+    rotary_inputs_fp32="each",
     rotary_local=True,
     softmax_fp32=False,
     experts="everywhere",
+    named=("attention",),
 )
+BOTH_MASKS_CODE = replace(LLAMA_CODE, both_masks=True)
+QWEN_VL_CODE = replace(LLAMA_CODE, rotary_of_batch=True)
 SEED_CODE = replace(LLAMA_CODE, dropout_at=("attention", "residual"))
 
 # Encoders: their loss is taken of the logits as they are
@@ -277,7 +321,7 @@ DISTILBERT_CODE = replace(BERT_CODE, dropout_at=("embedding", "attention", "feed
 ELECTRA_CODE = replace(BERT_CODE, embedding_projected_last=True)
 
 # Its network's output is not dropped out; how often its layers run, the config says
-ALBERT_CODE = replace(ELECTRA_CODE, dropout_at=("embedding", "attention", "projection"))
+ALBERT_CODE = replace(ELECTRA_CODE, dropout_at=("embedding", "attention", "projection"), named=("narrow_embedding",))
 DEBERTA_CODE = replace(BERT_CODE, disentangled=True, sdpa=False)
 MODERNBERT_CODE = replace(
     LAYER_NORM_CODE,
@@ -285,8 +329,9 @@ MODERNBERT_CODE = replace(
     joined_projections="split",
     joined_gate=True,
     rotary_tables=2,
-    rotary_inputs_fp32=True,
+    rotary_inputs_fp32="each",
     dropout_at=("embedding", "attention", "activation", "projection"),
+    named=("attention", "joined"),
 )
 BART_CODE = replace(
     _OF_GPT2_AGE,

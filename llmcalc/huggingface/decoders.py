@@ -11,6 +11,7 @@ from llmcalc.huggingface.code import (
     BIGCODE_CODE,
     BIOGPT_CODE,
     BLOOM_CODE,
+    BOTH_MASKS_CODE,
     CODEGEN_CODE,
     COHERE2_CODE,
     COHERE_CODE,
@@ -42,6 +43,7 @@ from llmcalc.huggingface.code import (
     PERSIMMON_CODE,
     PHI3_CODE,
     PHI_CODE,
+    QWEN_VL_CODE,
     SEED_CODE,
     STABLELM_CODE,
     STARCODER2_CODE,
@@ -185,7 +187,7 @@ def _helium(keys: Keys) -> Recipe:
 
 def _gemma3(keys: Keys) -> Recipe:
     every = keys.optional("sliding_window_pattern") or keys.optional("_sliding_window_pattern") or 6
-    code = replace(GEMMA_CODE, rotary_tables=2)
+    code = replace(GEMMA_CODE, rotary_tables=2, both_masks=True)
     return replace(GEMMA, code=code, layout=SANDWICH, qk_norm=QKNorm(), windows=periodic(every))
 
 
@@ -262,13 +264,13 @@ DECODERS: Mapping[str, Family] = {
     # LLaMA and its kin
     "llama": stack(LLAMA),
     "mistral": stack(MISTRAL),
-    "ministral": stack(replace(MISTRAL, windows=layers.everywhere_or_listed)),
+    "ministral": stack(replace(MISTRAL, code=BOTH_MASKS_CODE, windows=layers.everywhere_or_listed)),
     "ministral3": stack(MISTRAL),
     "qwen2": stack(_QWEN2),
-    "qwen2_vl_text": stack(_QWEN2),
-    "qwen2_5_vl_text": stack(_QWEN2),
+    "qwen2_vl_text": stack(replace(_QWEN2, code=QWEN_VL_CODE)),
+    "qwen2_5_vl_text": stack(replace(_QWEN2, code=QWEN_VL_CODE)),
     "qwen3": stack(QWEN3),
-    "qwen3_vl_text": stack(QWEN3),
+    "qwen3_vl_text": stack(replace(QWEN3, code=QWEN_VL_CODE)),
     "gemma": stack(GEMMA),
     "gemma2": stack(replace(GEMMA, code=GEMMA2_CODE, layout=SANDWICH, windows=LOCAL_GLOBAL)),
     "gemma3_text": stack(_gemma3),
@@ -290,7 +292,7 @@ DECODERS: Mapping[str, Family] = {
     "stablelm": stack(_stablelm),
     "olmo": stack(replace(GEMMA, code=OLMO_CODE, norm=None)),
     "olmo2": stack(OLMO2),
-    "olmo3": stack(replace(OLMO2, code=replace(OLMO2_CODE, rotary_tables=2), windows=periodic(4))),
+    "olmo3": stack(replace(OLMO2, code=replace(OLMO2_CODE, rotary_tables=2, both_masks=True), windows=periodic(4))),
     "starcoder2": stack(
         Recipe(
             norm=LayerNorm,
@@ -325,7 +327,7 @@ DECODERS: Mapping[str, Family] = {
     "iquestcoder": stack(LLAMA),
     "hyperclovax": stack(_hyperclovax),
     "granite_swa": stack(replace(LLAMA, code=GRANITE_SWA_CODE, sinks=True, windows=periodic(4, first_global=True))),
-    "cwm": stack(Recipe(code=LLAMA_CODE, ffn_bias="mlp_bias", windows=periodic(4, first_global=True))),
+    "cwm": stack(Recipe(code=BOTH_MASKS_CODE, ffn_bias="mlp_bias", windows=periodic(4, first_global=True))),
     "jais2": stack(replace(LLAMA, code=LAYER_NORM_CODE, norm=LayerNorm, gated=False)),
     "nanochat": stack(replace(GEMMA, code=NANOCHAT_CODE, norm=None, gated=False)),
     "bitnet": stack(replace(GEMMA, code=LLAMA_CODE, layout=INNER)),

@@ -14,6 +14,7 @@ from llmcalc.huggingface.code import (
     EXAONE_MOE_CODE,
     FLEX_OLMO_CODE,
     GLM4_MOE_CODE,
+    GLM4V_MOE_CODE,
     GPT_OSS_CODE,
     GRANITE_CODE,
     GRANITE_MOE_CODE,
@@ -23,6 +24,7 @@ from llmcalc.huggingface.code import (
     MINIMAX2_CODE,
     PHI_MOE_CODE,
     QWEN2_MOE_CODE,
+    QWEN3_VL_MOE_CODE,
     QWEN_MOE_CODE,
 )
 from llmcalc.huggingface.decoders import GEMMA, LLAMA, LOCAL_GLOBAL, MISTRAL, OLMO2, QWEN3
@@ -46,7 +48,7 @@ MIXTURES: Mapping[str, Family] = {
     "mixtral": stack(replace(MISTRAL, experts=Mixture()), expert_names("num_local_experts", d_expert=None)),
     "qwen2_moe": stack(
         Recipe(
-            code=QWEN2_MOE_CODE,
+            code=replace(QWEN2_MOE_CODE, both_masks=True),
             qkv_bias="qkv_bias",
             windows=layers.qwen2_moe_windows,
             experts=Mixture(
@@ -107,11 +109,11 @@ MIXTURES: Mapping[str, Family] = {
         expert_names("n_routed_experts"),
     ),
     "qwen3_vl_moe_text": stack(
-        replace(QWEN3, code=QWEN2_MOE_CODE, windows=None, experts=Mixture(sparse=layers.qwen_sparse)),
+        replace(QWEN3, code=QWEN3_VL_MOE_CODE, windows=None, experts=Mixture(sparse=layers.qwen_sparse)),
         expert_names("num_experts"),
     ),
     "glm4v_moe_text": stack(
-        Recipe(code=GLM4_MOE_CODE, qkv_bias="attention_bias", experts=_DEEPSEEK.experts),
+        Recipe(code=GLM4V_MOE_CODE, qkv_bias="attention_bias", experts=_DEEPSEEK.experts),
         expert_names("n_routed_experts"),
     ),
     "glm4_moe_lite": stack(

@@ -11,7 +11,7 @@ from typing import Any
 
 from llmcalc.errors import InputError
 from llmcalc.huggingface import layers
-from llmcalc.huggingface.code import DSA_CODE
+from llmcalc.huggingface.code import DSA_CODE, GLM_DSA_CODE
 from llmcalc.huggingface.family import Family, expert_names
 from llmcalc.huggingface.keys import shown, whole
 from llmcalc.huggingface.plan import Kit, Layer, Parts, planned
@@ -271,7 +271,7 @@ _ROUTED = expert_names("n_routed_experts")
 
 SPARSE: Mapping[str, Family] = {
     "deepseek_v32": planned(_DSA, _deepseek_v32, _ROUTED, code=DSA_CODE),
-    "glm_moe_dsa": planned(_DSA, _deepseek_v32, _ROUTED, code=DSA_CODE),
+    "glm_moe_dsa": planned(_DSA, _deepseek_v32, _ROUTED, code=GLM_DSA_CODE),
     "hy_v4": planned(_FIRST, _deepseek_v32, _ROUTED, after=joining_streams),
     "axk2": planned(_FIRST, _axk2, _ROUTED),
     "dots3_note_text": planned(

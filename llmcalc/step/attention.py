@@ -7,7 +7,15 @@ from contextlib import nullcontext
 
 from llmcalc.step import operations as op
 from llmcalc.step.linear import Linear
-from llmcalc.step.masks import FLASH_STEP, FLASH_WIDEST_HEAD, added_mask, biased_mask, padded, sdpa_kernel
+from llmcalc.step.masks import (
+    FLASH_STEP,
+    FLASH_WIDEST_HEAD,
+    added_mask,
+    added_numbers,
+    biased_mask,
+    padded,
+    sdpa_kernel,
+)
 from llmcalc.step.norms import NormLayer, weights_of
 from llmcalc.step.registry import Attended, Beside, runs
 from llmcalc.step.rotary import Rotary
@@ -15,6 +23,8 @@ from llmcalc.step.setting import Setting
 from llmcalc.step.tape import Dim, Dims, Tensor
 from llmcalc.transformer.attention import Attention
 from llmcalc.transformer.part import Norm
+
+_HEAD_GROUPS = 4  # that CodeGen counts its heads in (``mp_num`` of its modeling file); of one each, none is copied
 
 
 class Kernels:
@@ -56,7 +66,7 @@ class Kernels:
         widths = {"head": self.head.value, "value_head": self.value_head.value}
         kernel = sdpa_kernel(dtype=dtype, **widths, masked=mask is not None, grouped=grouped)
         if kernel == "math" or (grouped and not code.sdpa_grouped):
-            return self._math(query, key, value), None
+            return self._math(query, key, value, mask), None
         rows, out = (s.batch, self.heads, s.tokens), self._out()
         if kernel == "flash" and self.head.value % FLASH_STEP:
             query, key, value = padded(s, query), padded(s, key), padded(s, value)
@@ -83,6 +93,7 @@ class Kernels:
         s, code = self.s, self.s.code
         dtype, value_dtype = query.dtype, value.dtype
         key, value = self._repeated(key), self._repeated(value)
+        query = op.by_heads(query) if s.names("queries") else query
         with s.tape.without_autocast() if code.scores_outside_autocast else nullcontext():
             if code.scores_fp32:
                 query, key = s.tape.cast(query, "fp32"), s.tape.cast(key, "fp32")
@@ -95,7 +106,11 @@ class Kernels:
             weights = op.add(weights, s.constant((self.heads, s.keys), "fp32", "position_bias"), "scores")
         if bias is not None:
             weights = op.add(weights, bias, "scores")
+        unmasked = weights if s.names("unmasked") else None
         weights = self._masked(weights, mask)
+        if code.scores_floored and mask is not None:
+            weights = op.floored(weights)
+        masked = weights if s.names("masked") else None
         if self.sinks is not None and code.sinks == "key":
             return self._with_sinks(weights, self.sinks, value)
         left = None if self.sinks is None else self._left_by_sinks(weights, self.sinks)
@@ -106,6 +121,7 @@ class Kernels:
             weights = op.softmax(weights)
             if code.mask != "own":
                 weights = s.tape.cast(weights, value_dtype, "softmax")
+        del unmasked, masked
         weights = op.dropout(weights, s.run.dropout if "attention" in code.dropout_at else 0)
         out = op.batched_product(weights, value, self._out(), "attention_output")
         return (out if left is None else op.multiply(out, s.tape.cast(left, out.dtype))), weights
@@ -137,24 +153,27 @@ class Kernels:
             return weights if mask is None else op.masked(weights, mask)
         if mask is None:
             return weights
-        weights = op.masked(weights, mask) if code.mask == "filled" else op.add(weights, mask, "scores")
-        return op.floored(weights) if code.scores_floored else weights
+        return op.masked(weights, mask) if code.mask == "filled" else op.add(weights, mask, "scores")
 
-    def _math(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """PyTorch's own fallback where no fused kernel fits: in fp32, heads repeated, the matrix stored."""
+    def _math(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        """PyTorch's own fallback where no fused kernel fits: in fp32, heads repeated, the matrix stored.
+
+        As in its ``attention.cpp``, what goes in has a name to the end, and the matrix is given back beside the output.
+        """
         s, dtype = self.s, self.s.tape.autocast or query.dtype
         with s.tape.without_autocast():
+            _numbers = None if mask is None else added_numbers(s, mask, dtype)
             query, key, value = (s.tape.cast(s.tape.cast(t, dtype), "fp32") for t in (query, key, value))
-            if s.code.sdpa_grouped:
-                key, value = self._repeated(key, copies=True), self._repeated(value, copies=True)
-            query, key = op.scale(query), op.scale(key)
-            if not s.code.sdpa_grouped:
-                key, value = self._repeated(key), self._repeated(value)
-            weights = op.batched_product(query, key, self._scores(), "scores")
-            del query, key
+            copies = s.code.sdpa_grouped
+            keys, values = (self._repeated(x, copies=True) if copies else x for x in (key, value))
+            scaled, keys = op.scale(query), op.scale(keys)
+            weights = op.batched_product(scaled, keys if copies else self._repeated(keys), self._scores(), "scores")
+            del keys
             weights = op.softmax(weights)  # to which the mask was added in place
             weights = op.dropout(weights, s.run.dropout if "attention" in s.code.dropout_at else 0)
-            out = op.batched_product(weights, value, self._out(), "attention_output")
+            _given_back = s.tape.cast(weights, dtype, "softmax")
+            values = values if copies else self._repeated(values)
+            out = op.batched_product(weights, values, self._out(), "attention_output")
         return s.tape.cast(out, dtype)
 
 
@@ -227,7 +246,7 @@ class SelfAttention(Kernels):
             query, key, value = self._queries_first(x, rotary)
             del x
             return self._back(*self._recomputed(query, key, value, mask, bias), None)
-        gate = None
+        gate, named = None, list[Tensor]()
         if self.gate_joined:
             wide = (*s.rows(), self.heads, self.head)
             query, gate = op.split(self.query(x, (*s.rows(), self.heads, self.pair)), wide, wide)
@@ -237,7 +256,7 @@ class SelfAttention(Kernels):
             key = self.key_norm(key) if self.key_norm else key
             value = self.value(x, narrow)
         else:
-            query, key, value = self._project(x, source)
+            query, key, value = self._project(x, source, named)
             key = op.scale(key) if code.multiplied else key
         if self.gate is not None:
             gate = self.gate(x, (*s.rows(), self.heads, self.head))
@@ -253,7 +272,8 @@ class SelfAttention(Kernels):
             query = op.scale(query)
         key, value = s.cached(key, value, self.part.cache_window)
         out, weights = self._recomputed(query, key, value, mask, bias)
-        del query, key, value
+        out = op.contiguous(out, False, "attention_output")
+        del query, key, value, named
         if rotary is not None:
             rotary.pieces.clear()
         return self._back(out, weights, gate)
@@ -304,7 +324,8 @@ class SelfAttention(Kernels):
             s.kept_again += [*s.tape.again[:begins], *s.tape.again[ends:before], *s.tape.again[after:]]
         return query, key, value
 
-    def _project(self, x: Tensor, source: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def _project(self, x: Tensor, source: Tensor | None, named: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values; the product that they were taken from is ``named``, where the code names it."""
         s, how = self.s, self.s.code.joined_projections
         query, key = (*s.rows(), self.heads, self.head), (*s.rows(), self.kv_heads, self.head)
         if how == "no":
@@ -312,10 +333,13 @@ class SelfAttention(Kernels):
             q, k, v = self.query(x, query), self.key(read, key), self.value(read, key)
         else:
             joined = self.joined(x, s.rows(*self.joined.outputs))
-            if how == "split":
+            named += [joined] if s.names("joined") else []
+            if how in ("split", "copied"):
                 q, k, v = op.split(joined, query, key, key)
             else:
                 q, k, v = op.take(joined, *query), op.take(joined, *key), op.take(joined, *key)
+        if how == "copied" and self.heads.value > _HEAD_GROUPS:
+            q, k, v = op.copy(q), op.copy(k), op.copy(v)
         if how == "indexed":
             k, v = op.copy(k), op.copy(v)
         if how == "spread":

@@ -71,6 +71,14 @@ class Decoder:
 
     named: list[Tensor] | None = None
 
+    def _last(self, x: Tensor, masks: dict[str, Tensor], tokens: Dim) -> tuple[Tensor, dict[str, Tensor]]:
+        """The stream and the masks, of the last of the ``tokens`` where it goes on alone."""
+        s = self.s
+        if not s.last_goes_on(masked=all(self._mask_of(layer.window) in masks for layer in self.layers)):
+            return x, masks
+        rows = {which: [s.tokens if dim is tokens else dim for dim in mask.dims] for which, mask in masks.items()}
+        return op.take(x, *s.rows(self.channels)), {which: masks[which].view(*dims) for which, dims in rows.items()}
+
     def hidden(self, ids: Tensor) -> Tensor:
         """The last hidden state."""
         s = self.s
@@ -87,6 +95,8 @@ class Decoder:
                 s.relative = self.relative if self.relative_norm is None else self.relative_norm(self.relative)
         for i, layer in [*enumerate(self.layers)] * s.code.layer_runs:
             with s.tape.at("forward", i):
+                if layer.borrows and s.code.borrowers_last and (tokens := s.tokens).value > 1:
+                    x, masks = self._last(x, masks, tokens)
                 mask = masks.get(self._mask_of(layer.window))
                 own = None
                 if self.per_layer is not None and per_layer is not None:
@@ -100,7 +110,7 @@ class Decoder:
                 del own
         if s.run.recompute not in ("full", "selective_ops"):
             s.shared.clear()
-        s.picked = None
+        s.picked = s.lent = None
         if self.streams is not None:
             with s.tape.at("loss", "back"):
                 x = self.streams.together(x)
@@ -119,7 +129,7 @@ class Decoder:
     def _embed(self, ids: Tensor) -> Tensor:
         s = self.s
         x = op.lookup(self.table, ids, s.rows(self.embedded))
-        self.named = [x] if "embeddings" in s.code.named and not s.tape.records else None
+        self.named = [x] if s.names("embeddings") else None
         if s.run.input_require_grads:
             x = asking_for_a_gradient(x)
         if s.code.embedding_scaled:
@@ -137,8 +147,14 @@ class Decoder:
                 x = op.add(x, places)
                 self.named = None if self.named is None else [*self.named, places]
                 del places
+        elif s.code.positions_computed:
+            places = s.constant((s.tokens, self.looked_up), x.dtype, "positions")
+            x = op.add(x, places)
+            self.named = None if self.named is None else [*self.named, places]
+            del places
         if self.embedding_norm is not None:
             x = self.embedding_norm(x)
+        self.named = [x] if s.names("narrow_embedding") else self.named
         x = op.dropout(x, s.run.dropout if "embedding" in s.code.dropout_at else 0)
         return self.inward(x, s.rows(self.channels)) if self.inward is not None and last else x
 
@@ -179,14 +195,16 @@ class Decoder:
         if code.mask == "own" and not s.run.padding:
             return {}
         numbers = code.position_bias == "mask" or (self.unfused and code.mask == "added")
-        dims = (*([self._heads()] if code.position_bias == "mask" else []), s.tokens, s.keys)
+        rows = (*([self._heads()] if code.position_bias == "mask" else []), s.tokens)
         if numbers or s.run.padding:  # else all sequences see one mask
-            dims = (s.batch, *dims)
-        wanted = sorted({self._mask_of(layer.window) for layer in self.layers})
+            rows = (s.batch, *rows)
+        wanted = {self._mask_of(layer.window): layer.window for layer in self.layers}
+        if code.both_masks and self.unfused:
+            wanted = {"global": None, "local": None, **wanted}
         with s.tape.serving("attention"):
             return {
-                which: s.constant(dims, x.dtype if numbers else "bool", "attention_mask")
-                for which in wanted
+                which: s.constant((*rows, s.masked_keys(window)), x.dtype if numbers else "bool", "attention_mask")
+                for which, window in sorted(wanted.items())
                 if (self.unfused and code.causal) or which == "local" or code.sdpa_mask or s.run.padding
             }
 
@@ -209,7 +227,9 @@ class Decoder:
         if code.logits_scaled:
             out = op.scale(out, "logits")
         if code.logits_capped:
-            out = op.scale(op.tanh(op.scale(out, "logits")), "logits")
+            out = op.scale(out, "logits")
+            out = op.tanh(out)
+            out = op.scale(out, "logits")
         return out
 
     @property

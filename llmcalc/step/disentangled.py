@@ -36,7 +36,7 @@ class DisentangledSelfAttention(SelfAttention):
     ) -> Attended:
         """Attention of ``x`` to itself."""
         s = self.s
-        query, key, value = (op.contiguous(t, True) for t in self._project(x))
+        query, key, value = (op.contiguous(t, True) for t in self._project(x, None, []))
         del x
         weights = op.batched_product(query, op.scale(key), self._scores(), "scores")
         if (about := self._of_positions(query, key)) is not None:

@@ -107,20 +107,22 @@ class Mixture:
             self.shared_gate: Linear | None = running(gate, s) if gate else None
 
     def __call__(self, x: Tensor) -> Tensor:
+        """What the experts make of each token, as the code runs them."""
+        return EXPERTS[self.s.code.experts](self, x)
+
+    def chosen(self, x: Tensor) -> Tensor:
         """Each token's experts, and the shared ones: before them or after, as the code does."""
-        code, everywhere = self.s.code, self.s.code.experts == "everywhere"
-        common = self._shared(x) if code.shared_first else None
-        out = self._through_latents(x) if self.latent else EXPERTS[code.experts](self, x)
-        common = self._shared(x) if not code.shared_first else common
-        if everywhere:
-            out = op.total(out, self.choices)
+        code = self.s.code
+        common = self.of_all(x) if code.shared_first else None
+        out = self._through_latents(x) if self.latent else grouped(self, x)
+        common = self.of_all(x) if not code.shared_first else common
         if common is None:
             return out
         if self.shared_gate is not None:
             with self.s.tape.serving("shared_experts"):
                 one = self.s.dim("width", 1)
                 common = op.multiply(op.sigmoid(self.shared_gate(x, self.s.rows(one))), common)
-        return op.biased(common, out) if everywhere else op.add(out, common)
+        return op.add(out, common)
 
     def _through_latents(self, x: Tensor) -> Tensor:
         """What the experts make of a narrower vector, widened again (Nemotron-3): the router reads the whole one."""
@@ -135,7 +137,8 @@ class Mixture:
         first = self.first_adapter.folded() if self.first_adapter else self.first
         return first, self.second_adapter.folded() if self.second_adapter else self.second
 
-    def _shared(self, x: Tensor) -> Tensor | None:
+    def of_all(self, x: Tensor) -> Tensor | None:
+        """What the shared experts make of every token."""
         with self.s.tape.serving("shared_experts"):
             return None if self.shared is None else self.shared(x)
 
@@ -174,7 +177,8 @@ def grouped(mixture: Mixture, x: Tensor, scores: Tensor | None = None) -> Tensor
 
 
 def everywhere(mixture: Mixture, x: Tensor) -> Tensor:
-    """Every expert on every token, those not chosen on zeros (Llama 4): what each makes, not yet added up."""
+    """Every expert on every token, those not chosen on zeros (Llama 4). What all read and made has names, and stays
+    until it is added up, in place, to what the shared one made."""
     s, tape = mixture.s, mixture.s.tape
     copies = s.rows(mixture.choices)
     with tape.serving("router"):
@@ -186,10 +190,12 @@ def everywhere(mixture: Mixture, x: Tensor) -> Tensor:
     selected = op.copy(x, (*copies, mixture.model))
     selected = op.multiply(selected, op.copy(scores), "expert_input")
     hidden = op.linear(selected, mixture.first, (*copies, mixture.inner), None, "expert_product")
-    hidden = _activated(mixture, hidden, (*copies, mixture.width))
-    out = op.linear(hidden, mixture.second, (*copies, mixture.model), None, "expert_product")
-    del hidden
-    return out
+    gated = _activated(mixture, hidden, (*copies, mixture.width))
+    out = op.linear(gated, mixture.second, (*copies, mixture.model), None, "expert_product")
+    del hidden, gated
+    common = mixture.of_all(x)
+    out = op.total(out, mixture.choices)
+    return out if common is None else op.biased(common, out)
 
 
 def _activated(mixture: Mixture, hidden: Tensor, wide: Dims) -> Tensor:
@@ -209,4 +215,4 @@ def _clamped(gate: Tensor, up: Tensor) -> Tensor:
     return op.multiply(op.shift(up), glu, "gated")
 
 
-EXPERTS: dict[str, Callable[[Mixture, Tensor], Tensor]] = {"grouped": grouped, "everywhere": everywhere}
+EXPERTS: dict[str, Callable[[Mixture, Tensor], Tensor]] = {"grouped": Mixture.chosen, "everywhere": everywhere}

@@ -34,27 +34,38 @@ class Network:
             self.activation = partial(self.activation, learned=s.weight(width, name="activation_parameters"))
 
     def __call__(self, x: Tensor) -> Tensor:
-        """The network's output for ``x``."""
-        s, act = self.s, self.activation
+        """The network's output for ``x``, which whoever called has a name for."""
+        return self.of([x])
+
+    def of(self, read: list[Tensor]) -> Tensor:
+        """The network's output for what it takes out of ``read``, which goes once it is read, if nothing names it."""
+        s, act, x = self.s, self.activation, read.pop()
+        named: list[Tensor] = []
         wide = s.rows(self.width)
         if not self.part.gated:
-            hidden = act(self.up(x, wide))
+            first = [self.up(x, wide)]
+            del x
+            hidden = act(first.pop())
         elif s.code.joined_gate:
             gate, up = op.split(self.joined(x, s.rows(self.both)), wide, wide)
             hidden = op.multiply(up, act(gate), "gated")
-            del gate, up
+            del gate, up, x
         elif s.code.multiplied:
             up = self.up(x, wide)
             hidden = op.multiply(up, act(op.scale(self.gate(x, wide))), "gated")
-            del up
-        elif self.part.sparse:
+            del up, x
+        elif self.part.sparse or "network" in s.code.named:
             gate = self.gate(x, wide)
-            gate = act(most_active(gate, self.width, s.constant((), gate.dtype, "deviation")))
-            hidden = op.multiply(gate, self.up(x, wide), "gated")
-            del gate
+            if self.part.sparse:
+                gate = most_active(gate, self.width, s.constant((), gate.dtype, "deviation"))
+            active = act(gate)
+            up = self.up(x, wide)
+            hidden = op.multiply(active, up, "gated")
+            named += [gate, active, up] if s.names("network") else []
+            del gate, active, up, x
         else:
             hidden = op.multiply(act(self.gate(x, wide)), self.up(x, wide), "gated")
-        del x
+            del x
         if self.inner_norm is not None:
             hidden = self.inner_norm(hidden)
         hidden = op.dropout(hidden, s.run.dropout if "activation" in s.code.dropout_at else 0)
@@ -63,6 +74,6 @@ class Network:
         out = self.down(hidden, s.rows(*self.down.outputs))
         if s.code.multiplied:
             out = op.scale(out)
-        del hidden
+        del hidden, named
         dropped = {"residual", "feed_forward"} & set(s.code.dropout_at)
         return op.dropout(out, s.run.dropout if dropped else 0)

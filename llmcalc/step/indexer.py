@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
+
 from llmcalc.step import operations as op
 from llmcalc.step.linear import Linear
 from llmcalc.step.norms import NormLayer
@@ -69,11 +71,12 @@ class TokenIndexer:
         return op.join([turned, op.take(x, *others, rest)], x.dims, "rotated"), turned
 
     def _scored(self, query: Tensor, key: Tensor) -> Tensor:
-        """The product of all heads of each token with the keys of all tokens, copied for each token."""
+        """The product of all heads of each token with the keys of all tokens, copied for each token where there are
+        more than one, of more than one sequence."""
         s, tape = self.s, self.s.tape
         dtype = tape.autocast or "fp32"
         query, key = tape.cast(query, dtype), tape.cast(key, dtype)
-        if not op.is_alone(query):
+        if not op.is_alone(query) and np.any(s.tokens.value > 1):
             key = tape.new((s.batch, s.tokens, self.index, s.keys), dtype, "copy")
         return tape.new((s.batch, s.tokens, self.heads, s.keys), dtype, "scores")
 

@@ -90,6 +90,8 @@ class Passes(Setting):
     states: list[Tensor] = field(default_factory=list)  # which later tokens change in place
     caches: bool = True
     done: int = 0  # tokens that went through before this pass
+    last: bool = False  # only the last token's logits are wanted,
+    is_alone: bool = False  # and nothing but it goes on
     _at: int = 0
     _indexed_at: int = 0
     _lengths: dict[int, Dim] = field(default_factory=dict)
@@ -97,15 +99,33 @@ class Passes(Setting):
     @property
     def decodes(self) -> bool:
         """Whether it runs one token behind those that are cached."""
-        return self.done > 0
+        return self.done > 0 or self.is_alone
 
     def goes_on(self, tokens: int) -> None:
         """Begin a pass of so many tokens behind those that went through."""
-        self.tokens, self._at, self._indexed_at = self._length(tokens), 0, 0
+        self.tokens, self._at, self._indexed_at, self.is_alone = self._length(tokens), 0, 0, False
 
     def _length(self, tokens: int) -> Dim:
         """So many tokens, the same object in every layer: what layers hold alike is one term."""
         return self._lengths.setdefault(tokens, Dim("seq_len", tokens))
+
+    def last_goes_on(self, *, masked: bool) -> bool:
+        """Without a mask a fused kernel would take one token for the first of a cache that has room for more."""
+        fused = self.asked.attention == "sdpa" and not masked
+        if self.last and not self.decodes and not (fused and self.asked.cache == "static"):
+            self.tokens, self.is_alone = self._length(1), True
+        return self.is_alone
+
+    def masked_keys(self, window: int | None) -> Dim:
+        """As many as a static cache has room for, or a prompt that is longer; else those that are seen."""
+        if self.asked.cache == "static" and self.caches:
+            return self._length(self._most(window) if self.done else max(self._most(window), self.tokens.value))
+        before = self.done if window is None else min(self.done, window - 1)
+        return self._length(before + self.tokens.value)
+
+    def _most(self, window: int | None) -> int:
+        """How many tokens a static cache holds."""
+        return self.asked.held_tokens if window is None else min(window, self.asked.held_tokens)
 
     def cached(self, key: Tensor, value: Tensor, window: int | None = None) -> tuple[Tensor, Tensor]:
         """What attention sees: keys and values of this pass and those of before, as transformers' caches keep them."""
@@ -157,8 +177,7 @@ class Passes(Setting):
             joined = self._joined(key, key.dims[1]), self._joined(value, key.dims[1])
             self.held.append(joined)
             return joined
-        before = self.done if window is None else min(self.done, window - 1)
-        length = self._length(before + self.tokens.value)
+        length = self.masked_keys(window)
         old_key, old_value = self.held[self._at]
         if window is None:  # the old keys go before the values are joined
             new_key = self._joined(key, length)
@@ -171,7 +190,7 @@ class Passes(Setting):
         return new
 
     def _static(self, key: Tensor, value: Tensor, window: int | None) -> tuple[Tensor, Tensor]:
-        most = self.asked.held_tokens if window is None else min(window, self.asked.held_tokens)
+        most = self._most(window)
         if not self.done:
             length = self._length(most)
             self.held.append((self._joined(key, length), self._joined(value, length)))
@@ -267,7 +286,7 @@ def inference(model: Model, run: InferenceRun) -> Inference:
     """Memory of ``run``: `Inference` has ``kv_cache``, ``prefill_peak`` and ``decode_peak``, quantities in bytes whose
     parts are what is alive then. CUDA's context, workspaces and fragmentation come on top.
 
-    Raises InputError for a model whose code has not been read, or that is none of one stack.
+    Raises InputError for a model whose code has not been read or caches nothing, or that is none of one stack.
     """
     found = Inference(model, run)
     found._moments  # noqa: B018
@@ -281,6 +300,8 @@ def simulated(model: Model, run: InferenceRun, as_trained: TrainingRun) -> tuple
         raise InputError("model", "how this family's code runs its layers is not known", code="no_code")
     if is_pair(layers):
         raise InputError("model", "inference of a model of two stacks is not simulated", code="no_code")
+    if not model.code.caches:
+        raise InputError("model", "inference of a class that caches nothing is not simulated", code="no_cache")
     tape = Tape(as_trained.numbers.autocast)
     tape.records = False
     s = Passes(tape, as_trained, model.code, bool(model.mixtures), asked=run)
@@ -307,7 +328,7 @@ def simulated(model: Model, run: InferenceRun, as_trained: TrainingRun) -> tuple
 def _pass(decoder: Decoder, s: Passes, ids: Tensor, logits: str) -> None:
     """One pass of the model's code without a gradient, and its logits."""
     tape = s.tape
-    tape.place = Place("forward", "front")
+    tape.place, s.last = Place("forward", "front"), logits == "last"
     hidden = decoder.hidden(ids)
     with tape.at("loss", "back"), tape.serving("head"):
         if logits == "last":

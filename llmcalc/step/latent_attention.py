@@ -58,37 +58,37 @@ class LatentSelfAttention(Kernels):
         down = self.down(x, s.rows(self.latent))
         narrow, key_turned = op.split(down, s.rows(self.rank), s.rows(self.rotated))
         kept, turned = op.split(query, (*s.rows(), self.heads, self.nope), (*s.rows(), self.heads, self.rotated))
-        # what the code holds while an indexer runs
-        held = [x, resting, down, kept] if self.part.selected is not None else []
+        # what the code has names for while heads are compared, and where an indexer runs
+        held = [x, down, kept, *([resting] if self.part.selected is not None else [])]
         del x, resting, down, query
         wide = self.norm(narrow)
         del narrow
         if rotary is not None:
             turned, key_turned = rotary(turned, key_turned, local=False)
         query = op.join([kept, turned], (*s.rows(), self.heads, self.head), "query", heads_first=True)
-        held += [turned, key_turned] if held else []
+        held.append(turned)
         del kept, turned
         wide, key_turned = s.latent_cached(wide, key_turned)
         rows = wide.dims[:2]
         pair = self.up(wide, (*rows, self.heads, self.pair))
-        del wide
         key, value = op.split(pair, (*rows, self.heads, self.nope), (*rows, self.heads, self.value_head))
         key = op.filled([key, key_turned], (*rows, self.heads, self.head), pair.dtype)
-        del pair, key_turned
-        if held:
+        del pair
+        if self.part.selected is not None:
             with s.tape.serving("indexer"):
-                mask = self._seen(held[0], held[1], rotary, mask)
+                mask = self._seen(held[0], held[-2], rotary, mask)
         out, weights = self._recomputed(query, key, value, mask)
-        del query, key, value
+        del query, key, value, wide, key_turned, held
         return self.out(op.contiguous(out, False, "attention_output"), s.rows(*self.out.outputs)), weights
 
     def _seen(self, x: Tensor, narrow: Tensor, rotary: Rotary | None, mask: Tensor | None) -> Tensor | None:
         """The mask, less what the indexer of this layer, or of the last one that has any, did not pick."""
         s = self.s
         if self.indexer is not None and self.part.selected is not None:
-            s.picked = Dim("index_top_k", smaller(self.part.selected, s.run.seq_len))
+            s.picked = Dim("index_top_k", smaller(self.part.selected, s.keys.value))
             found = self.indexer(x, narrow, rotary, mask, s.picked)
             found.storage.plays("lent")
+            s.lent = found if s.names("picked") else None
             if s.lends_picked and s.tape.frame is not None:
                 s.tape.frame.held.append(found)
             return seen_of(s, found.dims, mask)

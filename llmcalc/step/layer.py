@@ -9,6 +9,7 @@ from llmcalc.errors import InputError
 from llmcalc.step import operations as op
 from llmcalc.step.disentangled import DisentangledSelfAttention
 from llmcalc.step.experts_beside import ExpertsBeside
+from llmcalc.step.feedforward import Network
 from llmcalc.step.norms import NormLayer
 from llmcalc.step.per_layer import PerLayerBranch
 from llmcalc.step.registry import Beside, Mixer, running
@@ -75,7 +76,7 @@ class Layer:
                 self.attention = running(mixer, s, beside)
             cross = parts.get("cross_attention")
             self.cross: Any = running(cross, s, beside) if cross else None
-        self.sees_picked = block.sees_picked
+        self.sees_picked, self.borrows = block.sees_picked, block.borrows
         self.window, self.component = (mixer.window if mixer else None), (network.component if network else "")
         self.feed_forward: Callable[[Tensor], Tensor] | None = None
         if network is not None:
@@ -110,15 +111,16 @@ class Layer:
         ``own`` is what a second embedding has for this layer."""
         if self.s.code.parallel:
             return self._parallel(x, rotary, mask)
+        own_weights = None
         if self.attention is not None:
             residual = x
             x = self._before("attention", x)
-            named = [x] if self._names("norm") else []
+            named = [x] if self.s.names("norm") else []
             with self.s.tape.serving("attention"):
                 told = {} if bias is None else {"bias": bias}
                 x, _weights = self.attention(x, rotary, mask, **told)
-            named += [x] if self._names("attention") else []
-            self.s.last_weights = _weights if self._names("weights") else None
+            named += [x] if self.s.names("attention") else []
+            own_weights = _weights if self.s.names("weights") else None
             x = self._after("attention", x, residual)
         if self.cross is not None and source is not None:
             residual = x
@@ -129,9 +131,8 @@ class Layer:
         if self.feed_forward is not None:
             branch = "attention" if self.attention is None else "feed_forward"  # of one branch the norm is the first
             residual = x
-            x = self._before(branch, x)
             with self.s.tape.serving(self.component):
-                x = self.feed_forward(x)
+                x = self._network(branch, x)
             if self.experts is not None:
                 _weights = None  # the router's scores take their name
                 x, _named = self.experts(x, residual)
@@ -142,11 +143,16 @@ class Layer:
                 x = self.per_layer(x, own)
             with self.s.tape.serving("residual"):
                 x = op.add(residual, x, "residual")
+        self.s.last_weights = own_weights  # those of the layer before stay until this one is through
         return op.scaled_in_place(x) if self.s.code.layer_scaled else x
 
-    def _names(self, what: str) -> bool:
-        """Whether this keeps a name beyond its use: where a gradient is wanted autograd keeps most of it anyway."""
-        return not self.s.tape.records and what in self.s.code.named
+    def _network(self, branch: str, x: Tensor) -> Tensor:
+        """What the network makes of the stream."""
+        assert self.feed_forward is not None
+        if self.s.code.network_inline:
+            return cast(Network, self.feed_forward).of([self._before(branch, x)])
+        x = self._before(branch, x)
+        return self.feed_forward(x)
 
     def _before(self, branch: str, x: Tensor) -> Tensor:
         norm = self.norms.get(f"{branch}_norm")
@@ -170,16 +176,20 @@ class Layer:
     def _parallel(self, x: Tensor, rotary: Rotary | None, mask: Tensor | None) -> Tensor:
         residual = x
         first = self.norms["attention_norm"](x)
-        second = self.norms["feed_forward_norm"](x) if "feed_forward_norm" in self.norms else first
+        own = self.norms.get("feed_forward_norm")
+        last = self.s.code.parallel_norm_last
+        second = first if own is None or last else own(x)
         del x
         assert self.attention is not None
         assert self.feed_forward is not None
         with self.s.tape.serving("attention"):
             attended, _weights = self.attention(first, rotary, mask)
-        self.s.last_weights = _weights if self._names("weights") else None
         del first
+        if own is not None and last:
+            second = own(residual)
         with self.s.tape.serving(self.component):
             out = self.feed_forward(second)
         del second
+        self.s.last_weights = _weights if self.s.names("weights") else None
         with self.s.tape.serving("residual"):
             return op.add(op.add(attended, out), residual, "residual")

@@ -34,15 +34,21 @@ def sdpa_kernel(*, dtype: str, head: int, value_head: int, masked: bool, grouped
 
 
 def added_mask(s: Setting, mask: Tensor, dtype: str) -> Tensor:
-    """A mask as the memory-efficient kernel keeps it: as numbers to add, for each sequence, its rows filled up to a
-    multiple of 16 keys."""
-    dims = mask.dims if s.batch in mask.dims else (s.batch, *mask.dims)
-    numbers = s.constant(dims, dtype, "attention_mask") if mask.dtype != dtype else mask
-    if np.all(np.asarray(s.run.seq_len) % MASK_STEP == 0):
-        return numbers
+    """A mask as the memory-efficient kernel keeps it: as numbers to add, its rows filled up to a multiple of 16
+    keys."""
+    numbers = added_numbers(s, mask, dtype)
+    dims = numbers.dims if s.batch in numbers.dims else (s.batch, *numbers.dims)
     *others, keys = dims
+    if np.all(np.asarray(keys.value) % MASK_STEP == 0):
+        return numbers
     wide = Dim(keys.name, -(-keys.value // MASK_STEP) * MASK_STEP)
     return s.constant((*others, wide), dtype, "attention_mask")
+
+
+def added_numbers(s: Setting, mask: Tensor, dtype: str) -> Tensor:
+    """A mask as numbers to add to scores, for each sequence."""
+    dims = mask.dims if s.batch in mask.dims else (s.batch, *mask.dims)
+    return s.constant(dims, dtype, "attention_mask") if mask.dtype != dtype else mask
 
 
 def biased_mask(s: Setting, bias: Tensor, mask: Tensor | None, dtype: str, *, causal: bool) -> Tensor:

@@ -31,6 +31,8 @@ class Rotary:
         spread = self.s.code.rotary_spread
         n = len(self.tables) // self.s.code.rotary_tables
         tables = self._made() if spread == "layer" else self.tables[-n:] if local else self.tables[:n]
+        if self.s.code.rotary_inputs_fp32 == "both":
+            return self._together(query, key, tables)
         query = self._partly(query, self._made() if spread == "tensor" else tables)
         key = self._partly(key, self._made() if spread == "tensor" else tables)
         return query, key
@@ -39,6 +41,13 @@ class Rotary:
         """Queries or keys alone, rotated by the tables of all layers."""
         n = len(self.tables) // self.s.code.rotary_tables
         return self._partly(x, self.tables[-n:] if local else self.tables[:n])
+
+    def _together(self, query: Tensor, key: Tensor, tables: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Both in fp32 before either is turned, and brought back once both are (Cohere)."""
+        dtype, cast = query.dtype, query.tape.cast
+        query, key = cast(query, "fp32"), cast(key, "fp32")
+        query, key = self._sum(query, tables), self._sum(key, tables)
+        return cast(query, dtype, "rotated"), cast(key, dtype, "rotated")
 
     def _made(self, channels: Dim | None = None) -> list[Tensor]:
         code = self.s.code
@@ -55,18 +64,22 @@ class Rotary:
         others = tuple(d for d in x.dims if d is not self.head)
         turned, kept = op.take(x, *others, self.channels), op.take(x, *others, rest)  # even where nothing is kept
         turned = self._rotated(turned, tables)
-        if "rotated" in self.s.code.named and not self.s.tape.records:
+        if self.s.names("rotated"):
             self.pieces += turned, kept
         return op.join([turned, kept], x.dims, "rotated", heads_first=True)
 
     def _rotated(self, x: Tensor, tables: list[Tensor]) -> Tensor:
-        dtype, cos, sin = x.dtype, tables[0], tables[-1]
+        dtype = x.dtype
         if self.s.code.rotary_inputs_fp32:
             x = x.tape.cast(x, "fp32")
-        x = op.add(op.multiply(x, cos), op.multiply(self._turned(x), sin), "rotated")
+        x = self._sum(x, tables)
         if self.s.code.rotary_inputs_fp32 or self.s.code.rotary_tables_fp32:
             x = x.tape.cast(x, dtype, "rotated")
         return x
+
+    def _sum(self, x: Tensor, tables: list[Tensor]) -> Tensor:
+        """``x`` by its cosines, and with its halves exchanged by its sines."""
+        return op.add(op.multiply(x, tables[0]), op.multiply(self._turned(x), tables[-1]), "rotated")
 
     def _turned(self, x: Tensor) -> Tensor:
         *others, channels = x.dims

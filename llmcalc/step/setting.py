@@ -10,7 +10,7 @@ from llmcalc.step.adapters import is_targeted, saved
 from llmcalc.step.names import NAMES, Name
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.tape import Dim, Dims, Kind, Parameter, Storage, Tape, Tensor
-from llmcalc.transformer.code import Code
+from llmcalc.transformer.code import Code, Named
 
 
 @dataclass
@@ -32,6 +32,7 @@ class Setting:
     shared: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)  # those that later layers borrow
     picked: Dim | None = None  # how many tokens the last indexer picked
     lends_picked: bool = False  # which later layers see, too
+    lent: Tensor | None = None  # their numbers, where they still have a name
     aside: tuple[int, int] = (0, 0)  # where, in what is computed again, is what a branch beside attention keeps
     kept_again: list[Storage] = field(default_factory=list)  # what the graph of these keeps, once they are made again
     _dims: dict[tuple[str, int], Dim] = field(default_factory=dict)
@@ -85,6 +86,10 @@ class Setting:
         self.weights.append(Parameter(_Uncounted(self.tape, kind), kind.dims, kind.dtype, trains))
         return self.weights[-1]
 
+    def names(self, what: Named) -> bool:
+        """Whether this keeps a name beyond its use: where a gradient is wanted autograd keeps most of it anyway."""
+        return not self.tape.records and what in self.code.named
+
     def adapts(self, module: str) -> bool:
         """Whether the run puts an adapter beside the linear layer of this name."""
         if self.has_experts and self.code.experts_adapted and module in ("gate", "up", "down"):
@@ -94,6 +99,14 @@ class Setting:
     @property
     def decodes(self) -> bool:
         """Whether it runs one token behind those that are cached."""
+        return False
+
+    def masked_keys(self, window: int | None) -> Dim:
+        """How many keys a mask has a column for, of layers with that ``window``."""
+        return self.keys
+
+    def last_goes_on(self, *, masked: bool) -> bool:
+        """Whether from here on the last token goes on alone. ``masked``: there is a mask for every layer."""
         return False
 
     def cached(self, key: Tensor, value: Tensor, window: int | None = None) -> tuple[Tensor, Tensor]:

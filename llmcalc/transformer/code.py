@@ -22,8 +22,21 @@ Norm = Literal[
 NormPlace = Literal[
     "embedding_norm", "attention_norm", "feed_forward_norm", "final_norm", "query_norm", "key_norm", "value_norm"
 ]
-Joined = Literal["no", "split", "slices", "indexed", "spread"]
-Named = Literal["embeddings", "attention", "norm", "weights", "rotated"]
+Joined = Literal["no", "split", "copied", "slices", "indexed", "spread"]
+Named = Literal[
+    "embeddings",
+    "narrow_embedding",
+    "attention",
+    "norm",
+    "network",
+    "weights",
+    "rotated",
+    "joined",
+    "queries",
+    "unmasked",
+    "masked",
+    "picked",
+]
 DropoutPlace = Literal["embedding", "attention", "activation", "residual", "projection", "feed_forward", "final"]
 
 
@@ -47,8 +60,9 @@ class Code:
     products_by_hand: bool = False  # a product, whose cast weight autocast does not remember, and a sum (Falcon)
     inner_cast: bool = False  # a network's inside is brought to the format of the weight that reads it (T5)
     joined_gate: bool = False  # a network's gate and input come out of one product
-    # Queries, keys and values come out of three products ("no"), or out of one: by "split", by "slices", by lists of
-    # indices that copy keys and values ("indexed"), or copied for every head at once ("spread")
+    # Queries, keys and values come out of three products ("no"), or out of one: by "split", and "copied" perhaps as
+    # heads are counted in groups (CodeGen), by "slices", by lists of indices that copy keys and values ("indexed"), or
+    # copied for every head at once ("spread")
     joined_projections: Joined = "split"
     projections_clamped: bool = False
     queries_first: bool = False  # queries are normed and turned before keys and values are made (Gemma 3n and 4),
@@ -76,9 +90,11 @@ class Code:
     # Tables are spread out again in each "layer", or for each "tensor"
     rotary_spread: Literal["", "layer", "tensor"] = ""
     rotary_complex: bool = False  # cosine and sine are one table
-    rotary_inputs_fp32: bool = False  # queries and keys are brought to fp32 first
+    # Queries and keys are brought to fp32 first: "each" on its way, or "both" until both are turned (Cohere)
+    rotary_inputs_fp32: Literal["", "each", "both"] = ""
 
     causal: bool = True  # a token does not see those behind it, for which a mask is made
+    caches: bool = True  # it has a cache; without one all is read again for each new token (GPT)
 
     # Attention step by step
     # By 1/√d_h: "scores" or "queries" in a step of their own, or in the "product"
@@ -94,6 +110,7 @@ class Code:
     mask: Literal["added", "filled", "own"] = "own"
     mask_kept: bool = False  # a checkpointed layer takes it by position, which autograd keeps, and not by name
     local_mask: bool = True  # local layers have another than global ones
+    both_masks: bool = False  # both are made, whichever layers there are
     softmax_fp32: bool = False  # the softmax asks for fp32
 
     disentangled: bool = False  # content and relative positions are scored each way (DeBERTa)
@@ -104,14 +121,22 @@ class Code:
     sdpa_mask: bool = False  # it is given a mask even where a causal one is all that is needed
 
     # What still has a name, and so its memory, when it is no longer read: vectors of tokens and positions before they
-    # are added ("embeddings"), "attention"'s output and the "norm" before it while the network runs, the attention
-    # "weights" of a layer while the next one runs, the pieces that "rotated" heads are joined from
+    # are added ("embeddings"), or before they are widened, but then not after ("narrow_embedding"); "attention"'s
+    # output and the "norm" before it while the network runs, and all that a gated "network" makes; the attention
+    # "weights" of a layer until the next one is through; the pieces that "rotated" heads are joined from; while heads
+    # are compared, the product that queries, keys and values were taken from ("joined") and "queries" laid out by
+    # heads; while a softmax runs, the scores before they were masked ("unmasked") and those that it reads ("masked");
+    # what an indexer "picked", until the next one has
     named: tuple[Named, ...] = ()
 
     # The rest of a layer, and of the model
     layer_runs: int = 1  # how many times all layers run, one after the other, with the same weights (ALBERT)
+    network_inline: bool = False  # a layer runs its network itself: what that reads goes once its first product is made
     single_branch: bool = False  # a layer may be attention alone, or a network alone (Nemotron-H)
+    # Where only the last token's logits are wanted, it goes alone through layers that borrow keys and values (Gemma 4)
+    borrowers_last: bool = False
     parallel: bool = False  # attention and feed-forward network read the same input
+    parallel_norm_last: bool = False  # its norm for the network runs behind attention (GPT-NeoX)
     activation: str = "gelu"  # as configs call it: `llmcalc.step.activations` says which it runs
     # Also: "activation"; one end of a branch only, attention's "projection" or "feed_forward"; and "final"
     dropout_at: tuple[DropoutPlace, ...] = ("embedding", "attention", "residual")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from step_memory import build  # isort: skip  # before torch, for the fake GPU
 
 import gc
+import inspect
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -19,8 +20,10 @@ from typing import Any
 import fake_cuda
 import torch
 from allocations import Allocations
+from transformers import StaticCache
 
 NEW_TOKENS = 3
+MORE_TOKENS = 64  # that a static cache has room for, beside the prompt
 
 
 class _Allocations(Allocations):
@@ -30,24 +33,45 @@ class _Allocations(Allocations):
         return False
 
 
-def measure(config: Mapping[str, Any], *, batch_size: int, seq_len: int, attn: str = "sdpa") -> dict[str, Any]:
-    """Peaks of the prompt's pass and of the last of a few new tokens, under a dynamic cache, weights included."""
+def measure(
+    config: Mapping[str, Any],
+    *,
+    batch_size: int,
+    seq_len: int,
+    attn: str = "sdpa",
+    cache: str = "dynamic",
+    logits: str = "last",
+) -> dict[str, Any]:
+    """Peaks of the prompt's pass and of the last of a few new tokens, weights included.
+
+    A model that caches nothing writes nothing: of it the second peak is what stays behind its pass. A class that cannot
+    be told to compute the last token's logits alone computes those of all.
+    """
     gc.collect()
     with fake_cuda.device(), torch.no_grad():
         model = build(config, attn=attn, recipe="bf16", ckpt=False, dropout=0.0).eval()
+        for each in (model.config, model.config.get_text_config()):
+            each.use_cache = True
+        last = logits == "last" and "logits_to_keep" in inspect.signature(model.forward).parameters
+        told: dict[str, Any] = {"logits_to_keep": 1} if last else {}
         ids = _ids(model, batch_size, seq_len)
         seen = _Allocations(model)
         seen.add(ids)
-        told: dict[str, Any] = {"use_cache": True, "logits_to_keep": 1}
         with seen:
-            cache = model(input_ids=ids, **told).past_key_values
+            if cache == "static":
+                told["past_key_values"] = StaticCache(config=model.config, max_cache_len=seq_len + MORE_TOKENS)
+            held = getattr(model(input_ids=ids, **told), "past_key_values", None)
         prefill = seen.peak
-        for _ in range(NEW_TOKENS):
+        seen.reset_peak()
+        for _ in range(0 if held is None else NEW_TOKENS):
             token = _ids(model, batch_size, 1)
             seen.add(token)
             seen.reset_peak()
+            told["past_key_values"] = held
             with seen:
-                cache = model(input_ids=token, past_key_values=cache, **told).past_key_values
+                held = model(input_ids=token, **told).past_key_values
+        more = MORE_TOKENS if cache == "static" else NEW_TOKENS
+        kept = () if held is None else _floats([vars(layer) for layer in held.layers])
         return {
             "model": config["model_type"],
             "config": dict(config),
@@ -60,12 +84,12 @@ def measure(config: Mapping[str, Any], *, batch_size: int, seq_len: int, attn: s
             },
             "beside": {
                 "attention": attn,
-                "cache": "dynamic",
-                "cached_tokens": seq_len + NEW_TOKENS,
-                "logits_to_keep": 1,
+                "cache": cache,
+                "cached_tokens": 0 if held is None else seq_len + more,
+                "logits_to_keep": int(last),
             },
             "weight_bytes": sum(p.nbytes for p in model.parameters()),
-            "cache_bytes": sum(t.untyped_storage().nbytes() for t in _floats([vars(layer) for layer in cache.layers])),
+            "cache_bytes": sum(t.untyped_storage().nbytes() for t in kept),
             "prefill_peak": prefill,
             "decode_peak": seen.peak,
         }

@@ -54,12 +54,17 @@ def is_alone(x: Tensor) -> bool:
     return not chunked and all(np.all(dim.value == 1) for dim in x.dims if dim.name == "batch_size")
 
 
+def by_heads(x: Tensor) -> Tensor:
+    """Laid out by heads, for a product of each; a batch of one is as it is."""
+    return x if is_alone(x) else contiguous(x, True)
+
+
 def batched_product(a: Tensor, b: Tensor, dims: Dims, role: str) -> Tensor:
     """``a @ b`` head by head: both are brought into the layout by heads, and kept so; a batch of one is as it is."""
     tape = a.tape
     if tape.autocast:
         a, b = tape.cast(a, tape.autocast), tape.cast(b, tape.autocast)
-    a, b = (x if is_alone(x) else contiguous(x, True) for x in (a, b))
+    a, b = by_heads(a), by_heads(b)
     out = tape.new(dims, wider(a.dtype, b.dtype), role)
     out.heads_first = True
     wanted = [(x.dims, needs_gradient(x)) for x in (a, b)]
