@@ -11,6 +11,7 @@ from llmcalc.huggingface.families import FAMILIES
 from llmcalc.huggingface.family import Family, decoder_alone
 from llmcalc.huggingface.heads import HeadTask, task_of
 from llmcalc.huggingface.keys import Notice, shown
+from llmcalc.huggingface.other_files import another_file
 
 # Where a multimodal model keeps the config of its language model, and which family that is when it does not say.
 NESTED = ("text_config", "llm_config", "language_config", "llm_cfg", "decoder_config")
@@ -100,6 +101,7 @@ TEXT_OF: Mapping[str, str] = {
     "qwen3_omni_moe_thinker": "qwen3_omni_moe_text",
     "qwen3_vl": "qwen3_vl_text",
     "qwen3_vl_moe": "qwen3_vl_moe_text",
+    "qwen3_8_flash_next": "qwen4_exp_text",
     "qwen4_exp": "qwen4_exp_text",
     "shieldgemma2": "gemma3_text",
     "smolvlm": "llama",
@@ -131,6 +133,7 @@ SAME_AS: Mapping[str, str] = {
     "mistral_text": "mistral",
     "myt5": "t5",
     "nllb": "m2m_100",
+    "qwen3_8_flash_next_text": "qwen4_exp_text",
     "stablelm_epoch": "stablelm",
 }
 # Models that also speak: what is read is their thinker, of that model_type, which takes and writes all but sound
@@ -190,7 +193,7 @@ def thinker_of(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     given = config.get("thinker_config")
     inner = {} if given is None else given
     _check_mapping("thinker_config", inner)
-    stored = {key: config[key] for key in ("quantization_config",) if key in config}
+    stored = {key: config[key] for key in ("quantization_config", "quantization") if key in config}
     return {**stored, **inner, "model_type": _THINKERS[outer]}
 
 
@@ -251,24 +254,9 @@ def _without_name(text: Mapping[str, Any]) -> str:
         return "vanilla_transformer"
     if all(key in text for key in LLAMA_KEYS):
         return "(none)"
-    if "peft_type" in text:
-        raise _of_an_adapter(text)
+    if (error := another_file(text)) is not None:
+        raise error
     raise InputError("model_type", "the config has no 'model_type'", tuple(FAMILIES), code="no_model_type")
-
-
-def _of_an_adapter(adapter: Mapping[str, Any]) -> InputError:
-    """That this is PEFT's adapter_config.json, which tells nothing of the model's shape but whose adapter it is, and
-    what is to be set for it under LoRA."""
-    base, rank, targets = (adapter.get(key) for key in ("base_model_name_or_path", "r", "target_modules"))
-    names = [targets] if isinstance(targets, str) else targets if isinstance(targets, list | tuple) else []
-    about = "this is an adapter's file, and the shape is in the config.json of its base model"
-    if isinstance(base, str) and base.strip() and isinstance(rank, int) and names:
-        told = ", ".join(name for name in names if isinstance(name, str))
-        text = f"{about}, {shown(base)}; its rank {rank} and its targets ({told[:200]}) are set under LoRA"
-        return InputError("model_type", text, code="adapter_to_set", base=base, rank=str(rank), targets=told[:200])
-    if not isinstance(base, str) or not base.strip():
-        return InputError("model_type", about, code="adapter")
-    return InputError("model_type", f"{about}, {shown(base)}", code="adapter_of", base=base)
 
 
 def architecture_of(config: Mapping[str, Any]) -> str | None:

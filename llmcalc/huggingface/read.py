@@ -23,7 +23,7 @@ from llmcalc.huggingface.named import (
 )
 from llmcalc.huggingface.positions import with_positions
 from llmcalc.huggingface.prediction import prediction_layers
-from llmcalc.huggingface.quantized import Quantization, quantization_of
+from llmcalc.huggingface.quantized import KEYS, Quantization, quantization_of
 from llmcalc.huggingface.stack import build
 from llmcalc.huggingface.unknown import LIKE_LLAMA, keys_like_llama, said_like_llama
 from llmcalc.transformer.model import Model
@@ -106,7 +106,7 @@ def read_config(config: Mapping[str, Any]) -> Reading:
             *notes,
         ]
         used["vision_config"] = {}  # so that it reads the same: with this note
-    quantization = quantization_of(config if "quantization_config" in config else text, model.n_layers)
+    quantization = quantization_of(config if any(key in config for key in KEYS) else text, model.n_layers)
     if quantization is not None:
         model = replace(model, unconverted=quantization.left, converted=quantization.others)
         used["quantization_config"] = quantization.used

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmcalc.huggingface.keys import Keys
-from llmcalc.huggingface.towers import encoders, projected
+from llmcalc.huggingface.towers import encoders, merged, projected
 from llmcalc.huggingface.towers.pieces import (
     Reader,
     Whole,
@@ -149,4 +149,5 @@ READERS: Mapping[str, Reader] = {
     "minicpmv": _minicpmv,
     "molmo": _molmo,
     "phi3_v": _phi3_v,
+    "qwen3_8_flash_next": merged.READERS["qwen4_exp"],
 }
