@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from llmcalc.catalog.models import model
 from llmcalc.errors import InputError
-from llmcalc.huggingface import override, read_config
+from llmcalc.huggingface import from_config, override, read_config
 
 _OPENELM_HEADS = [16] * 3 + [20] * 7 + [24] * 8 + [28] * 6 + [32] * 4
 _OPENELM_WIDTHS = [0.5, 0.63, 0.76, 0.89, 1.02, 1.15, 1.28, 1.41, 1.54, 1.67, 1.8, 1.93, 2.06, 2.19, 2.31, 2.44]
@@ -146,6 +147,11 @@ def test_the_selection_of_ling_minis_experts_is_a_buffer_that_its_file_counts():
         **{"num_experts_per_tok": 8, "first_k_dense_replace": 1, "vocab_size": 157184},
     }
     assert read_config(config).model.parameters().value == 16_255_643_392 - 19 * 256
+
+
+def test_glm_45v_has_as_many_parameters_as_its_files():
+    # a public report of its 46 files lists 107,710,933,120 numbers, 128 of each of 45 routers a buffer
+    assert from_config(model("glm-4.5v").config).parameters().value == 107_710_933_120 - 45 * 128
 
 
 def test_the_first_qwen_is_read_under_the_names_of_gpt2_too():
