@@ -39,3 +39,21 @@ def test_what_modelopts_file_says_counts_where_the_config_has_it():
     reading = read_config(config)
     assert reading.quantization.format == "fp8"
     assert read_config(reading.used).model == reading.model
+
+
+DRAFTS = (
+    {"model_type": "llama", "architectures": ["LlamaForCausalLMEagle3"], "draft_vocab_size": 32000},
+    {"model_type": "qwen3", "architectures": ["DFlashDraftModel"], "dflash_config": {"target_layer_ids": [1, 16]}},
+    {"model_type": "qwen3_5_mtp", "hidden_size": 5120},
+    {"model_type": "eagle", "model": {"model_type": "llama"}},
+    {"speculators_model_type": "eagle3", "transformer_layer_config": {"model_type": "llama"}},
+    {"medusa_num_heads": 5, "medusa_num_layers": 1, "base_model_name_or_path": "lmsys/vicuna-7b-v1.3"},
+)
+
+
+@pytest.mark.parametrize("config", DRAFTS, ids=lambda config: next(iter(config.values())))
+def test_a_draft_is_refused_since_its_layers_read_another_models_states(config):
+    # SpecForge's configs of EAGLE-3 and DFlash, and others as their libraries write them
+    with pytest.raises(InputError, match="draft for speculative decoding") as raised:
+        read_config(config)
+    assert raised.value.code == "draft"

@@ -19,10 +19,20 @@ _MOLMO += 3 * (2048 * 1024 + 1024) + 1024**2 + 1024 + 2 * 1024 * 18944 + 18944 *
 # Phi-3 Small: layers with biases and LayerNorms, an up projection of twice the width, a tied table
 _PHI3_SMALL = 4096 * 6144 + 6144 + 4096**2 + 4096 + 4096 * 28672 + 28672 + 14336 * 4096 + 4096 + 4 * 4096
 _PHI3_SMALL = 32 * _PHI3_SMALL + 100352 * 4096 + 2 * 4096
+_DEEPSEEK_OCR = {
+    "model_type": "deepseek_vl_v2",
+    "language_config": {
+        **{"first_k_dense_replace": 1, "hidden_size": 1280, "intermediate_size": 6848, "moe_intermediate_size": 896},
+        **{"n_routed_experts": 64, "n_shared_experts": 2, "num_attention_heads": 10, "num_experts_per_tok": 6},
+        **{"num_hidden_layers": 12, "num_key_value_heads": 10, "use_mla": False, "vocab_size": 129280},
+    },
+}
 # What of each published config.json says its sizes, and its total. MiniCPM-V, InternVL2 (as InternVL2.5, of the same
 # sizes) and Phi-3 Vision (as 3.5): the metadata of their safetensors files, as the package gimmick lists it; ChatGLM:
 # the table of parameters that calflops prints; LLaDA, EXAONE, dots.ocr and OpenELM: printed to the digit in reports of
-# public repositories that loaded them; Molmo and Phi-3 Small: the arithmetic above
+# public repositories that loaded them; Molmo and Phi-3 Small: the arithmetic above. DeepSeek-OCR, GTE and MiniCPM-o:
+# what the Hub counts in their files, of MiniCPM-o in that of its language model alone; openPangu (whose file has 64
+# angles a layer, in 32 bits), MiniCPM-V 2 and oasst-rm: the total_size of their files' index
 PUBLISHED = {
     "MiniCPM-V 2.6": (
         {
@@ -117,6 +127,49 @@ PUBLISHED = {
             "vision_config": {"embed_dim": 1536, "num_hidden_layers": 42, "post_norm": True, "use_bias": False},
         },
         3_039_179_264,
+    ),
+    "DeepSeek-OCR": ({**_DEEPSEEK_OCR, "architectures": ["DeepseekOCRForCausalLM"]}, 3_336_106_240),
+    "DeepSeek-OCR 2": ({**_DEEPSEEK_OCR, "architectures": ["DeepseekOCR2ForCausalLM"]}, 3_389_119_360),
+    "openPangu Embedded 8B": (
+        {
+            **{"architectures": ["PanguEmbeddedForCausalLM"], "model_type": "PanguEmbedded", "hidden_size": 4096},
+            **{"intermediate_size": 12800, "num_hidden_layers": 34, "num_attention_heads": 32, "bias": True},
+            **{"num_key_value_heads": 8, "vocab_size": 153376, "tie_word_embeddings": False},
+        },
+        16_061_784_576 // 2 - 34 * 128,
+    ),
+    "MiniCPM-V 2": (
+        {
+            **{"architectures": ["MiniCPMV"], "model_type": "minicpmv", "hidden_size": 2304, "attention_bias": False},
+            **{"intermediate_size": 5760, "num_hidden_layers": 40, "num_attention_heads": 36, "query_num": 64},
+            **{"num_key_value_heads": 36, "vocab_size": 122753, "tie_word_embeddings": False},
+            **{"drop_vision_last_layer": True, "vision_encoder": "vit_so400m_patch14_siglip_384.webli"},
+        },
+        6_869_931_584 // 2,
+    ),
+    "MiniCPM-o 2.6 (language model)": (
+        {
+            **{"architectures": ["MiniCPMO"], "model_type": "minicpmo", "version": "2.6", "hidden_size": 3584},
+            **{"intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28},
+            **{"num_key_value_heads": 4, "vocab_size": 151700, "vision_config": {"model_type": "siglip_vision_model"}},
+        },
+        7_613_007_360,
+    ),
+    "oasst-rm-2.1 Pythia 1.4B": (
+        {
+            **{"architectures": ["GPTNeoXRewardModel"], "model_type": "gpt_neox_reward_model", "hidden_size": 2048},
+            **{"intermediate_size": 8192, "num_hidden_layers": 24, "num_attention_heads": 16, "vocab_size": 50288},
+            **{"attention_bias": True, "use_parallel_residual": True, "tie_word_embeddings": False},
+        },
+        5_246_377_988 // 4,
+    ),
+    "GTE large en v1.5": (
+        {
+            **{"architectures": ["NewModel"], "model_type": "new", "hidden_size": 1024, "intermediate_size": 4096},
+            **{"num_hidden_layers": 24, "num_attention_heads": 16, "vocab_size": 30528, "type_vocab_size": 2},
+            **{"max_position_embeddings": 8192, "position_embedding_type": "rope"},
+        },
+        434_139_136,
     ),
     "OpenELM 1.1B": (
         {

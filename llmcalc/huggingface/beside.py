@@ -21,10 +21,10 @@ from llmcalc.transformer.tower import Tower
 # Published with code of their own: whose config class fills in what their files omit
 _STANDS_IN = {
     **{"kimi_vl": "kimi_k25", "kimi_k3": "kimi_k25", "internvl_chat": "internvl", "interns1": "internvl"},
-    "qwen3_8_flash_next": "qwen4_exp",
+    **{"qwen3_8_flash_next": "qwen4_exp", "deepseek_ocr": "unlimited_ocr", "deepseek_ocr2": "unlimited_ocr"},
 }
 # Whole models whose class is named as if it were the language model alone
-CAUSAL = frozenset({"molmo", "phi3_v", "phi4_multimodal", "dots_ocr", "git", "fuyu"})
+CAUSAL = frozenset({"molmo", "phi3_v", "phi4_multimodal", "dots_ocr", "git", "fuyu", "deepseek_ocr", "deepseek_ocr2"})
 # Whole models whose class fills in, of a tower that the file gives in part, what is its own choice
 _FILLS_IN = frozenset({"cohere_asr"})
 # Keys of towers by the names that published files have for them

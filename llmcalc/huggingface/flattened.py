@@ -20,6 +20,17 @@ _SIZES = (
     *("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads", "head_dim", "vocab_size"),
     *("sliding_window", "attention_bias"),
 )
+# Models that DeepSeek publishes under one model_type, by their classes; the second's second tower is a Qwen2 0.5B
+_DEEPSEEK_OCR: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "DeepseekOCRForCausalLM": ("deepseek_ocr", {}),
+    "DeepseekOCR2ForCausalLM": (
+        "deepseek_ocr2",
+        {
+            **{"hidden_size": 896, "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2},
+            "intermediate_size": 4864,
+        },
+    ),
+}
 
 
 def flat(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -32,6 +43,8 @@ def flat(config: Mapping[str, Any]) -> Mapping[str, Any]:
     named = config.get("model_type")
     if isinstance(named, str) and named in _PAIRS:
         return _pair(config, *_PAIRS[named])
+    if named == "deepseek_vl_v2":
+        return _deepseek_ocr(config)
     return _t5gemma2(config) if named == "t5gemma2" else flat_t5gemma(config)
 
 
@@ -49,6 +62,21 @@ def _pair(config: Mapping[str, Any], tower: str, default: str) -> Mapping[str, A
     rest = {key: value for key, value in config.items() if key not in (*stacks, "tie_word_embeddings")}
     return {**rest, "text_config": {**stacks["decoder"], "architectures": ["DecoderForCausalLM"]},
             tower: dict(stacks["encoder"])}  # fmt: skip
+
+
+def _deepseek_ocr(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """DeepSeek-OCR under a name of its own: its files say the language model's sizes twice, and its towers' not at all
+    or under other keys."""
+    classes, text = config.get("architectures"), config.get("language_config")
+    known = (
+        _DEEPSEEK_OCR.get(classes[0]) if isinstance(classes, list) and classes and isinstance(classes[0], str) else None
+    )
+    if known is None or not isinstance(text, Mapping):
+        return config
+    name, encoder = known
+    kept = {key: config[key] for key in ("architectures", "quantization_config", "quantization") if key in config}
+    vision = {"vision_config": {"encoder_config": dict(encoder)}} if encoder else {}
+    return {"model_type": name, **kept, "text_config": {**text, "model_type": "unlimited_ocr_text"}, **vision}
 
 
 def _t5gemma2(config: Mapping[str, Any]) -> Mapping[str, Any]:

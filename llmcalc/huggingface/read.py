@@ -25,7 +25,7 @@ from llmcalc.huggingface.positions import with_positions
 from llmcalc.huggingface.prediction import prediction_layers
 from llmcalc.huggingface.quantized import KEYS, Quantization, quantization_of
 from llmcalc.huggingface.stack import build
-from llmcalc.huggingface.unknown import LIKE_LLAMA, keys_like_llama, said_like_llama
+from llmcalc.huggingface.unknown import LIKE_LLAMA, keys_like_llama, refuse_draft, said_like_llama
 from llmcalc.transformer.model import Model
 from llmcalc.transformer.part import Part, mixers
 from llmcalc.transformer.tower import Tower
@@ -69,6 +69,7 @@ def read_config(config: Mapping[str, Any]) -> Reading:
         return replace(reading, notes=(notice, *reading.notes), used=used)
     config = flat(config)
     path, text = language_part(config)
+    refuse_draft(config)
     model_type, family = family_of(config, text)
     task, head, notices = task_named(config, text, model_type, family)
     warnings = list(notices)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,28 @@ _NOT_LLAMA = (
     *("embd_layer", "audio_processor", "vision_lora", "protein_encoder_config"),  # what it takes in beside text
     *("type_vocab_size", "encoder_layers", "num_decoder_layers", "is_encoder_decoder"),  # an encoder
 )
+
+
+# Drafts for speculative decoding, by the names of their classes, by model_type, or by keys that only they have
+_CLASSES_OF_DRAFTS = re.compile(r"(EAGLE|Eagle)$|Eagle3|EAGLE|PEagle|DFlash|DSpark|Medusa|Speculator|DraftModel$|MTP")
+_DRAFTS = ("eagle", "medusa", "mlp_speculator", "speculator_model")
+_KEYS_OF_DRAFTS = ("draft_vocab_size", "speculators_model_type", "dflash_config", "medusa_num_heads")
+
+
+def refuse_draft(config: Mapping[str, Any]) -> None:
+    """Raise InputError for a draft: its layers take the states of another model in, whose tables it has no copy of."""
+    named, classes = config.get("model_type"), config.get("architectures")
+    names = [name for name in classes if isinstance(name, str)] if isinstance(classes, list) else []
+    draft = next((name for name in names if _CLASSES_OF_DRAFTS.search(name)), None)
+    if isinstance(named, str) and (named in _DRAFTS or named.endswith("_mtp")):
+        draft = draft or named
+    draft = draft or next((key for key in _KEYS_OF_DRAFTS if config.get(key) is not None), None)
+    if draft is not None:
+        message = (
+            f"this is a draft for speculative decoding ({shown(draft)}), whose layers read another model's states: not "
+            "modelled. Read the model that it drafts for"
+        )
+        raise InputError("model_type", message, code="draft", found=draft)
 
 
 def said_like_llama(model_type: str) -> Notice:
