@@ -19,6 +19,9 @@ _MOLMO += 3 * (2048 * 1024 + 1024) + 1024**2 + 1024 + 2 * 1024 * 18944 + 18944 *
 # Phi-3 Small: layers with biases and LayerNorms, an up projection of twice the width, a tied table
 _PHI3_SMALL = 4096 * 6144 + 6144 + 4096**2 + 4096 + 4096 * 28672 + 28672 + 14336 * 4096 + 4096 + 4 * 4096
 _PHI3_SMALL = 32 * _PHI3_SMALL + 100352 * 4096 + 2 * 4096
+# Jina's BERT: no table of positions, networks of two wide layers without biases and one back with its bias
+_JINA_BERT = 30528 * 768 + 2 * 768 + 2 * 768 + 768**2 + 768
+_JINA_BERT += 12 * (4 * (768**2 + 768) + 2 * 768 * 3072 + 3072 * 768 + 768 + 4 * 768)
 _DEEPSEEK_OCR = {
     "model_type": "deepseek_vl_v2",
     "language_config": {
@@ -30,9 +33,9 @@ _DEEPSEEK_OCR = {
 # What of each published config.json says its sizes, and its total. MiniCPM-V, InternVL2 (as InternVL2.5, of the same
 # sizes) and Phi-3 Vision (as 3.5): the metadata of their safetensors files, as the package gimmick lists it; ChatGLM:
 # the table of parameters that calflops prints; LLaDA, EXAONE, dots.ocr and OpenELM: printed to the digit in reports of
-# public repositories that loaded them; Molmo and Phi-3 Small: the arithmetic above. DeepSeek-OCR, GTE and MiniCPM-o:
-# what the Hub counts in their files, of MiniCPM-o in that of its language model alone; openPangu (whose file has 64
-# angles a layer, in 32 bits), MiniCPM-V 2 and oasst-rm: the total_size of their files' index
+# public repositories that loaded them; Molmo, Phi-3 Small and Jina's BERT: the arithmetic above. DeepSeek-OCR, GTE and
+# MiniCPM-o: what the Hub counts in their files, of MiniCPM-o in that of its language model alone; openPangu (whose file
+# has 64 angles a layer, in 32 bits), MiniCPM-V 2 and oasst-rm: the total_size of their files' index
 PUBLISHED = {
     "MiniCPM-V 2.6": (
         {
@@ -163,6 +166,14 @@ PUBLISHED = {
         },
         5_246_377_988 // 4,
     ),
+    "Jina embeddings v2 base en": (
+        {
+            **{"architectures": ["JinaBertModel"], "model_type": "bert", "hidden_size": 768, "intermediate_size": 3072},
+            **{"num_hidden_layers": 12, "num_attention_heads": 12, "vocab_size": 30528, "type_vocab_size": 2},
+            **{"max_position_embeddings": 8192, "position_embedding_type": "alibi", "feed_forward_type": "geglu"},
+        },
+        _JINA_BERT,
+    ),
     "GTE large en v1.5": (
         {
             **{"architectures": ["NewModel"], "model_type": "new", "hidden_size": 1024, "intermediate_size": 4096},
@@ -205,6 +216,20 @@ def test_the_selection_of_ling_minis_experts_is_a_buffer_that_its_file_counts():
 def test_glm_45v_has_as_many_parameters_as_its_files():
     # a public report of its 46 files lists 107,710,933,120 numbers, 128 of each of 45 routers a buffer
     assert from_config(model("glm-4.5v").config).parameters().value == 107_710_933_120 - 45 * 128
+
+
+def test_a_name_of_its_own_for_a_class_that_is_known_is_said():
+    config = {"model_type": "my_own", "architectures": ["Qwen3ForCausalLM"], "hidden_size": 1024, "vocab_size": 151936}
+    reading = read_config(config)
+    assert reading.model == read_config({**config, "model_type": "qwen3"}).model
+    assert [warning.id for warning in reading.warnings] == ["by_class"]
+
+
+@pytest.mark.parametrize("model_type", ["vit", "clip", "wav2vec2", "dinov2"])
+def test_a_model_of_pictures_or_sound_alone_is_refused_as_such(model_type):
+    with pytest.raises(InputError, match="of pictures or sound alone") as raised:
+        read_config({"model_type": model_type, "hidden_size": 768, "layer_norm_eps": 1e-12})
+    assert raised.value.code == "without_text"
 
 
 def test_the_first_qwen_is_read_under_the_names_of_gpt2_too():

@@ -41,7 +41,7 @@ PARTS_OF = (
     *("vq_config", "adaptor_config", "semantic_model_config", "diffusion_head_config"),
     *("acoustic_tokenizer_encoder_config", "semantic_tokenizer_encoder_config"),
     *("vision_config", "audio_config", "perceiver_config", "encoder_config", "projector_config", "adapter_config"),
-    "qformer_config",
+    *("qformer_config", "visual"),
 )
 
 
@@ -101,7 +101,7 @@ def _row(model_type: str) -> Mapping[str, Any]:
     """What the class of the whole model fills in, and the config of each tower that it has."""
     row = _read_defaults()["models"].get(_STANDS_IN.get(model_type, model_type))
     if row is not None:
-        return row
+        return {**row, **published.OTHER_PARTS.get(model_type, {})}
     vision = published.VISION_DEFAULTS.get(model_type)
     defaults = published.DEFAULTS.get(model_type, {})
     return {"defaults": defaults, "without": [], **({"vision_config": vision} if vision else {})}

@@ -20,17 +20,8 @@ _SIZES = (
     *("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads", "head_dim", "vocab_size"),
     *("sliding_window", "attention_bias"),
 )
-# Models that DeepSeek publishes under one model_type, by their classes; the second's second tower is a Qwen2 0.5B
-_DEEPSEEK_OCR: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "DeepseekOCRForCausalLM": ("deepseek_ocr", {}),
-    "DeepseekOCR2ForCausalLM": (
-        "deepseek_ocr2",
-        {
-            **{"hidden_size": 896, "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2},
-            "intermediate_size": 4864,
-        },
-    ),
-}
+# Models that DeepSeek publishes under one model_type, by their classes
+_DEEPSEEK_OCR = {"DeepseekOCRForCausalLM": "deepseek_ocr", "DeepseekOCR2ForCausalLM": "deepseek_ocr2"}
 
 
 def flat(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -65,18 +56,14 @@ def _pair(config: Mapping[str, Any], tower: str, default: str) -> Mapping[str, A
 
 
 def _deepseek_ocr(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """DeepSeek-OCR under a name of its own: its files say the language model's sizes twice, and its towers' not at all
-    or under other keys."""
+    """DeepSeek-OCR under a name of its own: its files say the language model's sizes twice, and its towers' under other
+    keys or not at all."""
     classes, text = config.get("architectures"), config.get("language_config")
-    known = (
-        _DEEPSEEK_OCR.get(classes[0]) if isinstance(classes, list) and classes and isinstance(classes[0], str) else None
-    )
-    if known is None or not isinstance(text, Mapping):
+    named = classes[0] if isinstance(classes, list) and classes else None
+    if not isinstance(named, str) or named not in _DEEPSEEK_OCR or not isinstance(text, Mapping):
         return config
-    name, encoder = known
     kept = {key: config[key] for key in ("architectures", "quantization_config", "quantization") if key in config}
-    vision = {"vision_config": {"encoder_config": dict(encoder)}} if encoder else {}
-    return {"model_type": name, **kept, "text_config": {**text, "model_type": "unlimited_ocr_text"}, **vision}
+    return {"model_type": _DEEPSEEK_OCR[named], **kept, "text_config": {**text, "model_type": "unlimited_ocr_text"}}
 
 
 def _t5gemma2(config: Mapping[str, Any]) -> Mapping[str, Any]:

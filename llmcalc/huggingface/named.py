@@ -227,10 +227,22 @@ def family_of(config: Mapping[str, Any], text: Mapping[str, Any]) -> tuple[str, 
         name = _family_of_class(config) or _without_name(text)
     name = SAME_AS.get(name, name)
     name = TEXT_OF.get(name, name) if name not in FAMILIES else name
+    if name not in FAMILIES and text is config:  # a name of its own for a class that we know
+        name = _family_of_class(config) or name
     family = FAMILIES.get(name)
     if family is not None and _is_decoder_alone(family, architecture_of(text) or architecture_of(config)):
         family = decoder_alone(family)
     return name, family
+
+
+def read_by_class(config: Mapping[str, Any], model_type: str) -> Notice | None:
+    """That a config's own model_type is unknown, and the family is that of its class; None where it is known."""
+    named, architecture = text_or_none(config, "model_type"), architecture_of(config)
+    known = SAME_AS.get(named or "", named)
+    if named is None or model_type in (named, known, TEXT_OF.get(known or "")) or architecture is None:
+        return None
+    text = f"the model_type {shown(named)} is unknown: counted as its class, {shown(architecture)}, is built"
+    return Notice("by_class", text, {"model_type": named, "architecture": architecture})
 
 
 def _is_decoder_alone(family: Family, architecture: str | None) -> bool:

@@ -17,6 +17,7 @@ from llmcalc.huggingface.named import (
     architecture_of,
     family_of,
     language_part,
+    read_by_class,
     task_named,
     text_or_none,
     thinker_of,
@@ -80,6 +81,8 @@ def read_config(config: Mapping[str, Any]) -> Reading:
     else:
         keys = keys_of(model_type, _with_outer_tie(config, text, path), family)
         model = family.build(keys, task)
+        if (guessed := read_by_class(text, model_type)) is not None:
+            warnings.append(guessed)
     if keys.has("is_decoder") and keys.flag("is_decoder"):
         model = _as_decoder(model)
     if head is not None:

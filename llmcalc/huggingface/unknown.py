@@ -26,6 +26,30 @@ _NOT_LLAMA = (
 )
 
 
+# Models of pictures or sound alone, or of pictures and captions side by side
+_WITHOUT_TEXT = frozenset(
+    (
+        *("vit", "clip", "clip_text_model", "clip_vision_model", "siglip", "siglip2", "siglip_vision_model"),
+        *("dinov2", "dinov2_with_registers", "dinov3_vit", "dinov3_convnext", "wav2vec2", "wav2vec2-bert", "hubert"),
+        *(
+            "wavlm",
+            "beit",
+            "deit",
+            "swin",
+            "swinv2",
+            "convnext",
+            "convnextv2",
+            "resnet",
+            "detr",
+            "rt_detr",
+            "rt_detr_v2",
+        ),
+        *("yolos", "sam", "sam2", "sam3", "grounding-dino", "owlvit", "owlv2", "segformer", "mask2former"),
+        *("depth_anything", "dpt", "clap", "vits", "encodec", "audio-spectrogram-transformer", "dac", "mimi"),
+        *("mobilenet_v2", "mobilevit", "timm_wrapper", "vitmatte", "vit_mae", "vit_msn", "videomae", "timesformer"),
+        *("vivit", "altclip", "chinese_clip", "align", "x-clip"),
+    )
+)
 # Drafts for speculative decoding, by the names of their classes, by model_type, or by keys that only they have
 _CLASSES_OF_DRAFTS = re.compile(r"(EAGLE|Eagle)$|Eagle3|EAGLE|PEagle|DFlash|DSpark|Medusa|Speculator|DraftModel$|MTP")
 _DRAFTS = ("eagle", "medusa", "mlp_speculator", "speculator_model")
@@ -59,6 +83,9 @@ def keys_like_llama(model_type: str, text: Mapping[str, Any]) -> Keys:
 
     Raises InputError naming the first key that is missing, or one that LLaMA's layers cannot have.
     """
+    if model_type in _WITHOUT_TEXT:
+        message = f"the model_type {shown(model_type)} is of a model of pictures or sound alone: not modelled"
+        raise InputError("model_type", message, code="without_text", model_type=model_type)
     for key in LLAMA_KEYS:
         if key in text and text[key] is None:
             raise is_null(key, text)

@@ -92,16 +92,14 @@ def _minicpmv(w: Whole) -> Sequence[Tower]:
     v, named = w.vision, w.keys.config.get("vision_encoder")
     d, d_text = v.size("hidden_size"), w.d_text
     side, queries = v.size("image_size"), w.keys.size("query_num")
-    if named is not None:  # the second version names timm's tower, for smaller images, and keeps places of its queries
+    if named is not None:  # the second version names timm's tower, for smaller images, and keeps a place of each query
         w.keys.refuse_other_than("vision_encoder", ("vit_so400m_patch14_siglip_384.webli",))
-        side = 384
-    places = (Vectors(queries, d_text, "places", PROJECTOR),) if named is not None else ()
+        side, queries = 384, 2 * queries
     front: list[Part] = [Convolution(3, d, square_of(v)), LearnedPositions((side // v.size("patch_size")) ** 2, d)]
     n_layers = layers_of(v) - w.keys.flag("drop_vision_last_layer")
     tower = layers_as_tower(front, encoder_layer(v), n_layers, [LayerNorm(d, "final_norm")])
     return tower, projector_of(
         Vectors(queries, d_text, "resampler_queries", PROJECTOR),
-        *places,
         *((Linear(d, d_text, False),) if d != d_text else ()),
         Attention(d_text, 1, 1, d_text, True, True, sees="all", id="pooling_attention"),
         LayerNorm(d_text, "attention_norm"),
@@ -174,6 +172,15 @@ VISION_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         **{"model_type": "siglip", "hidden_size": 1152, "image_size": 980, "intermediate_size": 4304},
         **{"num_attention_heads": 16, "num_hidden_layers": 27, "patch_size": 14},
     },
+}
+# Towers that stand where another model, whose config class is read otherwise, has one of its own
+OTHER_PARTS: Mapping[str, Mapping[str, Any]] = {
+    "deepseek_ocr2": {
+        "vision_config.encoder_config": {  # Qwen2 0.5B
+            **{"model_type": "deepseek_ocr2_encoder", "hidden_size": 896, "intermediate_size": 4864},
+            **{"num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2},
+        }
+    }
 }
 # What these models' own config classes fill in
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
