@@ -33,9 +33,9 @@ _DEEPSEEK_OCR = {
 # What of each published config.json says its sizes, and its total. MiniCPM-V, InternVL2 (as InternVL2.5, of the same
 # sizes) and Phi-3 Vision (as 3.5): the metadata of their safetensors files, as the package gimmick lists it; ChatGLM:
 # the table of parameters that calflops prints; LLaDA, EXAONE, dots.ocr and OpenELM: printed to the digit in reports of
-# public repositories that loaded them; Molmo, Phi-3 Small and Jina's BERT: the arithmetic above. DeepSeek-OCR, GTE and
-# MiniCPM-o: what the Hub counts in their files, of MiniCPM-o in that of its language model alone; openPangu (whose file
-# has 64 angles a layer, in 32 bits), MiniCPM-V 2 and oasst-rm: the total_size of their files' index
+# public repositories that loaded them; Molmo, Phi-3 Small, Jina's BERT and Yi: the arithmetic here. DeepSeek-OCR, GTE
+# and MiniCPM-o: what the Hub counts in their files, of MiniCPM-o in that of its language model alone; openPangu (whose
+# file has 64 angles a layer, in 32 bits), MiniCPM-V 2 and oasst-rm: the total_size of their files' index
 PUBLISHED = {
     "MiniCPM-V 2.6": (
         {
@@ -166,6 +166,14 @@ PUBLISHED = {
         },
         5_246_377_988 // 4,
     ),
+    "Yi 34B": (
+        {
+            **{"architectures": ["YiForCausalLM"], "model_type": "Yi", "hidden_size": 7168, "vocab_size": 64000},
+            **{"intermediate_size": 20480, "num_hidden_layers": 60, "num_attention_heads": 56},
+            **{"num_key_value_heads": 8, "tie_word_embeddings": False},
+        },
+        60 * (2 * 7168**2 + 2 * 7168 * 1024 + 3 * 7168 * 20480 + 2 * 7168) + 7168 + 2 * 64000 * 7168,
+    ),
     "Jina embeddings v2 base en": (
         {
             **{"architectures": ["JinaBertModel"], "model_type": "bert", "hidden_size": 768, "intermediate_size": 3072},
@@ -216,6 +224,15 @@ def test_the_selection_of_ling_minis_experts_is_a_buffer_that_its_file_counts():
 def test_glm_45v_has_as_many_parameters_as_its_files():
     # a public report of its 46 files lists 107,710,933,120 numbers, 128 of each of 45 routers a buffer
     assert from_config(model("glm-4.5v").config).parameters().value == 107_710_933_120 - 45 * 128
+
+
+@pytest.mark.parametrize(
+    ("model_type", "key"), [("rwkv7", "decay_low_rank_dim"), ("gated_deltanet", "expand_v"), ("ouro", "total_ut_steps")]
+)
+def test_a_recurrent_or_looping_model_is_not_like_llama(model_type, key):
+    text = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 9}
+    with pytest.raises(InputError, match=f"'{key}' is not LLaMA's"):
+        read_config({"model_type": model_type, **text, "intermediate_size": 9, key: 96})
 
 
 def test_a_name_of_its_own_for_a_class_that_is_known_is_said():

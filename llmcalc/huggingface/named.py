@@ -120,6 +120,7 @@ TEXT_OF: Mapping[str, str] = {
 }
 # Other names of families that we know.
 SAME_AS: Mapping[str, str] = {
+    "Yi": "llama",
     "byt5": "t5",
     "code_llama": "llama",
     "deepseek_ocr2_text": "unlimited_ocr_text",

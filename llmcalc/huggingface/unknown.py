@@ -20,6 +20,7 @@ _NOT_LLAMA = (
     *("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"),  # a mixture of experts
     *("kv_lora_rank", "cross_attention_layers", "hidden_size_per_layer_input"),  # another attention, another input
     *("state_size", "ssm_state_size", "mamba_d_state", "linear_num_key_heads", "lru_width"),  # a state space model
+    *("decay_low_rank_dim", "use_short_conv", "expand_v", "total_ut_steps"),  # RWKV-7, delta nets; layers that loop
     *("layer_norm_eps", "layer_norm_epsilon"),  # another norm, and a network without a gate
     *("embd_layer", "audio_processor", "vision_lora", "protein_encoder_config"),  # what it takes in beside text
     *("type_vocab_size", "encoder_layers", "num_decoder_layers", "is_encoder_decoder"),  # an encoder
