@@ -252,6 +252,7 @@ TENSORRT_LLM = Work("NVIDIA TensorRT-LLM", 2026, "TensorRT-LLM", "https://github
 GGUF = Work("ggml-org", 2025, "llama.cpp: GGUF quantization types", "https://github.com/ggml-org/llama.cpp")
 AUTO_GPTQ = Work("AutoGPTQ", 2024, "AutoGPTQ", "https://github.com/AutoGPTQ/AutoGPTQ")
 COMPRESSED = Work("vLLM project", 2026, "compressed-tensors", "https://github.com/vllm-project/compressed-tensors")
+MLX = Work("Apple", 2026, "MLX: an array framework for Apple silicon", "https://github.com/ml-explore/mlx")
 FBGEMM = Work("PyTorch", 2025, "FBGEMM", "https://github.com/pytorch/FBGEMM")
 WILLIAMS_2009 = Work(
     "Williams, Waterman, Patterson",

@@ -423,6 +423,7 @@ WITHOUT_DEFAULTS = {
     **dict.fromkeys(("aquila", "xverse", "orion", "yuan", "minicpm", "minicpmv", "molmo"), "hidden_size"),
     **dict.fromkeys(("exaone", "bailing_moe", "bailing_moe_v2", "dots_ocr", "phi3small"), "hidden_size"),
     **{"llada": "d_model", "openelm": "model_dim"},
+    "PanguEmbedded": "hidden_size",
     "qwen4_exp_text": "indexer_budget",  # its class cannot be built of its defaults
 }
 

@@ -55,6 +55,20 @@ def test_active_parameters_are_shown_only_where_they_differ():
     assert shown[w("parameters.active")] == "12.9 B"
 
 
+@pytest.mark.parametrize(
+    ("id", "said"),
+    [
+        ("llama-3.1-8b", "every token goes through every parameter"),
+        ("qwen3-vl-8b", "of text goes through every parameter of the language model, **8.19 B**, **93.4"),
+        ("mixtral-8x7b", "without them 12.6 B parameters are active"),
+        ("qwen3.8-flash-next", "without them 6.04 B parameters are active"),  # 51.2 B are tables of n-grams
+    ],
+)
+def test_what_a_token_goes_through_is_told_of_models_with_towers_and_tables_too(id, said):
+    shown = " ".join(text.value for text in opened("parameters", {"model": model(id).name}).markdown)
+    assert said in shown
+
+
 def test_the_working_opens_on_demand():
     app = opened("parameters", {"model": "T5 small"})
     closed = len(app.markdown)

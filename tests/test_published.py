@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from llmcalc.catalog.models import model
 from llmcalc.errors import InputError
-from llmcalc.huggingface import override, read_config
+from llmcalc.huggingface import from_config, override, read_config
 
 _OPENELM_HEADS = [16] * 3 + [20] * 7 + [24] * 8 + [28] * 6 + [32] * 4
 _OPENELM_WIDTHS = [0.5, 0.63, 0.76, 0.89, 1.02, 1.15, 1.28, 1.41, 1.54, 1.67, 1.8, 1.93, 2.06, 2.19, 2.31, 2.44]
@@ -18,10 +19,23 @@ _MOLMO += 3 * (2048 * 1024 + 1024) + 1024**2 + 1024 + 2 * 1024 * 18944 + 18944 *
 # Phi-3 Small: layers with biases and LayerNorms, an up projection of twice the width, a tied table
 _PHI3_SMALL = 4096 * 6144 + 6144 + 4096**2 + 4096 + 4096 * 28672 + 28672 + 14336 * 4096 + 4096 + 4 * 4096
 _PHI3_SMALL = 32 * _PHI3_SMALL + 100352 * 4096 + 2 * 4096
+# Jina's BERT: no table of positions, networks of two wide layers without biases and one back with its bias
+_JINA_BERT = 30528 * 768 + 2 * 768 + 2 * 768 + 768**2 + 768
+_JINA_BERT += 12 * (4 * (768**2 + 768) + 2 * 768 * 3072 + 3072 * 768 + 768 + 4 * 768)
+_DEEPSEEK_OCR = {
+    "model_type": "deepseek_vl_v2",
+    "language_config": {
+        **{"first_k_dense_replace": 1, "hidden_size": 1280, "intermediate_size": 6848, "moe_intermediate_size": 896},
+        **{"n_routed_experts": 64, "n_shared_experts": 2, "num_attention_heads": 10, "num_experts_per_tok": 6},
+        **{"num_hidden_layers": 12, "num_key_value_heads": 10, "use_mla": False, "vocab_size": 129280},
+    },
+}
 # What of each published config.json says its sizes, and its total. MiniCPM-V, InternVL2 (as InternVL2.5, of the same
 # sizes) and Phi-3 Vision (as 3.5): the metadata of their safetensors files, as the package gimmick lists it; ChatGLM:
 # the table of parameters that calflops prints; LLaDA, EXAONE, dots.ocr and OpenELM: printed to the digit in reports of
-# public repositories that loaded them; Molmo and Phi-3 Small: the arithmetic above
+# public repositories that loaded them; Molmo, Phi-3 Small, Jina's BERT and Yi: the arithmetic here. DeepSeek-OCR, GTE
+# and MiniCPM-o: what the Hub counts in their files, of MiniCPM-o in that of its language model alone; openPangu (whose
+# file has 64 angles a layer, in 32 bits), MiniCPM-V 2 and oasst-rm: the total_size of their files' index
 PUBLISHED = {
     "MiniCPM-V 2.6": (
         {
@@ -117,6 +131,65 @@ PUBLISHED = {
         },
         3_039_179_264,
     ),
+    "DeepSeek-OCR": ({**_DEEPSEEK_OCR, "architectures": ["DeepseekOCRForCausalLM"]}, 3_336_106_240),
+    "DeepSeek-OCR 2": ({**_DEEPSEEK_OCR, "architectures": ["DeepseekOCR2ForCausalLM"]}, 3_389_119_360),
+    "openPangu Embedded 8B": (
+        {
+            **{"architectures": ["PanguEmbeddedForCausalLM"], "model_type": "PanguEmbedded", "hidden_size": 4096},
+            **{"intermediate_size": 12800, "num_hidden_layers": 34, "num_attention_heads": 32, "bias": True},
+            **{"num_key_value_heads": 8, "vocab_size": 153376, "tie_word_embeddings": False},
+        },
+        16_061_784_576 // 2 - 34 * 128,
+    ),
+    "MiniCPM-V 2": (
+        {
+            **{"architectures": ["MiniCPMV"], "model_type": "minicpmv", "hidden_size": 2304, "attention_bias": False},
+            **{"intermediate_size": 5760, "num_hidden_layers": 40, "num_attention_heads": 36, "query_num": 64},
+            **{"num_key_value_heads": 36, "vocab_size": 122753, "tie_word_embeddings": False},
+            **{"drop_vision_last_layer": True, "vision_encoder": "vit_so400m_patch14_siglip_384.webli"},
+        },
+        6_869_931_584 // 2,
+    ),
+    "MiniCPM-o 2.6 (language model)": (
+        {
+            **{"architectures": ["MiniCPMO"], "model_type": "minicpmo", "version": "2.6", "hidden_size": 3584},
+            **{"intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28},
+            **{"num_key_value_heads": 4, "vocab_size": 151700, "vision_config": {"model_type": "siglip_vision_model"}},
+        },
+        7_613_007_360,
+    ),
+    "oasst-rm-2.1 Pythia 1.4B": (
+        {
+            **{"architectures": ["GPTNeoXRewardModel"], "model_type": "gpt_neox_reward_model", "hidden_size": 2048},
+            **{"intermediate_size": 8192, "num_hidden_layers": 24, "num_attention_heads": 16, "vocab_size": 50288},
+            **{"attention_bias": True, "use_parallel_residual": True, "tie_word_embeddings": False},
+        },
+        5_246_377_988 // 4,
+    ),
+    "Yi 34B": (
+        {
+            **{"architectures": ["YiForCausalLM"], "model_type": "Yi", "hidden_size": 7168, "vocab_size": 64000},
+            **{"intermediate_size": 20480, "num_hidden_layers": 60, "num_attention_heads": 56},
+            **{"num_key_value_heads": 8, "tie_word_embeddings": False},
+        },
+        60 * (2 * 7168**2 + 2 * 7168 * 1024 + 3 * 7168 * 20480 + 2 * 7168) + 7168 + 2 * 64000 * 7168,
+    ),
+    "Jina embeddings v2 base en": (
+        {
+            **{"architectures": ["JinaBertModel"], "model_type": "bert", "hidden_size": 768, "intermediate_size": 3072},
+            **{"num_hidden_layers": 12, "num_attention_heads": 12, "vocab_size": 30528, "type_vocab_size": 2},
+            **{"max_position_embeddings": 8192, "position_embedding_type": "alibi", "feed_forward_type": "geglu"},
+        },
+        _JINA_BERT,
+    ),
+    "GTE large en v1.5": (
+        {
+            **{"architectures": ["NewModel"], "model_type": "new", "hidden_size": 1024, "intermediate_size": 4096},
+            **{"num_hidden_layers": 24, "num_attention_heads": 16, "vocab_size": 30528, "type_vocab_size": 2},
+            **{"max_position_embeddings": 8192, "position_embedding_type": "rope"},
+        },
+        434_139_136,
+    ),
     "OpenELM 1.1B": (
         {
             **{"architectures": ["OpenELMForCausalLM"], "model_type": "openelm", "model_dim": 2048, "head_dim": 64},
@@ -146,6 +219,34 @@ def test_the_selection_of_ling_minis_experts_is_a_buffer_that_its_file_counts():
         **{"num_experts_per_tok": 8, "first_k_dense_replace": 1, "vocab_size": 157184},
     }
     assert read_config(config).model.parameters().value == 16_255_643_392 - 19 * 256
+
+
+def test_glm_45v_has_as_many_parameters_as_its_files():
+    # a public report of its 46 files lists 107,710,933,120 numbers, 128 of each of 45 routers a buffer
+    assert from_config(model("glm-4.5v").config).parameters().value == 107_710_933_120 - 45 * 128
+
+
+@pytest.mark.parametrize(
+    ("model_type", "key"), [("rwkv7", "decay_low_rank_dim"), ("gated_deltanet", "expand_v"), ("ouro", "total_ut_steps")]
+)
+def test_a_recurrent_or_looping_model_is_not_like_llama(model_type, key):
+    text = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 9}
+    with pytest.raises(InputError, match=f"'{key}' is not LLaMA's"):
+        read_config({"model_type": model_type, **text, "intermediate_size": 9, key: 96})
+
+
+def test_a_name_of_its_own_for_a_class_that_is_known_is_said():
+    config = {"model_type": "my_own", "architectures": ["Qwen3ForCausalLM"], "hidden_size": 1024, "vocab_size": 151936}
+    reading = read_config(config)
+    assert reading.model == read_config({**config, "model_type": "qwen3"}).model
+    assert [warning.id for warning in reading.warnings] == ["by_class"]
+
+
+@pytest.mark.parametrize("model_type", ["vit", "clip", "wav2vec2", "dinov2"])
+def test_a_model_of_pictures_or_sound_alone_is_refused_as_such(model_type):
+    with pytest.raises(InputError, match="of pictures or sound alone") as raised:
+        read_config({"model_type": model_type, "hidden_size": 768, "layer_norm_eps": 1e-12})
+    assert raised.value.code == "without_text"
 
 
 def test_the_first_qwen_is_read_under_the_names_of_gpt2_too():

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import pytest
-from golden_files import csv_rows
+from golden_files import csv_rows, jsonl_rows
 
 from llmcalc.bases import base
 from llmcalc.catalog.models import model
@@ -55,11 +55,38 @@ KIMI_K2_THINKING = {
 }
 
 
-@pytest.mark.parametrize("row", csv_rows("published_checkpoints.csv"), ids=lambda row: row["model"])
+OF_GPT_OSS = [row for row in csv_rows("published_checkpoints.csv") if row["model"] in SIZES]
+
+
+@pytest.mark.parametrize("row", OF_GPT_OSS, ids=lambda row: row["model"])
 def test_a_published_file_of_gpt_oss_is_read_with_its_size_to_the_byte(row):
     reading = read_config({**GPT_OSS, **SIZES[row["model"]]})
     assert reading.quantization.format == row["format"]
     assert stored_weights(reading.model, row["format"]).value == int(row["total_bytes"])
+
+
+@pytest.mark.parametrize("row", jsonl_rows("checkpoints.jsonl"), ids=lambda row: row["source"].split("/")[4])
+def test_a_published_config_says_how_many_bytes_its_checkpoint_has(row):
+    # AutoGPTQ's has zeros, scales and an index of groups for the rows of every matrix; all others agree to 0.003 %
+    reading = read_config(row["config"])
+    format = reading.quantization.format if reading.quantization else row["format"]
+    assert format == row["format"]
+    assert stored_weights(reading.model, format).value == pytest.approx(row["bytes"], rel=0.001)
+    assert reading.warnings == ()
+
+
+def test_mlx_lists_modules_in_another_format_and_single_layers_of_them():
+    small = {"model_type": "qwen3", "num_hidden_layers": 4, "hidden_size": 256, "intermediate_size": 512}
+    small |= {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64, "vocab_size": 1000}
+    named = {"lm_head": {"bits": 8, "group_size": 64}, "model.embed_tokens": {"bits": 6, "group_size": 64}}
+    named |= {f"model.layers.{i}.mlp.down_proj": {"bits": 8, "group_size": 64} for i in (0, 3)}
+    config = {**small, "quantization": {"bits": 4, "group_size": 64, **named, "model.layers.1.mlp.up_proj": False}}
+    reading = read_config(config)
+    attention, matrix, table = 4 * (2 * 256**2 + 2 * 256 * 128), 256 * 512, 1000 * 256
+    bits = 4.5 * (attention + 9 * matrix) + 8.5 * (2 * matrix + table) + 6.5 * table + 16 * matrix
+    norms = 4 * (2 * 256 + 2 * 64) + 256
+    assert stored_weights(reading.model, "MLX int4 g64").value == bits / 8 + 2 * norms
+    assert read_config(reading.used).model == reading.model
 
 
 def test_deepseek_r1_in_fp8_has_the_size_of_its_repository():

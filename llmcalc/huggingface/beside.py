@@ -19,9 +19,12 @@ from llmcalc.huggingface.towers.pieces import Whole
 from llmcalc.transformer.tower import Tower
 
 # Published with code of their own: whose config class fills in what their files omit
-_STANDS_IN = {"kimi_vl": "kimi_k25", "kimi_k3": "kimi_k25", "internvl_chat": "internvl", "interns1": "internvl"}
+_STANDS_IN = {
+    **{"kimi_vl": "kimi_k25", "kimi_k3": "kimi_k25", "internvl_chat": "internvl", "interns1": "internvl"},
+    **{"qwen3_8_flash_next": "qwen4_exp", "deepseek_ocr": "unlimited_ocr", "deepseek_ocr2": "unlimited_ocr"},
+}
 # Whole models whose class is named as if it were the language model alone
-CAUSAL = frozenset({"molmo", "phi3_v", "phi4_multimodal", "dots_ocr", "git", "fuyu"})
+CAUSAL = frozenset({"molmo", "phi3_v", "phi4_multimodal", "dots_ocr", "git", "fuyu", "deepseek_ocr", "deepseek_ocr2"})
 # Whole models whose class fills in, of a tower that the file gives in part, what is its own choice
 _FILLS_IN = frozenset({"cohere_asr"})
 # Keys of towers by the names that published files have for them
@@ -38,7 +41,7 @@ PARTS_OF = (
     *("vq_config", "adaptor_config", "semantic_model_config", "diffusion_head_config"),
     *("acoustic_tokenizer_encoder_config", "semantic_tokenizer_encoder_config"),
     *("vision_config", "audio_config", "perceiver_config", "encoder_config", "projector_config", "adapter_config"),
-    "qformer_config",
+    *("qformer_config", "visual"),
 )
 
 
@@ -98,7 +101,7 @@ def _row(model_type: str) -> Mapping[str, Any]:
     """What the class of the whole model fills in, and the config of each tower that it has."""
     row = _read_defaults()["models"].get(_STANDS_IN.get(model_type, model_type))
     if row is not None:
-        return row
+        return {**row, **published.OTHER_PARTS.get(model_type, {})}
     vision = published.VISION_DEFAULTS.get(model_type)
     defaults = published.DEFAULTS.get(model_type, {})
     return {"defaults": defaults, "without": [], **({"vision_config": vision} if vision else {})}

@@ -176,6 +176,22 @@ def _yoso_convolution(keys: Keys) -> tuple[Part, ...]:
     return (Vectors(keys.dimension("n_heads"), size, "convolution", "attention"),) if size else ()
 
 
+def _bert(keys: Keys) -> Recipe:
+    """BERT's own, and with the code that files of MosaicBERT and of Jina's second embeddings bring: scores by distance
+    in place of a table of positions, and gated networks of which the last layer alone has a bias."""
+    gated = keys.config.get("feed_forward_type")
+    if "alibi_starting_size" not in keys.config and gated is None:
+        return BERT
+    for key in ("alibi_starting_size", "feed_forward_type"):
+        if key in keys.config:
+            keys.used[key] = keys.config[key]
+    if gated is not None:
+        keys.refuse_other_than("feed_forward_type", ("geglu", "reglu"))
+        keys.refuse_other_than("position_embedding_type", ("alibi",))
+    gates = replace(BERT, positions=None, gated=True, ffn_bias=False, layer_also=_down_bias, code=None)
+    return replace(gates, cross=False)
+
+
 def _down_bias(keys: Keys) -> tuple[Part, ...]:
     """Only the last of a network's layers has a bias."""
     return (Vectors(1, keys.dimension("d_model"), "down_bias", "feed_forward"),)
@@ -255,7 +271,7 @@ ENCODERS: Mapping[str, Family] = {
     "tapas": stack(replace(UNREAD, types=None, front_also=_tapas_types), SAME_KV),
     "xmod": stack(_xmod, SAME_KV),
     "yoso": stack(replace(UNREAD, positions=2, layer_also=_yoso_convolution, cross=False, pooler=False), SAME_KV),
-    "bert": stack(BERT, SAME_KV),
+    "bert": stack(_bert, SAME_KV),
     "roberta": stack(ROBERTA, SAME_KV),
     "xlm-roberta": stack(ROBERTA, SAME_KV),
     "camembert": stack(ROBERTA, SAME_KV),

@@ -20,6 +20,8 @@ _SIZES = (
     *("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads", "head_dim", "vocab_size"),
     *("sliding_window", "attention_bias"),
 )
+# Models that DeepSeek publishes under one model_type, by their classes
+_DEEPSEEK_OCR = {"DeepseekOCRForCausalLM": "deepseek_ocr", "DeepseekOCR2ForCausalLM": "deepseek_ocr2"}
 
 
 def flat(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -32,6 +34,8 @@ def flat(config: Mapping[str, Any]) -> Mapping[str, Any]:
     named = config.get("model_type")
     if isinstance(named, str) and named in _PAIRS:
         return _pair(config, *_PAIRS[named])
+    if named == "deepseek_vl_v2":
+        return _deepseek_ocr(config)
     return _t5gemma2(config) if named == "t5gemma2" else flat_t5gemma(config)
 
 
@@ -49,6 +53,17 @@ def _pair(config: Mapping[str, Any], tower: str, default: str) -> Mapping[str, A
     rest = {key: value for key, value in config.items() if key not in (*stacks, "tie_word_embeddings")}
     return {**rest, "text_config": {**stacks["decoder"], "architectures": ["DecoderForCausalLM"]},
             tower: dict(stacks["encoder"])}  # fmt: skip
+
+
+def _deepseek_ocr(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """DeepSeek-OCR under a name of its own: its files say the language model's sizes twice, and its towers' under other
+    keys or not at all."""
+    classes, text = config.get("architectures"), config.get("language_config")
+    named = classes[0] if isinstance(classes, list) and classes else None
+    if not isinstance(named, str) or named not in _DEEPSEEK_OCR or not isinstance(text, Mapping):
+        return config
+    kept = {key: config[key] for key in ("architectures", "quantization_config", "quantization") if key in config}
+    return {"model_type": _DEEPSEEK_OCR[named], **kept, "text_config": {**text, "model_type": "unlimited_ocr_text"}}
 
 
 def _t5gemma2(config: Mapping[str, Any]) -> Mapping[str, Any]:

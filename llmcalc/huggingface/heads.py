@@ -27,6 +27,7 @@ TASKS: tuple[tuple[str, str], ...] = (
     ("ForNextSentencePrediction", "next_sentence"),
     ("ForProcessRewardModel", "process_reward"),
     ("ForRewardModel", "reward"),
+    ("GPTNeoXRewardModel", "reward"),
     ("DoubleHeadsModel", "double"),
 )
 _POOLED = frozenset(
@@ -98,6 +99,8 @@ def _head_parts(d_model: int, keys: Keys, kind: str) -> list[Part]:
         joined = Classifier(2 * d_model, n_labels if kind == "answers" else d_model, id="head_transform")
         return [replace(joined, id="classifier")] if kind == "answers" else [joined, linear]
     if kind in ("reward", "process_reward"):
+        if family == "gpt_neox_reward_model":
+            return [linear]
         return [replace(linear, dense=True) if family.startswith("qwen2") else replace(linear, bias=False)]
     if kind == "answers" and family == "big_bird":
         network = FeedForward(d_model, keys.dimensions["d_ff"], bias=True, id="head_feed_forward", component="head")

@@ -11,6 +11,7 @@ from llmcalc.huggingface.families import FAMILIES
 from llmcalc.huggingface.family import Family, decoder_alone
 from llmcalc.huggingface.heads import HeadTask, task_of
 from llmcalc.huggingface.keys import Notice, shown
+from llmcalc.huggingface.other_files import another_file
 
 # Where a multimodal model keeps the config of its language model, and which family that is when it does not say.
 NESTED = ("text_config", "llm_config", "language_config", "llm_cfg", "decoder_config")
@@ -24,6 +25,7 @@ TEXT_OF: Mapping[str, str] = {
     "cohere2_vision": "cohere2",
     "cosmos3_edge": "cosmos3_edge_text",
     "cosmos3_omni": "qwen3_vl_text",
+    "deepseek_ocr": "unlimited_ocr_text",
     "deepseek_ocr2": "unlimited_ocr_text",
     "deepseek_vl": "llama",
     "deepseek_vl_hybrid": "llama",
@@ -100,6 +102,7 @@ TEXT_OF: Mapping[str, str] = {
     "qwen3_omni_moe_thinker": "qwen3_omni_moe_text",
     "qwen3_vl": "qwen3_vl_text",
     "qwen3_vl_moe": "qwen3_vl_moe_text",
+    "qwen3_8_flash_next": "qwen4_exp_text",
     "qwen4_exp": "qwen4_exp_text",
     "shieldgemma2": "gemma3_text",
     "smolvlm": "llama",
@@ -117,6 +120,7 @@ TEXT_OF: Mapping[str, str] = {
 }
 # Other names of families that we know.
 SAME_AS: Mapping[str, str] = {
+    "Yi": "llama",
     "byt5": "t5",
     "code_llama": "llama",
     "deepseek_ocr2_text": "unlimited_ocr_text",
@@ -125,12 +129,15 @@ SAME_AS: Mapping[str, str] = {
     "exaone4_5_text": "exaone4",
     "gpt-sw3": "gpt2",
     "mimo": "qwen2",
+    "minicpmo": "minicpmv",
     "minimax_m1": "minimax",
     "minimax_m3": "minimax_m3_vl_text",
     "minimax_text_01": "minimax",
     "mistral_text": "mistral",
     "myt5": "t5",
+    "new": "gte",
     "nllb": "m2m_100",
+    "qwen3_8_flash_next_text": "qwen4_exp_text",
     "stablelm_epoch": "stablelm",
 }
 # Models that also speak: what is read is their thinker, of that model_type, which takes and writes all but sound
@@ -150,6 +157,7 @@ _TASKS: tuple[tuple[str, str], ...] = (
     ("MTModel", "language model"),
     ("Omni_Reasoning_V3", "language model"),
     ("MiniCPMV", "language model"),
+    ("MiniCPMO", "language model"),
     ("ModelLM", "language model"),
     ("ForTextToText", "language model"),
     ("ForSpeechToText", "language model"),
@@ -190,7 +198,7 @@ def thinker_of(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     given = config.get("thinker_config")
     inner = {} if given is None else given
     _check_mapping("thinker_config", inner)
-    stored = {key: config[key] for key in ("quantization_config",) if key in config}
+    stored = {key: config[key] for key in ("quantization_config", "quantization") if key in config}
     return {**stored, **inner, "model_type": _THINKERS[outer]}
 
 
@@ -220,10 +228,22 @@ def family_of(config: Mapping[str, Any], text: Mapping[str, Any]) -> tuple[str, 
         name = _family_of_class(config) or _without_name(text)
     name = SAME_AS.get(name, name)
     name = TEXT_OF.get(name, name) if name not in FAMILIES else name
+    if name not in FAMILIES and text is config:  # a name of its own for a class that we know
+        name = _family_of_class(config) or name
     family = FAMILIES.get(name)
     if family is not None and _is_decoder_alone(family, architecture_of(text) or architecture_of(config)):
         family = decoder_alone(family)
     return name, family
+
+
+def read_by_class(config: Mapping[str, Any], model_type: str) -> Notice | None:
+    """That a config's own model_type is unknown, and the family is that of its class; None where it is known."""
+    named, architecture = text_or_none(config, "model_type"), architecture_of(config)
+    known = SAME_AS.get(named or "", named)
+    if named is None or model_type in (named, known, TEXT_OF.get(known or "")) or architecture is None:
+        return None
+    text = f"the model_type {shown(named)} is unknown: counted as its class, {shown(architecture)}, is built"
+    return Notice("by_class", text, {"model_type": named, "architecture": architecture})
 
 
 def _is_decoder_alone(family: Family, architecture: str | None) -> bool:
@@ -251,24 +271,9 @@ def _without_name(text: Mapping[str, Any]) -> str:
         return "vanilla_transformer"
     if all(key in text for key in LLAMA_KEYS):
         return "(none)"
-    if "peft_type" in text:
-        raise _of_an_adapter(text)
+    if (error := another_file(text)) is not None:
+        raise error
     raise InputError("model_type", "the config has no 'model_type'", tuple(FAMILIES), code="no_model_type")
-
-
-def _of_an_adapter(adapter: Mapping[str, Any]) -> InputError:
-    """That this is PEFT's adapter_config.json, which tells nothing of the model's shape but whose adapter it is, and
-    what is to be set for it under LoRA."""
-    base, rank, targets = (adapter.get(key) for key in ("base_model_name_or_path", "r", "target_modules"))
-    names = [targets] if isinstance(targets, str) else targets if isinstance(targets, list | tuple) else []
-    about = "this is an adapter's file, and the shape is in the config.json of its base model"
-    if isinstance(base, str) and base.strip() and isinstance(rank, int) and names:
-        told = ", ".join(name for name in names if isinstance(name, str))
-        text = f"{about}, {shown(base)}; its rank {rank} and its targets ({told[:200]}) are set under LoRA"
-        return InputError("model_type", text, code="adapter_to_set", base=base, rank=str(rank), targets=told[:200])
-    if not isinstance(base, str) or not base.strip():
-        return InputError("model_type", about, code="adapter")
-    return InputError("model_type", f"{about}, {shown(base)}", code="adapter_of", base=base)
 
 
 def architecture_of(config: Mapping[str, Any]) -> str | None:

@@ -245,6 +245,9 @@ _OWN: Mapping[str, Family] = {
     "bailing_moe_v2": replace(
         stack(_BAILING, expert_names("num_experts")), defaults={**_BAILING_DEFAULTS, "use_qk_norm": True}
     ),
+    "PanguEmbedded": replace(
+        stack(Recipe(qkv_bias="bias", output_bias="bias"), _NO_D_HEAD), defaults={**_PLAIN, "bias": True}
+    ),
     "dots_ocr": replace(stack(Recipe(qkv_bias="attention_bias")), defaults={**_PLAIN, "attention_bias": True}),
     "exaone": replace(
         stack(Recipe(), {**_NO_D_HEAD, "n_layers": "num_layers"}),
@@ -290,6 +293,8 @@ _OWN: Mapping[str, Family] = {
         ),
         defaults={"tie_word_embeddings": True},
     ),
+    # OpenAssistant's: GPT-NeoX under one output with a bias
+    "gpt_neox_reward_model": replace(unread(DECODERS["gpt_neox"]), defaults_of="gpt_neox"),
     "phi3_v": replace(unread(DECODERS["phi3"]), defaults_of="phi3"),
     "yuan": replace(stack(Recipe(layer_also=_yuan_filter), _NO_KV), defaults={"tie_word_embeddings": True}),
 }

@@ -1,7 +1,7 @@
 """What a config's ``quantization_config`` says of the weights in its file: the format, and what was not converted.
 
-Read from the quantizers of transformers 5.23 (AWQ, GPTQ, bitsandbytes, fp8, compressed-tensors, MXFP4, HQQ, …) and from
-files that NVIDIA's ModelOpt writes.
+Read from the quantizers of transformers 5.23 (AWQ, GPTQ, bitsandbytes, fp8, compressed-tensors, MXFP4, HQQ, …), from
+files that NVIDIA's ModelOpt writes, and from those of MLX, which calls the key ``quantization``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from llmcalc.catalog.formats import WEIGHT_FORMATS
 from llmcalc.errors import InputError
 from llmcalc.huggingface.keys import Notice, shown
 
+KEYS = ("quantization_config", "compression_config", "quantization")  # where a config says it
 # Keys under which quantizers list modules that they leave as they are
 _LEFT = (
     *("modules_to_not_convert", "ignore", "ignored_layers", "exclude_modules", "llm_int8_skip_modules"),
@@ -99,7 +100,7 @@ def quantization_of(config: Mapping[str, Any], n_layers: int) -> Quantization | 
 
     Raises InputError where ``quantization_config`` is no object.
     """
-    given = config.get("quantization_config", config.get("compression_config"))
+    given = next((config[key] for key in KEYS if key in config), None)
     if given is None or given == {}:
         return None
     if not isinstance(given, Mapping) or any(not isinstance(name, str) for name in given):
@@ -107,15 +108,16 @@ def quantization_of(config: Mapping[str, Any], n_layers: int) -> Quantization | 
         code, key = "key_not_object", "quantization_config"
         raise InputError(key, message, code=code, key=key, found=shown(given))
     method = _method(given)
+    if method == "mlx":
+        given = _as_others_say(given)
     format, used = _FORMATS.get(method, _unknown)(given)
-    listed, only = _listed(given, method)
+    listed, only = _listed(given, method, n_layers)
     if only:
         format = next((listed[key] for part in _CONVERTED for key in listed if _part(key) == part), "")
         used = {"quant_algo": format}
     elif config.get("expert_dtype") == "fp4":  # DeepSeek-V4: its experts have 4 bits and a scale for 32, all else 8
         listed = {"experts": "MXFP4 linear", **listed}
-    # a head is converted only where a file says so
-    others = frozenset((key, other) for key, other in listed.items() if other != format or key == "head")
+    others = frozenset((key, other) for key, other in listed.items() if other != format or key in _SELDOM)
     left = frozenset() if _is_requantized(given, method) else _left(given, n_layers)
     left |= _unlisted(listed) if only else _not_targeted(given)
     if others:
@@ -132,6 +134,8 @@ def _method(given: Mapping[str, Any]) -> str:
         return method.lower().replace("_", "-")
     if given.get("load_in_4bit") or given.get("load_in_8bit"):
         return "bitsandbytes"
+    if "bits" in given and "group_size" in given:
+        return "mlx"
     return "modelopt" if "quant_algo" in given or "quantization" in given else "?"
 
 
@@ -160,6 +164,24 @@ def _awq(given: Mapping[str, Any]) -> Found:
 def _gptq(given: Mapping[str, Any]) -> Found:
     """Files hold packed zero points whether or not they are used."""
     return _awq(given)
+
+
+def _mlx(given: Mapping[str, Any]) -> Found:
+    bits, group = _number(given, "bits", default=4), _number(given, "group_size", default=64)
+    mode = given.get("mode", "affine")
+    if mode != "affine":
+        return f"MLX {str(mode).upper()}", {"mode": mode, "bits": bits, "group_size": group}
+    return f"MLX int{bits} g{group}", {"bits": bits, "group_size": group}
+
+
+def _as_others_say(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What MLX says of single modules, each under its own name, as other files list it."""
+    of_modules = {name: how for name, how in given.items() if isinstance(how, Mapping) and "bits" in how}
+    listed = {name: {"quant_algo": _mlx({**given, **how})[0]} for name, how in of_modules.items()}
+    left = [name for name, how in given.items() if how is False and "." in name]
+    rest = {name: how for name, how in given.items() if name not in of_modules and name not in left}
+    listed |= given.get("quantized_layers") or {}
+    return {**rest, **({"quantized_layers": listed} if listed else {}), **({"ignore": left} if left else {})}
 
 
 def _hqq(given: Mapping[str, Any]) -> Found:
@@ -270,6 +292,7 @@ _FORMATS = {
     "gptq": _gptq,
     "auto-round": _awq,
     "intel/auto-round": _awq,
+    "mlx": _mlx,
     "hqq": _hqq,
     "bitsandbytes": _bitsandbytes,
     "bitsandbytes-4bit": _bitsandbytes,
@@ -289,7 +312,10 @@ _FORMATS = {
 _WORD_OF = {
     **{"attention": "self_attn", "feed_forward": "mlp", "shared_experts": "shared_experts", "experts": "experts"},
     **{"recurrent": "linear_attn", "indexer": "indexer", "head": "lm_head", "mtp": "mtp"},
+    **{"embedding": "embed_tokens", "router": "mlp.gate"},
 }
+# What most formats leave as it is, and is converted only where a file lists it
+_SELDOM = {"head": r"lm_head$", "embedding": r"embed_tokens$", "router": r"(mlp|moe)\.(gate|router)$"}
 _LAYER = re.compile(r"layers?\\?\.(\d+)\\?\.|\bh\.(\d+)\.")
 _WHOLE_LAYER = re.compile(r"layers?\.(\d+)(\.?\*)?$")
 
@@ -309,6 +335,8 @@ def _word_of(key: str) -> str:
 
 def _keys(name: str) -> list[str]:
     """What the name of a module names, by our own names: a component, or matrices of it."""
+    if table := next((key for key, pattern in _SELDOM.items() if re.search(pattern, name)), None):
+        return [table]
     component = _component(name)
     if component is None:
         return []
@@ -316,7 +344,7 @@ def _keys(name: str) -> list[str]:
     return [f"{component}/{role}" for role in leaves[0]] if leaves else [component]
 
 
-def _listed(given: Mapping[str, Any], method: str) -> tuple[dict[str, str], bool]:
+def _listed(given: Mapping[str, Any], method: str, n_layers: int) -> tuple[dict[str, str], bool]:
     """Formats that are given to modules by name, by our own names of these; and whether all that is converted is."""
     inner = given.get("quantization")
     told = {**given, **inner} if isinstance(inner, Mapping) else given
@@ -337,11 +365,33 @@ def _listed(given: Mapping[str, Any], method: str) -> tuple[dict[str, str], bool
         ]
     found: dict[str, str] = {}
     for name, format in named:
-        for key in ["head"] if re.search(r"lm_head$", name) else _keys(name):
+        for key in _keys(name):
             if format in WEIGHT_FORMATS:
                 found.setdefault(key, format)
+    if method == "mlx":  # which has another format for what it does not list
+        found = _layer_by_layer(named, n_layers)
     mixed = told.get("quant_algo") == "MIXED_PRECISION" and method not in ("fp8", "finegrained-fp8")
     return found, bool(found) and (mixed or (bool(groups) and not layers and not _has_general(groups)))
+
+
+def _layer_by_layer(named: Iterable[tuple[str, str]], n_layers: int) -> dict[str, str]:
+    """The same, of single layers, and of all where each is listed with one format."""
+    layers: dict[str, dict[int, str]] = {}
+    found: dict[str, str] = {}
+    for name, format in named:
+        place = _LAYER.search(name)
+        for key in _keys(name) if format in WEIGHT_FORMATS else ():
+            if place is None:
+                found[key] = format
+            else:
+                layers.setdefault(key, {})[int(place[1] or place[2])] = format
+    for key, of in layers.items():
+        formats = set(of.values())
+        if len(formats) == 1 and len(of) >= n_layers:
+            found[key] = formats.pop()
+        else:
+            found |= {f"{key}.{i}": format for i, format in of.items() if i < n_layers}
+    return found
 
 
 def _groups(given: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -385,7 +435,7 @@ def _left(given: Mapping[str, Any], n_layers: int) -> frozenset[str]:
         if re.search(r"\bmtp\b", name) or (all_of and int(all_of[1]) >= n_layers):
             whole.add("mtp")
             continue
-        for key in _CONVERTED if all_of else _keys(name):
+        for key in _CONVERTED if all_of else (key for key in _keys(name) if key not in _SELDOM):
             if all_of:
                 layers.setdefault(key, set()).add(int(all_of[1]))
             elif place is None:

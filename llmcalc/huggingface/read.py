@@ -17,15 +17,16 @@ from llmcalc.huggingface.named import (
     architecture_of,
     family_of,
     language_part,
+    read_by_class,
     task_named,
     text_or_none,
     thinker_of,
 )
 from llmcalc.huggingface.positions import with_positions
 from llmcalc.huggingface.prediction import prediction_layers
-from llmcalc.huggingface.quantized import Quantization, quantization_of
+from llmcalc.huggingface.quantized import KEYS, Quantization, quantization_of
 from llmcalc.huggingface.stack import build
-from llmcalc.huggingface.unknown import LIKE_LLAMA, keys_like_llama, said_like_llama
+from llmcalc.huggingface.unknown import LIKE_LLAMA, keys_like_llama, refuse_draft, said_like_llama
 from llmcalc.transformer.model import Model
 from llmcalc.transformer.part import Part, mixers
 from llmcalc.transformer.tower import Tower
@@ -69,6 +70,7 @@ def read_config(config: Mapping[str, Any]) -> Reading:
         return replace(reading, notes=(notice, *reading.notes), used=used)
     config = flat(config)
     path, text = language_part(config)
+    refuse_draft(config)
     model_type, family = family_of(config, text)
     task, head, notices = task_named(config, text, model_type, family)
     warnings = list(notices)
@@ -79,6 +81,8 @@ def read_config(config: Mapping[str, Any]) -> Reading:
     else:
         keys = keys_of(model_type, _with_outer_tie(config, text, path), family)
         model = family.build(keys, task)
+        if (guessed := read_by_class(text, model_type)) is not None:
+            warnings.append(guessed)
     if keys.has("is_decoder") and keys.flag("is_decoder"):
         model = _as_decoder(model)
     if head is not None:
@@ -106,7 +110,7 @@ def read_config(config: Mapping[str, Any]) -> Reading:
             *notes,
         ]
         used["vision_config"] = {}  # so that it reads the same: with this note
-    quantization = quantization_of(config if "quantization_config" in config else text, model.n_layers)
+    quantization = quantization_of(config if any(key in config for key in KEYS) else text, model.n_layers)
     if quantization is not None:
         model = replace(model, unconverted=quantization.left, converted=quantization.others)
         used["quantization_config"] = quantization.used

@@ -41,13 +41,13 @@ COLUMNS = (
 
 def formats_of(engine: str) -> tuple[str, ...]:
     """The formats of weights that are looked at for an engine: llama.cpp's files for what is built on it, all others
-    else."""
+    else but MLX's."""
     files = tuple(id for id, format in WEIGHT_FORMATS.items() if format.stored == "gguf")
     if engine in OF_LLAMA_CPP:
         return (*_PLAIN, *files, *GGUF_MIXTURES)
     if engine == "transformers":
         return _OF_TRANSFORMERS
-    return tuple(id for id in WEIGHT_FORMATS if id not in files)
+    return tuple(id for id, format in WEIGHT_FORMATS.items() if format.stored not in ("gguf", "tables"))
 
 
 def offers(

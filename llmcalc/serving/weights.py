@@ -97,13 +97,14 @@ def tensor_sizes(rank: Model, format: str) -> Iterator[int]:
     stored = WEIGHT_FORMATS.get(format)
     if stored is None or stored.stored == "gguf":
         return
+    in_tables = stored.stored in ("all", "tables")
     layers = [(i, part) for i, block in enumerate(rank.layers()) for part in block.parts]
     for layer, part in [*((-1, part) for part in rank.front), *layers, *((-1, part) for part in rank.back)]:
         joined: dict[str, float] = {}
         of_part, plain = _numbers_of(part)
         for m in of_part:
             kept = stored if stored.stored == "all" or layer < 0 else format_in(rank, stored, part.component, m, layer)
-            bits = kept.bits_in_rows_of(m.width) if layer >= 0 or stored.stored == "all" else _PLAIN_BITS
+            bits = kept.bits_in_rows_of(m.width) if layer >= 0 or in_tables else _PLAIN_BITS
             name = _JOINED.get(m.role, m.role)
             for tensor, share in ((name, int(bits)), (f"{name} scales", bits - int(bits))):
                 joined[tensor] = joined.get(tensor, 0) + m.numbers * share / 8

@@ -1,8 +1,8 @@
 """A model's weights as they are stored in a number format: what of it is quantised, and what is not.
 
 Formats for linear layers (bitsandbytes, GPTQ, AWQ, fp8, microscaling) leave embeddings, head, norms, biases, learned
-positions and routers in 16 bits; MXFP4, as gpt-oss is published, attention too where there are experts. llama.cpp's
-files quantise embeddings and head too, and keep the rest in 32.
+positions and routers in 16 bits; MXFP4, as gpt-oss is published, attention too where there are experts. MLX quantises
+embeddings, head and routers too, and leaves towers; so do llama.cpp's files, which keep the rest in 32.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from llmcalc.quantity import Quantity, formula, total
 from llmcalc.sources import DETTMERS_2023, GGUF, IEEE_754, TRANSFORMERS, Citation
 from llmcalc.stored.gguf import Place, embedding_format, head_format, matrix_format
 from llmcalc.transformer.model import Block, Model
-from llmcalc.transformer.part import HEAD_TABLE, Matrix, linear_beside, matrices, mixers, mixtures
+from llmcalc.transformer.part import HEAD_TABLE, Matrix, linear_beside, matrices, mixers, mixtures, score_matrices
 from llmcalc.transformer.tower import PREDICTION
 
 
@@ -129,16 +129,16 @@ def _linear(model: Model, format: NumberFormat) -> Iterator[tuple[str, int, int,
     layers = [(1, i, block) for i, block in enumerate(model.layers())] if listed else []
     for count, i, block in layers or [(count, -1, block) for block, count in model.blocks]:
         for part in block.parts:
-            for m in matrices(part):
+            for m in (*matrices(part), *(score_matrices(part) if format.stored == "tables" else ())):
                 yield "layers", count * m.numbers, m.width, format_in(model, format, part.component, m, i)
     for part in model.beside:
         left = part.component == PREDICTION and "mtp" in model.unconverted
         for count, component, m in linear_beside(part):
             of = WEIGHT_FORMATS["bf16"] if left else format_in(model, format, component, m)
             yield "layers", count * m.numbers, m.width, of
-    head = WEIGHT_FORMATS[dict(model.converted).get("head", "bf16")]
+    listed_for, plain = dict(model.converted), format.id if format.stored == "tables" else "bf16"
     for table in _tables(model):
-        of = head if table.role == HEAD_TABLE else WEIGHT_FORMATS["bf16"]
+        of = WEIGHT_FORMATS[listed_for.get("head" if table.role == HEAD_TABLE else "embedding", plain)]
         yield table.role, table.numbers, table.width, of
 
 

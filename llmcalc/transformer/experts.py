@@ -65,6 +65,9 @@ class Router:
             parts.append(selection_bias(n_experts=self.n_experts))
         return total(self.id, r"N_\text{router}", *parts)
 
+    def score_matrix(self) -> Matrix:
+        return Matrix("router", self.d_model, router_parameters(d_model=self.d_model, n_experts=self.n_experts))
+
     def fixed_parameters(self) -> tuple[Quantity, ...]:
         """The bias that decides which experts are chosen: the load on them moves it, not the loss."""
         return (selection_bias(n_experts=self.n_experts),) if self.selection else ()

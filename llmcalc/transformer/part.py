@@ -136,6 +136,15 @@ class Converted(Part, Protocol):
 
 
 @runtime_checkable
+class Scoring(Part, Protocol):
+    """A part that scores experts: most formats leave its matrix in 16 bits."""
+
+    def score_matrix(self) -> Matrix:
+        """What a token's vector is multiplied with for its scores."""
+        ...
+
+
+@runtime_checkable
 class Multiplying(Part, Protocol):
     """A part with `Matrix`es: formats for linear layers quantise them, and pruning zeroes them."""
 
@@ -405,6 +414,11 @@ def linear_beside(part: Part) -> tuple[tuple[int, str, Matrix], ...]:
     """Of a part beside the language model, the matrices that quantised files convert: how many alike, of which
     component, and one of them."""
     return part.converted() if _answers(part, Converted) else ()
+
+
+def score_matrices(part: Part) -> tuple[Matrix, ...]:
+    """The matrix of a router, none of any other part."""
+    return (part.score_matrix(),) if _answers(part, Scoring) else ()
 
 
 def matrices(part: Part) -> tuple[Matrix, ...]:

@@ -37,10 +37,8 @@ def is_sparse(config: Configuration) -> bool:
 @said_once
 def parameters(config: Configuration) -> Iterator[Block]:
     """The numbers, a map down to single matrices, the layers, and the parts with their formulas and working."""
-    whole, active = config.model.parameters().value, config.model.active_parameters().value
     yield say.Headlines(partial(numbers, config))
-    told = {"active": human(active, "parameters"), "share": share_of(active, whole)}
-    yield paragraph(w("parameters.sparse" if is_sparse(config) else "parameters.dense", **told))
+    yield paragraph(" ".join(_said_of_all(config)))
     yield from checked(config)
     yield tiles(config)
     yield say.Hint(said(w("parameters.map_hint")))
@@ -49,6 +47,24 @@ def parameters(config: Configuration) -> Iterator[Block]:
     yield parts(config)
     components = config.model.components().values()
     yield workings("parameters_working", *components, depth=5, title="parameters.working")
+
+
+def _said_of_all(config: Configuration) -> Iterator[str]:
+    """How much of the model a token goes through, and what the numbers at the top count."""
+    model, sparse = config.model, is_sparse(config)
+    whole, active = model.parameters().value, model.active_parameters().value
+    told = {"active": human(active, "parameters"), "share": share_of(active, whole)}
+    kind = "sparse" if sparse else "dense"
+    if model.beside:
+        beside = human(whole - model.language.parameters().value, "parameters")
+        yield w(f"parameters.{kind}_beside", beside=beside, **told)
+    else:
+        yield w(f"parameters.{kind}", **told)
+    if sparse:
+        yield w(
+            "parameters.active_whole", multiplied=human(model.active_non_embedding_parameters().value, "parameters")
+        )
+    yield w("parameters.kinds")
 
 
 def checked(config: Configuration) -> Iterator[Block]:

@@ -18,7 +18,7 @@ transformers.logging.set_verbosity_error()
 
 # In this order; the first pattern found in a parameter's name decides.
 COMPONENTS = (
-    ("projector", r"projector\.|visual\.(merger|deepstack_merger)|embed_(vision|audio)\.|vision_adapter"),
+    ("projector", r"projector\.|visual\.(merger|downsample|deepstack_merger)|embed_(vision|audio)\.|vision_adapter"),
     ("audio_tower", r"audio_tower"),
     ("vision_tower", r"vision_tower|visual\.|vision_model"),
     (

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from llmcalc.huggingface.keys import Keys
-from llmcalc.huggingface.towers import encoders, projected
+from llmcalc.huggingface.towers import encoders, merged, own, projected
 from llmcalc.huggingface.towers.pieces import (
     Reader,
     Whole,
@@ -88,14 +89,17 @@ def _molmo(w: Whole) -> Sequence[Tower]:
 
 def _minicpmv(w: Whole) -> Sequence[Tower]:
     """SigLIP for images of any shape, and learned queries that attend to its patches."""
-    v = w.vision
+    v, named = w.vision, w.keys.config.get("vision_encoder")
     d, d_text = v.size("hidden_size"), w.d_text
-    rows = (v.size("image_size") // v.size("patch_size")) ** 2
-    front: list[Part] = [Convolution(3, d, square_of(v)), LearnedPositions(rows, d)]
+    side, queries = v.size("image_size"), w.keys.size("query_num")
+    if named is not None:  # the second version names timm's tower, for smaller images, and keeps a place of each query
+        w.keys.refuse_other_than("vision_encoder", ("vit_so400m_patch14_siglip_384.webli",))
+        side, queries = 384, 2 * queries
+    front: list[Part] = [Convolution(3, d, square_of(v)), LearnedPositions((side // v.size("patch_size")) ** 2, d)]
     n_layers = layers_of(v) - w.keys.flag("drop_vision_last_layer")
     tower = layers_as_tower(front, encoder_layer(v), n_layers, [LayerNorm(d, "final_norm")])
     return tower, projector_of(
-        Vectors(w.keys.size("query_num"), d_text, "resampler_queries", PROJECTOR),
+        Vectors(queries, d_text, "resampler_queries", PROJECTOR),
         *((Linear(d, d_text, False),) if d != d_text else ()),
         Attention(d_text, 1, 1, d_text, True, True, sees="all", id="pooling_attention"),
         LayerNorm(d_text, "attention_norm"),
@@ -124,6 +128,39 @@ def _dots_vision(w: Whole) -> Sequence[Tower]:
     return layers_as_tower(front, layer, layers_of(v), back), projector_of(norm, *two_linear(wide, wide, w.d_text))
 
 
+def _deepseek_ocr(w: Whole) -> Sequence[Tower]:
+    """As Unlimited-OCR, with the patches' convolution of CLIP, which what SAM found goes past."""
+    sam_tower, clip, projector = own.READERS["unlimited_ocr"](w)
+    v = w.towers["vision_config.encoder_config"]
+    unused = Convolution(3, v.size("hidden_size"), square_of(v), False)
+    return sam_tower, replace(clip, front=(*clip.front, unused)), projector
+
+
+def _deepseek_ocr2(w: Whole) -> Sequence[Tower]:
+    """SAM's tower; a language model's layers, which see all of what it found, and queries behind it that are kept."""
+    first, v = w.towers["vision_config.sam_config"], w.towers["vision_config.encoder_config"]
+    d, heads, out = v.size("hidden_size"), v.size("num_attention_heads"), first.size("output_channels")
+    width = head_of(v, d, heads, "num_attention_heads")
+    layer = (
+        RMSNorm(d, "attention_norm"),
+        Attention(d, heads, v.size("num_key_value_heads"), width, True, False, sees="all"),
+        RMSNorm(d, "feed_forward_norm"),
+        FeedForward(d, v.size("intermediate_size"), True),
+    )
+    queries = [Vectors(144, d, "queries"), Vectors(256, d, "queries_of_large_images")]  # for 768 and 1,024 pixels
+    second = layers_as_tower(queries, layer, layers_of(v), [RMSNorm(d, "final_norm")])
+    return (
+        own.sam(first),
+        replace(second, id="second_tower"),
+        projector_of(
+            Convolution(out, 2 * out, 9, False, "first_convolution", PROJECTOR),
+            Convolution(2 * out, d, 9, False, "second_convolution", PROJECTOR),
+            Linear(d, w.d_text),
+            Vectors(1, w.d_text, "newline", PROJECTOR),
+        ),
+    )
+
+
 # What the config classes of their towers fill in, as published
 VISION_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "dots_ocr": {
@@ -136,12 +173,23 @@ VISION_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         **{"num_attention_heads": 16, "num_hidden_layers": 27, "patch_size": 14},
     },
 }
+# Towers that stand where another model, whose config class is read otherwise, has one of its own
+OTHER_PARTS: Mapping[str, Mapping[str, Any]] = {
+    "deepseek_ocr2": {
+        "vision_config.encoder_config": {  # Qwen2 0.5B
+            **{"model_type": "deepseek_ocr2_encoder", "hidden_size": 896, "intermediate_size": 4864},
+            **{"num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2},
+        }
+    }
+}
 # What these models' own config classes fill in
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "minicpmv": {"query_num": 64, "drop_vision_last_layer": True},
     "molmo": {"intermediate_size": 11008},
 }
 READERS: Mapping[str, Reader] = {
+    "deepseek_ocr": _deepseek_ocr,
+    "deepseek_ocr2": _deepseek_ocr2,
     "dots_ocr": _dots_vision,
     "internvl_chat": projected.READERS["internvl"],
     "interns1": projected.READERS["internvl"],
@@ -149,4 +197,5 @@ READERS: Mapping[str, Reader] = {
     "minicpmv": _minicpmv,
     "molmo": _molmo,
     "phi3_v": _phi3_v,
+    "qwen3_8_flash_next": merged.READERS["qwen4_exp"],
 }
