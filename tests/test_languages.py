@@ -21,7 +21,8 @@ from streamlit.testing.v1 import AppTest
 
 from pages.ui.app.shell import PAGES
 from llmcalc import words
-from llmcalc.accuracy import every_step, measured_steps
+from llmcalc.accuracy import all_compared, every_step, measured_steps
+from llmcalc.accuracy.compare import compared
 from llmcalc.accuracy.logs import served_logs
 from llmcalc.accuracy.published_results import PUBLISHED_RESULTS
 from llmcalc.accuracy.ranks import measured_ranks
@@ -51,6 +52,7 @@ from llmcalc.transformer.dimensions import Dimensions
 from llmcalc.transformer.norm import NORMS
 from llmcalc.units import ENGLISH, GiB, Locale, human
 from llmcalc.version import VERSION
+from pages.accuracy import left_by
 from pages.content.report import report
 from pages.ui.app import state
 from pages.ui.app.controls import MENUS
@@ -127,9 +129,15 @@ def marked_words(monkeypatch):
     pseudo = {key: text if key.startswith("numbers.") else marked(text) for key, text in REAL("en").items()}
     pseudo |= {key: text for key, text in REAL("id").items() if key.startswith("numbers.")}
     monkeypatch.setattr(words, "dictionary", lambda language: pseudo if language == "id" else REAL(language))
-    state._configuration.cache_clear()  # with what is kept of it in real words
+    _forget_what_was_said()
     yield
-    state._configuration.cache_clear()
+    _forget_what_was_said()
+
+
+def _forget_what_was_said():
+    """What is kept in the words that it was said in: of configurations, and of the measured steps."""
+    for kept in (state._configuration, left_by, all_compared, compared):
+        kept.cache_clear()
 
 
 def opened(page: str, link: dict[str, str], state: dict[str, Any]) -> AppTest:
