@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 import os
 import re
 from collections.abc import Iterator
@@ -52,12 +51,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if NEED_A_BROWSER & set(getattr(item, "fixturenames", ())):
             for mark in (pytest.mark.slow, pytest.mark.xdist_group("browser"), pytest.mark.flaky(reruns=1)):
                 item.add_marker(mark)
-
-
-def pytest_collection_finish() -> None:
-    """Thousands of tests, and all that is imported, stay to the end: they need not be looked through for garbage."""
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.fixture(autouse=True)
