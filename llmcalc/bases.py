@@ -47,13 +47,15 @@ OF_RECIPE = tuple(
 )
 
 
-AT_FIRST_OF_OTHERS = ("fragmentation",)  # what others than the model and the recipe decide, as long as nobody sets it
+# What others than the inputs of a model and the recipe decide, as long as nobody sets it: what is recomputed, and how
+# the file that a model was read from has its weights
+AT_FIRST_OF_OTHERS = ("fragmentation", "weight_format")
 
 
 def at_first(named: Mapping[str, Any], start: Base) -> dict[str, Any]:
-    """What every input is as long as nobody sets it: the model that one starts from decides some, the recipe others.
-    ``named`` are those that are set."""
-    found = DEFAULTS | dict(start.values) | recipe_values(named.get("recipe", PLAIN))
+    """What every input is as long as nobody sets it: the model that one starts from, and the file it was read from,
+    decide some, the recipe others. ``named`` are those that are set."""
+    found = DEFAULTS | dict(start.values) | dict(start.also) | recipe_values(named.get("recipe", PLAIN))
     recompute = named.get("recompute", found["recompute"])
     return found | {"fragmentation": fragmentation_of(recompute)}
 

@@ -98,7 +98,7 @@ class Configuration:
             if isinstance(INPUTS[id], Choice):
                 INPUTS[id].read(value)
         start = base(self.values.get("model", DEFAULTS["model"]), self.values.get("config", ""))
-        object.__setattr__(self, "values", at_first(self.values, start) | dict(start.also) | dict(self.values))
+        object.__setattr__(self, "values", at_first(self.values, start) | dict(self.values))
 
     # The facets
 

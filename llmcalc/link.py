@@ -40,6 +40,8 @@ class Link:
             now = _as_fragmentation_was(_as_adapters_were(_without_towers(now)))
         if self.version in ("2", "3", "4"):
             now = _at_the_price_that_stood_there(now)
+        if self.version in ("2", "3", "4", "5"):
+            now = _in_the_weights_that_were_asked_for(now)
         return self if now == self.values else replace(self, values=now)
 
 
@@ -81,6 +83,12 @@ def _at_the_price_that_stood_there(values: Mapping[str, Any]) -> Mapping[str, An
     return {"price_per_hour": 2.0, **values}
 
 
+def _in_the_weights_that_were_asked_for(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Until version 5 weights were in 16 bits, however a file has them, where the reader did not ask for others."""
+    start = base(values.get("model", DEFAULTS["model"]), values.get("config", DEFAULTS["config"]))
+    return {**{key: DEFAULTS[key] for key in start.also}, **values}
+
+
 def _without_towers(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Until version 3 what is beside a language model was not counted."""
     start = base(values.get("model", DEFAULTS["model"]), values.get("config", DEFAULTS["config"]))
@@ -101,7 +109,7 @@ def read_link(
     problems += [problem for problem in unread if problem.key not in {told.key for told in problems}]
     rest = {key: values for key, values in parameters.items() if key not in _OF_BASE}
     of_recipe, _ = read_parameters({key: values for key, values in rest.items() if key == "recipe"})
-    known = {**defaults, **start.values, **recipe_values(of_recipe.get("recipe", DEFAULTS["recipe"]))}
+    known = {**defaults, **start.values, **start.also, **recipe_values(of_recipe.get("recipe", DEFAULTS["recipe"]))}
     found, unread = read_parameters(rest, also_known, known)
     values |= found
     problems += unread

@@ -183,7 +183,7 @@ def meant(parameters, page):
     """The configuration that a link describes."""
     link = read_link({key: [text] for key, text in parameters.items()})
     assert not link.problems
-    return Configuration({**DEFAULTS, **link.on_page(page).values})
+    return Configuration(link.on_page(page).values)
 
 
 @settings(max_examples=40, deadline=None)
@@ -201,7 +201,7 @@ def test_a_link_of_version_2_to_the_plans_keeps_their_devices_and_their_global_b
     assert (cluster.devices, cluster.global_batch) == (64, 2 * batch)
 
 
-@pytest.mark.parametrize("version", [{}, {"v": "5"}])
+@pytest.mark.parametrize("version", [{}, {"v": "5"}, {"v": "6"}])
 def test_any_other_link_means_the_same_on_every_page(version):
     given = {"n_devices": "4", "data_parallel": "2", **version}
     link = read_link({key: [text] for key, text in given.items()})
@@ -240,12 +240,30 @@ def test_a_link_without_a_price_keeps_the_one_that_stood_there(version, page):
     assert meant({"v": version, "price_per_hour": "0"}, page).values["price_per_hour"] == 0
 
 
-@pytest.mark.parametrize("version", [{}, {"v": "5"}])
+@pytest.mark.parametrize("version", [{}, {"v": "5"}, {"v": "6"}])
 def test_a_price_is_the_readers_or_none(version):
     prices = {None: None, "": None, "0": 0, "2.5": 2.5}
     for text, price in prices.items():
         given = {} if text is None else {"price_per_hour": text}
         assert meant({**given, **version}, "cost").values["price_per_hour"] == price
+
+
+IN_FOUR_BITS = (
+    '{"model_type": "llama", "num_hidden_layers": 2,'
+    ' "quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 128}}'
+)
+
+
+@pytest.mark.parametrize(("version", "as_published"), [("2", False), ("5", False), ("6", True), (None, True)])
+def test_a_link_to_quantised_weights_serves_them_as_they_are_or_as_it_always_did(version, as_published):
+    given = {"model": PASTED, "config": IN_FOUR_BITS, **({"v": version} if version else {})}
+    served = meant(given, "serving").served
+    assert (served.job.weights == "bf16") != as_published
+    # two layers of LLaMA's defaults: 4,096 wide, networks of 11,008, in 16 bits; tables of 32,000 in 16 bits in both
+    layers, tables = 2 * (4 * 4096**2 + 3 * 4096 * 11_008), 2 * 32_000 * 4096
+    in_bytes = 2 * tables + layers * (4.16 / 8 if as_published else 2)
+    assert served.weights.value == pytest.approx(in_bytes, rel=0.01)
+    assert meant({**given, "weight_format": "int8"}, "serving").served.job.weights == "int8"
 
 
 def test_every_field_of_a_layout_is_an_input():
