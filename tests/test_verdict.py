@@ -266,6 +266,19 @@ def test_a_link_to_quantised_weights_serves_them_as_they_are_or_as_it_always_did
     assert meant({**given, "weight_format": "int8"}, "serving").served.job.weights == "int8"
 
 
+@pytest.mark.parametrize(
+    ("model", "devices", "accelerator"),
+    [
+        ("DeepSeek-V3 671B", 8, "H200 SXM"),  # SGLang's instructions for DeepSeek-V3: one node of 8 H200
+        ("gpt-oss 120B", 1, "H100 SXM"),  # OpenAI's model card: on a single GPU of 80 GB
+    ],
+)
+def test_a_model_is_served_as_it_is_published(model, devices, accelerator):
+    asked = {"model": model, "accelerator": accelerator, "serve_tensor": devices, "context": 4096}
+    assert Configuration(asked).verdict_of_inference.fits
+    assert not Configuration({**asked, "weight_format": "bf16"}).verdict_of_inference.fits
+
+
 def test_every_field_of_a_layout_is_an_input():
     of_layout = [INPUTS[field.name] for field in fields(Layout)]
     asked = {i.id: (i.low, i.high, i.default) if isinstance(i, Integer) else i.default for i in of_layout}
