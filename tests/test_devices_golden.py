@@ -52,6 +52,20 @@ def buffers(layout: Layout, run: TrainingRun = MIXED, model=GPT2) -> dict[str, f
     return {part.id: part.value for part in found.parts or [found] if part.value}
 
 
+# What is held
+
+
+@pytest.mark.parametrize("t", [2, 4, 8])
+def test_one_head_of_keys_and_values_is_on_every_rank_and_query_heads_are_dealt_out(t):
+    shape = {"hidden_size": 512, "num_attention_heads": 8, "num_hidden_layers": 3, "intermediate_size": 1024}
+    config = {"model_type": "llama", "num_key_value_heads": 1, "head_dim": 64, "vocab_size": 1024, **shape}
+    held = rank(Layout(tensor_parallel=t), replace(MIXED, precision="bf16"), from_config(config)).weights.value / 2
+    # a rank has its query heads and their rows of the output, the whole key and value, its part of the network's three
+    # matrices and of the two tables, and all norms
+    layer = 2 * 512 * 512 / t + 2 * 512 * 64 + 3 * 512 * 1024 / t + 2 * 512
+    assert held == 3 * layer + 2 * 1024 * 512 / t + 512
+
+
 # What is sent
 
 
