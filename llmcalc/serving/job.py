@@ -14,6 +14,7 @@ from llmcalc.serving.formats import cache_formats, weight_format
 from llmcalc.stored.weights import format_in, grouped_by
 from llmcalc.transformer.model import Model
 from llmcalc.transformer.part import matrices, widths
+from llmcalc.units import GiB
 
 ENGINES = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "ollama", "transformers")
 OF_LLAMA_CPP = ("llama.cpp", "ollama")
@@ -23,6 +24,8 @@ SLOT_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # vLLM: config/lora.py, Max
 _NO_PAIRS = ("vllm", "sglang")
 # Builds whose figures are meant where none is named: those that most public logs are of
 USUAL_VERSIONS = {"vllm": "0.19", "sglang": "0.5", "tensorrt-llm": "1.0", "llama.cpp": "b8000", "ollama": "0.13"}
+_LARGE_DEVICE, _LARGEST_DEVICE = 70 * GiB, 160 * GiB
+BATCH_OF_LLAMA_CPP = 2048  # common/common.h, n_batch
 _AT_LEAST_ONE = (
     *("tensor_parallel", "pipeline_parallel", "data_parallel", "expert_parallel", "context", "micro_batch"),
     *("parallel_sequences", "input_tokens", "output_tokens", "concurrency"),
@@ -142,6 +145,24 @@ class Serving:
         """The engine's version, or build, as numbers that can be compared."""
         told = self.engine_version or USUAL_VERSIONS.get(self.engine, "0")
         return tuple(int(number) for number in re.findall(r"\d+", told)[:3]) or (0,)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is a device on which vLLM runs more at once: it leaves out A100s, whose throughput fell."""
+        return self.memory >= _LARGE_DEVICE and "A100" not in self.device
+
+    @cached_property
+    def step_room(self) -> int | None:
+        """Tokens of one step at most: longer prompts are cut up. None where one batch is read whole."""
+        if self.engine == "transformers":
+            return None
+        if self.engine in OF_LLAMA_CPP:
+            return max(BATCH_OF_LLAMA_CPP, self.micro_batch)
+        if self.batched_tokens:
+            return self.batched_tokens
+        if self.engine == "vllm" and self.version < (0, 8):
+            return max(self.context, 2048)  # prompts were not cut up
+        return 16384 if self.memory >= _LARGEST_DEVICE else 8192 if self.is_large else 2048
 
 
 def check(model: Model, job: Serving) -> None:

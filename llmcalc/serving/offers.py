@@ -213,7 +213,13 @@ def _fast(
 ) -> dict[str, np.ndarray]:
     """How fast it is, by column: a row a format, below it a row for each number of devices, a column a device."""
     keys, values = job.cache_formats
-    load = Load(input_tokens=job.input_tokens, output_tokens=job.output_tokens, concurrency=job.concurrency)
+    rooms = [replace(job, device=id, device_memory=None).step_room for id in devices]
+    load = Load(
+        input_tokens=job.input_tokens,
+        output_tokens=job.output_tokens,
+        concurrency=job.concurrency,
+        step_room=None if None in rooms else np.array(rooms, float),
+    )
     split = Split(tensor_parallel=tensor.astype(float), pipeline_parallel=stages.astype(float))
     found: dict[str, list[np.ndarray]] = {name: [] for name in _OF_SPEED}
     for format in formats:

@@ -35,6 +35,7 @@ def speed_of(model: Model, job: Serving, *, seats: Any = None, concurrency: Any 
             output_tokens=job.output_tokens,
             concurrency=job.concurrency if concurrency is None else concurrency,
             seats=seats,
+            step_room=job.step_room,
         ),
         weight_format=job.weight_format,
         cache_bytes=(keys.bits + values.bits) / 16,
