@@ -331,7 +331,7 @@ def test_slots_of_adapters_are_buffers_beside_every_product_whether_or_not_one_i
 @pytest.mark.parametrize("draft", ["eagle", "mtp"])
 def test_a_layer_that_drafts_has_a_layers_weights_and_cache(draft):
     """EAGLE, sec. 4.1: one layer, and what makes one vector of two; embedding and head are shared."""
-    model = from_config(EIGHT_BILLION)
+    model = from_config({**EIGHT_BILLION, "num_nextn_predict_layers": 1})
     alone, served = serve(model, Serving()), serve(model, Serving(draft=draft))
     layer = 2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14_336 + 2 * 4096
     assert served.weights.value - alone.weights.value == 2 * (layer + 2 * 4096 * 4096)
@@ -343,7 +343,7 @@ def test_a_layer_that_drafts_has_a_layers_weights_and_cache(draft):
 @pytest.mark.parametrize(("asked", "named"), [
     ({"lora_slots": 1, "engine": "llama.cpp"}, "lora_slots"), ({"draft": "mtp", "engine": "transformers"}, "draft"),
     ({"lora_rank": 20, "lora_slots": 1}, "lora_rank"), ({"draft": "medusa"}, "draft"),
-    ({"lora_slots": -1}, "lora_slots"),
+    ({"lora_slots": -1}, "lora_slots"), ({"draft": "mtp"}, "draft"),
 ])  # fmt: skip
 def test_what_an_engine_has_not_beside_a_model_is_refused_by_its_name(asked, named):
     model = from_config({"model_type": "llama", "max_position_embeddings": 8192})

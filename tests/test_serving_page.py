@@ -512,3 +512,40 @@ def read_as(link: dict[str, str]) -> dict[str, object]:
     """What such a link sets."""
     base_of = Configuration({"model": link.get("model", "GPT-2 124M")}).base.values
     return {**base_of, "purpose": "inference"} | {id: INPUTS[id].read(text) for id, text in link.items()}
+
+
+def test_the_models_own_prediction_is_a_draft_only_where_its_config_counts_such_layers():
+    """Meta's config of Llama 3.1 has no key for them, DeepSeek-V3's has num_nextn_predict_layers = 1."""
+    has_none = configured("Llama 3.1 8B", draft="mtp").serving
+    assert [(error.input_id, error.code, error.suggestions) for error in has_none.refused] == [
+        ("draft", "no_mtp", ("eagle",))
+    ]
+    assert has_none.served.job.draft is None
+    assert configured("DeepSeek-V3.1 671B", draft="mtp", accelerator="B300", serve_tensor=8).serving.refused == ()
+
+
+def test_what_is_refused_does_not_make_none_fit():
+    """llama.cpp does not share out layers by tensors: the requests that fit are those without that."""
+    asked = {"engine": "llama.cpp", "weight_format": "GGUF Q8_0"}
+    refused, plain = (configured("Llama 3.1 8B", **asked, **more).serving for more in ({"serve_tensor": 4}, {}))
+    assert refused.served.fits
+    assert refused.users == plain.users >= 1
+
+
+@pytest.mark.parametrize("engine", POOLS)
+def test_no_more_requests_run_at_once_than_the_engine_is_told(engine):
+    """Sixty-four users, one seat: the machine does what it does for one, who waits for
+    63 whole answers; two replicas have a seat each."""
+    asked = {"engine": engine, "accelerator": "H200 SXM"}
+    config = configured("Llama 3.1 8B", **asked, max_sequences=1, concurrency=64)
+    one = configured("Llama 3.1 8B", **asked, max_sequences=1, concurrency=1)
+    assert config.serving.users == 1
+    assert config.served.needed.value == one.served.needed.value
+    assert config.served.tokens_per_second.value == pytest.approx(one.served.tokens_per_second.value)
+    assert (
+        config.served.time_to_first_token.value
+        > 63 * config.values["output_tokens"] * one.served.time_between_tokens.value
+    )
+    assert "1 request of" in served_words(config, config.served)
+    assert "63 others wait" in served_words(config, config.served)
+    assert configured("Llama 3.1 8B", **asked, max_sequences=1, concurrency=64, serve_data=2).serving.users == 2

@@ -237,7 +237,9 @@ class Serving:
         if found.kv_available.value <= 0:
             return Quantity("whole_requests", 0, "", "B", meaning="Nothing is left for a cache.")
         held: Quantity = whole_requests(requests=found.max_concurrency, replicas=found.job.data_parallel)
-        return held
+        if (seats := found.job.seats) is None or seats >= held.value:
+            return held
+        return Quantity("whole_requests", seats, "", "B", meaning="As many as the engine is told to run at once.")
 
     @property
     def users(self) -> int:
@@ -257,7 +259,7 @@ class Serving:
     def _fits(self, values: Mapping[str, Any]) -> bool:
         """Whether what the inputs describe with these changes is taken, and fits."""
         try:
-            return reserved(self.counting.model, self._job({**self.values, **values})).fits
+            return reserved(self.counting.model, self._job({**self._sound, **values})).fits
         except InputError:
             return False
 

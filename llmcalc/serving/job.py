@@ -147,6 +147,18 @@ class Serving:
         return tuple(int(number) for number in re.findall(r"\d+", told)[:3]) or (0,)
 
     @property
+    def seats(self) -> int | None:
+        """Requests that run at once at most, on all replicas together, where an engine with a pool is told so."""
+        if self.max_sequences is None or self.engine in (*OF_LLAMA_CPP, "transformers"):
+            return None
+        return self.max_sequences * self.data_parallel
+
+    @property
+    def running(self) -> int:
+        """Requests that run at once of those that are asked; the others wait."""
+        return self.concurrency if self.seats is None else min(self.concurrency, self.seats)
+
+    @property
     def is_large(self) -> bool:
         """Whether it is a device on which vLLM runs more at once: it leaves out A100s, whose throughput fell."""
         return self.memory >= _LARGE_DEVICE and "A100" not in self.device

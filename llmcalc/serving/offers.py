@@ -218,6 +218,7 @@ def _fast(
         input_tokens=job.input_tokens,
         output_tokens=job.output_tokens,
         concurrency=job.concurrency,
+        seats=replace(job, data_parallel=1).seats,
         step_room=None if None in rooms else np.array(rooms, float),
     )
     split = Split(tensor_parallel=tensor.astype(float), pipeline_parallel=stages.astype(float))

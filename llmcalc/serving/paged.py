@@ -240,7 +240,7 @@ def served_of(rank: Paged) -> Served:
     if plan is None:
         return _without_cache(rank)
     each = rank.blocks_of(job.context)
-    users = -(-job.concurrency // job.data_parallel)  # replicas share them out
+    users = -(-job.running // job.data_parallel)  # replicas share them out
     if job.engine == "sglang" and plan.tokens == 1:
         per_token = rank.block.named("kv_bytes_per_token")
         tokens = pool.tokens_of_bytes(available_bytes=rank.available, cached_bytes=per_token)

@@ -173,7 +173,7 @@ def parts_of(served: Served) -> tuple[Quantity, ...]:
 def memory_chart(config: Configuration, served: Served) -> say.Chart:
     """What the requests need, and what the engine takes when it starts, beside the device."""
     needed = parts_of(served)
-    rows = {w("serving.of_requests", users=exact(served.job.concurrency)): by_component(needed)}
+    rows = {w("serving.of_requests", users=exact(served.job.running)): by_component(needed)}
     if served.job.engine in ("vllm", "sglang", "tensorrt-llm") and served.kv_available.value > 0:
         reserved = (served.weights, served.activation_peak, served.outside, served.kv_cache)
         rows[w("serving.of_engine")] = by_component(reserved)
