@@ -15,6 +15,7 @@ from opened_app import opened as opened_on
 from streamlit.testing.v1 import AppTest
 
 from llmcalc import InputError, Serving, serve
+from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.catalog.formats import STORED_FORMATS
 from llmcalc.configuration import Configuration
 from llmcalc.facets.serving import inputs_of
@@ -22,6 +23,7 @@ from llmcalc.inputs import DEFAULTS, INPUTS, in_group
 from llmcalc.serving.batches import batches, passes
 from llmcalc.serving.offers import COLUMNS, COUNTS, offers
 from llmcalc.serving.pasted import LONGEST
+from llmcalc.serving.speed import computed_in
 from llmcalc.serving.speed.constants import CONSTANTS
 from llmcalc.words import dictionary, value_of, w
 from pages.content.serving import CONTROLS, OFFERED, SORTED_BY, written_offer
@@ -549,3 +551,45 @@ def test_no_more_requests_run_at_once_than_the_engine_is_told(engine):
     assert "1 request of" in served_words(config, config.served)
     assert "63 others wait" in served_words(config, config.served)
     assert configured("Llama 3.1 8B", **asked, max_sequences=1, concurrency=64, serve_data=2).serving.users == 2
+
+
+@pytest.mark.parametrize(("engine", "device", "runs"), [
+    ("tensorrt-llm", "H100 SXM", True), ("tensorrt-llm", "Gaudi 3", False), ("tensorrt-llm", "MI300X", False),
+    ("vllm", "MI300X", True), ("vllm", "TPU v5e", True), ("vllm", "Gaudi 3", True), ("vllm", "M4 Max", False),
+    ("sglang", "M3 Ultra", False), ("llama.cpp", "M4 Max", True), ("llama.cpp", "TPU v6e", False),
+    ("ollama", "TPU v5e", False), ("ollama", "Gaudi 3", False), ("transformers", "M4 Max", True),
+])  # fmt: skip
+def test_an_engine_is_refused_on_devices_that_its_documentation_does_not_name(engine, device, runs):
+    refused = configured("Llama 3.1 8B", engine=engine, accelerator=device).serving.refused
+    assert ("not_on_device" in [error.code for error in refused]) == (not runs)
+    if runs:
+        return
+    with pytest.raises(InputError, match="does not run on") as caught:
+        serve(LLAMA, Serving(engine=engine, device=device))
+    assert caught.value.input_id == "engine"
+    for other in caught.value.suggestions:
+        found = configured("Llama 3.1 8B", engine=other, accelerator=device).serving
+        assert "not_on_device" not in [error.code for error in found.refused]
+
+
+def test_no_device_is_offered_that_the_engine_does_not_run_on():
+    offered = set(offers(LLAMA, Serving(engine="tensorrt-llm"), counts=(1,), formats=("fp8",)).device)
+    assert offered == {id for id, row in ACCELERATORS.items() if row.vendor == "NVIDIA"}
+
+
+@pytest.mark.parametrize(("engine", "device", "label"), [
+    ("vllm", "H100 SXM", "logs"), ("llama.cpp", "RTX 4090", "logs"), ("llama.cpp", "M4 Max", "other_logs"),
+    ("vllm", "MI300X", "other_logs"), ("vllm", "TPU v5e", "other_logs"), ("tensorrt-llm", "H100 SXM", "no_logs"),
+])  # fmt: skip
+def test_memory_is_from_logs_only_on_devices_of_the_kind_that_the_logs_are_of(engine, device, label):
+    assert configured("Llama 3.1 8B", engine=engine, accelerator=device).serving.served_standing.reason == label
+
+
+@pytest.mark.parametrize(("device", "format", "computed"), [
+    ("V100 32GB SXM2", "bf16", "fp16"), ("T4", "fp8", "fp16"), ("A100 80GB SXM", "fp8", "bf16"), ("T4", "fp16", ""),
+    ("H100 SXM", "fp8", ""), ("H100 SXM", "NVFP4", "bf16"), ("B200", "NVFP4", ""), ("T4", "int4 g128", ""),
+    ("M4 Max", "bf16", ""),
+])  # fmt: skip
+def test_a_format_that_a_device_cannot_multiply_in_is_told(device, format, computed):
+    """bf16 since Ampere, fp8 since Ada and Hopper, fp4 since Blackwell; Apple tells no rates."""
+    assert computed_in(ACCELERATORS[device], format) == computed

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from llmcalc.accuracy import ESTIMATE, LOGS, NO_LOGS, Standing, standing_of_inference, standing_of_pass
+from llmcalc.accuracy import ESTIMATE, LOGS, NO_LOGS, OTHER_LOGS, Standing, standing_of_inference, standing_of_pass
 from llmcalc.accuracy.speed import FORMATS, Likely, likely
 from llmcalc.cached import cached_property, once
+from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.catalog.formats import CACHE_FORMATS, WEIGHT_FORMATS
 from llmcalc.catalog.models import models
 from llmcalc.errors import InputError
@@ -220,6 +221,8 @@ class Serving:
             return self.inference_standing
         if self.counting.count_standing.label == ESTIMATE:
             return self.counting.count_standing
+        if not ACCELERATORS[self.values["accelerator"]].has_cuda:  # whose context and buffers the logs are of
+            return OTHER_LOGS
         return LOGS if self.values["engine"] in _LOGGED else NO_LOGS
 
     @cached_property

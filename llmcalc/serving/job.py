@@ -19,6 +19,18 @@ from llmcalc.units import GiB
 ENGINES = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "ollama", "transformers")
 OF_LLAMA_CPP = ("llama.cpp", "ollama")
 CUSTOM = "custom"
+# Whose devices an engine runs on, with its plugins, by its own documentation: vLLM, "Installation" and vllm-gaudi,
+# vllm-tpu; SGLang, "Install" and its pages of platforms; TensorRT-LLM, "Support matrix"; llama.cpp's backends
+# (docs/build.md), of which ollama builds those of CUDA, ROCm and Metal. PyTorch has a backend for each.
+_OF_PLUGINS = ("NVIDIA", "AMD", "Intel", "Google")
+RUNS_ON = {
+    "vllm": _OF_PLUGINS,
+    "sglang": _OF_PLUGINS,
+    "tensorrt-llm": ("NVIDIA",),
+    "llama.cpp": ("NVIDIA", "AMD", "Apple"),
+    "ollama": ("NVIDIA", "AMD", "Apple"),
+    "transformers": (*_OF_PLUGINS, "Apple"),
+}
 DRAFTS = ("eagle", "mtp")  # a layer that drafts, trained beside the model or published with it
 SLOT_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # vLLM: config/lora.py, MaxLoRARanks
 _NO_PAIRS = ("vllm", "sglang")
@@ -175,6 +187,22 @@ class Serving:
         if self.engine == "vllm" and self.version < (0, 8):
             return max(self.context, 2048)  # prompts were not cut up
         return 16384 if self.memory >= _LARGEST_DEVICE else 8192 if self.is_large else 2048
+
+
+def runs_on(engine: str, device: str) -> bool:
+    """Whether an engine runs on a device of the catalogue; of a custom one nobody can say that it does not."""
+    found = ACCELERATORS.get(device)
+    return found is None or found.vendor in RUNS_ON[engine]
+
+
+def check_device(job: Serving) -> None:
+    """Raise InputError, naming ``engine``, where the engine does not run on devices of that maker."""
+    if runs_on(job.engine, job.device):
+        return
+    others = tuple(engine for engine in ENGINES if runs_on(engine, job.device))
+    message = f"{job.engine} does not run on {job.device}; these do: {', '.join(others)}"
+    raise InputError("engine", message, others, code="not_on_device", engine=job.engine, device=job.device,
+                     others=", ".join(others))  # fmt: skip
 
 
 def check(model: Model, job: Serving) -> None:
