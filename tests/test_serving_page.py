@@ -26,7 +26,9 @@ from llmcalc.serving.pasted import LONGEST
 from llmcalc.serving.speed import computed_in
 from llmcalc.serving.speed.constants import CONSTANTS
 from llmcalc.words import dictionary, value_of, w
+from pages.content.fits import fits
 from pages.content.serving import CONTROLS, OFFERED, SORTED_BY, written_offer
+from pages.ui.document.blocks import Frames
 from pages.ui.words.problems import problem_words
 from pages.ui.words.verdict import served_words
 
@@ -405,7 +407,8 @@ def test_what_would_fit_is_set_with_one_click():
 
 def test_a_refused_input_is_told_with_what_would_do():
     app = opened(model="Llama 3 8B", context="100000")
-    assert w("problems.context_too_long", value=100_000, number=8192) in [warning.value for warning in app.warning]
+    told = f"{w('problems.context_too_long', value=100_000, number=8192)} {w('problems.meanwhile', value='8,192')}"
+    assert told in [warning.value for warning in app.warning]
     next(button for button in app.button if button.key == "served_use_context_8192").click().run()
     assert app.session_state["context"] == 8192
     assert not app.warning
@@ -593,3 +596,32 @@ def test_memory_is_from_logs_only_on_devices_of_the_kind_that_the_logs_are_of(en
 def test_a_format_that_a_device_cannot_multiply_in_is_told(device, format, computed):
     """bf16 since Ampere, fp8 since Ada and Hopper, fp4 since Blackwell; Apple tells no rates."""
     assert computed_in(ACCELERATORS[device], format) == computed
+
+
+@pytest.mark.parametrize(("model", "asked", "input_id", "instead"), [
+    ("Llama 3 8B", {"context": 1_000_000}, "context", "8,192"),
+    ("Llama 3.1 8B", {"input_tokens": 1_048_576, "output_tokens": 1, "context": 131_072}, "input_tokens",
+     str(DEFAULTS["input_tokens"])),
+    ("Llama 3.1 8B", {"engine": "llama.cpp", "serve_tensor": 4}, "serve_tensor", "1"),
+    ("Llama 3.1 8B", {"engine": "ollama", "accelerator": "TPU v5e"}, "engine", "vLLM"),
+])  # fmt: skip
+def test_what_is_counted_in_place_of_what_is_refused_is_told_once(model, asked, input_id, instead):
+    (problem,) = configured(model, **asked).serving.refused
+    assert problem.input_id == input_id
+    assert problem_words(problem).endswith(w("problems.meanwhile", value=instead))
+
+
+def test_where_nothing_is_counted_nothing_is_said_to_be():
+    (problem,) = (config := configured("Llama 3.1 8B", accelerator="M4 Max")).serving.refused
+    assert config.served is None
+    assert "instead" not in problem.details
+
+
+@pytest.mark.parametrize("engine", ["vllm", "tensorrt-llm"])
+def test_the_memory_of_requests_has_one_standing_wherever_it_is_told(engine):
+    config = configured("Llama 3.1 8B", purpose="inference", engine=engine)
+    blocks = list(fits(config, "inference"))
+    (verdict,) = (span.text for span in blocks[0].line if span.kind == "badge")
+    (frames,) = (block.frames for block in blocks if isinstance(block, Frames))
+    badges = [span.text for frame in frames for span in frame.label if span.kind == "badge"]
+    assert badges == [verdict] * 3

@@ -49,6 +49,9 @@ INPUT_OF = {
     "model": "engine",  # a model that an engine does not run
 }
 MOST_AT_ONCE = 2  # changes
+# Reasons whose words do not say what is counted instead
+_WITHOUT_INSTEAD = ("context_too_long", "layers_only", "no_experts", "one_device", "groups_do_not_divide",
+                    "not_on_device")  # fmt: skip
 _LOGGED = ("vllm", "sglang", *OF_LLAMA_CPP)
 
 
@@ -190,8 +193,13 @@ class Serving:
                 if all(error.input_id != other.input_id for other in refused):  # what stands in may be refused as well
                     refused.append(error)
                 if error.input_id not in values or values[error.input_id] == DEFAULTS[error.input_id]:
+                    for nothing_counted in refused:
+                        nothing_counted.details.pop("instead", None)
                     return None, tuple(refused)
                 values[error.input_id] = DEFAULTS[error.input_id]
+                if error.code in _WITHOUT_INSTEAD:
+                    instead = self.usual_context if error.input_id == "context" else values[error.input_id]
+                    error.details["instead"] = instead
 
     @property
     def served(self) -> Served | None:
@@ -203,10 +211,11 @@ class Serving:
     def refused(self) -> tuple[InputError, ...]:
         """What the engine refuses, and why, each naming the input to change; and that a request is longer than the
         context."""
-        asked, room = self.values["input_tokens"] + self.values["output_tokens"], self.context
+        sound = self._sound
+        asked, room = sound["input_tokens"] + sound["output_tokens"], self.context
         if asked <= room:
             return self._tried[1]
-        fitting = (room - self.values["input_tokens"],)
+        fitting = (room - sound["input_tokens"],)
         message = f"requests of {asked:,} tokens do not go into a context of {room:,}"
         error = InputError(
             "output_tokens", message, tuple(_accepted("output_tokens", fitting)), code="longer_than_context",
