@@ -279,6 +279,12 @@ def test_less_than_one_is_refused(name):
         Load(**{name: 0})
 
 
+@pytest.mark.parametrize("size", [float("nan"), True, "7", [1, float("nan")]])
+def test_a_size_that_is_no_number_is_refused(size):
+    with pytest.raises(InputError, match="concurrency"):
+        Load(concurrency=size)
+
+
 @pytest.mark.parametrize("chance", [-0.1, 1])
 def test_a_chance_that_is_none_is_refused(chance):
     with pytest.raises(InputError, match="acceptance"):

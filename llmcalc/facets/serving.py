@@ -51,7 +51,7 @@ INPUT_OF = {
 MOST_AT_ONCE = 2  # changes
 # Reasons whose words do not say what is counted instead
 _WITHOUT_INSTEAD = ("context_too_long", "layers_only", "no_experts", "one_device", "groups_do_not_divide",
-                    "not_on_device")  # fmt: skip
+                    "not_on_device", "cache_of_files")  # fmt: skip
 _LOGGED = ("vllm", "sglang", *OF_LLAMA_CPP)
 
 

@@ -43,6 +43,16 @@ _AT_LEAST_ONE = (
     *("parallel_sequences", "input_tokens", "output_tokens", "concurrency"),
 )
 _IF_GIVEN = ("max_sequences", "block_size", "batched_tokens", "kv_cache_memory", "device_memory", "cpu_moe_layers")
+# Fields that are whole numbers: the least, and whether they may be left open
+_WHOLE = (
+    (_AT_LEAST_ONE, 1, False),
+    (_IF_GIVEN, 1, True),
+    (("gpu_layers",), 0, True),
+    (("lora_slots", "lora_rank"), 0, False),
+)
+_NONE_OR_TEXT = ("engine_version", "draft")
+_TEXTS = ("engine", "device", "weights", "kv_cache", *_NONE_OR_TEXT)
+_SWITCHES = ("flash_attention", "unified", "kv_on_host", "swa_full")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +117,7 @@ class Serving:
     draft: str | None = None
 
     def __post_init__(self) -> None:
+        self._check_kinds()
         if self.engine not in ENGINES:
             raise InputError("engine", f"unknown engine {self.engine!r}; known: {', '.join(ENGINES)}", ENGINES)
         object.__setattr__(self, "device", SHORT_NAMES.get(self.device, self.device))
@@ -115,14 +126,6 @@ class Serving:
             raise InputError("device", f"unknown device {self.device!r}; known: {', '.join(known)}", known)
         if self.device == CUSTOM and self.device_memory is None:
             raise InputError("device_memory", "a custom device needs device_memory, in bytes")
-        for name in (*_AT_LEAST_ONE, *_IF_GIVEN):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-                raise InputError(name, f"{name} must be a whole number of at least 1")
-        if self.gpu_layers is not None and self.gpu_layers < 0:
-            raise InputError("gpu_layers", "gpu_layers must be at least 0")
-        if self.lora_slots < 0:
-            raise InputError("lora_slots", "lora_slots must be at least 0")
         if self.lora_rank not in SLOT_RANKS:
             ranks = ", ".join(map(str, SLOT_RANKS))
             raise InputError("lora_rank", f"lora_rank {self.lora_rank}: vLLM makes buffers for {ranks}", SLOT_RANKS)
@@ -131,6 +134,29 @@ class Serving:
         if self.memory_utilization is not None and not 0 < self.memory_utilization <= 1:
             raise InputError("memory_utilization", "memory_utilization must be above 0 and at most 1")
         self.weight_format, self.cache_formats  # noqa: B018
+
+    def _check_kinds(self) -> None:
+        """Raise InputError, naming the field, for a value that is of another kind than the field's, or too small."""
+        for name in _TEXTS:
+            value = getattr(self, name)
+            if not isinstance(value, str) and not (value is None and name in _NONE_OR_TEXT):
+                raise InputError(name, f"{name} must be text, not {value!r}")
+        for name in _SWITCHES:
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(name, f"{name} must be True or False")
+        for names, least, may_be_none in _WHOLE:
+            for name in names:
+                value = getattr(self, name)
+                if value is None and may_be_none:
+                    continue
+                if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                    raise InputError(name, f"{name} must be a whole number of at least {least}")
+        share = self.memory_utilization
+        if share is not None and (not isinstance(share, int | float) or isinstance(share, bool)):
+            raise InputError("memory_utilization", "memory_utilization must be a number above 0 and at most 1")
+        if self.engine_version is not None and not re.match(r"[bv]?\d", self.engine_version):
+            message = f"engine_version {self.engine_version!r} is none: write it as '0.11.0', or a build as 'b4553'"
+            raise InputError("engine_version", message)
 
     @cached_property
     def weight_format(self) -> str:
@@ -212,6 +238,12 @@ def check(model: Model, job: Serving) -> None:
     if job.engine in _NO_PAIRS and model.is_pair and not model.hears:
         message = f"{job.engine} runs no model of an encoder and a decoder that reads text"
         raise InputError("engine", message, ("llama.cpp", "transformers"), code="no_pairs", engine=job.engine)
+    keys, values = job.cache_formats
+    of_files = job.kv_cache if keys != values else keys.id if keys.stored == "gguf" else ""
+    if of_files and job.engine not in (*OF_LLAMA_CPP, "transformers"):
+        message = f"kv_cache: {job.engine} keeps no cache in {of_files}, as llama.cpp does"
+        raise InputError("kv_cache", message, ("bf16", "fp8"), code="cache_of_files", engine=job.engine,
+                         format=of_files)  # fmt: skip
     for name in ("context", "input_tokens"):
         asked = getattr(job, name)
         if job.engine not in OF_LLAMA_CPP and model.context is not None and asked > model.context:

@@ -59,10 +59,17 @@ class Load:
     def __post_init__(self) -> None:
         for name in ("input_tokens", "output_tokens", "concurrency", "tokens_each", "seats", "step_room"):
             given = getattr(self, name)
-            if given is not None and np.any(np.asarray(given) < 1):
-                raise InputError(name, f"{name} must be at least 1")
+            if given is not None and not (_are_numbers(given) and np.all(np.asarray(given) >= 1)):
+                raise InputError(name, f"{name} must be a number of at least 1")
+        if not _are_numbers(self.acceptance):
+            raise InputError("acceptance", "acceptance must be a number")
         if np.any((np.asarray(self.acceptance) < 0) | (np.asarray(self.acceptance) >= 1)):
             raise InputError("acceptance", "acceptance must be at least 0 and below 1")
+
+
+def _are_numbers(given: Any) -> bool:
+    """Whether it is a number, or an array of them: quantities are, switches and texts are none."""
+    return np.asarray(getattr(given, "value", given)).dtype.kind in "iuf"
 
 
 @dataclass(frozen=True)
