@@ -69,7 +69,7 @@ class Load:
 
 def _are_numbers(given: Any) -> bool:
     """Whether it is a number, or an array of them: quantities are, switches and texts are none."""
-    return np.asarray(getattr(given, "value", given)).dtype.kind in "iuf"
+    return np.asarray(given.value if isinstance(given, Quantity) else given).dtype.kind in "iuf"
 
 
 @dataclass(frozen=True)
