@@ -331,7 +331,7 @@ def test_slots_of_adapters_are_buffers_beside_every_product_whether_or_not_one_i
 @pytest.mark.parametrize("draft", ["eagle", "mtp"])
 def test_a_layer_that_drafts_has_a_layers_weights_and_cache(draft):
     """EAGLE, sec. 4.1: one layer, and what makes one vector of two; embedding and head are shared."""
-    model = from_config(EIGHT_BILLION)
+    model = from_config({**EIGHT_BILLION, "num_nextn_predict_layers": 1})
     alone, served = serve(model, Serving()), serve(model, Serving(draft=draft))
     layer = 2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14_336 + 2 * 4096
     assert served.weights.value - alone.weights.value == 2 * (layer + 2 * 4096 * 4096)
@@ -343,10 +343,40 @@ def test_a_layer_that_drafts_has_a_layers_weights_and_cache(draft):
 @pytest.mark.parametrize(("asked", "named"), [
     ({"lora_slots": 1, "engine": "llama.cpp"}, "lora_slots"), ({"draft": "mtp", "engine": "transformers"}, "draft"),
     ({"lora_rank": 20, "lora_slots": 1}, "lora_rank"), ({"draft": "medusa"}, "draft"),
-    ({"lora_slots": -1}, "lora_slots"),
+    ({"lora_slots": -1}, "lora_slots"), ({"draft": "mtp"}, "draft"),
 ])  # fmt: skip
 def test_what_an_engine_has_not_beside_a_model_is_refused_by_its_name(asked, named):
     model = from_config({"model_type": "llama", "max_position_embeddings": 8192})
     with pytest.raises(InputError) as caught:
         serve(model, Serving(**asked))
     assert caught.value.input_id == named
+
+
+@pytest.mark.parametrize(("field", "value"), [
+    ("weights", None), ("kv_cache", 8), ("engine", None), ("device", 1), ("memory_utilization", "0.9"),
+    ("memory_utilization", True), ("memory_utilization", float("nan")), ("tensor_parallel", True),
+    ("context", float("nan")), ("context", "8192"), ("concurrency", 2.5), ("input_tokens", None), ("gpu_layers", "3"),
+    ("lora_slots", True), ("lora_slots", "1"), ("lora_rank", True), ("flash_attention", "no"), ("unified", 1),
+    ("engine_version", "zzz"), ("engine_version", 0.11), ("engine_version", ""), ("draft", 1), ("device_memory", "80"),
+    ("max_sequences", float("nan")), ("output_tokens", "x"),
+])  # fmt: skip
+def test_a_value_of_another_kind_is_refused_by_its_fields_name(field, value):
+    with pytest.raises(InputError, match=field) as caught:
+        Serving(**{field: value})
+    assert caught.value.input_id == field
+
+
+@pytest.mark.parametrize("version", ["0.11.0", "v0.8.5.post1", "b4553", "7201", "1.0.0rc4", None])
+def test_versions_are_taken_as_engines_write_them(version):
+    assert Serving(engine_version=version).version
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm"])
+@pytest.mark.parametrize("cache", ["q8_0/f16", "q8_0", "fp8/bf16"])
+def test_formats_of_llama_cpps_caches_are_refused_by_engines_with_a_pool(engine, cache):
+    """vLLM, kv_cache_dtype: one of auto, bfloat16 and kinds of fp8, for keys and values alike."""
+    model = from_config({"model_type": "llama", "max_position_embeddings": 8192})
+    with pytest.raises(InputError) as caught:
+        serve(model, Serving(engine=engine, kv_cache=cache))
+    assert (caught.value.input_id, caught.value.code) == ("kv_cache", "cache_of_files")
+    assert serve(model, Serving(engine="llama.cpp", kv_cache="q8_0/f16")).kv_cache.value > 0

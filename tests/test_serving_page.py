@@ -15,6 +15,7 @@ from opened_app import opened as opened_on
 from streamlit.testing.v1 import AppTest
 
 from llmcalc import InputError, Serving, serve
+from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.catalog.formats import STORED_FORMATS
 from llmcalc.configuration import Configuration
 from llmcalc.facets.serving import inputs_of
@@ -22,9 +23,12 @@ from llmcalc.inputs import DEFAULTS, INPUTS, in_group
 from llmcalc.serving.batches import batches, passes
 from llmcalc.serving.offers import COLUMNS, COUNTS, offers
 from llmcalc.serving.pasted import LONGEST
+from llmcalc.serving.speed import computed_in
 from llmcalc.serving.speed.constants import CONSTANTS
 from llmcalc.words import dictionary, value_of, w
+from pages.content.fits import fits
 from pages.content.serving import CONTROLS, OFFERED, SORTED_BY, written_offer
+from pages.ui.document.blocks import Frames
 from pages.ui.words.problems import problem_words
 from pages.ui.words.verdict import served_words
 
@@ -403,7 +407,8 @@ def test_what_would_fit_is_set_with_one_click():
 
 def test_a_refused_input_is_told_with_what_would_do():
     app = opened(model="Llama 3 8B", context="100000")
-    assert w("problems.context_too_long", value=100_000, number=8192) in [warning.value for warning in app.warning]
+    told = f"{w('problems.context_too_long', value=100_000, number=8192)} {w('problems.meanwhile', value='8,192')}"
+    assert told in [warning.value for warning in app.warning]
     next(button for button in app.button if button.key == "served_use_context_8192").click().run()
     assert app.session_state["context"] == 8192
     assert not app.warning
@@ -512,3 +517,111 @@ def read_as(link: dict[str, str]) -> dict[str, object]:
     """What such a link sets."""
     base_of = Configuration({"model": link.get("model", "GPT-2 124M")}).base.values
     return {**base_of, "purpose": "inference"} | {id: INPUTS[id].read(text) for id, text in link.items()}
+
+
+def test_the_models_own_prediction_is_a_draft_only_where_its_config_counts_such_layers():
+    """Meta's config of Llama 3.1 has no key for them, DeepSeek-V3's has num_nextn_predict_layers = 1."""
+    has_none = configured("Llama 3.1 8B", draft="mtp").serving
+    assert [(error.input_id, error.code, error.suggestions) for error in has_none.refused] == [
+        ("draft", "no_mtp", ("eagle",))
+    ]
+    assert has_none.served.job.draft is None
+    assert configured("DeepSeek-V3.1 671B", draft="mtp", accelerator="B300", serve_tensor=8).serving.refused == ()
+
+
+def test_what_is_refused_does_not_make_none_fit():
+    """llama.cpp does not share out layers by tensors: the requests that fit are those without that."""
+    asked = {"engine": "llama.cpp", "weight_format": "GGUF Q8_0"}
+    refused, plain = (configured("Llama 3.1 8B", **asked, **more).serving for more in ({"serve_tensor": 4}, {}))
+    assert refused.served.fits
+    assert refused.users == plain.users >= 1
+
+
+@pytest.mark.parametrize("engine", POOLS)
+def test_no_more_requests_run_at_once_than_the_engine_is_told(engine):
+    """Sixty-four users, one seat: the machine does what it does for one, who waits for
+    63 whole answers; two replicas have a seat each."""
+    asked = {"engine": engine, "accelerator": "H200 SXM"}
+    config = configured("Llama 3.1 8B", **asked, max_sequences=1, concurrency=64)
+    one = configured("Llama 3.1 8B", **asked, max_sequences=1, concurrency=1)
+    assert config.serving.users == 1
+    assert config.served.needed.value == one.served.needed.value
+    assert config.served.tokens_per_second.value == pytest.approx(one.served.tokens_per_second.value)
+    assert (
+        config.served.time_to_first_token.value
+        > 63 * config.values["output_tokens"] * one.served.time_between_tokens.value
+    )
+    assert "1 request of" in served_words(config, config.served)
+    assert "63 others wait" in served_words(config, config.served)
+    assert configured("Llama 3.1 8B", **asked, max_sequences=1, concurrency=64, serve_data=2).serving.users == 2
+
+
+@pytest.mark.parametrize(("engine", "device", "runs"), [
+    ("tensorrt-llm", "H100 SXM", True), ("tensorrt-llm", "Gaudi 3", False), ("tensorrt-llm", "MI300X", False),
+    ("vllm", "MI300X", True), ("vllm", "TPU v5e", True), ("vllm", "Gaudi 3", True), ("vllm", "M4 Max", False),
+    ("sglang", "M3 Ultra", False), ("llama.cpp", "M4 Max", True), ("llama.cpp", "TPU v6e", False),
+    ("ollama", "TPU v5e", False), ("ollama", "Gaudi 3", False), ("transformers", "M4 Max", True),
+])  # fmt: skip
+def test_an_engine_is_refused_on_devices_that_its_documentation_does_not_name(engine, device, runs):
+    refused = configured("Llama 3.1 8B", engine=engine, accelerator=device).serving.refused
+    assert ("not_on_device" in [error.code for error in refused]) == (not runs)
+    if runs:
+        return
+    with pytest.raises(InputError, match="does not run on") as caught:
+        serve(LLAMA, Serving(engine=engine, device=device))
+    assert caught.value.input_id == "engine"
+    for other in caught.value.suggestions:
+        found = configured("Llama 3.1 8B", engine=other, accelerator=device).serving
+        assert "not_on_device" not in [error.code for error in found.refused]
+
+
+def test_no_device_is_offered_that_the_engine_does_not_run_on():
+    offered = set(offers(LLAMA, Serving(engine="tensorrt-llm"), counts=(1,), formats=("fp8",)).device)
+    assert offered == {id for id, row in ACCELERATORS.items() if row.vendor == "NVIDIA"}
+
+
+@pytest.mark.parametrize(("engine", "device", "label"), [
+    ("vllm", "H100 SXM", "logs"), ("llama.cpp", "RTX 4090", "logs"), ("llama.cpp", "M4 Max", "other_logs"),
+    ("vllm", "MI300X", "other_logs"), ("vllm", "TPU v5e", "other_logs"), ("tensorrt-llm", "H100 SXM", "no_logs"),
+])  # fmt: skip
+def test_memory_is_from_logs_only_on_devices_of_the_kind_that_the_logs_are_of(engine, device, label):
+    assert configured("Llama 3.1 8B", engine=engine, accelerator=device).serving.served_standing.reason == label
+
+
+@pytest.mark.parametrize(("device", "format", "computed"), [
+    ("V100 32GB SXM2", "bf16", "fp16"), ("T4", "fp8", "fp16"), ("A100 80GB SXM", "fp8", "bf16"), ("T4", "fp16", ""),
+    ("H100 SXM", "fp8", ""), ("H100 SXM", "NVFP4", "bf16"), ("B200", "NVFP4", ""), ("T4", "int4 g128", ""),
+    ("M4 Max", "bf16", ""),
+])  # fmt: skip
+def test_a_format_that_a_device_cannot_multiply_in_is_told(device, format, computed):
+    """bf16 since Ampere, fp8 since Ada and Hopper, fp4 since Blackwell; Apple tells no rates."""
+    assert computed_in(ACCELERATORS[device], format) == computed
+
+
+@pytest.mark.parametrize(("model", "asked", "input_id", "instead"), [
+    ("Llama 3 8B", {"context": 1_000_000}, "context", "8,192"),
+    ("Llama 3.1 8B", {"input_tokens": 1_048_576, "output_tokens": 1, "context": 131_072}, "input_tokens",
+     str(DEFAULTS["input_tokens"])),
+    ("Llama 3.1 8B", {"engine": "llama.cpp", "serve_tensor": 4}, "serve_tensor", "1"),
+    ("Llama 3.1 8B", {"engine": "ollama", "accelerator": "TPU v5e"}, "engine", "vLLM"),
+])  # fmt: skip
+def test_what_is_counted_in_place_of_what_is_refused_is_told_once(model, asked, input_id, instead):
+    (problem,) = configured(model, **asked).serving.refused
+    assert problem.input_id == input_id
+    assert problem_words(problem).endswith(w("problems.meanwhile", value=instead))
+
+
+def test_where_nothing_is_counted_nothing_is_said_to_be():
+    (problem,) = (config := configured("Llama 3.1 8B", accelerator="M4 Max")).serving.refused
+    assert config.served is None
+    assert "instead" not in problem.details
+
+
+@pytest.mark.parametrize("engine", ["vllm", "tensorrt-llm"])
+def test_the_memory_of_requests_has_one_standing_wherever_it_is_told(engine):
+    config = configured("Llama 3.1 8B", purpose="inference", engine=engine)
+    blocks = list(fits(config, "inference"))
+    (verdict,) = (span.text for span in blocks[0].line if span.kind == "badge")
+    (frames,) = (block.frames for block in blocks if isinstance(block, Frames))
+    badges = [span.text for frame in frames for span in frame.label if span.kind == "badge"]
+    assert badges == [verdict] * 3

@@ -81,6 +81,41 @@ def test_a_longer_prompt_is_never_faster(**setting):
 
 @settings(max_examples=60, deadline=None)
 @each_setting
+def test_a_lone_request_has_its_first_token_however_much_it_is_to_write(**setting):
+    alone = setting | {"concurrency": 1}
+    one, long = served(**alone | {"output_tokens": 1}), served(**alone)
+    assert one.time_to_first_token.value == pytest.approx(long.time_to_first_token.value, rel=1e-12)
+    assert one.step.inputs["prompts_time"].value == 0  # nobody else asks
+    assert one.time_between_tokens.value <= long.time_between_tokens.value  # whose cache is longer
+
+
+@settings(max_examples=60, deadline=None)
+@each_setting
+@pytest.mark.parametrize("room", [None, 512])
+def test_longer_answers_never_have_more_of_others_prompts_in_a_step_and_no_step_more_than_it_holds(room, **setting):
+    setting |= {"step_room": room}
+    short, long = served(**setting), served(**setting | {"output_tokens": 2 * setting["output_tokens"]})
+    a, b = (found.step.inputs["prompts_time"].inputs["prompt_seconds"] for found in (short, long))
+    assert b.value <= a.value * (1 + 1e-12)
+    mixed = a.inputs["product_seconds"].inputs["pass_tokens"].value
+    assert mixed <= min(room or np.inf, setting["input_tokens"] * (setting["concurrency"] - 1))
+
+
+@settings(max_examples=60, deadline=None)
+@each_setting
+@pytest.mark.parametrize("room", [None, 512])
+def test_no_machine_reads_more_prompts_than_its_rate_of_products_allows(room, **setting):
+    """However short the answers, and however few tokens of prompts a step holds: two operations for each weight and
+    token are done once for every prompt, by all devices together."""
+    found = served(**setting, step_room=room)
+    prompts = found.tokens_per_second.value / setting["output_tokens"]
+    device = found.time_to_first_token.inputs["queued_time"].inputs["prompts_time"].inputs["prompt_seconds"]
+    devices = setting["data_parallel"]
+    assert prompts * device.value <= devices * (1 + 1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@each_setting
 def test_nothing_is_faster_than_the_roofline(**setting):
     found = served(**setting)
     assert found.time_between_tokens.value > found.step_bound.value
@@ -169,9 +204,9 @@ def test_the_share_of_experts_that_users_touch(users, share):
 
 def test_all_reduces_send_two_hidden_states_a_layer_around_the_ring():
     """Four devices: each sends 2 × 3/4 of a hidden state of 4,096 × 2 bytes twice a layer, for one token that is
-    written and one of a prompt; NVLink of H100: 450 GB/s one way."""
+    written: a lone request has no prompts of others beside it; NVLink of H100: 450 GB/s one way."""
     sent = served("llama-3.1-8b", "H100 SXM", tensor_parallel=4).step.inputs["link_time"].inputs["message_seconds"]
-    assert sent.value == pytest.approx(32 * 2 * 2 * (3 / 4) * 4096 * 2 * 2 / 450e9)
+    assert sent.value == pytest.approx(32 * 2 * 2 * (3 / 4) * 4096 * 2 / 450e9)
 
 
 def test_heads_of_keys_and_values_limit_how_far_a_cache_is_split_and_a_latent_one_is_whole_everywhere():
@@ -202,6 +237,20 @@ def test_who_has_no_seat_waits_for_the_answers_before():
     assert thirty.tokens_per_second.value == pytest.approx(ten.tokens_per_second.value)
 
 
+def test_nine_others_who_write_one_token_are_read_before_and_who_write_a_hundred_beside():
+    """Ten users of one replica, prompts of 1,000 tokens. Each answer of a single token needs a whole prompt: nine are
+    read before. In answers of 100 there are 99 steps after the first token, each with 9 × 1,000 / 100 tokens: 0.09
+    prompts are left. A step that holds 50 leaves 9 − 99 × 50 / 1,000."""
+
+    def before(output_tokens, room=None):
+        asked = {"concurrency": 10, "input_tokens": 1000, "output_tokens": output_tokens, "step_room": room}
+        return served("llama-3.1-8b", "H100 SXM", **asked).time_to_first_token.inputs["prompts_before"].value
+
+    assert before(1) == pytest.approx(9)
+    assert before(100) == pytest.approx(0.09)
+    assert before(100, 50) == pytest.approx(4.05)
+
+
 def test_where_prompts_are_read_on_other_devices_decoding_is_faster_and_the_first_token_is_theirs():
     apart = served("qwen3-32b", "H100 SXM", "fp8", concurrency=64, prefill_apart=True)
     assert apart.time_between_tokens.value < served("qwen3-32b", "H100 SXM", "fp8", concurrency=64).step.value
@@ -228,6 +277,12 @@ def test_energy_is_rated_power_over_the_rate():
 def test_less_than_one_is_refused(name):
     with pytest.raises(InputError, match=name):
         Load(**{name: 0})
+
+
+@pytest.mark.parametrize("size", [float("nan"), True, "7", [1, float("nan")]])
+def test_a_size_that_is_no_number_is_refused(size):
+    with pytest.raises(InputError, match="concurrency"):
+        Load(concurrency=size)
 
 
 @pytest.mark.parametrize("chance", [-0.1, 1])
@@ -338,7 +393,7 @@ def test_a_job_of_an_engine_is_as_fast_as_its_sizes_say():
         MODELS["qwen3-32b"],
         machine=machine_of(ACCELERATORS["H200 SXM"], "fp8"),
         split=Split(tensor_parallel=2, pipeline_parallel=2, data_parallel=2),
-        load=Load(input_tokens=500, output_tokens=200, concurrency=40),
+        load=Load(input_tokens=500, output_tokens=200, concurrency=40, step_room=8192),  # H200: below 160 GiB
         weight_format="fp8",
         cache_bytes=1,
         engine="sglang",

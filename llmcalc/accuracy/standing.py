@@ -275,6 +275,7 @@ PROCESS = Standing(ESTIMATE, "process")  # what is beside the tensors is assumed
 RATE = Standing(ESTIMATE, "rate")  # work over a rate, of which the reader set a share
 LOGS = Standing(SIMULATED, "logs")  # of engines whose start-up logs were read
 NO_LOGS = Standing(ESTIMATE, "no_logs")  # of others
+OTHER_LOGS = Standing(ESTIMATE, "other_logs")  # on a device that takes another context than those of the logs
 SERVED_SPEED = Standing(ESTIMATE, "served_speed")  # how fast a model is served, by one formula fitted on public runs
 PLANS = Standing(ESTIMATE, "plans")  # made of simulated steps, what a trainer adds around them left out
 SHAPES = Standing(ESTIMATE, "shapes")  # counted from shapes and formats alone

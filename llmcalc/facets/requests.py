@@ -14,7 +14,7 @@ from llmcalc.catalog.accelerators import ACCELERATORS, devices_by_memory
 from llmcalc.errors import InputError
 from llmcalc.facets.serving import Serving
 from llmcalc.fit.solve import largest_that_fits
-from llmcalc.serving.job import OF_LLAMA_CPP
+from llmcalc.serving.job import OF_LLAMA_CPP, check_device
 from llmcalc.serving.job import Serving as Job
 from llmcalc.serving.serve import reserved
 from llmcalc.serving.served import Served, largest
@@ -44,6 +44,7 @@ class Requests:
         """As the reader serves it, without what the engine refuses; where it refuses all, on one device by another."""
         job = self.serving.job_without_refused
         try:
+            check_device(job)
             reserved(self._model, _of(job, 1, 1))
         except InputError:
             return Job(engine=_STANDS_IN, device=job.device, weights=job.weights, kv_cache=job.kv_cache)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from llmcalc.accuracy import ESTIMATE, LOGS, NO_LOGS, Standing, standing_of_inference, standing_of_pass
+from llmcalc.accuracy import ESTIMATE, LOGS, NO_LOGS, OTHER_LOGS, Standing, standing_of_inference, standing_of_pass
 from llmcalc.accuracy.speed import FORMATS, Likely, likely
 from llmcalc.cached import cached_property, once
+from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.catalog.formats import CACHE_FORMATS, WEIGHT_FORMATS
 from llmcalc.catalog.models import models
 from llmcalc.errors import InputError
@@ -48,6 +49,9 @@ INPUT_OF = {
     "model": "engine",  # a model that an engine does not run
 }
 MOST_AT_ONCE = 2  # changes
+# Reasons whose words do not say what is counted instead
+_WITHOUT_INSTEAD = ("context_too_long", "layers_only", "no_experts", "one_device", "groups_do_not_divide",
+                    "not_on_device", "cache_of_files")  # fmt: skip
 _LOGGED = ("vllm", "sglang", *OF_LLAMA_CPP)
 
 
@@ -189,8 +193,13 @@ class Serving:
                 if all(error.input_id != other.input_id for other in refused):  # what stands in may be refused as well
                     refused.append(error)
                 if error.input_id not in values or values[error.input_id] == DEFAULTS[error.input_id]:
+                    for nothing_counted in refused:
+                        nothing_counted.details.pop("instead", None)
                     return None, tuple(refused)
                 values[error.input_id] = DEFAULTS[error.input_id]
+                if error.code in _WITHOUT_INSTEAD:
+                    instead = self.usual_context if error.input_id == "context" else values[error.input_id]
+                    error.details["instead"] = instead
 
     @property
     def served(self) -> Served | None:
@@ -202,10 +211,11 @@ class Serving:
     def refused(self) -> tuple[InputError, ...]:
         """What the engine refuses, and why, each naming the input to change; and that a request is longer than the
         context."""
-        asked, room = self.values["input_tokens"] + self.values["output_tokens"], self.context
+        sound = self._sound
+        asked, room = sound["input_tokens"] + sound["output_tokens"], self.context
         if asked <= room:
             return self._tried[1]
-        fitting = (room - self.values["input_tokens"],)
+        fitting = (room - sound["input_tokens"],)
         message = f"requests of {asked:,} tokens do not go into a context of {room:,}"
         error = InputError(
             "output_tokens", message, tuple(_accepted("output_tokens", fitting)), code="longer_than_context",
@@ -220,6 +230,8 @@ class Serving:
             return self.inference_standing
         if self.counting.count_standing.label == ESTIMATE:
             return self.counting.count_standing
+        if not ACCELERATORS[self.values["accelerator"]].has_cuda:  # whose context and buffers the logs are of
+            return OTHER_LOGS
         return LOGS if self.values["engine"] in _LOGGED else NO_LOGS
 
     @cached_property
@@ -237,7 +249,9 @@ class Serving:
         if found.kv_available.value <= 0:
             return Quantity("whole_requests", 0, "", "B", meaning="Nothing is left for a cache.")
         held: Quantity = whole_requests(requests=found.max_concurrency, replicas=found.job.data_parallel)
-        return held
+        if (seats := found.job.seats) is None or seats >= held.value:
+            return held
+        return Quantity("whole_requests", seats, "", "B", meaning="As many as the engine is told to run at once.")
 
     @property
     def users(self) -> int:
@@ -257,7 +271,7 @@ class Serving:
     def _fits(self, values: Mapping[str, Any]) -> bool:
         """Whether what the inputs describe with these changes is taken, and fits."""
         try:
-            return reserved(self.counting.model, self._job({**self.values, **values})).fits
+            return reserved(self.counting.model, self._job({**self._sound, **values})).fits
         except InputError:
             return False
 

@@ -93,6 +93,7 @@ def read_config(config: Mapping[str, Any]) -> Reading:
         notes = [Notice("assumed_head", "no class is named: counted with a language-model head, no pooler"), *notes]
     ahead = prediction_layers(model, keys)
     if ahead:
+        model = replace(model, predicts_ahead=True)
         notes = [_predicts_ahead(ahead), *notes]
     used = {**_identity(config, text), **keys.used}
     outer = text_or_none(config, "model_type")

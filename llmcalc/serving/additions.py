@@ -50,6 +50,9 @@ def check_additions(model: Model, job: Serving) -> None:
         raise InputError("lora_slots", message, (0,), code="vocabulary_too_large", number=_LARGEST_VOCABULARY)
     if job.draft is not None and job.engine not in ("vllm", "sglang"):
         raise InputError("draft", f"draft: {job.engine} takes no such layer", DRAFTS, code="no_draft")
+    if job.draft == "mtp" and not model.predicts_ahead:
+        message = "draft: no layer that predicts further tokens is published with this model (its config counts none)"
+        raise InputError("draft", message, ("eagle",), code="no_mtp")
 
 
 _LARGEST_VOCABULARY = 258_048

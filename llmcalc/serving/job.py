@@ -14,20 +14,45 @@ from llmcalc.serving.formats import cache_formats, weight_format
 from llmcalc.stored.weights import format_in, grouped_by
 from llmcalc.transformer.model import Model
 from llmcalc.transformer.part import matrices, widths
+from llmcalc.units import GiB
 
 ENGINES = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "ollama", "transformers")
 OF_LLAMA_CPP = ("llama.cpp", "ollama")
 CUSTOM = "custom"
+# Whose devices an engine runs on, with its plugins, by its own documentation: vLLM, "Installation" and vllm-gaudi,
+# vllm-tpu; SGLang, "Install" and its pages of platforms; TensorRT-LLM, "Support matrix"; llama.cpp's backends
+# (docs/build.md), of which ollama builds those of CUDA, ROCm and Metal. PyTorch has a backend for each.
+_OF_PLUGINS = ("NVIDIA", "AMD", "Intel", "Google")
+RUNS_ON = {
+    "vllm": _OF_PLUGINS,
+    "sglang": _OF_PLUGINS,
+    "tensorrt-llm": ("NVIDIA",),
+    "llama.cpp": ("NVIDIA", "AMD", "Apple"),
+    "ollama": ("NVIDIA", "AMD", "Apple"),
+    "transformers": (*_OF_PLUGINS, "Apple"),
+}
 DRAFTS = ("eagle", "mtp")  # a layer that drafts, trained beside the model or published with it
 SLOT_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # vLLM: config/lora.py, MaxLoRARanks
 _NO_PAIRS = ("vllm", "sglang")
 # Builds whose figures are meant where none is named: those that most public logs are of
 USUAL_VERSIONS = {"vllm": "0.19", "sglang": "0.5", "tensorrt-llm": "1.0", "llama.cpp": "b8000", "ollama": "0.13"}
+_LARGE_DEVICE, _LARGEST_DEVICE = 70 * GiB, 160 * GiB
+BATCH_OF_LLAMA_CPP = 2048  # common/common.h, n_batch
 _AT_LEAST_ONE = (
     *("tensor_parallel", "pipeline_parallel", "data_parallel", "expert_parallel", "context", "micro_batch"),
     *("parallel_sequences", "input_tokens", "output_tokens", "concurrency"),
 )
 _IF_GIVEN = ("max_sequences", "block_size", "batched_tokens", "kv_cache_memory", "device_memory", "cpu_moe_layers")
+# Fields that are whole numbers: the least, and whether they may be left open
+_WHOLE = (
+    (_AT_LEAST_ONE, 1, False),
+    (_IF_GIVEN, 1, True),
+    (("gpu_layers",), 0, True),
+    (("lora_slots", "lora_rank"), 0, False),
+)
+_NONE_OR_TEXT = ("engine_version", "draft")
+_TEXTS = ("engine", "device", "weights", "kv_cache", *_NONE_OR_TEXT)
+_SWITCHES = ("flash_attention", "unified", "kv_on_host", "swa_full")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +117,7 @@ class Serving:
     draft: str | None = None
 
     def __post_init__(self) -> None:
+        self._check_kinds()
         if self.engine not in ENGINES:
             raise InputError("engine", f"unknown engine {self.engine!r}; known: {', '.join(ENGINES)}", ENGINES)
         object.__setattr__(self, "device", SHORT_NAMES.get(self.device, self.device))
@@ -100,14 +126,6 @@ class Serving:
             raise InputError("device", f"unknown device {self.device!r}; known: {', '.join(known)}", known)
         if self.device == CUSTOM and self.device_memory is None:
             raise InputError("device_memory", "a custom device needs device_memory, in bytes")
-        for name in (*_AT_LEAST_ONE, *_IF_GIVEN):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-                raise InputError(name, f"{name} must be a whole number of at least 1")
-        if self.gpu_layers is not None and self.gpu_layers < 0:
-            raise InputError("gpu_layers", "gpu_layers must be at least 0")
-        if self.lora_slots < 0:
-            raise InputError("lora_slots", "lora_slots must be at least 0")
         if self.lora_rank not in SLOT_RANKS:
             ranks = ", ".join(map(str, SLOT_RANKS))
             raise InputError("lora_rank", f"lora_rank {self.lora_rank}: vLLM makes buffers for {ranks}", SLOT_RANKS)
@@ -116,6 +134,29 @@ class Serving:
         if self.memory_utilization is not None and not 0 < self.memory_utilization <= 1:
             raise InputError("memory_utilization", "memory_utilization must be above 0 and at most 1")
         self.weight_format, self.cache_formats  # noqa: B018
+
+    def _check_kinds(self) -> None:
+        """Raise InputError, naming the field, for a value that is of another kind than the field's, or too small."""
+        for name in _TEXTS:
+            value = getattr(self, name)
+            if not isinstance(value, str) and not (value is None and name in _NONE_OR_TEXT):
+                raise InputError(name, f"{name} must be text, not {value!r}")
+        for name in _SWITCHES:
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(name, f"{name} must be True or False")
+        for names, least, may_be_none in _WHOLE:
+            for name in names:
+                value = getattr(self, name)
+                if value is None and may_be_none:
+                    continue
+                if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                    raise InputError(name, f"{name} must be a whole number of at least {least}")
+        share = self.memory_utilization
+        if share is not None and (not isinstance(share, int | float) or isinstance(share, bool)):
+            raise InputError("memory_utilization", "memory_utilization must be a number above 0 and at most 1")
+        if self.engine_version is not None and not re.match(r"[bv]?\d", self.engine_version):
+            message = f"engine_version {self.engine_version!r} is none: write it as '0.11.0', or a build as 'b4553'"
+            raise InputError("engine_version", message)
 
     @cached_property
     def weight_format(self) -> str:
@@ -143,6 +184,52 @@ class Serving:
         told = self.engine_version or USUAL_VERSIONS.get(self.engine, "0")
         return tuple(int(number) for number in re.findall(r"\d+", told)[:3]) or (0,)
 
+    @property
+    def seats(self) -> int | None:
+        """Requests that run at once at most, on all replicas together, where an engine with a pool is told so."""
+        if self.max_sequences is None or self.engine in (*OF_LLAMA_CPP, "transformers"):
+            return None
+        return self.max_sequences * self.data_parallel
+
+    @property
+    def running(self) -> int:
+        """Requests that run at once of those that are asked; the others wait."""
+        return self.concurrency if self.seats is None else min(self.concurrency, self.seats)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is a device on which vLLM runs more at once: it leaves out A100s, whose throughput fell."""
+        return self.memory >= _LARGE_DEVICE and "A100" not in self.device
+
+    @cached_property
+    def step_room(self) -> int | None:
+        """Tokens of one step at most: longer prompts are cut up. None where one batch is read whole."""
+        if self.engine == "transformers":
+            return None
+        if self.engine in OF_LLAMA_CPP:
+            return max(BATCH_OF_LLAMA_CPP, self.micro_batch)
+        if self.batched_tokens:
+            return self.batched_tokens
+        if self.engine == "vllm" and self.version < (0, 8):
+            return max(self.context, 2048)  # prompts were not cut up
+        return 16384 if self.memory >= _LARGEST_DEVICE else 8192 if self.is_large else 2048
+
+
+def runs_on(engine: str, device: str) -> bool:
+    """Whether an engine runs on a device of the catalogue; of a custom one nobody can say that it does not."""
+    found = ACCELERATORS.get(device)
+    return found is None or found.vendor in RUNS_ON[engine]
+
+
+def check_device(job: Serving) -> None:
+    """Raise InputError, naming ``engine``, where the engine does not run on devices of that maker."""
+    if runs_on(job.engine, job.device):
+        return
+    others = tuple(engine for engine in ENGINES if runs_on(engine, job.device))
+    message = f"{job.engine} does not run on {job.device}; these do: {', '.join(others)}"
+    raise InputError("engine", message, others, code="not_on_device", engine=job.engine, device=job.device,
+                     others=", ".join(others))  # fmt: skip
+
 
 def check(model: Model, job: Serving) -> None:
     """Raise InputError, naming the input, where the engine would refuse to serve this model so, for its own reason."""
@@ -151,6 +238,12 @@ def check(model: Model, job: Serving) -> None:
     if job.engine in _NO_PAIRS and model.is_pair and not model.hears:
         message = f"{job.engine} runs no model of an encoder and a decoder that reads text"
         raise InputError("engine", message, ("llama.cpp", "transformers"), code="no_pairs", engine=job.engine)
+    keys, values = job.cache_formats
+    of_files = job.kv_cache if keys != values else keys.id if keys.stored == "gguf" else ""
+    if of_files and job.engine not in (*OF_LLAMA_CPP, "transformers"):
+        message = f"kv_cache: {job.engine} keeps no cache in {of_files}, as llama.cpp does"
+        raise InputError("kv_cache", message, ("bf16", "fp8"), code="cache_of_files", engine=job.engine,
+                         format=of_files)  # fmt: skip
     for name in ("context", "input_tokens"):
         asked = getattr(job, name)
         if job.engine not in OF_LLAMA_CPP and model.context is not None and asked > model.context:

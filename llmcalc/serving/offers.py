@@ -17,7 +17,7 @@ from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.catalog.formats import GGUF_MIXTURES, WEIGHT_FORMATS
 from llmcalc.errors import InputError
 from llmcalc.quantity import Quantity
-from llmcalc.serving.job import OF_LLAMA_CPP, Serving, check, check_groups
+from llmcalc.serving.job import OF_LLAMA_CPP, Serving, check, check_groups, runs_on
 from llmcalc.serving.paged import Paged, habits, served_of
 from llmcalc.serving.ranks import ranks
 from llmcalc.serving.serve import reserved
@@ -69,8 +69,9 @@ def offers(
     import pandas as pd
 
     formats = formats or formats_of(job.engine)
+    devices = [id for id in devices if runs_on(job.engine, id)]
     frames = []
-    for split in (split for n in counts if (split := _shared_out(model, job, n)) is not None):
+    for split in (split for n in counts if devices and (split := _shared_out(model, job, n)) is not None):
         needed, limit, users = _held(model, split, formats, devices)
         shape = needed.shape
         frames.append({
@@ -213,7 +214,14 @@ def _fast(
 ) -> dict[str, np.ndarray]:
     """How fast it is, by column: a row a format, below it a row for each number of devices, a column a device."""
     keys, values = job.cache_formats
-    load = Load(input_tokens=job.input_tokens, output_tokens=job.output_tokens, concurrency=job.concurrency)
+    rooms = [replace(job, device=id, device_memory=None).step_room for id in devices]
+    load = Load(
+        input_tokens=job.input_tokens,
+        output_tokens=job.output_tokens,
+        concurrency=job.concurrency,
+        seats=replace(job, data_parallel=1).seats,
+        step_room=None if None in rooms else np.array(rooms, float),
+    )
     split = Split(tensor_parallel=tensor.astype(float), pipeline_parallel=stages.astype(float))
     found: dict[str, list[np.ndarray]] = {name: [] for name in _OF_SPEED}
     for format in formats:

@@ -25,7 +25,6 @@ _WHOLE_CONTEXT = 0.5
 # Of the logits of all requests, in 4 bytes, and of hidden states of a step, in 2: as 17 public logs of vLLM print them
 SAMPLER_COPIES, HIDDEN_COPIES = 9.6, 1.2
 _GRAPHS = 0.7  # GiB of CUDA graphs, the middle of 16 public logs
-_LARGE_DEVICE, _LARGEST_DEVICE = 70 * GiB, 160 * GiB
 
 
 class Habits(NamedTuple):
@@ -109,25 +108,16 @@ class Paged:
     def _is_last(self) -> bool:
         return self.stage == self.job.pipeline_parallel - 1
 
-    @property
-    def _is_large(self) -> bool:
-        """Devices on which vLLM runs more at once: it leaves out A100s, whose throughput fell."""
-        return self.job.memory >= _LARGE_DEVICE and "A100" not in self.job.device
-
     @cached_property
     def max_sequences(self) -> int:
         """Requests that run at once at most."""
         recent = self.job.engine != "vllm" or self.job.version >= (0, 9)
-        return self.job.max_sequences or (1024 if self._is_large and recent else 256)
+        return self.job.max_sequences or (1024 if self.job.is_large and recent else 256)
 
     @cached_property
     def batched_tokens(self) -> int:
         """Tokens of one step at most."""
-        if self.job.batched_tokens:
-            return self.job.batched_tokens
-        if self.job.engine == "vllm" and self.job.version < (0, 8):
-            return max(self.job.context, 2048)  # prompts were not cut up
-        return 16384 if self.job.memory >= _LARGEST_DEVICE else 8192 if self._is_large else 2048
+        return self.job.step_room or self.job.context
 
     @cached_property
     def activation_peak(self) -> Quantity:
@@ -250,7 +240,7 @@ def served_of(rank: Paged) -> Served:
     if plan is None:
         return _without_cache(rank)
     each = rank.blocks_of(job.context)
-    users = -(-job.concurrency // job.data_parallel)  # replicas share them out
+    users = -(-job.running // job.data_parallel)  # replicas share them out
     if job.engine == "sglang" and plan.tokens == 1:
         per_token = rank.block.named("kv_bytes_per_token")
         tokens = pool.tokens_of_bytes(available_bytes=rank.available, cached_bytes=per_token)

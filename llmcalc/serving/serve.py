@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from llmcalc.serving.additions import check_additions
-from llmcalc.serving.job import OF_LLAMA_CPP, Serving, check, check_groups
+from llmcalc.serving.job import OF_LLAMA_CPP, Serving, check, check_device, check_groups
 from llmcalc.serving.llama_cpp import serve_llama_cpp
 from llmcalc.serving.paged import serve_paged
 from llmcalc.serving.ranks import ranks
@@ -23,8 +23,10 @@ def serve(model: Model, job: Serving) -> Served:
     Every number is a `Quantity` with its working: bytes, tokens, requests; see `Served`.
 
     Raises InputError, naming the input, where the engine would refuse, with its reason: a context beyond the model's,
-    heads or experts that cannot be dealt out, groups of a format that do not divide a matrix.
+    heads or experts that cannot be dealt out, groups of a format that do not divide a matrix, a device of a maker
+    that it does not run on.
     """
+    check_device(job)
     found = reserved(model, job)
     on_host = job.gpu_layers is not None or job.kv_on_host or job.cpu_moe_layers
     return found if on_host else replace(found, speed=speed_of(model, job))

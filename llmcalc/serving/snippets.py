@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from llmcalc.catalog.formats import NumberFormat
-from llmcalc.serving.job import Serving
+from llmcalc.serving.job import BATCH_OF_LLAMA_CPP, Serving
 from llmcalc.sources import GGUF, OLLAMA, SGLANG, VLLM, Citation
 
 # What the load is, which no engine is told; and what is not the engine's to choose
@@ -116,7 +116,8 @@ def _llama_cpp(name: str, job: Serving) -> Iterator[Snippet]:
         "--parallel": job.parallel_sequences,
         "--kv-unified": True if job.unified else None,
         "--no-kv-unified": None if job.unified or job.parallel_sequences == 1 else True,
-        "--batch-size": job.micro_batch if job.micro_batch > 2048 else None,  # no micro-batch is larger than the batch
+        # no micro-batch is larger than the batch
+        "--batch-size": job.step_room if job.micro_batch > BATCH_OF_LLAMA_CPP else None,
         "--ubatch-size": job.micro_batch,
         "--flash-attn": "on" if job.flash_attention else "off",
         "--cache-type-k": keys,

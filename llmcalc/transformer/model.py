@@ -154,7 +154,7 @@ class Model:
     further tokens. ``unconverted`` are the components that a quantised file of it leaves in 16 bits ("attention.3": of
     that layer, "attention/output": that matrix of them), ``converted`` those that it has in another format than the
     rest, with it. ``context`` is how many tokens it was made for, None where that is not said, ``angles`` the distinct
-    tables of its rotary positions.
+    tables of its rotary positions. ``predicts_ahead``: layers that predict further tokens are published with it.
     """
 
     front: tuple[Part, ...]
@@ -167,6 +167,7 @@ class Model:
     converted: frozenset[tuple[str, str]] = frozenset()
     context: int | None = None
     angles: tuple[Angles, ...] = ()
+    predicts_ahead: bool = False
 
     def of_rank(self, share: Share) -> Model:
         """The model as one of several ranks of tensor parallelism has it."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from llmcalc.accuracy import PROCESS
+from llmcalc.accuracy import PROCESS, Standing
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator, devices_by_memory, smallest_that_holds
 from llmcalc.configuration import Configuration
 from llmcalc.fit.verdict import Verdict as Fit
@@ -32,7 +32,7 @@ def fits(config: Configuration, purpose: str) -> Iterator[Block]:
     """Whether it fits, the largest that does, the map, what its figures rest on, and every device."""
     device, positions, fit = config.accelerator, config.longest_position, config.verdict_of(purpose)
     serves = purpose == "inference"
-    standing = config.serving.served_standing if serves else config.verdict_standing
+    standing = _standing(config, purpose) if serves else config.verdict_standing
     if serves:
         yield say.Paragraph(said(held_words(config)) + plain(" ") + badge(standing), why=standing)
         if config.requests.is_too_long:
@@ -66,10 +66,15 @@ def _labels(config: Configuration, purpose: str) -> dict[str, str]:
     return {knob: _counted(config, purpose, w(f"fits.{knob}", held=exact(held[knob]))) for knob in KNOBS}
 
 
+def _standing(config: Configuration, purpose: str) -> Standing:
+    """What stands behind what is needed of a device: of training, all that the process takes."""
+    return config.serving.served_standing if purpose == "inference" else PROCESS
+
+
 def _answer(config: Configuration, purpose: str, knob: str, found: Solved) -> say.Frame:
     """One of the two solved numbers, and a button that sets the knob to it."""
     value = found[knob][config.accelerator.memory]
-    label = said(_labels(config, purpose)[knob]) + plain(" ") + badge(PROCESS)
+    label = said(_labels(config, purpose)[knob]) + plain(" ") + badge(_standing(config, purpose))
     if not value:
         return say.Frame(label, "–")
     told, is_done = said(w("fits.apply", value=exact(value))), value == config.values[knob]
@@ -89,7 +94,8 @@ def _this_run(config: Configuration, purpose: str, fit: Fit | Served) -> say.Fra
     notes = [said(share if times < 2 else w("fits.times", times=human(times), where=there))]
     if purpose == "training":
         notes.append(said(w("fits.peaks_at", phase=w(f"phases.{config.on_each.peak_phase}"))))
-    return say.Frame(said(w("fits.this_run")) + plain(" ") + badge(PROCESS), human(needed, "bytes"), notes)
+    label = said(w("fits.this_run")) + plain(" ") + badge(_standing(config, purpose))
+    return say.Frame(label, human(needed, "bytes"), notes)
 
 
 def _what_would_do(config: Configuration, purpose: str, fit: Fit | Served) -> say.Notice:

@@ -15,7 +15,7 @@ from llmcalc.configuration import Configuration
 from llmcalc.quantity import Quantity
 from llmcalc.serving.batches import quantity_of_turn
 from llmcalc.serving.served import Served
-from llmcalc.serving.speed import machine_of
+from llmcalc.serving.speed import computed_in, machine_of
 from llmcalc.words import label_of, value_of, w
 from llmcalc.words.names import name as named
 from pages.content.pieces import table, term_table, workings
@@ -61,6 +61,9 @@ def serving(config: Configuration) -> Iterator[Block]:
     standing = config.serving.served_standing
     yield say.Paragraph(said(served_words(config, served)) + plain(" ") + badge(standing), why=standing)
     yield say.Controls(CONTROLS, 3)
+    if computed := computed_in(served.device, served.job.weight_format):
+        told = {"device": served.job.device, "format": served.job.weight_format, "computed": computed}
+        yield say.Notice(said(w("serving.not_computed", **told)), "warning")
     yield say.Headlines(partial(headlines, config, served))
     if config.serving.writes and config.values["price_per_hour"] is None:
         yield note(w("serving.no_price", price=label_of("price_per_hour")))
@@ -173,7 +176,7 @@ def parts_of(served: Served) -> tuple[Quantity, ...]:
 def memory_chart(config: Configuration, served: Served) -> say.Chart:
     """What the requests need, and what the engine takes when it starts, beside the device."""
     needed = parts_of(served)
-    rows = {w("serving.of_requests", users=exact(served.job.concurrency)): by_component(needed)}
+    rows = {w("serving.of_requests", users=exact(served.job.running)): by_component(needed)}
     if served.job.engine in ("vllm", "sglang", "tensorrt-llm") and served.kv_available.value > 0:
         reserved = (served.weights, served.activation_peak, served.outside, served.kv_cache)
         rows[w("serving.of_engine")] = by_component(reserved)

@@ -56,6 +56,10 @@ def terms_of(rows: Sequence[ServedRun]) -> Columns:
             "own_arithmetic": value(first, "queued_time", "prompts_time", "prompt_seconds"),
             "own_messages": value(first, "queued_time", "link_time", "message_seconds"),
             "sglang": row.engine == "sglang",
+            "prompts_before": value(first, "prompts_before"),
+            "waited_reading": value(first, "waited_time", "work_time", "reading_seconds"),
+            "waited_arithmetic": value(first, "waited_time", "work_time", "arithmetic_seconds"),
+            "waited_messages": value(first, "waited_time", "link_time", "message_seconds"),
             "vllm": row.engine == "vllm",
         }
         for name, number in terms.items():
@@ -83,6 +87,14 @@ def step_of(t: Columns, c: Columns) -> np.ndarray:
     )
 
 
+def waited_of(t: Columns, c: Columns) -> np.ndarray:
+    """A step that a request waits for: of decoding alone, before it has a cache."""
+    own = {"reading_seconds": "waited_reading", "arithmetic_seconds": "waited_arithmetic"}
+    own |= {"message_seconds": "waited_messages"}
+    none = {"prompt_seconds": np.zeros_like(t["prompt_seconds"])}
+    return step_of(t | {name: t[column] for name, column in own.items()} | none, c)
+
+
 def first_of(t: Columns, c: Columns) -> np.ndarray:
     """The wait for the first token, by the same formula."""
     queued = of.prompts_time.function(prompt_seconds=t["own_arithmetic"], compute_share=c["compute_share"])
@@ -93,7 +105,8 @@ def first_of(t: Columns, c: Columns) -> np.ndarray:
         prompt_time=read + fixed(t, c) + queued,
         queued_time=queued,
         rank_users=t["rank_users"],
-        step_time=step_of(t, c),
+        waited_time=waited_of(t, c),
+        prompts_before=t["prompts_before"],
         **{name: c[name] for name in ("own_prompts", "queued_share", "waited_steps")},
     )
 

@@ -73,10 +73,23 @@ def step_tokens(*, rank_users, tokens_each):
     return rank_users * tokens_each
 
 
+@formula(r"B_\text{others}", "", POPE_2022.at("sec. 3.3, attention sharded over the batch"))
+def other_users(*, concurrency, data_parallel, pipeline_parallel):
+    """Users beside one, on the same replica and stage: a lone request has none."""
+    return np.maximum(concurrency / data_parallel - 1, 0) / pipeline_parallel
+
+
 @formula(r"D_\text{mixed}", "tokens", AGRAWAL_2024.at("sec. 4, chunked prefills ride with decoding"))
-def mixed_tokens(*, rank_users, input_tokens, output_tokens, step_yield):
-    """Tokens of new prompts in a step: while a user's answer is written, as many prompts are read as answers end."""
-    return rank_users * step_yield * input_tokens / output_tokens
+def mixed_tokens(*, other_users, input_tokens, output_tokens, step_yield, step_room):
+    """Tokens of others' prompts in a step: while a user's answer is written each of them ends one and asks anew. No
+    step has more than the engine puts into one, longer prompts are cut up."""
+    return np.minimum(other_users * step_yield * input_tokens / output_tokens, step_room)
+
+
+@formula(r"B_\text{before}", "", AGRAWAL_2024.at("sec. 4, chunked prefills ride with decoding"))
+def prompts_before(*, other_users, mixed_tokens, input_tokens, output_tokens, step_yield):
+    """Prompts of the others that the steps of an answer have no room for: they are read before it begins."""
+    return other_users - mixed_tokens * (output_tokens - 1) / (step_yield * input_tokens)
 
 
 # Time at the device's peak
@@ -153,12 +166,15 @@ def users_time(*, rank_users, sequence_seconds):
 
 @formula(r"t_\text{first}", "s", FITTED)
 def time_to_first_token(
-    *, engine_factor, own_prompts, prompt_time, queued_share, rank_users, queued_time, waited_steps, step_time
-):
+    *, engine_factor, own_prompts, prompt_time, queued_share, rank_users, queued_time, waited_steps, waited_time,
+    prompts_before,
+):  # fmt: skip
     """From the request to its first token: the pass over the own prompt, a share of those of the other users, and some
-    steps of decoding until the engine takes it in."""
-    return engine_factor * (
-        own_prompts * prompt_time + queued_share * (rank_users - 1) * queued_time + waited_steps * step_time
+    steps of decoding until the engine takes it in; no less than the passes over all prompts that come first."""
+    return np.maximum(
+        engine_factor
+        * (own_prompts * prompt_time + queued_share * (rank_users - 1) * queued_time + waited_steps * waited_time),
+        prompt_time + prompts_before * queued_time,
     )
 
 

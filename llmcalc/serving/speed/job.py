@@ -16,7 +16,7 @@ def speed_of(model: Model, job: Serving, *, seats: Any = None, concurrency: Any 
 
     ``job`` has an engine, a device, a format of weights, formats of keys and values, counts of devices, and requests.
     ``concurrency``: so many users instead, which may be an array. ``seats``: how many of the users the engine serves
-    at a time, all replicas together; None: all.
+    at a time, all replicas together; None: as many as it is told to.
     """
     device = ACCELERATORS.get(job.device)
     if device is None:
@@ -34,7 +34,8 @@ def speed_of(model: Model, job: Serving, *, seats: Any = None, concurrency: Any 
             input_tokens=job.input_tokens,
             output_tokens=job.output_tokens,
             concurrency=job.concurrency if concurrency is None else concurrency,
-            seats=seats,
+            seats=job.seats if seats is None else seats,
+            step_room=job.step_room,
         ),
         weight_format=job.weight_format,
         cache_bytes=(keys.bits + values.bits) / 16,

@@ -52,6 +52,17 @@ def machine_of(device: Accelerator, weight_format: str) -> Machine:
     )
 
 
+def computed_in(device: Accelerator, weight_format: str) -> str:
+    """The format that weights are brought into to be multiplied where the device cannot multiply them as they are
+    stored: "bf16", or "fp16" where it has no bf16 either; "" where it can, or where its rates are not known."""
+    if device.bf16_flops is None and device.fp16_flops is None:
+        return ""
+    sixteen = "bf16" if device.bf16_flops else "fp16"
+    rates = {**dict.fromkeys(_IN_FP8, device.fp8_flops), **dict.fromkeys(_IN_FP4, device.fp4_flops)}
+    rates["bf16"] = device.bf16_flops
+    return sixteen if rates.get(weight_format, 1) is None else ""
+
+
 def machines_of(devices: Iterable[Accelerator], weight_format: str) -> Machine:
     """Several devices as one whose fields are arrays. There an unknown rate or link is infinite, which adds no time to
     a step, and unknown watts are not a number."""

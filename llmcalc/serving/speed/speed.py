@@ -42,7 +42,8 @@ class Load:
     ``prefill_apart``: other devices read the prompts. ``tokens_each``: a step checks so many tokens of each user, all
     but one of them drafted, each accepted with the chance ``acceptance``; a step of the draft takes ``draft_share`` of
     one of the model. ``seats``: so many users at most are served at a time, for that is what memory or the engine's
-    limit holds; the others wait.
+    limit holds; the others wait. ``step_room``: tokens of prompts that the engine puts into a step at most; None: no
+    limit is known.
     """
 
     input_tokens: Any = 1024
@@ -53,14 +54,22 @@ class Load:
     acceptance: Any = 0.0
     draft_share: Any = 0.0
     seats: Any = None
+    step_room: Any = None
 
     def __post_init__(self) -> None:
-        for name in ("input_tokens", "output_tokens", "concurrency", "tokens_each", "seats"):
+        for name in ("input_tokens", "output_tokens", "concurrency", "tokens_each", "seats", "step_room"):
             given = getattr(self, name)
-            if given is not None and np.any(np.asarray(given) < 1):
-                raise InputError(name, f"{name} must be at least 1")
+            if given is not None and not (_are_numbers(given) and np.all(np.asarray(given) >= 1)):
+                raise InputError(name, f"{name} must be a number of at least 1")
+        if not _are_numbers(self.acceptance):
+            raise InputError("acceptance", "acceptance must be a number")
         if np.any((np.asarray(self.acceptance) < 0) | (np.asarray(self.acceptance) >= 1)):
             raise InputError("acceptance", "acceptance must be at least 0 and below 1")
+
+
+def _are_numbers(given: Any) -> bool:
+    """Whether it is a number, or an array of them: quantities are, switches and texts are none."""
+    return np.asarray(given.value if isinstance(given, Quantity) else given).dtype.kind in "iuf"
 
 
 @dataclass(frozen=True)
@@ -104,7 +113,7 @@ def speed(
     if job.drafts:
         share = {"draft_share": load.draft_share, "tokens_each": load.tokens_each}
         between = of.drafted_time(step_time=step, step_yield=job.step_yield, **share).named("time_between_tokens")
-    first = None if load.prefill_apart else job.first_token(step, constants.get(engine, OF_OTHER_ENGINES))
+    first = None if load.prefill_apart else job.first_token(constants.get(engine, OF_OTHER_ENGINES))
     written = {"output_tokens": load.output_tokens, "between_seconds": between}
     known = between if first is None else _where_known(first, between)
     rate = of.tokens_per_second(concurrency=job.served, first_seconds=known, **written)
@@ -159,8 +168,20 @@ class _Job:
     @cached_property
     def mixed(self) -> Quantity:
         """Tokens of prompts that it computes beside."""
+        room = np.inf if self.load.step_room is None else self.load.step_room
+        return of.mixed_tokens(step_room=room, **self._asked_of_others)
+
+    @cached_property
+    def _asked_of_others(self) -> dict[str, Any]:
+        """Who shares the device with a user, and what each of them asks."""
         asked = {"input_tokens": self.load.input_tokens, "output_tokens": self.load.output_tokens}
-        return of.mixed_tokens(rank_users=self.users, step_yield=self.step_yield, **asked)
+        return {"other_users": self.others, "step_yield": self.step_yield, **asked}
+
+    @cached_property
+    def others(self) -> Quantity:
+        """Users there beside one."""
+        split = {"data_parallel": self.split.data_parallel, "pipeline_parallel": self.split.pipeline_parallel}
+        return of.other_users(concurrency=self.served, **split)
 
     @property
     def drafts(self) -> bool:
@@ -177,11 +198,19 @@ class _Job:
     @cached_property
     def reading(self) -> Quantity:
         """Reading of what a step needs, at full bandwidth."""
-        length = self.load.input_tokens + self.load.output_tokens / 2  # of a user, in the middle of the answer
-        cached = self.work.cached_bytes(length, self.cache_bytes)
+        return self._reading_with(self.users)
+
+    @property
+    def _length(self) -> Any:
+        """Tokens of a user in the middle of the answer."""
+        return self.load.input_tokens + self.load.output_tokens / 2
+
+    def _reading_with(self, cached_users: Quantity) -> Quantity:
+        """The same with the caches of so many users."""
+        cached = self.work.cached_bytes(self._length, self.cache_bytes)
         divided = cache_split(self.work, self.split.tensor_parallel)
         parts = [*self._weights(self.tokens)]
-        parts.append(of.read_cache_bytes(rank_users=self.users, user_cache_bytes=cached, cache_split=divided))
+        parts.append(of.read_cache_bytes(rank_users=cached_users, user_cache_bytes=cached, cache_split=divided))
         if state := self.work.state_bytes:
             whole = {"state_bytes": state, "tensor_parallel": self.split.tensor_parallel}
             parts.append(of.moved_state_bytes(rank_users=self.users, **whole))
@@ -203,13 +232,17 @@ class _Job:
         read = total("read_bytes", r"M_\text{read}", *parts)
         return of.reading_seconds(read_bytes=read, bandwidth=self.machine.bandwidth)
 
-    def _arithmetic(self, tokens: Quantity, scores: Any) -> Quantity:
-        """Arithmetic of a pass of so many tokens on a device, at the full rate."""
-        common = {"pass_tokens": tokens, "tensor_parallel": self.split.tensor_parallel}
+    def _arithmetic(self, tokens: Quantity, scores: Any, seeing: Quantity | None = None) -> Quantity:
+        """Arithmetic of a pass of so many tokens on a device, at the full rate; ``seeing``: so many of them have others
+        before them, None: all."""
+        over = {"tensor_parallel": self.split.tensor_parallel}
         products = of.product_seconds(
-            **common, token_flops=self.work.token_flops, peak_flops=self.machine.product_flops
+            pass_tokens=tokens, token_flops=self.work.token_flops, peak_flops=self.machine.product_flops, **over
         )
-        attention = of.score_seconds(**common, score_flops=scores, peak_flops=self.machine.score_flops)
+        attention = of.score_seconds(
+            pass_tokens=tokens if seeing is None else seeing, score_flops=scores,
+            peak_flops=self.machine.score_flops, **over,
+        )  # fmt: skip
         return total("arithmetic_seconds", r"t_\text{arithmetic}", products, attention)
 
     @cached_property
@@ -217,8 +250,12 @@ class _Job:
         """Arithmetic of a step of decoding: none, where the device's rate is not known."""
         if self.machine.product_flops is None:
             return given_quantity("arithmetic_seconds", 0)
-        length = self.load.input_tokens + self.load.output_tokens / 2
-        return self._arithmetic(self.tokens, self.work.decoding_scores(length))
+        return self._arithmetic(self.tokens, self.work.decoding_scores(self._length))
+
+    @property
+    def _shares(self) -> dict[str, Quantity]:
+        """Shares of the device's peaks that are reached."""
+        return {name: self._constant(name) for name in ("bandwidth_share", "compute_share")}
 
     def _prompts(self, tokens: Quantity) -> Quantity:
         """Arithmetic of so many tokens of prompts."""
@@ -245,23 +282,36 @@ class _Job:
     def step(self) -> Quantity:
         """One step of decoding, with the prompts that are read in it."""
         compute = self._constant("compute_share")
-        shares = {"bandwidth_share": self._constant("bandwidth_share"), "compute_share": compute}
-        parts = [of.work_time(reading_seconds=self.reading, arithmetic_seconds=self.decoding, **shares)]
+        parts = [of.work_time(reading_seconds=self.reading, arithmetic_seconds=self.decoding, **self._shares)]
         tokens = self.tokens
         if not self.load.prefill_apart:
             tokens = total("passed_tokens", r"D_\text{passed}", tokens, self.mixed)
             if self.machine.product_flops is not None:
                 parts.append(of.prompts_time(prompt_seconds=self._prompts(self.mixed), compute_share=compute))
         parts += self._fixed()
-        parts.append(of.users_time(rank_users=self.users, sequence_seconds=self._constant("sequence_seconds")))
-        return total("serving_step", r"t_\text{step}", *parts, *self._messages(tokens))
+        return total("serving_step", r"t_\text{step}", *parts, self._users_time, *self._messages(tokens))
+
+    @property
+    def _users_time(self) -> Quantity:
+        return of.users_time(rank_users=self.users, sequence_seconds=self._constant("sequence_seconds"))
+
+    def waited(self) -> Quantity:
+        """A step that a request waits for: of decoding alone, with the caches of others, for it has none yet, nor does
+        it matter how much it is to write."""
+        seeing = of.step_tokens(rank_users=self.others, tokens_each=self.load.tokens_each)
+        arithmetic = self._arithmetic(self.tokens, self.work.decoding_scores(self._length), seeing)
+        reading = self._reading_with(self.others)
+        work = of.work_time(reading_seconds=reading, arithmetic_seconds=arithmetic, **self._shares)
+        return total(
+            "waited_time", r"t_\text{waited}", work, *self._fixed(), self._users_time, *self._messages(self.tokens)
+        )
 
     @cached_property
     def prompt(self) -> Quantity:
         """The tokens of one user's prompt."""
         return given_quantity("input_tokens", self.load.input_tokens)
 
-    def first_token(self, step: Quantity, factor: Constant) -> Quantity | None:
+    def first_token(self, factor: Constant) -> Quantity | None:
         """Until the first token comes; None where the device's rate is not known."""
         if self.machine.product_flops is None:
             return None
@@ -273,7 +323,8 @@ class _Job:
         )
         own = total("prompt_time", r"t_\text{prompt}", read, *self._fixed(), *queued.parts)
         waited = {name: self._constant(name) for name in ("own_prompts", "queued_share", "waited_steps")}
-        times = {"prompt_time": own, "queued_time": queued, "step_time": step}
+        before = of.prompts_before(mixed_tokens=self.mixed, **self._asked_of_others)
+        times = {"prompt_time": own, "queued_time": queued, "waited_time": job.waited(), "prompts_before": before}
         return of.time_to_first_token(engine_factor=factor.quantity(), rank_users=self.users, **times, **waited)
 
     def step_bound(self) -> Quantity:

@@ -18,8 +18,13 @@ _MARKUP = re.compile(r"[\\`*\[\]<>$|~#&:@.]")  # with what would make a link of 
 
 
 def problem_words(error: InputError) -> str:
-    """What is wrong, in the reader's words where the error has a code."""
-    return coded_problem(error.code or "config_refused", **{"reason": error, "key": error.input_id, **error.details})
+    """What is wrong, in the reader's words where the error has a code; and what is counted instead, if that is told."""
+    details = {"reason": error, "key": error.input_id, **error.details}
+    instead = details.pop("instead", None)
+    said = coded_problem(error.code or "config_refused", **details)
+    if instead is None:
+        return said
+    return f"{said} {w('problems.meanwhile', value=value_of(error.input_id, instead))}"
 
 
 def coded_problem(code: str, **details: Any) -> str:

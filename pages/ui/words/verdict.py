@@ -58,8 +58,8 @@ def held_words(config: Configuration) -> str:
 
 def _served(config: Configuration, served: Served, context: int) -> str:
     values, job = config.values, served.job
-    asked = {"engine": value_of("engine", job.engine), "users": job.concurrency, "context": context}
-    return w(
+    asked = {"engine": value_of("engine", job.engine), "users": job.running, "context": context}
+    told = w(
         "verdict.served_fits" if served.fits else "verdict.served_does_not_fit",
         what=w("verdict.serving", weights=values["weight_format"], **asked),
         where=where(job.devices, job.device),
@@ -67,6 +67,8 @@ def _served(config: Configuration, served: Served, context: int) -> str:
         available=_bytes(served.limit.value),
         difference=_bytes(abs(served.limit.value - served.needed.value)),
     )
+    waiting = job.concurrency - job.running
+    return f"{told} {w('verdict.others_wait', users=job.running, waiting=waiting)}" if waiting else told
 
 
 def where(devices: int, device: str) -> str:
