@@ -165,6 +165,17 @@ def test_two_numbers_of_devices_that_differ_are_told():
     ]
 
 
+def test_where_the_layout_cannot_be_one_number_of_devices_is_said_to_be_counted():
+    # neither 32 heads over 3 devices nor 32 layers over 64: undivided, the model has a copy on each of the 4 there are
+    config = configured("Llama 3 8B", n_devices=4, tensor_parallel=3, pipeline_parallel=64)
+    assert (config.layout.data_parallel, config.layout.devices, config.verdict.devices) == (4, 4, 4)
+    assert {problem.input_id for problem in config.contradictions} == {"tensor_parallel", "pipeline_parallel"}
+    # with as many copies as it is told there is another number: that of what is counted, and it is not to be taken over
+    config = configured("Llama 3 8B", n_devices=6, data_parallel=2, tensor_parallel=3)
+    told = next(problem for problem in config.contradictions if problem.code == "other_devices")
+    assert (told.details["taken"], told.suggestions) == (config.verdict.devices, ()) == (2, ())
+
+
 def test_of_two_numbers_of_devices_the_one_that_was_set_last_stands():
     before = {**DEFAULTS, "n_devices": 8, "data_parallel": 8}
     assert one_number_of_devices(before, {**before, "n_devices": 16}) == {"data_parallel": None}
