@@ -22,7 +22,9 @@ from llmcalc.kinds import Integer
 from llmcalc.link import read_link
 from llmcalc.link_text import link_parameters, written
 from llmcalc.words import w
+from pages.content import fits as what_fits
 from pages.content.report import report
+from pages.ui.document.blocks import Notice
 from pages.ui.document.markdown import markdown
 from pages.ui.words.numbers import human
 from pages.ui.words.verdict import held_words, verdict_words
@@ -320,3 +322,13 @@ def test_a_context_is_told_by_all_its_digits():
     assert human(8192, "tokens") == "8,192"
     assert human(1_048_576, "tokens") == "1,048,576"
     assert human(15e12, "tokens") == "15.0 T"
+
+
+def test_what_would_do_where_no_request_fits_speaks_of_inference_and_of_the_same_memory():
+    # 671 B parameters in 8 bits are 625 GiB, beyond any device: recomputation and adapters change nothing of that
+    config = configured("DeepSeek-V3 671B", weight_format="fp8", accelerator="B300", batch_size=1)
+    notice = next(block for block in what_fits.fits(config, "inference") if isinstance(block, Notice))
+    told = "".join(span.text for span in notice.line)
+    assert "Not even one request" in told
+    assert human(config.verdict_of_inference.needed.value, "bytes") in told
+    assert not any(word in told for word in ("LoRA", "Recomputation", "optimizer"))
