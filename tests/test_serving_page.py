@@ -512,3 +512,13 @@ def read_as(link: dict[str, str]) -> dict[str, object]:
     """What such a link sets."""
     base_of = Configuration({"model": link.get("model", "GPT-2 124M")}).base.values
     return {**base_of, "purpose": "inference"} | {id: INPUTS[id].read(text) for id, text in link.items()}
+
+
+def test_an_encoder_is_asked_for_no_tokens_that_it_would_have_to_write():
+    serving = configured(
+        "BERT base (encoder)"
+    ).serving  # 512 tokens are given by default, and its table has as many rows
+    assert not serving.refused
+    assert serving.context == 512
+    writes = configured("GPT 117M").serving  # as many rows, and it would write 512 more
+    assert [problem.code for problem in writes.refused] == ["longer_than_context"]
