@@ -344,6 +344,7 @@ def test_no_price_is_told_until_the_reader_gives_one():
     assert asked not in told(app)
     assert w_id("quantities.million_token_price") in metrics(app)
     assert "price" in app.dataframe[0].proto.column_order
+    assert app.dataframe[0].proto.placeholder == "–"  # what stands where a device's watts are not known
     app.selectbox(key="offers_by").set_value("price").run()
     assert app.dataframe[0].value["price"].is_monotonic_increasing
     app.text_input(key="price_per_hour_typed").set_value("").run()

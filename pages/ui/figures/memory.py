@@ -225,7 +225,11 @@ def memory_curves(title: str, panels: Sequence[Panel], device: tuple[str, float]
         if i + 1 < len(panels):  # the next panel's first number stands where this one's last would
             high /= (high / low) ** 0.2
         ticks = doublings(low, high, 8 // len(panels))
-        x_axes[f"xaxis{number}"] = {"type": "log", "title": {"text": axis}, "domain": [left, left + width], **ticks}
+        # on a phone a title in one line would meet the next panel's
+        told = {"text": axis} if len(panels) == 1 else {"text": axis.replace(" (", "<br>("), "standoff": 6}
+        x_axes[f"xaxis{number}"] = {
+            "type": "log", "title": told, "automargin": len(panels) > 1, "domain": [left, left + width], **ticks,
+        }  # fmt: skip
         shapes.append({
             "type": "line", "xref": f"x{number}", "yref": "paper", "x0": here, "x1": here, "y0": 0, "y1": 1,
             "line": {"color": MUTED, "width": 1.5, "dash": "dot"},
