@@ -9,6 +9,7 @@ from typing import Any
 from llmcalc.bases import NAME_OF_ROW
 from llmcalc.catalog.models import models
 from llmcalc.errors import InputError
+from llmcalc.huggingface.keys import whole
 from llmcalc.inputs import INPUTS
 
 # Sets of modules that an option of ours stands for, by the names that LLaMA's kin give them
@@ -33,6 +34,8 @@ def inputs_of_adapter(config: Mapping[str, Any]) -> dict[str, Any]:
     Raises InputError, which names what there is to set, where not all of it can be set here.
     """
     base, rank, targets = _base(config), config.get("r"), _targets(config)
+    if rank is not None:
+        whole("r", rank)
     option = _TARGETS.get(targets, "")
     model, declared = _library_name(base), INPUTS["lora_rank"]
     known = option in INPUTS["lora_targets"].ends

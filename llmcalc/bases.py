@@ -98,6 +98,12 @@ class Base:
         """How many it has, without changes."""
         return int(self.model(self.values).parameters().value)
 
+    def within_reach(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What else changes where a reader takes this model up from ``values``: a length that its table of learned
+        positions has no rows for."""
+        longest = self.model(self.values).longest_sequence
+        return {} if longest is None or values["seq_len"] <= longest else {"seq_len": longest}
+
     @property
     def is_guess(self) -> bool:
         """Whether its family is not known, and it is counted as if it were built like LLaMA."""

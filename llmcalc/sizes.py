@@ -9,7 +9,27 @@ from typing import Any
 
 import numpy as np
 
+from llmcalc.errors import InputError
+
 Size = Any  # int, or a float64 array
+
+
+def check_size(name: str, value: Size, least: int = 1) -> None:
+    """Raise InputError, naming the input, unless ``value`` is a whole number of at least ``least``, or an array of
+    numbers of at least that (a sweep may stand between whole ones). True and false are no numbers."""
+    if not _are_numbers(value):
+        raise InputError(name, f"{name} must be a whole number, not {value!r}")
+    if np.any(value < least if isinstance(value, int) else np.asarray(value) < least):
+        raise InputError(name, f"{name} must be at least {least}")
+
+
+def _are_numbers(value: Size) -> bool:
+    if isinstance(value, int):  # as large as it is
+        return not isinstance(value, bool)
+    given = np.asarray(value)
+    if given.dtype.kind not in "iuf" or not np.all(np.isfinite(given)):
+        return False
+    return given.ndim > 0 or bool(given == np.floor(given))
 
 
 def larger(a: Size, b: Size) -> Size:

@@ -52,7 +52,7 @@ def page() -> None:
         draw(by_people())
         draw(spreads(rows))
     st.subheader(w("accuracy.table_header"), anchor=False)
-    st.dataframe(every_step(rows), hide_index=True, height=420)
+    st.dataframe(every_step(rows), hide_index=True, height=420, placeholder="–")
     st.caption(w("accuracy.column_caption"))
     st.subheader(w("accuracy.how_header"), anchor=False)
     st.markdown(w("accuracy.how", count=len(models())))

@@ -116,6 +116,7 @@ def table(config: Configuration, wanted: Wanted) -> int:
         on_select="rerun",
         selection_mode="single-row",
         height=320,
+        placeholder="–",
         alt=w("cluster.table"),
     )
     shown = min(MOST_ROWS, len(cluster.wanted_plans(config, wanted)))

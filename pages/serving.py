@@ -68,6 +68,7 @@ def every_offer(config: Configuration, users: int) -> None:
         column_config={name: st.column_config.Column(w(f"serving.column_{name}")) for name in offered},
         key="offers",
         height=360,
+        placeholder="–",
         alt=w("serving.offers"),
     )
     shown, all_of = min(MOST_ROWS, count), len(config.serving.offers)

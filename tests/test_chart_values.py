@@ -9,12 +9,15 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
+from configurations import configured
 from golden_files import csv_rows
 from hypothesis import given
 from hypothesis import strategies as st
 from opened_app import charts, metrics, opened
 
 from llmcalc import from_config
+from llmcalc.bases import recipe_values
+from llmcalc.catalog.recipes import PLAIN
 from llmcalc.configuration import Configuration
 from llmcalc.inputs import DEFAULTS
 from llmcalc.quantity import Quantity, total
@@ -22,6 +25,7 @@ from llmcalc.transformer.breakdown import numbered_layers
 from llmcalc.transformer.dimensions import Dimensions
 from llmcalc.units import GiB
 from llmcalc.words import w
+from pages.content.explore import moments_chart
 from pages.ui.document.blocks import Chart
 from pages.ui.figures.memory import Panel, memory_bars, memory_curves, share_bars, stacked_bars, stacked_shares
 from pages.ui.figures.model import layer_bars
@@ -30,6 +34,7 @@ from pages.ui.figures.plans import plan_points
 from pages.ui.figures.steps import fits_map
 from pages.ui.figures.techniques import plain_bars, sparsity_curves, waterfall
 from pages.ui.figures.timeline import timeline_figure
+from pages.ui.words.numbers import human
 
 NAMES = {component: w(f"components.{component}") for component in COLOURS}
 COMPONENT = {name: component for component, name in NAMES.items()}
@@ -335,6 +340,35 @@ def test_figures_draw_what_they_are_given_in_its_colours():
     assert [ends["x"] for ends in figure["data"] if ends["type"] == "scatter"] == [[1, 6]]
 
 
+def test_a_legend_names_every_colour_that_can_be_seen_in_a_chart_that_relies_on_it():
+    # a tenth of its own bar, which is a hundredth of the longest: a thousandth of that, less than a pixel
+    rows = {"large": {"weights": 1000 * GiB}, "small": {"weights": 9 * GiB, "attention": 1 * GiB}}
+    charts = {
+        "bars alone": stacked_bars("bars", rows, NAMES, "bytes", "{unit}"),
+        "bars with shares": stacked_bars("bars", rows, NAMES, "bytes", "{unit}", with_shares=True),
+        "shares": stacked_shares("shares", rows, NAMES, "bytes", "axis"),
+    }
+    named = {
+        chart: {t["name"] for t in figure["data"] if t["type"] == "bar" and t["showlegend"]}
+        for chart, figure in charts.items()
+    }
+    both = {NAMES["weights"], NAMES["attention"]}
+    assert named == {"bars alone": {NAMES["weights"]}, "bars with shares": both, "shares": both}
+
+
+def test_the_comparison_names_every_part_that_its_shares_show():
+    app = opened("compare", {"model": "Llama 3.1 8B", "compare": "DeepSeek-V3 671B|Mixtral 8x7B|Qwen3.5 35B A3B"})
+    bars, shares = charts(app)[:2]
+    named = {t["name"] for t in bars["data"] if t["type"] == "bar" and t.get("showlegend", True)}
+    sums = [sum(amounts) for amounts in zip(*(trace["x"] for trace in shares["data"]), strict=True)]
+    shown = {
+        trace["name"]
+        for trace in shares["data"]
+        if any(amount > 0.01 * whole for amount, whole in zip(trace["x"], sums, strict=True))
+    }
+    assert shown <= named
+
+
 def test_curves_go_through_their_points_in_their_colours():
     panels = [
         Panel([1, 2], [("training", [1 * GiB, 2 * GiB], COLOURS["weights"])], 2, "batch"),
@@ -406,3 +440,13 @@ def test_numbers_reach_the_browser_as_exact_as_single_precision_has_them(number)
         assert len(f"{written}".split("e")[0].strip("-").replace(".", "").lstrip("0").rstrip("0")) <= 7
     else:
         assert written is None
+
+
+@pytest.mark.parametrize("changes", [{}, {"recipe": "TRL QLoRA", "batch_size": 1}, {"account": "article"}], ids=str)
+@pytest.mark.parametrize("model", ["GPT-2 124M", "Mixtral 8x7B"])
+def test_the_moments_that_are_drawn_have_the_peak_among_them(model, changes):
+    config = configured(model, **{**recipe_values(changes.get("recipe", PLAIN)), **changes})
+    figure, peak = moments_chart(config).figure, config.training.peak.value
+    ends = next(trace for trace in figure["data"] if trace["type"] == "scatter")
+    at = ends["y"].index(w(f"phases.{config.training.peak_phase}"))
+    assert human(peak, "bytes") == ends["text"][at].strip()

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmcalc import InputError, read_config
+from llmcalc.adapters import inputs_of_adapter
 from llmcalc.huggingface import parse_config
 from llmcalc.words import speak, w
 from pages.ui.words.problems import problem_words, unmarked
@@ -122,3 +123,10 @@ def test_the_file_of_an_adapter_is_told_from_that_of_a_model(base, language):
     assert "adapter_config.json" in said
     assert "model_type" not in said
     assert ("meta-llama/Meta-Llama-3-8B" in said) == (base == "meta-llama/Meta-Llama-3-8B")
+
+
+@pytest.mark.parametrize("rank", [-5, 0, 1.5, "16", True])
+def test_an_adapter_of_no_rank_that_there_is_is_refused_by_that_key(rank):
+    with pytest.raises(InputError) as caught:
+        inputs_of_adapter({**ADAPTER, "base_model_name_or_path": "meta-llama/Meta-Llama-3-8B", "r": rank})
+    assert caught.value.input_id == "r"

@@ -13,10 +13,12 @@ from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 from llmcalc.configuration import Configuration
 from llmcalc.inputs import DEFAULTS
 from llmcalc.lessons.questions import QUESTIONS
+from llmcalc.lessons.savings import peaks
 from llmcalc.units import GiB
-from llmcalc.words import speak
+from llmcalc.words import LANGUAGES, speak, w
 from pages.ui.app.lesson import option_words
-from pages.ui.figures.memory import memory_bars
+from pages.ui.figures.axes import wrapped
+from pages.ui.figures.memory import Panel, memory_bars, memory_curves
 from pages.ui.words.numbers import percent
 
 PHONE = 170  # pixels that the bars of a chart have on a phone 390 wide, where rows have long names
@@ -79,3 +81,23 @@ def test_the_table_of_plans_writes_numbers_as_the_language_does(language, mark):
     for column, decimals in (("needed", 1), ("time", 2)):
         assert all(re.fullmatch(rf"\d{{1,3}}(?:[.,]\d{{3}})*\{mark}\d{{{decimals}}}", text) for text in shown[column])
     assert all(re.fullmatch(r"\d+%", text) for text in shown["bubble"])
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_change_that_a_lesson_draws_has_a_name_of_more_than_two_lines_beside_its_bar(language):
+    speak(language)
+    drawn = [id for id in peaks(Configuration(DEFAULTS)) if not id.startswith("zero")]
+    rows = {id: wrapped(w(f"advice.{id}")).split("<br>") for id in drawn}
+    speak("en")
+    assert "half_batch" in rows
+    assert {id: lines for id, lines in rows.items() if len(lines) > 2} == {}
+
+
+def test_titles_of_panels_side_by_side_are_as_narrow_as_a_phone_needs():
+    panel = Panel([1, 2], [("training", [1 * GiB, 2 * GiB], "#000")], 2, "Sequence length (tokens)")
+    titles = [
+        [axis["title"]["text"] for key, axis in memory_curves("", panels, ("GPU", GiB), "{unit}")["layout"].items()
+         if key.startswith("xaxis")]
+        for panels in ([panel], [panel, panel])
+    ]  # fmt: skip
+    assert titles == [["Sequence length (tokens)"], 2 * ["Sequence length<br>(tokens)"]]

@@ -6,6 +6,7 @@ import math
 from urllib.parse import parse_qs, urlencode
 
 import pytest
+from configurations import configured
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws import for_each
@@ -207,3 +208,43 @@ def test_heads_that_do_not_divide_the_width_are_said_with_heads_that_do():
 def test_a_step_that_no_cluster_holds_is_said():
     values = DEFAULTS | {"batch_size": 65_536, "seq_len": 1_048_576, "attention": "eager", "n_positions": 2_000_000}
     assert [p.code for p in Configuration(values).problems] == ["beyond_any_machine"]
+
+
+@pytest.mark.parametrize(
+    ("model", "longest"),
+    [
+        ("GPT-2 124M", 1_024),
+        ("OPT 1.3B", 2_048),  # 2 of its 2,050 rows stand ahead of the first token's
+        ("BERT base (encoder)", 512),
+        ("RoBERTa base (encoder)", 512),  # of 514 rows it counts from the padding token's on
+        ("BART base", 1_024),
+        ("Llama 3 8B", None),
+        ("BLOOM 560M", None),
+    ],
+)
+def test_no_sequence_is_longer_than_the_table_of_learned_positions(model, longest):
+    config = configured(model, seq_len=8_192)
+    assert config.longest_position == longest
+    told = [p.suggestions for p in config.contradictions if p.code == "beyond_positions"]
+    assert told == ([(longest,)] if longest else [])
+    for purpose in ("training", "inference"):
+        most = config.largest_that_fits(purpose, "seq_len", [10**15])
+        assert longest is None or int(most[0]) == longest
+
+
+@pytest.mark.parametrize(
+    ("config", "longest"),
+    [
+        ('{"model_type": "whisper"}', 448),  # rows of its decoder's table
+        ('{"model_type": "longformer", "max_position_embeddings": 4098}', 4_096),  # it counts from the padding token's
+    ],
+)
+def test_a_pasted_model_is_no_longer_than_its_table_either(config, longest):
+    found = Configuration(DEFAULTS | {"model": PASTED, "config": config} | dict(base(PASTED, config).values))
+    assert (found.longest_position, found.serving.made_for) == (longest, longest)
+
+
+def test_a_model_that_is_taken_up_shortens_what_it_cannot_read():
+    assert base("BERT base (encoder)").within_reach({"seq_len": 1_024}) == {"seq_len": 512}
+    assert base("BERT base (encoder)").within_reach({"seq_len": 500}) == {}
+    assert base("Llama 3 8B").within_reach({"seq_len": 1_024}) == {}

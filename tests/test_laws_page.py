@@ -107,3 +107,12 @@ def test_what_is_not_known_is_said(changes):
     model = changes.pop("model")
     assert any(isinstance(block, Notice) for block in cost.cost(configured(model, **changes)))
     assert list(laws.laws(configured(model, **changes)))
+
+
+@pytest.mark.parametrize(
+    ("model", "is_decoder"), [("BERT base (encoder)", False), ("T5 small", False), ("GPT-2 124M", True)]
+)
+def test_cost_and_laws_agree_of_which_models_they_know_anything(model, is_decoder):
+    config = configured(model)
+    warned = [any(isinstance(b, Notice) for b in blocks) for blocks in (cost.cost(config), laws.laws(config))]
+    assert warned == [not is_decoder, not is_decoder]

@@ -364,6 +364,9 @@ def test_an_unknown_model_type_without_one_of_them_is_refused_by_the_name_of_the
         ({"model_type": "gemma2", "layer_types": ["full_attention"]}, "layer_types"),
         ({"model_type": "gemma2", "num_hidden_layers": 1, "layer_types": ["mamba"]}, "layer_types"),
         ({"model_type": "mixtral", "num_experts_per_tok": 9}, "num_experts_per_tok"),
+        ({"model_type": "deepseek_v3", "n_group": 3, "topk_group": 4}, "topk_group"),  # a token chooses 4 groups of 3
+        ({"model_type": "jamba", "attn_layer_period": 4, "attn_layer_offset": 9}, "attn_layer_offset"),
+        ({"model_type": "jamba", "expert_layer_period": 2, "expert_layer_offset": 2}, "expert_layer_offset"),
         ({"model_type": "gemma3", "text_config": "junk"}, "text_config"),
         ({"model_type": ["llama"]}, "model_type"),
         ({"model_type": "llama", "architectures": "LlamaForCausalLM"}, "architectures"),

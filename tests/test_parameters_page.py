@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextvars import copy_context
 
 import pytest
+from configurations import configured
 from laws import for_each
 from opened_app import charts, metrics, opened
 
@@ -14,9 +15,12 @@ from llmcalc.catalog.models import model, models
 from llmcalc.transformer.breakdown import breakdown, invoice
 from llmcalc.words import LANGUAGES, speak, w
 from llmcalc.words.names import name
+from pages.content.parameters import parameters
 from pages.content.pieces import component_names
+from pages.ui.document.blocks import Paragraph
 from pages.ui.figures.model import parameter_map, plain
 from pages.ui.figures.palette import COLOURS
+from pages.ui.words.numbers import human
 
 GOLDEN = counted_models()
 
@@ -132,3 +136,20 @@ def test_a_model_as_published_says_what_its_own_class_was_counted_to_have(menu, 
     assert said in [caption.value for caption in opened("parameters", {"model": menu}).caption]
     changed = opened("parameters", {"model": menu, "n_layers": "4"})
     assert not [caption for caption in changed.caption if GOLDEN[id].class_name in caption.value]
+
+
+def test_what_the_parameters_are_adds_up_where_parts_are_beside_the_language_model():
+    config = configured("Qwen2.5-VL 7B")
+    model = config.model
+    beside = sum(part.parameters().value for part in model.beside)
+    amounts = [model.embedding_parameters().value, model.non_embedding_parameters().value, beside]
+    assert sum(amounts) == model.parameters().value
+    told = page_words(config)
+    assert f"{' + '.join(human(n, 'parameters') for n in amounts)} = {human(sum(amounts), 'parameters')}" in told
+    assert "In neither" not in page_words(configured("Llama 3 8B"))
+
+
+def page_words(config):
+    return " ".join(
+        "".join(span.text for span in block.line) for block in parameters(config) if isinstance(block, Paragraph)
+    )

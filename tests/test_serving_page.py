@@ -348,6 +348,7 @@ def test_no_price_is_told_until_the_reader_gives_one():
     assert asked not in told(app)
     assert w_id("quantities.million_token_price") in metrics(app)
     assert "price" in app.dataframe[0].proto.column_order
+    assert app.dataframe[0].proto.placeholder == "–"  # what stands where a device's watts are not known
     app.selectbox(key="offers_by").set_value("price").run()
     assert app.dataframe[0].value["price"].is_monotonic_increasing
     app.text_input(key="price_per_hour_typed").set_value("").run()
@@ -625,3 +626,11 @@ def test_the_memory_of_requests_has_one_standing_wherever_it_is_told(engine):
     (frames,) = (block.frames for block in blocks if isinstance(block, Frames))
     badges = [span.text for frame in frames for span in frame.label if span.kind == "badge"]
     assert badges == [verdict] * 3
+
+
+def test_an_encoder_is_asked_for_no_tokens_that_it_would_have_to_write():
+    serving = configured("BERT base (encoder)").serving  # 512 tokens are given by default, its table has as many rows
+    assert not serving.refused
+    assert serving.context == 512
+    writes = configured("GPT 117M").serving  # as many rows, and it would write 512 more
+    assert [problem.code for problem in writes.refused] == ["longer_than_context"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,9 @@ import llmcalc
 from llmcalc.bases import base
 from llmcalc.catalog.optimizers import OPTIMIZERS
 from llmcalc.configuration import Configuration
+from llmcalc.devices.layout import Layout
 from llmcalc.inputs import DEFAULTS
+from llmcalc.step.inference import InferenceRun
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.step import training_step
 
@@ -36,3 +39,27 @@ def test_no_kind_of_layer_does(model):
     peak = training_step(counted, MOST).peak.value
     assert peak > 2**63
     assert not isinstance(peak, np.generic)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1.5, True, "8", None, 0, -1, [8, math.nan], np.array([True])])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (TrainingRun, "batch_size"),
+        (TrainingRun, "seq_len"),
+        (TrainingRun, "gradient_accumulation"),
+        (InferenceRun, "seq_len"),
+        (Layout, "tensor_parallel"),
+    ],
+)
+def test_what_is_no_size_is_refused_by_the_name_of_the_field(kind, name, value):
+    with pytest.raises(llmcalc.InputError) as refused:
+        kind(**{name: value})
+    assert refused.value.input_id == name
+
+
+@pytest.mark.parametrize(
+    "value", [1, 10**400, np.int64(8), np.array([1, 2]), np.array([1.0, 2.5]), np.linspace(1, 9, 3)]
+)
+def test_whole_numbers_and_arrays_for_a_sweep_are_sizes(value):
+    assert TrainingRun(batch_size=value).batch_size is value

@@ -22,7 +22,9 @@ from llmcalc.kinds import Integer
 from llmcalc.link import read_link
 from llmcalc.link_text import link_parameters, written
 from llmcalc.words import w
+from pages.content import fits as what_fits
 from pages.content.report import report
+from pages.ui.document.blocks import Notice
 from pages.ui.document.markdown import markdown
 from pages.ui.words.numbers import human
 from pages.ui.words.verdict import held_words, verdict_words
@@ -163,6 +165,17 @@ def test_two_numbers_of_devices_that_differ_are_told():
     assert [p.code for p in configured("GPT-2 124M", n_devices=7, tensor_parallel=2).contradictions] == [
         "other_devices"
     ]
+
+
+def test_where_the_layout_cannot_be_one_number_of_devices_is_said_to_be_counted():
+    # neither 32 heads over 3 devices nor 32 layers over 64: undivided, the model has a copy on each of the 4 there are
+    config = configured("Llama 3 8B", n_devices=4, tensor_parallel=3, pipeline_parallel=64)
+    assert (config.layout.data_parallel, config.layout.devices, config.verdict.devices) == (4, 4, 4)
+    assert {problem.input_id for problem in config.contradictions} == {"tensor_parallel", "pipeline_parallel"}
+    # with as many copies as it is told there is another number: that of what is counted, and it is not to be taken over
+    config = configured("Llama 3 8B", n_devices=6, data_parallel=2, tensor_parallel=3)
+    told = next(problem for problem in config.contradictions if problem.code == "other_devices")
+    assert (told.details["taken"], told.suggestions) == (config.verdict.devices, ()) == (2, ())
 
 
 def test_of_two_numbers_of_devices_the_one_that_was_set_last_stands():
@@ -340,3 +353,13 @@ def test_a_context_is_told_by_all_its_digits():
     assert human(8192, "tokens") == "8,192"
     assert human(1_048_576, "tokens") == "1,048,576"
     assert human(15e12, "tokens") == "15.0 T"
+
+
+def test_what_would_do_where_no_request_fits_speaks_of_inference_and_of_the_same_memory():
+    # 671 B parameters in 8 bits are 625 GiB, beyond any device: recomputation and adapters change nothing of that
+    config = configured("DeepSeek-V3 671B", weight_format="fp8", accelerator="B300", batch_size=1)
+    notice = next(block for block in what_fits.fits(config, "inference") if isinstance(block, Notice))
+    told = "".join(span.text for span in notice.line)
+    assert "Not even one request" in told
+    assert human(config.verdict_of_inference.needed.value, "bytes") in told
+    assert not any(word in told for word in ("LoRA", "Recomputation", "optimizer"))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from llmcalc.errors import InputError
+from llmcalc.sizes import check_size
 from llmcalc.step.run import TrainingRun
 from llmcalc.transformer.model import Model
 from llmcalc.transformer.part import Width, widths
@@ -73,8 +74,8 @@ class Layout:
 
     def __post_init__(self) -> None:
         for declared in fields(self):
-            if np.any(np.asarray(getattr(self, declared.name)) < least(declared)):
-                raise InputError(declared.name, f"{declared.name} must be at least {least(declared)}")
+            if not isinstance(declared.default, bool):
+                check_size(declared.name, getattr(self, declared.name), least(declared))
         if np.any(np.asarray(self.zero_stage) > ZERO_STAGES[-1]):
             raise InputError("zero_stage", f"zero_stage must be one of {ZERO_STAGES}", ZERO_STAGES)
 

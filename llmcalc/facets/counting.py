@@ -102,10 +102,8 @@ class Counting:
 
     @property
     def longest_position(self) -> int | None:
-        """The longest sequence that the plain decoder's table of learned positions has rows for; None without one."""
-        if self.base.config is None and self.dimensions.positions == "learned":
-            return self.dimensions.n_positions
-        return None
+        """The longest sequence that the model's tables of learned positions have rows for; None without one."""
+        return self.model.longest_sequence
 
     @property
     def count_standing(self) -> Standing:

@@ -49,13 +49,13 @@ class Devices:
     def _laid_out(self) -> tuple[Layout, tuple[InputError, ...]]:
         """The layout as asked, without what cannot be, and what that is."""
         asked = {f.name: self.values[f.name] for f in fields(Layout)}
-        problems = [*self._miscounted_devices(asked)]
+        problems: list[InputError] = []
         while True:
             layout = self._filled(asked)
             try:
                 if layout != Layout():
                     check_layout(self.training.runs_as, self.training.run, layout)
-                return layout, tuple(problems)
+                return layout, (*problems, *self._miscounted_devices(layout, is_as_asked=not problems))
             except InputError as error:
                 if asked[error.input_id] == DEFAULTS[error.input_id]:  # then it is another that does not go with it
                     error.input_id = next(id for id, value in asked.items() if value != DEFAULTS[id])
@@ -68,12 +68,13 @@ class Devices:
         copies = asked["data_parallel"] or max(1, (self.values["n_devices"] or 1) // layout.devices)
         return replace(layout, data_parallel=copies)
 
-    def _miscounted_devices(self, asked: Mapping[str, Any]) -> Iterator[InputError]:
-        """That the layout as asked takes another number of devices than there are."""
-        there, taken = self.values["n_devices"], self._filled(asked).devices
+    def _miscounted_devices(self, layout: Layout, *, is_as_asked: bool) -> Iterator[InputError]:
+        """That the layout that is counted takes another number of devices than there are."""
+        there, taken = self.values["n_devices"], layout.devices
         if there and there != taken:
             message = f"the layout takes {taken:,} devices, not {there:,}"
-            problem = InputError("n_devices", message, (taken,), code="other_devices", taken=taken, n_devices=there)
+            does = (taken,) if is_as_asked else ()  # else it is the layout that is to be changed
+            problem = InputError("n_devices", message, does, code="other_devices", taken=taken, n_devices=there)
             yield within_range(problem)
 
     @property

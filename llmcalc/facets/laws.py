@@ -11,6 +11,7 @@ from llmcalc.errors import InputError
 from llmcalc.facets.devices import Devices
 from llmcalc.quantity import Quantity
 from llmcalc.rates.costs import bought_flops
+from llmcalc.rates.flops import forward_flops
 from llmcalc.scaling.cost import Budget, TrainingCost, training_cost
 from llmcalc.scaling.forms import Repeating
 from llmcalc.scaling.formulas import training_flops
@@ -42,6 +43,11 @@ class Laws:
     def tokens(self) -> int:
         """The tokens of training."""
         return int(self.values["train_tokens"] * 10**9)
+
+    @cached_property
+    def is_of_decoder(self) -> bool:
+        """Whether a token goes through all layers of the model: of such models the laws are, and operations counted."""
+        return forward_flops(self.model, seq_len=self.values["seq_len"]) is not None
 
     @cached_property
     def parameters(self) -> Quantity:

@@ -136,9 +136,17 @@ class Serving:
         return self.counting.model.context or self.counting.longest_position
 
     @property
+    def _longest_asked(self) -> int:
+        return self._tokens_of(self.values)
+
+    def _tokens_of(self, values: Mapping[str, Any]) -> int:
+        """The tokens of a request: what is given, and what is written, if anything is."""
+        return int(values["input_tokens"] + (values["output_tokens"] if self.writes else 0))
+
+    @property
     def usual_context(self) -> int:
         """What an empty field stands for."""
-        asked, most = self.values["input_tokens"] + self.values["output_tokens"], self.made_for
+        asked, most = self._longest_asked, self.made_for
         return max(USUAL_CONTEXT, asked) if most is None else min(most, max(USUAL_CONTEXT, asked))
 
     def _job(self, values: Mapping[str, Any]) -> Job:
@@ -149,6 +157,9 @@ class Serving:
             raise InputError(
                 "context", message, (self.made_for,), code="context_too_long", value=context, number=self.made_for
             )
+        given = values["input_tokens"]
+        if self.made_for is not None and given == DEFAULTS["input_tokens"]:  # what stands there before it is asked for
+            given = min(given, self.made_for)
         in_cells, share = values["engine"] in OF_LLAMA_CPP, values["memory_utilization"]
         return Job(
             engine=values["engine"],
@@ -164,7 +175,7 @@ class Serving:
             memory_utilization=None if share is None else share / 100,
             max_sequences=values["max_sequences"],
             batched_tokens=values["batched_tokens"],
-            input_tokens=values["input_tokens"],
+            input_tokens=given,
             output_tokens=values["output_tokens"],
             concurrency=users,
             lora_slots=values["lora_slots"],
@@ -212,7 +223,7 @@ class Serving:
         """What the engine refuses, and why, each naming the input to change; and that a request is longer than the
         context."""
         sound = self._sound
-        asked, room = sound["input_tokens"] + sound["output_tokens"], self.context
+        asked, room = self._tokens_of(sound), self.context
         if asked <= room:
             return self._tried[1]
         fitting = (room - sound["input_tokens"],)
@@ -275,7 +286,7 @@ class Serving:
         except InputError:
             return False
 
-    @property
+    @cached_property
     def writes(self) -> bool:
         """Whether the model writes token by token, so that speed can be told: an encoder does not."""
         work = work_of(self.counting.model, self.values["weight_format"])
@@ -392,7 +403,7 @@ class Serving:
         if self.users:
             yield {"concurrency": min(self.users, values["concurrency"])}
         shorter = largest(lambda n: self._fits({"context": n}), self.context)
-        if values["input_tokens"] + values["output_tokens"] <= shorter < self.context:
+        if self._longest_asked <= shorter < self.context:
             yield {"context": shorter}
         in_cells = values["engine"] in OF_LLAMA_CPP
         for id in ("GGUF Q8_0", "GGUF Q4_0") if in_cells else ("fp8",):

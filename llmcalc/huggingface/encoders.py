@@ -52,9 +52,10 @@ BERT = Recipe(
     causal=False,
     code=BERT_CODE,
 )
-ROBERTA = replace(BERT, pretraining=None, code=ROBERTA_CODE)
+# Counts positions from the padding token's id, 1, on: the first token has the third row
+ROBERTA = replace(BERT, padded=2, pretraining=None, code=ROBERTA_CODE)
 # Their parameters alone were read
-UNREAD = replace(ROBERTA, code=None)
+UNREAD = replace(ROBERTA, padded=0, code=None)
 PRE_BERT = replace(BERT, layout=PRE, final_norm=True, code=None)
 MODERNBERT = Recipe(
     norm=LAYER_NORM_NO_BIAS,
@@ -210,7 +211,7 @@ def _language_adapters(keys: Keys) -> tuple[Part, ...]:
 
 def _xmod(keys: Keys) -> Recipe:
     keys.refuse_other_than("pre_norm", (False,))
-    return replace(UNREAD, layer_also=_language_adapters)
+    return replace(UNREAD, padded=2, layer_also=_language_adapters)
 
 
 def _xlm(keys: Keys) -> Recipe:
@@ -322,8 +323,8 @@ ENCODERS: Mapping[str, Family] = {
     ),
     "mpnet": stack(replace(ROBERTA, types=None, relative_buckets="relative_attention_num_buckets", code=None), SAME_KV),
     "megatron-bert": stack(replace(PRE_BERT, embedding_norm=False), SAME_KV),
-    "roberta-prelayernorm": stack(replace(PRE_BERT, pretraining=None), SAME_KV),
-    "xlm-roberta-xl": stack(replace(PRE_BERT, embedding_norm=False, pretraining=None), SAME_KV),
+    "roberta-prelayernorm": stack(replace(PRE_BERT, padded=2, pretraining=None), SAME_KV),
+    "xlm-roberta-xl": stack(replace(PRE_BERT, padded=2, embedding_norm=False, pretraining=None), SAME_KV),
     "deberta-v2": stack(_deberta, SAME_KV),
     "nomic_bert": stack(
         replace(

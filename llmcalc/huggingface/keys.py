@@ -75,9 +75,9 @@ class Keys:
         value = self.value(key) if self.has(key) else None
         return None if value is None else whole(key, value, lowest)
 
-    def size(self, key: str, lowest: int = 1) -> int:
-        """A whole number of at least ``lowest``."""
-        return whole(key, self.value(key), lowest)
+    def size(self, key: str, lowest: int = 1, highest: int = LARGEST_SIZE) -> int:
+        """A whole number of at least ``lowest`` and at most ``highest``."""
+        return whole(key, self.value(key), lowest, highest)
 
     def flag(self, key: str | bool) -> bool:
         """True or false; a bool stands for itself, so that a family can say "always" or name its key."""
@@ -139,6 +139,9 @@ class Keys:
     def chosen(self, n_experts: int) -> int:
         """How many of so many experts a token goes through."""
         top_k = self.dimension("top_k")
+        groups, chosen = (self.config.get(key) for key in ("n_group", "topk_group"))
+        if groups is not None and chosen is not None:  # which decide what is chosen, and nothing that is counted
+            whole("topk_group", chosen, 1, whole("n_group", groups))
         if top_k > n_experts:
             key, of = self.names["top_k"], self.names["n_experts"]
             message = f"{key!r} = {top_k} experts of {of!r} = {n_experts}"
@@ -196,9 +199,9 @@ def _of_every_layer(value: Any) -> Any:
     return value[0] if alike else value
 
 
-def whole(key: str, value: Any, lowest: int = 1) -> int:
-    """``value`` if it is a whole number from ``lowest`` to 10⁹, or a list that says the same one of every layer; true
-    and false are no numbers.
+def whole(key: str, value: Any, lowest: int = 1, highest: int = LARGEST_SIZE) -> int:
+    """``value`` if it is a whole number from ``lowest`` to ``highest``, or a list that says the same one of every
+    layer; true and false are no numbers.
 
     Raises InputError otherwise.
     """
@@ -206,10 +209,10 @@ def whole(key: str, value: Any, lowest: int = 1) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         message = f"{key!r} must be a whole number, not {shown(value)}"
         raise InputError(key, message, code="key_not_whole", key=key, found=shown(value))
-    if not lowest <= value <= LARGEST_SIZE:
-        message = f"{key!r} must be between {lowest:,} and {LARGEST_SIZE:,}, not {shown(value)}"
+    if not lowest <= value <= highest:
+        message = f"{key!r} must be between {lowest:,} and {highest:,}, not {shown(value)}"
         found = shown(value)
-        raise InputError(key, message, code="key_out_of_range", key=key, low=lowest, high=LARGEST_SIZE, found=found)
+        raise InputError(key, message, code="key_out_of_range", key=key, low=lowest, high=highest, found=found)
     return value
 
 

@@ -36,7 +36,7 @@ def _luke(keys: Keys, task: str) -> Model:
         return (Projection(d, 3 * d, "entity_queries", "attention", True),) if aware else ()
 
     d, width, rows = keys.dimension("d_model"), keys.size("entity_emb_size"), keys.size("entity_vocab_size")
-    recipe = replace(UNREAD, layer_also=also, tied=False, cross=False)
+    recipe = replace(UNREAD, padded=2, layer_also=also, tied=False, cross=False)
     model = build(keys, recipe, "base" if task == "language model" else task)
     entities: list[Part] = [TypeEmbedding(rows, width, "entity_embedding")]
     if width != d:

@@ -201,7 +201,10 @@ def build_bart(keys: Keys, recipe: BartRecipe, task: str) -> Model:
         trains = {"encoder": recipe.encoder_positions_train and not recipe.sinusoids, "decoder": not recipe.sinusoids}
         if recipe.encoder_positions and not alone:
             rows["encoder"] = keys.size(recipe.encoder_positions) + recipe.positions
-        front += [LearnedPositions(rows[s], d_model, f"{s}_positions", trains=trains[s]) for s in stacks]
+        front += [
+            LearnedPositions(rows[s], d_model, f"{s}_positions", trains=trains[s], skipped=recipe.positions)
+            for s in stacks
+        ]
     if recipe.front_also and not alone:
         front += recipe.front_also(keys)
     if recipe.embedding_norm:

@@ -44,7 +44,13 @@ _NOT_STRETCHED = (*_LONG, "llama3", "mrope", "default", "proportional")
 
 def with_positions(model: Model, keys: Keys) -> Model:
     """The model with its context and its angles, as engines read them off a config (vLLM: `_get_and_verify_max_len`,
-    `get_rope`)."""
+    `get_rope`). A context ends where a table of learned positions does."""
+    found = _as_said(model, keys)
+    ends = [end for end in (found.context, model.longest_sequence) if end is not None]
+    return replace(found, context=min(ends, default=None))
+
+
+def _as_said(model: Model, keys: Keys) -> Model:
     positions = next((n for key in _CONTEXT if (n := _whole(_looked_up(keys, key))) is not None), None)
     if positions is None:
         return model

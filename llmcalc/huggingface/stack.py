@@ -95,7 +95,8 @@ class Recipe:
     Layers: ``norm`` (None: one without parameters) stands where ``layout`` names it; ``first_attention_norm`` False
     leaves out that of the first layer; ``shared_layers``: all layers share the weights of a few (ALBERT).
 
-    In front: ``positions`` is how many rows a learned table has beyond n_positions, None where positions are computed.
+    In front: ``positions`` is how many rows a learned table has beyond n_positions, None where positions are computed;
+    ``padded`` are those of n_positions that stand ahead of the first token's, as the others do.
     ``types`` counts segments, ``task_types`` is a flag and a count. ``embedding_width`` is the embedding's own width,
     projected to d_model where it differs (``always_project``: even where not; ``project_out``: and back again).
     ``relative_buckets`` counts the buckets of a relative position bias, ``relative_embedding`` is DeBERTa's table.
@@ -119,6 +120,7 @@ class Recipe:
     embedding_norm: bool = False
     final_norm: bool = True
     positions: int | None = None
+    padded: int = 0
     types: str | None = None
     task_types: tuple[str, str] | None = None
     embedding_width: str | None = None
@@ -235,7 +237,8 @@ def front_of(keys: Keys, recipe: Recipe) -> tuple[Part, ...]:
     parts: list[Part] = [TokenEmbedding(keys.dimension("vocab_size"), width)]
     if recipe.positions is not None:
         at = d_model if recipe.project_out else width
-        parts.append(LearnedPositions(keys.dimension("n_positions") + recipe.positions, at))
+        rows = keys.dimension("n_positions") + recipe.positions
+        parts.append(LearnedPositions(rows, at, skipped=recipe.positions + recipe.padded))
     elif "n_positions" in keys.names and keys.given(keys.names["n_positions"]):
         keys.dimension("n_positions")  # what the class fills in where the config is silent was not published
     if recipe.types and (n_types := keys.size(recipe.types, 0)):

@@ -17,6 +17,7 @@ from llmcalc.cached import cached_property
 from llmcalc.catalog.formats import CACHE_FORMATS, STORED_FORMATS
 from llmcalc.errors import InputError
 from llmcalc.quantity import Quantity, total
+from llmcalc.sizes import check_size
 from llmcalc.step import operations as op
 from llmcalc.step.buffers import buffers_memory
 from llmcalc.step.course import by_component, nothing, of_category, rounding
@@ -61,8 +62,7 @@ class InferenceRun:
             if getattr(self, name) not in known:
                 raise InputError(name, f"unknown {name} {getattr(self, name)!r}; known: {', '.join(known)}", known)
         for name in ("batch_size", "seq_len", "new_tokens"):
-            if getattr(self, name) < 1:
-                raise InputError(name, f"{name} must be at least 1")
+            check_size(name, getattr(self, name))
         if self.max_cache_len is not None and self.max_cache_len < self.seq_len + self.new_tokens:
             least = self.seq_len + self.new_tokens
             raise InputError("max_cache_len", f"max_cache_len must hold the prompt and new tokens: {least}", (least,))

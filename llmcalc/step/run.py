@@ -11,6 +11,7 @@ import numpy as np
 from llmcalc.catalog.optimizers import OPTIMIZERS, Beside, Optimizer
 from llmcalc.catalog.precisions import PRECISIONS, Precision
 from llmcalc.errors import InputError
+from llmcalc.sizes import check_size
 
 Size = Any  # int, or a float64 array in a sweep
 
@@ -71,7 +72,7 @@ class TrainingRun:
     (`prepare_model_for_kbit_training`). ``input_require_grads``: the embedding's output gets a gradient.
     ``modules_to_save``: modules whose copies train beside the adapters.
 
-    Raises InputError, naming the field, for an unknown key and for a size below one.
+    Raises InputError, naming the field, for an unknown key and for a size that is no whole number from one on.
     """
 
     batch_size: Size = 8
@@ -108,8 +109,7 @@ class TrainingRun:
                 known = ", ".join(options)
                 raise InputError(name, f"unknown {name} {getattr(self, name)!r}; known: {known}", tuple(options))
         for name, least in (("batch_size", 1), ("seq_len", 1), ("gradient_accumulation", 1), ("lora_rank", 0)):
-            if np.any(np.asarray(getattr(self, name)) < least):
-                raise InputError(name, f"{name} must be at least {least}")
+            check_size(name, getattr(self, name), least)
         if isinstance(self.lora_targets, str) and self.lora_targets not in (*LORA_TARGETS, ALL_LINEAR):
             words = (*LORA_TARGETS, ALL_LINEAR)
             raise InputError("lora_targets", f"unknown lora_targets {self.lora_targets!r}; known: {words}", words)

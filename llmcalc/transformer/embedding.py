@@ -80,12 +80,17 @@ class TokenEmbedding:
         return replace(self, vocab_size=share.of_vocabulary(self.vocab_size))
 
 
+# The tables that are asked for every token's place in its text, and not for one on a page, say
+_OF_TOKENS = ("positions", "encoder_positions", "decoder_positions")
+
+
 @dataclass(frozen=True)
 class LearnedPositions:
     """The table of position vectors, n_positions × d_model, with every row that is allocated.
 
     Positions that are computed (sinusoidal, rotary, ALiBi) have no parameters and no part. A table of sinusoids that
-    is kept as a parameter (Marian's) does not train.
+    is kept as a parameter (Marian's) does not train. ``skipped`` rows stand ahead of that of the first token (OPT's,
+    RoBERTa's).
     """
 
     n_positions: int
@@ -93,6 +98,12 @@ class LearnedPositions:
     id: str = "positions"
     component: str = "positions"
     trains: bool = True
+    skipped: int = 0
+
+    @property
+    def longest_sequence(self) -> int | None:
+        """How many tokens it has a row for, each at its place in the text; None where its rows are other places."""
+        return max(1, self.n_positions - self.skipped) if self.id in _OF_TOKENS else None
 
     def parameters(self) -> Quantity:
         return total(self.id, r"N_\text{pos}", self._table())

@@ -241,6 +241,12 @@ class Model:
         """Whether a decoder attends to what an encoder made of a source."""
         return any(block.attends_to_source for block, _ in self.blocks)
 
+    @cached_property
+    def longest_sequence(self) -> int | None:
+        """The longest that its tables of learned positions have rows for; None without one."""
+        ends = (getattr(part, "longest_sequence", None) for part in self.front)
+        return min((end for end in ends if end is not None), default=None)
+
     @property
     def hears(self) -> bool:
         """Whether its first layers are given sounds, which convolutions shorten, and not tokens alone."""

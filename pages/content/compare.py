@@ -66,7 +66,7 @@ def _parameters(models: Models) -> Chart:
     active = {name: value for name, value in active.items() if value < sum(counts[name].values())}
     title, marks = w("compare.parameters_chart"), (w("compare.active_mark"), active)
     names, axis = component_names(), w("axes.parameters_in")
-    figure = stacked_bars(title, counts, names, "parameters", axis, marks=marks)
+    figure = stacked_bars(title, counts, names, "parameters", axis, marks=marks, with_shares=True)
     return _chart("compare_parameters", figure, sums_told(counts, "parameters"), models)
 
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from llmcalc.accuracy import RATE, SHAPES
 from llmcalc.configuration import Configuration
-from llmcalc.rates.flops import forward_flops
 from llmcalc.scaling.cost import TrainingCost
 from llmcalc.words import label_of, w
 from llmcalc.words.names import name
@@ -98,7 +97,7 @@ def cost(config: Configuration) -> Iterator[Block]:
 
 
 def _why_unknown(config: Configuration) -> str:
-    if forward_flops(config.model, seq_len=config.values["seq_len"]) is None:
+    if not config.laws.is_of_decoder:
         return w("cost.unknown_operations", name=title_of(config))
     return w("cost.unknown_rate", name=title_of(config), device=config.accelerator.id)
 

@@ -31,6 +31,7 @@ from pages.ui.words.numbers import exact, human, marked, signed
 from pages.ui.words.standing import Headline
 from pages.ui.words.verdict import as_counted, for_tensors, whole_model
 
+# With that of the peak, whichever it is
 MOMENTS_SHOWN = ("between_steps", "loss_backward", "backward_end", "optimizer_step")
 
 
@@ -65,7 +66,8 @@ def parameters_chart(config: Configuration) -> Chart:
 def moments_chart(config: Configuration) -> Chart:
     """What fills the memory at the moments of a training step, and in inference."""
     values, moments = config.values, config.training.moments
-    rows = {w(f"phases.{m}"): by_component(moments[m].parts) for m in moments if m in MOMENTS_SHOWN}
+    shown = {*MOMENTS_SHOWN, config.training.peak_phase}
+    rows = {w(f"phases.{m}"): by_component(moments[m].parts) for m in moments if m in shown}
     rows[w("phases.inference")] = by_component(config.inference.parts)
     title = w("explore.memory_chart", batch=exact(values["batch_size"]), length=exact(values["seq_len"]))
     return memory_chart(config, "memory_by_component", title, rows, 340)

@@ -101,15 +101,17 @@ def _this_run(config: Configuration, purpose: str, fit: Fit | Served) -> say.Fra
 def _what_would_do(config: Configuration, purpose: str, fit: Fit | Served) -> say.Notice:
     """Where not even one sequence fits: what it needs, and what has that."""
     device, length = config.accelerator, config.values["seq_len"]
-    least = least_needed(config, purpose) / _share(config, purpose)
-    enough = smallest_that_holds(least, device.vendor)
+    least = least_needed(config, purpose)
+    enough = smallest_that_holds(least / _share(config, purpose), device.vendor)
+    of = "" if purpose == "training" else "_of_inference"
     told = w(
-        "fits.nothing_but" if enough else "fits.nothing",
+        f"fits.nothing_but{of}" if enough else f"fits.nothing{of}",
         length=exact(length),
         where=where(fit.devices, device.id),
         devices=fit.devices,
         vendor=device.vendor,
         memory=human(device.memory, "bytes"),
+        available=human(fit.available.value, "bytes"),
         needed=human(least, "bytes"),
         enough=f"{enough.id} ({human(enough.memory, 'bytes')})" if enough else "",
     )

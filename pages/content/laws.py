@@ -21,12 +21,14 @@ from pages.ui.document.blocks import (
     Chart,
     Controls,
     Headlines,
+    Notice,
     bold,
     cite,
     heading,
     note,
     paragraph,
     plain,
+    said,
     said_once,
 )
 from pages.ui.figures.axes import log10
@@ -69,6 +71,8 @@ def _in_legend(law: Law) -> str:
 def laws(config: Configuration) -> Iterator[Block]:
     """The chosen law on this model: its numbers, four charts, and what every law says of the same budget."""
     chosen = config.laws.law
+    if not config.laws.is_of_decoder:
+        yield Notice(said(w("laws.of_decoders", name=title_of(config))), "warning")
     yield Controls(["law", "train_tokens", "train_days"], 3)
     yield the_map(config)
     yield note(w("laws.map_note"))

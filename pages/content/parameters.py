@@ -64,7 +64,12 @@ def _said_of_all(config: Configuration) -> Iterator[str]:
         yield w(
             "parameters.active_whole", multiplied=human(model.active_non_embedding_parameters().value, "parameters")
         )
-    yield w("parameters.kinds")
+    if not model.beside:
+        yield w("parameters.kinds")
+        return
+    of_text = {"embedding": model.embedding_parameters(), "non_embedding": model.non_embedding_parameters()}
+    counted = {kind: human(quantity.value, "parameters") for kind, quantity in of_text.items()}
+    yield w("parameters.kinds_beside", total=human(whole, "parameters"), beside=beside, **counted)
 
 
 def checked(config: Configuration) -> Iterator[Block]:

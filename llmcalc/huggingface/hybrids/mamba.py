@@ -97,10 +97,15 @@ def mamba1(kit: Kit, inner_norms: bool = False) -> Mamba:
     return Mamba(d, *sizes, _rank(keys, "mamba_dt_rank", d), *flags, inner_norms)
 
 
+def _every(keys: Keys, of: str) -> tuple[int, int]:
+    """Every so many layers, and from which on: the class refuses one beyond the first of them."""
+    period = keys.size(f"{of}_layer_period")
+    return period, keys.size(f"{of}_layer_offset", 0, period - 1)
+
+
 def _jamba(kit: Kit) -> Sequence[Layer]:
     keys = kit.keys
-    period, offset = keys.size("attn_layer_period"), keys.size("attn_layer_offset", 0)
-    experts = keys.size("expert_layer_period"), keys.size("expert_layer_offset", 0)
+    (period, offset), experts = (_every(keys, of) for of in ("attn", "expert"))
     several = (keys.optional("num_experts", 0) or 0) > 1
     mixers: dict[str, Parts] = {FULL: kit.attention(), LINEAR: (mamba1(kit, True),)}
     networks = {False: kit.network(), True: kit.network(True) if several else ()}

@@ -121,7 +121,8 @@ def use_config(way: str, read: Callable[[], Mapping[str, Any]]) -> None:
         if is_adapter(given):
             decided = inputs_of_adapter(given)
             session().said_of_config = Said(way)
-            set_inputs({**base(decided["model"]).values, **decided})
+            start = base(decided["model"])
+            set_inputs({**start.values, **start.within_reach({**values(), **decided}), **decided})
             return
         short = compact(given)
         start = base(PASTED, short)
@@ -129,7 +130,7 @@ def use_config(way: str, read: Callable[[], Mapping[str, Any]]) -> None:
         session().said_of_config = Said(way, problem=error)
         return
     session().said_of_config = Said(way, short)
-    set_inputs({"config": short, "model": PASTED, **start.values, **start.also})
+    set_inputs({"config": short, "model": PASTED, **start.values, **start.also, **start.within_reach(values())})
 
 
 def forget_said() -> None:
@@ -162,7 +163,8 @@ def fetch_and_use(meanwhile: str) -> None:
 
 def start_from(model: str) -> None:
     """Start from another model: its name, and every input that it decides. For a control's callback."""
-    set_inputs({"model": model, **starting_point(model).values})
+    start = starting_point(model)
+    set_inputs({"model": model, **start.values, **start.within_reach(values())})
 
 
 def start_from_menu(menu: str) -> None:

@@ -28,7 +28,7 @@ from pages.ui.words.numbers import human, percent
 PANEL_GAP = 0.06  # between panels, of the whole width
 _WRITTEN = 0.4  # of an axis: how far a sum behind a bar reaches on a phone
 _LINE = 0.4  # of a row: how high it is
-_SEEN = 0.002  # of the longest bar, less than a pixel: what is narrower in every row is not in the legend
+_SEEN = 0.002  # of a chart's width, less than a pixel: what is narrower in every row is not in the legend
 
 
 def share_bars(title: str, values: Mapping[str, float], names: Mapping[str, str], unit: str, axis: str) -> Figure:
@@ -67,12 +67,13 @@ def stacked_bars(
     *,
     reach: float = 0,
     marks: tuple[str, Mapping[str, float]] = ("", {}),
+    with_shares: bool = False,
 ) -> Figure:
     """One stacked horizontal bar for each row, by component, with its sum at its end.
 
     ``rows`` maps a row's name to bytes or parameters (``unit``) by component, the first on top; ``axis`` is the axis
     title, with ``{unit}``. The axis goes at least as far as ``reach``. ``marks`` are a name and where each row that has
-    one gets a line across.
+    one gets a line across. The legend is that of `stacked_shares` of the same rows too, ``with_shares``.
     """
     totals = {row: sum(parts.values()) for row, parts in rows.items()}
     largest = max(totals.values())
@@ -80,7 +81,7 @@ def stacked_bars(
     bottom_up = list(rows)[::-1]
     sums = [human(totals[row], unit) for row in bottom_up]
     room = 1.22 + 0.03 * max(0, max(map(len, sums)) - 8)  # for the sum behind the longest bar
-    data = _stack(rows, names, unit, factor)
+    data = _stack(rows, names, unit, factor, _seen(rows, in_own=with_shares))
     name, at = marks
     if at:
         data.append({
@@ -107,7 +108,7 @@ def stacked_shares(
 ) -> Figure:
     """The same bars, each as long as the others, to stand beside them: how a row's sum is shared out."""
     return {
-        "data": _stack(rows, names, unit, 1),
+        "data": _stack(rows, names, unit, 1, _seen(rows, in_own=True)),
         "layout": layout(
             title, barmode="stack", barnorm="percent", bargap=0.35, showlegend=False,
             xaxis={"title": {"text": axis}, "range": [0, 100], "ticksuffix": w("numbers.per_cent"), "nticks": 6},
@@ -116,13 +117,19 @@ def stacked_shares(
     }  # fmt: skip
 
 
+def _seen(rows: Mapping[str, Mapping[str, float]], *, in_own: bool) -> set[str]:
+    """The components whose colour can be seen: in bars that are each drawn as long as the others, ``in_own``, or in
+    such as are as long as their sums."""
+    sums = {row: sum(parts.values()) for row, parts in rows.items()}
+    width = sums if in_own else dict.fromkeys(sums, max(sums.values()))
+    return {c for row, parts in rows.items() for c, value in parts.items() if value >= _SEEN * width[row]}
+
+
 def _stack(
-    rows: Mapping[str, Mapping[str, float]], names: Mapping[str, str], unit: str, factor: float
+    rows: Mapping[str, Mapping[str, float]], names: Mapping[str, str], unit: str, factor: float, seen: set[str]
 ) -> list[dict[str, Any]]:
-    """A trace for each component that any row has, in the palette's order."""
+    """A trace for each component that any row has, in the palette's order; in the legend those that are ``seen``."""
     bottom_up = list(rows)[::-1]
-    least = _SEEN * max(sum(parts.values()) for parts in rows.values())
-    seen = {c for parts in rows.values() for c, value in parts.items() if value >= least}
     return [{
         "type": "bar", "orientation": "h", "name": names[c],
         "showlegend": c in seen, "y": [wrapped(row) for row in bottom_up],
@@ -218,7 +225,11 @@ def memory_curves(title: str, panels: Sequence[Panel], device: tuple[str, float]
         if i + 1 < len(panels):  # the next panel's first number stands where this one's last would
             high /= (high / low) ** 0.2
         ticks = doublings(low, high, 8 // len(panels))
-        x_axes[f"xaxis{number}"] = {"type": "log", "title": {"text": axis}, "domain": [left, left + width], **ticks}
+        # on a phone a title in one line would meet the next panel's
+        told = {"text": axis} if len(panels) == 1 else {"text": axis.replace(" (", "<br>("), "standoff": 6}
+        x_axes[f"xaxis{number}"] = {
+            "type": "log", "title": told, "automargin": len(panels) > 1, "domain": [left, left + width], **ticks,
+        }  # fmt: skip
         shapes.append({
             "type": "line", "xref": f"x{number}", "yref": "paper", "x0": here, "x1": here, "y0": 0, "y1": 1,
             "line": {"color": MUTED, "width": 1.5, "dash": "dot"},
