@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -143,15 +144,37 @@ def _chosen(typed: _Stretch, found: Sequence[str], names: Mapping[str, tuple[str
 
 
 def _nearest(size: re.Match[str]) -> Named:
-    """The models that are nearest to a size, of those that write."""
-    typed = _count(size)
-    found: list[str] = []
+    """The models that are nearest to a size, of those that write: first what is called by just that size, of each
+    family one."""
+    typed, found = _count(size), dict.fromkeys(_called_by(size[0]))
     for name in sorted(_model_pieces(), key=lambda name: _far(name, typed)):
-        if Configuration({"model": name}).serving.writes:
-            found.append(name)
-        if len(found) == MOST_OTHERS:
+        if len(found) >= MOST_OTHERS:
             break
-    return Named(size[0], found[0], "nearest", tuple(found[1:]))
+        if _writes(name):
+            found[name] = None
+    first, *others = tuple(found)[:MOST_OTHERS]
+    return Named(size[0], first, "nearest", tuple(others))
+
+
+def _called_by(size: str) -> list[str]:
+    """The models whose names are a family's, perhaps with its version, and then just a size: of each family that with
+    the shortest name, of these the newest, which stands last in the library. The family of most models comes first."""
+    of_family: dict[str, list[str]] = {}
+    for name, pieces in _model_pieces().items():
+        of_family.setdefault(pieces[0], [])
+        if pieces[-1] == size and _writes(name):
+            of_family[pieces[0]].append(name)
+    sizes = Counter(pieces[0] for pieces in _model_pieces().values())
+    usual = sorted((family for family, names in of_family.items() if names), key=lambda family: -sizes[family])
+    return [min(reversed(of_family[family]), key=_words_in) for family in usual]
+
+
+def _words_in(model: str) -> int:
+    return sum(piece.isalpha() for piece in _model_pieces()[model])
+
+
+def _writes(model: str) -> bool:
+    return Configuration({"model": model}).serving.writes
 
 
 def _relatives(typed: _Stretch, count: float | None) -> tuple[str, ...]:

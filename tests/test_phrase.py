@@ -47,7 +47,7 @@ READ = {
         **{"model": "Llama 3.1 70B", "device": "A100 80GB SXM", "devices": 8, "length": 2**20},
     },
     "what does it cost to pre-train a 1B model on 20B tokens at 2 $/h?": {
-        **{"ask": "pretrain", "model": "Gemma 3 1B", "train_tokens": 20, "price": 2, "asks_cost": True},
+        **{"ask": "pretrain", "model": "Llama 3.2 1B", "train_tokens": 20, "price": 2, "asks_cost": True},
     },
     "at $2.5 per GPU-hour, how expensive is training GPT-3 175B on 300 billion tokens?": {
         **{"ask": "pretrain", "model": "GPT-3 175B", "train_tokens": 300, "price": 2.5, "asks_cost": True},
@@ -96,7 +96,7 @@ READ = {
         **{"ask": "serve", "model": "Llama 3.1 8B", "device": "H100 SXM", "devices": 1000, "users": 8000},
         **{"price": 30_000, "asks_cost": True},
     },
-    "the KV cache of a 1.3B model": {"ask": "serve", "model": "Falcon RW 1B"},
+    "the KV cache of a 1.3B model": {"ask": "serve", "model": "GPT-Neo 1.3B"},
     "berapa cache KV GPT-3 XL 1.3B untuk 4 pengguna?": {"ask": "serve", "model": "GPT-3 XL 1.3B", "users": 4},
     "seberapa cepat Llama 3.1 8B di M4 Max, konteks 4k?": {
         **{"model": "Llama 3.1 8B", "device": "M4 Max", "length": 4096},
@@ -154,7 +154,7 @@ def test_no_model_is_taken_whose_size_is_another_than_was_typed(family, size):
         ("deepseek v9 on 8 h100", ["DeepSeek-V4 Flash 284B"]),
         ("llama 5 8b", ["Llama 3.1 8B"]),
         ("pythia 5", []),
-        ("Zephyr 7B on L4", ["BLOOM 7.1B"]),
+        ("Zephyr 7B on L4", ["Qwen2.5 7B", "Llama 2 7B"]),
     ],
 )
 def test_where_there_is_no_such_model_the_nearest_are_offered(text, nearest):
@@ -288,6 +288,24 @@ def test_what_was_not_named_wholly_is_told(text):
     assert named.id
     assert named.how in ("first", "nearest")
     assert not found.unread
+
+
+@pytest.mark.parametrize(
+    ("size", "models"),
+    [
+        ("1.3B", ["GPT-Neo 1.3B", "OPT 1.3B"]),
+        ("7b", ["Qwen2.5 7B", "Llama 2 7B"]),
+        ("8B", ["Qwen3 8B", "Llama 3.1 8B", "Granite 3.0 8B"]),
+        ("1 billion", ["Llama 3.2 1B"]),
+        ("70B", ["Llama 3.3 70B"]),
+        ("30B", ["OPT 30B", "MPT 30B"]),
+        ("7.1B", ["BLOOM 7.1B"]),
+    ],
+)
+def test_by_a_size_alone_a_model_is_taken_that_is_called_by_it(size, models):
+    named = read_phrase(f"QLoRA for a {size} model").named_model
+    assert named.how == "nearest"
+    assert [named.id, *named.others][: len(models)] == models
 
 
 @pytest.mark.parametrize("device", ACCELERATORS)
