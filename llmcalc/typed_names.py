@@ -215,6 +215,13 @@ def _device_pieces() -> Mapping[str, tuple[str, ...]]:
     return _pieces_of(ACCELERATORS)
 
 
+def first_words() -> frozenset[str]:
+    """The first words of all models and devices, but for those that are words of such a question too."""
+    names = (*_model_pieces(), *ACCELERATORS)
+    found = (re.match(r"[a-z]+(?:[a-z]*\d+)?|[a-z]*\d+[a-z]*", name.lower()) for name in names)
+    return frozenset(word[0] for word in found if word and len(word[0]) > 1) - _ORDINARY
+
+
 def _with_makes(text: str) -> str:
     """The same where a device is called by its number alone: a 4090 is an RTX 4090."""
     for pieces in _device_pieces().values():

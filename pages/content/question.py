@@ -80,6 +80,8 @@ def typed_notes(typed: Typed, values: Mapping[str, Any]) -> Iterator[tuple[str, 
     for id, number, used in typed.cut:
         typed_number = verbatim(shortened(exact(number)))
         yield w("question.cut", label=label_of(id), said=typed_number, used=exact(used)), {}
+    for also in phrase.also:
+        yield w("question.also", said=verbatim(also)), {}
     if phrase.unread:
         yield w("question.unread", words=verbatim(", ".join(phrase.unread))), {}
 
