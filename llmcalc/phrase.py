@@ -79,9 +79,14 @@ _COST = r"costs?|costing|prices?|pricing|expensive|cheap|money|biaya\w*|(?:se)?h
 _OF = r"(?:(?:x|of|units?|buah|gpus?|cards?|kartu|perangkat|nvidia|amd)\s*)*"
 _DEVICE = "§"
 _COUNTED = (
-    rf"{_WHOLE}\s*{_OF}{_DEVICE}|{_DEVICE}\s*(?:gpus?|cards?)?\s*x\s*{_WHOLE}\b"
+    rf"{_WHOLE}\s*{_OF}{_DEVICE}|{_DEVICE}[\s-]*(?:gpus?|cards?)?\s*x\s*{_WHOLE}\b"
     rf"|{_WHOLE}\s*(?:x\s*)?(?:gpus?|cards?|devices?|kartu|perangkat)\b"
 )
+_NODES = r"(?:nodes?|servers?|machines?|simpul|mesin)"
+_EACH = r"(?:(?:of|with|each|x|,|berisi|dengan|masing-masing)\s*)*"
+_NODES_OF = rf"{_WHOLE}\s*{_NODES}\s*{_EACH}(\d+)\s*{_OF}{_DEVICE}"
+_PER_NODE = rf"{_WHOLE}\s*{_OF}{_DEVICE}\s*(?:(?:per|/|each|x)\s*)?(?:{_NODES}\s*(?:x|,)\s*)?{_WHOLE}\s*{_NODES}\b"
+_OVER_NODES = rf"{_WHOLE}\s*{_OF}{_DEVICE}\s*(?:in|on|over|across|di|dalam)\s*{_WHOLE}\s*{_NODES}\b"
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,7 @@ class Phrase:
     settings: tuple[TypedSetting, ...] = ()
     unread: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    node_size: int | None = None
 
     @property
     def model(self) -> str | None:
@@ -190,6 +196,7 @@ class Phrase:
         ids, ask = blanks(values), asked(values)
         many = self.users if ids["many"] == "concurrency" else self.batch
         said: dict[str, float | None] = {"train_tokens": self.train_tokens, "price_per_hour": self.price}
+        said["node_size"] = self.node_size
         said |= {ids["many"]: many, ids["length"]: self.length, ids["devices"]: self.devices}
         said |= dict(number for setting in self.settings if (number := setting.number_of(ask)))
         dealt_out = self._dealt_out(ask)
@@ -221,7 +228,8 @@ def read_phrase(text: str) -> Phrase:
     formats, rest = read_formats(rest)
     model, rest = read_model(rest)
     device, rest = read_device(rest.replace(_DEVICE, PLACE), _DEVICE)
-    devices, rest = _number(_COUNTED, rest)
+    of_nodes, node_size, rest = _in_nodes(rest)
+    devices, rest = _number(_COUNTED, rest) if of_nodes is None else (of_nodes, rest)
     ask = next((ask for ask, said in _SAID if _words(said).search(rest)), SERVE if users is not None else None)
     if ask is None and any(no.ask == LORA for no in negated):
         ask = FULL
@@ -243,7 +251,9 @@ def read_phrase(text: str) -> Phrase:
     if model and model.how == "nearest":
         model, unread = _unknown_name(text, model, unread)
     counted = (_whole(devices), _whole(users), _whole(batch), _whole(length))
-    return Phrase(ask, model, device, *counted, train_tokens, price, asks_cost, formats, settings, unread, also)
+    return Phrase(
+        ask, model, device, *counted, train_tokens, price, asks_cost, formats, settings, unread, also, node_size
+    )
 
 
 def _also(text: str, rest: str, ask: str | None) -> tuple[str, ...]:
@@ -268,7 +278,7 @@ def _unknown_name(text: str, model: Named, unread: tuple[str, ...]) -> tuple[Nam
 
 def _plain(text: str) -> str:
     """The same in small letters, numbers in digits with a point before decimals, sizes with a letter."""
-    text = re.sub(r"(?<=\d)x(?=[a-z])|[×*]", " x ", text.lower())
+    text = re.sub(r"(?<=\d)x(?=[a-z]|\d{4}(?!\d))|[×*]", " x ", text.lower())
     text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
     text = re.sub(r"\b(\d{1,3})\.(\d{3})(?=\s*(?:token|pengguna|permintaan|sekuens|x |rupiah))", r"\1\2", text)
     text = re.sub(r"\b(rp\.?\s*\d{1,3})\.(\d{3})\b", r"\1\2", text)
@@ -292,6 +302,18 @@ def _number(pattern: str, text: str, times: Mapping[str, int] | None = None) -> 
     factor = (times or {}).get(letters[0], 1) if letters else 1
     number = (int(digits) if digits.isdigit() else float(digits)) * factor
     return number, text.replace(found[0], PLACE, 1)
+
+
+def _in_nodes(text: str) -> tuple[int | None, int | None, str]:
+    """How many devices there are where they are counted by nodes, how many of a node, and the text without that."""
+    for pattern in (_NODES_OF, _PER_NODE, _OVER_NODES):
+        if found := re.search(pattern, text):
+            first, second = int(found[1]), int(found[2])
+            rest = text.replace(found[0], PLACE, 1)
+            if pattern != _OVER_NODES:
+                return first * second, second if pattern == _NODES_OF else first, rest
+            return first, None if not second or first % second else first // second, rest
+    return None, None, text
 
 
 def _whole(number: float | None) -> int | None:

@@ -94,7 +94,8 @@ def read_device(text: str, mark: str = PLACE) -> tuple[Named | None, str]:
     """The same of a device, whose size is its memory, with a mark in its place. Of several the app's own is taken
     first, then an SXM, then what has most memory."""
     names = _device_pieces()
-    typed = _longest(_with_makes(text), names)
+    text = _with_makes(re.sub(r"(?<=\bsxm)[345]\b", "", text))  # the socket goes with the device
+    typed = _longest(text, names)
     if typed is None or typed.version:
         said = unlisted(text) or (typed.said if typed else "")
         return _no_device(said, text.replace(said, mark, 1)) if said else (None, text)
@@ -102,8 +103,13 @@ def read_device(text: str, mark: str = PLACE) -> tuple[Named | None, str]:
     memory = _MEMORY.search(rest)
     if memory is None or "gb" in typed.pieces:
         return _chosen(typed, found, names, typed.said), rest
-    said, rest = f"{typed.said} {memory[0]}", rest.replace(memory[0], " ", 1)
+    said = f"{typed.said} {memory[0]}"
     fitting = [name for name in found if _other_memory(name, memory) <= AGREE]
+    form = re.match(r"[\s-]+([a-z]+)(?![a-z])", rest[memory.end() :])
+    if form and (of_form := [name for name in fitting if form[1] in names[name]]):
+        fitting, said = of_form, f"{said} {form[1]}"
+        rest = rest.replace(form[0], "", 1)
+    rest = rest.replace(memory[0], " ", 1)
     if fitting:
         return _chosen(typed, fitting, names, said), rest
     return Named(said, None, "none", _nearest_by_memory(found, memory)), rest
@@ -263,7 +269,10 @@ def _longest(text: str, names: Mapping[str, tuple[str, ...]]) -> _Stretch | None
 
 
 def _counts(after: str, number: re.Match[str]) -> bool:
-    """Whether it is no version: it begins a device's name, or counts what comes after it."""
+    """Whether it is no version: it begins a device's name, or counts what comes after it, which a number of three
+    digits and more does not where that is a memory: "RTX 3060 12GB"."""
+    if len(number[1]) > 2 and re.match(r"\s+\d+ ?gb", after):
+        return False
     begins = _longest(number[0].strip(), _device_pieces()) if re.match(r"\s+[a-z]", number[0]) else None
     return bool(begins or (number[0].startswith(" ") and _COUNTED.match(after)))
 

@@ -227,6 +227,46 @@ def test_of_a_device_that_is_not_there_the_nearest_are_offered(text, nearest):
     assert (found.ask, found.model, found.length) == ("qlora", "Llama 3 8B", 8192)
 
 
+@pytest.mark.parametrize(
+    ("text", "device", "devices"),
+    [
+        ("1 H100 80GB PCIe", "H100 PCIe", 1),
+        ("A100-SXM4-80GB x 4", "A100 80GB SXM", 4),
+        ("4 x A100 80GB PCIe", "A100 80GB PCIe", 4),
+        ("4 x H100-SXM5-80GB", "H100 SXM", 4),
+        ("2x4090", "RTX 4090", 2),
+        ("4xA100-80GB", "A100 80GB SXM", 4),
+    ],
+)
+def test_a_device_is_read_as_programs_print_it_and_its_count_beside(text, device, devices):
+    found = read_phrase(f"LoRA on {text}")
+    assert (found.device, found.devices, found.unread) == (device, devices, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "devices", "node_size"),
+    [
+        ("2 nodes of 8 H100", 16, 8),
+        ("4 nodes with 4 x A100 80GB each", 16, 4),
+        ("2 simpul berisi 8 H100", 16, 8),
+        ("8 H100 per node, 2 nodes", 16, 8),
+        ("8 x H100 x 2 nodes", 16, 8),
+        ("16 H100 in 4 nodes", 16, 4),
+        ("5 H100 in 0 nodes", 5, None),
+    ],
+)
+def test_devices_that_are_counted_by_nodes_are_all_of_them(text, devices, node_size):
+    found = read_phrase(f"training, {text}")
+    assert (found.devices, found.node_size, found.unread) == (devices, node_size, ())
+    told = found.inputs(DEFAULTS)
+    assert (told["n_devices"], told.get("node_size")) == (devices, node_size)
+
+
+def test_a_device_that_is_not_there_is_told_as_it_was_typed():
+    found = read_phrase("QLoRA on RTX 3060 12GB")
+    assert (found.named_device.said, found.unread) == ("rtx 3060 12gb", ())
+
+
 def test_mi250_is_read_as_the_one_that_is_called_so():
     named = read_phrase("MI250").named_device
     assert (named.id, named.how) == ("MI250X per GCD", "first")
