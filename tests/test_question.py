@@ -7,12 +7,15 @@ import re
 import pytest
 from opened_app import opened
 
+from llmcalc.accuracy import ESTIMATE, spread
+from llmcalc.accuracy.reports import judged
 from llmcalc.bases import recipe_values
 from llmcalc.configuration import Configuration
 from llmcalc.inputs import DEFAULTS
 from llmcalc.question import ASKS, asked, asking, blanks, cheapest
 from llmcalc.words import LANGUAGES, speak
 from pages.content import question
+from pages.ui.words.numbers import error_share
 from pages.ui.words.verdict import verdict_words
 
 # A link made before the question was there, and what it asks
@@ -128,10 +131,24 @@ def test_the_first_page_quotes_how_far_off_measured_steps_are():
     from llmcalc.accuracy import all_compared
 
     errors = sorted(abs(found.error("llmcalc", "peak")) for found in all_compared() if not found.row.seen)
-    said = question.how_sure()
+    said = question.how_sure(Configuration({}))
     assert f"{len(errors):,}" in said
     largest = float(re.search(r"largest ([\d.]+)%", said)[1])
     assert largest == pytest.approx(100 * errors[-1], rel=0.01)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_of_an_estimate_the_first_page_quotes_what_people_printed(language):
+    config = Configuration({"model": "Llama 3 8B", "accelerator": "A100 80GB SXM", "n_devices": 4, "recipe": "TRL PPO"})
+    config = Configuration({**config.values, **recipe_values("TRL PPO")})
+    assert config.verdict_standing.label == ESTIMATE
+    off = spread(report.error(figure) for report, figure in judged())
+    speak(language)
+    said = question.how_sure(config)
+    told = [error_share(off.median), error_share(off.p95)]
+    speak("en")
+    assert str(off.count) in said
+    assert all(share in said for share in told)
 
 
 @pytest.mark.parametrize("values", [{"model": "DeepSeek-V3 671B"}, {"model": "Llama 3.1 405B", "purpose": "inference"}])

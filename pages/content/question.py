@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from llmcalc.accuracy import held_back
+from llmcalc.accuracy import ESTIMATE, held_back
+from llmcalc.accuracy.reports import off_of_judged
 from llmcalc.configuration import Configuration
 from llmcalc.errors import shortened
 from llmcalc.phrase import Phrase
@@ -179,7 +180,12 @@ def numbers(config: Configuration) -> list[tuple[str, str]]:
     return found
 
 
-def how_sure() -> str:
-    """Of all steps that were measured and held back: how many, and how far off their peaks are."""
+def how_sure(config: Configuration) -> str:
+    """How far off what is predicted was: of all steps that were measured and held back; of an estimate, which they do
+    not speak for, of what people printed of their own devices."""
+    if config.verdict_standing.label == ESTIMATE:
+        off = off_of_judged()
+        sizes = {"median": error_share(off.median), "p95": error_share(off.p95)}
+        return w("question.how_sure_estimate", count=exact(off.count), **sizes)
     off = held_back()
     return w("question.how_sure", count=exact(off.count), p95=error_share(off.p95), largest=error_share(off.largest))

@@ -108,7 +108,7 @@ def answer(config: Configuration) -> None:
                 st.markdown(f"{label} **{number}**", width="content")
     after_charts(st.container(key="cheaper"), lambda: _changes(config))
     if not serves:
-        after_charts(st.container(key="how_sure"), _how_sure)
+        after_charts(st.container(key="how_sure"), lambda: _how_sure(config))
 
 
 def _refused_besides(config: Configuration) -> Iterator[InputError]:
@@ -125,8 +125,8 @@ def _changes(config: Configuration) -> None:
             draw(question.cheaper(config, found))
 
 
-def _how_sure() -> None:
-    st.page_link("pages/accuracy.py", label=question.how_sure(), icon=":material/verified:")
+def _how_sure(config: Configuration) -> None:
+    st.page_link("pages/accuracy.py", label=question.how_sure(config), icon=":material/verified:")
 
 
 def _drawn(bar: Bar) -> str:
