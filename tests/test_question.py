@@ -70,6 +70,29 @@ def test_the_sentence_has_each_blank_once_in_every_language(language, values):
     assert sorted(names) == sorted(["asked", "model", *blanks(config.values)])
 
 
+@pytest.mark.parametrize(
+    ("values", "each"),
+    [
+        ({}, ""),
+        ({"n_devices": 4}, "per device"),
+        ({"n_devices": 4, "tensor_parallel": 2}, "per copy of the model"),
+        ({"n_devices": 4, "tensor_parallel": 4}, ""),
+    ],
+)
+def test_the_sentence_says_of_what_the_sequences_are(values, each):
+    line = " ".join(text for text, _ in question.sentence(Configuration(values)))
+    assert ("per " in line, each in line) == (bool(each), True)
+
+
+def test_a_button_that_sets_the_number_of_micro_batches_says_so():
+    config = Configuration({"model": "Llama 3 8B", "accelerator": "A100 80GB SXM", "n_devices": 4, "seq_len": 8192})
+    found = cheapest(config)
+    told = [str(offer.line) for offer in question.cheaper(config, found)]
+    sets = [change.values.get("gradient_accumulation") for change in found]
+    assert 4 in sets
+    assert all(("with 4 micro-batches" in label) == (number == 4) for label, number in zip(told, sets, strict=True))
+
+
 BARS = [{}, {"model": "Llama 3 8B", "n_devices": 4}, {"purpose": "inference", "model": "Llama 3 8B"}]
 
 

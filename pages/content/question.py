@@ -15,7 +15,7 @@ from llmcalc.question import SERVE, Cheaper, asked, blanks, other_devices
 from llmcalc.serving.served import Served
 from llmcalc.words import label_of, value_of, w
 from pages.content import serving
-from pages.content.pieces import component_names
+from pages.content.pieces import changes_named, component_names
 from pages.ui.document.blocks import Block, Offer, Paragraph, badge, plain, said, said_once
 from pages.ui.figures.palette import COLOURS, by_component
 from pages.ui.words.numbers import error_share, exact, human
@@ -95,10 +95,21 @@ def sentence(config: Configuration) -> Iterator[tuple[str, str]]:
     also = w("question.times", others=exact(others)) if others > 1 else ""
     key = "question.serve_line" if asked(values) == SERVE else "question.train_line"
     long = config.serving.context if asked(values) == SERVE else values["seq_len"]
-    told = {"count": values[blanks(values)["many"]], "long": long, "also": also} | {name: f"|{name}|" for name in names}
+    told = {"count": values[blanks(values)["many"]], "long": long, "also": also, "each": _each(config)} | {
+        name: f"|{name}|" for name in names
+    }
     for piece in w(key, **told).split("|"):
         if piece.strip():
             yield ("", piece) if piece in names else (piece.strip(), "")
+
+
+def _each(config: Configuration) -> str:
+    """Of what the sequences of a training step are, where there are several such: of each device, or of each group of
+    them that holds the model once."""
+    layout = config.layout
+    if asked(config.values) == SERVE or layout.data_parallel == 1:
+        return ""
+    return w("question.per_device" if layout.data_parallel == layout.devices else "question.per_copy")
 
 
 @said_once
@@ -162,7 +173,7 @@ def cheaper(config: Configuration, found: list[Cheaper]) -> Iterator[Block]:
 def _named(change: Cheaper, serves: bool) -> str:
     if serves:
         return "**" + ", ".join(f"{label_of(id)} → {value_of(id, value)}" for id, value in change.values.items()) + "**"
-    return "**" + " + ".join(w(f"advice.{id}") for id in change.changes) + "**"
+    return f"**{changes_named(change.changes, change.values)}**"
 
 
 def numbers(config: Configuration) -> list[tuple[str, str]]:

@@ -38,7 +38,9 @@ def ask_question() -> None:
 def _face(now: State) -> tuple[Any, ...]:
     values, ids = now.values, blanks(now.values).values()
     long = now.configuration.serving.context if asked(values) == SERVE else 0
-    of_sentence = (asked(values), values["model"], other_devices(values), long, session().typed)
+    layout = now.configuration.layout
+    copies = (layout.data_parallel, layout.devices)
+    of_sentence = (asked(values), values["model"], other_devices(values), long, copies, session().typed)
     return *of_sentence, *(face_of(id, now) for id in ids)
 
 
