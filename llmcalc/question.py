@@ -30,7 +30,7 @@ MOST_CHANGES = 3
 LEAST_SAVED = 0.005  # of what is needed
 
 _METHODS = {FULL: recipes.FULL, LORA: recipes.LORA, QLORA: recipes.QLORA}
-_SPREADS = ("serve_tensor", "serve_pipeline", "serve_data")  # an engine's devices: their product
+SPREADS = ("serve_tensor", "serve_pipeline", "serve_data")  # an engine's devices: their product
 
 
 def asked(values: Mapping[str, Any]) -> str:
@@ -52,12 +52,12 @@ def asking(ask: str, values: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"purpose": "training"} | _as_many_devices(ask, values)
     if asked({**values, **found}) == ask:
         return found
-    recipe = _recipe(ask, values["recipe"])
+    recipe = recipe_of(ask, RECIPES[values["recipe"]].library)
     return found | {"recipe": recipe} | recipe_values(recipe)
 
 
-def _recipe(ask: str, now: str) -> str:
-    library = RECIPES[now].library
+def recipe_of(ask: str, library: str) -> str:
+    """The recipe of what is asked of training: the library's own, else of one that has such a recipe."""
     if ask == PRETRAIN:
         return f"{PRETRAINS} {recipes.FULL}"
     method = _METHODS[ask]
@@ -78,19 +78,19 @@ def blanks(values: Mapping[str, Any]) -> dict[str, str]:
 def other_devices(values: Mapping[str, Any]) -> int:
     """By how much an engine's devices are more than the blank for them says: copies, and stages of a pipeline."""
     blank = blanks(values)["devices"]
-    return math.prod(values[id] for id in _SPREADS if id != blank) if blank in _SPREADS else 1
+    return math.prod(values[id] for id in SPREADS if id != blank) if blank in SPREADS else 1
 
 
 def _as_many_devices(ask: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """As many for serving as for training, or the other way round, where those are one and nobody set it."""
     serves = {**values, "purpose": "inference"}
     of_serving, of_training = blanks(serves)["devices"], values["n_devices"]
-    is_one_served = math.prod(values[id] for id in _SPREADS) == 1
+    is_one_served = math.prod(values[id] for id in SPREADS) == 1
     if ask == SERVE and asked(values) != SERVE and of_training and is_one_served:
         return {of_serving: min(of_training, 1_024)}
     is_one_trained = of_training is None and not values["data_parallel"]
     if ask != SERVE and asked(values) == SERVE and is_one_trained and not is_one_served:
-        return {"n_devices": math.prod(values[id] for id in _SPREADS)}
+        return {"n_devices": math.prod(values[id] for id in SPREADS)}
     return {}
 
 

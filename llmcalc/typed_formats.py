@@ -55,6 +55,14 @@ _ROWS = (
     ),
 )
 _OF_CACHE = r"(?:kv[- ]?)?cache"
+# Whether what is said beside a format makes it that of a cache, first what says so most plainly
+_PLACES = (
+    (False, r"§[- ](?:weights|bobot)"),
+    (True, rf"§[- ]{_OF_CACHE}"),
+    (True, rf"{_OF_CACHE}(?: in| at| of| dalam|:)? §"),
+    (False, r"(?:weights|bobot)(?: in| at| of| dalam|:)? §"),
+    (False, "§"),
+)
 
 
 @dataclass(frozen=True)
@@ -83,16 +91,18 @@ class TypedFormat:
         return dict(self.row.training) if not self.freezes or ask in (LORA, QLORA) else {}
 
 
+def expressions() -> tuple[str, ...]:
+    """What is typed for each, alone and as a cache's."""
+    return tuple(rf"(?:{row.typed})(?:[- ]{_OF_CACHE}|[- ]weights)?" for row in _ROWS)
+
+
 def read_formats(text: str) -> tuple[tuple[TypedFormat, ...], str]:
     """The formats that a text in small letters names, one of weights and one of a cache at most, and the text without
     them."""
     found: dict[bool, TypedFormat] = {}
-    for row in _ROWS:
-        for of_cache, pattern in (
-            (True, rf"(?:{row.typed})[- ]{_OF_CACHE}|{_OF_CACHE}(?: in| at| of| dalam|:)? (?:{row.typed})"),
-            (False, rf"(?:{row.typed})"),
-        ):
-            typed = re.search(rf"(?<![a-z0-9.$]){pattern}(?![a-z0-9])", text)
+    for of_cache, beside in _PLACES:
+        for row in _ROWS:
+            typed = re.search(rf"(?<![a-z0-9.$]){beside.replace('§', f'(?:{row.typed})')}(?![a-z0-9])", text)
             if typed and of_cache not in found:
                 found[of_cache] = TypedFormat(typed[0], row, of_cache)
                 text = text.replace(typed[0], PLACE, 1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -93,7 +94,8 @@ def read_device(text: str, mark: str = PLACE) -> tuple[Named | None, str]:
     """The same of a device, whose size is its memory, with a mark in its place. Of several the app's own is taken
     first, then an SXM, then what has most memory."""
     names = _device_pieces()
-    typed = _longest(_with_makes(text), names)
+    text = _with_makes(re.sub(r"(?<=\bsxm)[345]\b", "", text))  # the socket goes with the device
+    typed = _longest(text, names)
     if typed is None or typed.version:
         said = unlisted(text) or (typed.said if typed else "")
         return _no_device(said, text.replace(said, mark, 1)) if said else (None, text)
@@ -101,8 +103,13 @@ def read_device(text: str, mark: str = PLACE) -> tuple[Named | None, str]:
     memory = _MEMORY.search(rest)
     if memory is None or "gb" in typed.pieces:
         return _chosen(typed, found, names, typed.said), rest
-    said, rest = f"{typed.said} {memory[0]}", rest.replace(memory[0], " ", 1)
+    said = f"{typed.said} {memory[0]}"
     fitting = [name for name in found if _other_memory(name, memory) <= AGREE]
+    form = re.match(r"[\s-]+([a-z]+)(?![a-z])", rest[memory.end() :])
+    if form and (of_form := [name for name in fitting if form[1] in names[name]]):
+        fitting, said = of_form, f"{said} {form[1]}"
+        rest = rest.replace(form[0], "", 1)
+    rest = rest.replace(memory[0], " ", 1)
     if fitting:
         return _chosen(typed, fitting, names, said), rest
     return Named(said, None, "none", _nearest_by_memory(found, memory)), rest
@@ -143,15 +150,37 @@ def _chosen(typed: _Stretch, found: Sequence[str], names: Mapping[str, tuple[str
 
 
 def _nearest(size: re.Match[str]) -> Named:
-    """The models that are nearest to a size, of those that write."""
-    typed = _count(size)
-    found: list[str] = []
+    """The models that are nearest to a size, of those that write: first what is called by just that size, of each
+    family one."""
+    typed, found = _count(size), dict.fromkeys(_called_by(size[0]))
     for name in sorted(_model_pieces(), key=lambda name: _far(name, typed)):
-        if Configuration({"model": name}).serving.writes:
-            found.append(name)
-        if len(found) == MOST_OTHERS:
+        if len(found) >= MOST_OTHERS:
             break
-    return Named(size[0], found[0], "nearest", tuple(found[1:]))
+        if _writes(name):
+            found[name] = None
+    first, *others = tuple(found)[:MOST_OTHERS]
+    return Named(size[0], first, "nearest", tuple(others))
+
+
+def _called_by(size: str) -> list[str]:
+    """The models whose names are a family's, perhaps with its version, and then just a size: of each family that with
+    the shortest name, of these the newest, which stands last in the library. The family of most models comes first."""
+    of_family: dict[str, list[str]] = {}
+    for name, pieces in _model_pieces().items():
+        of_family.setdefault(pieces[0], [])
+        if pieces[-1] == size and _writes(name):
+            of_family[pieces[0]].append(name)
+    sizes = Counter(pieces[0] for pieces in _model_pieces().values())
+    usual = sorted((family for family, names in of_family.items() if names), key=lambda family: -sizes[family])
+    return [min(reversed(of_family[family]), key=_words_in) for family in usual]
+
+
+def _words_in(model: str) -> int:
+    return sum(piece.isalpha() for piece in _model_pieces()[model])
+
+
+def _writes(model: str) -> bool:
+    return Configuration({"model": model}).serving.writes
 
 
 def _relatives(typed: _Stretch, count: float | None) -> tuple[str, ...]:
@@ -190,6 +219,13 @@ def _model_pieces() -> Mapping[str, tuple[str, ...]]:
 @cache
 def _device_pieces() -> Mapping[str, tuple[str, ...]]:
     return _pieces_of(ACCELERATORS)
+
+
+def first_words() -> frozenset[str]:
+    """The first words of all models and devices, but for those that are words of such a question too."""
+    names = (*_model_pieces(), *ACCELERATORS)
+    found = (re.match(r"[a-z]+(?:[a-z]*\d+)?|[a-z]*\d+[a-z]*", name.lower()) for name in names)
+    return frozenset(word[0] for word in found if word and len(word[0]) > 1) - _ORDINARY
 
 
 def _with_makes(text: str) -> str:
@@ -233,7 +269,10 @@ def _longest(text: str, names: Mapping[str, tuple[str, ...]]) -> _Stretch | None
 
 
 def _counts(after: str, number: re.Match[str]) -> bool:
-    """Whether it is no version: it begins a device's name, or counts what comes after it."""
+    """Whether it is no version: it begins a device's name, or counts what comes after it, which a number of three
+    digits and more does not where that is a memory: "RTX 3060 12GB"."""
+    if len(number[1]) > 2 and re.match(r"\s+\d+ ?gb", after):
+        return False
     begins = _longest(number[0].strip(), _device_pieces()) if re.match(r"\s+[a-z]", number[0]) else None
     return bool(begins or (number[0].startswith(" ") and _COUNTED.match(after)))
 

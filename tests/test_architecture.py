@@ -78,6 +78,8 @@ FLOORS = (
         "unlisted_devices",
         "typed_names",
         "typed_formats",
+        "typed_settings",
+        "typed_negations",
         "phrase",
         "sweeps",
         "errata",

@@ -13,6 +13,7 @@ from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.configuration import Configuration
 from llmcalc.inputs import DEFAULTS, MODELS, PASTED
 from llmcalc.phrase import Phrase, read_phrase
+from llmcalc.question import asking
 from llmcalc.words import LANGUAGES
 
 READ = {
@@ -47,7 +48,7 @@ READ = {
         **{"model": "Llama 3.1 70B", "device": "A100 80GB SXM", "devices": 8, "length": 2**20},
     },
     "what does it cost to pre-train a 1B model on 20B tokens at 2 $/h?": {
-        **{"ask": "pretrain", "model": "Gemma 3 1B", "train_tokens": 20, "price": 2, "asks_cost": True},
+        **{"ask": "pretrain", "model": "Llama 3.2 1B", "train_tokens": 20, "price": 2, "asks_cost": True},
     },
     "at $2.5 per GPU-hour, how expensive is training GPT-3 175B on 300 billion tokens?": {
         **{"ask": "pretrain", "model": "GPT-3 175B", "train_tokens": 300, "price": 2.5, "asks_cost": True},
@@ -96,7 +97,7 @@ READ = {
         **{"ask": "serve", "model": "Llama 3.1 8B", "device": "H100 SXM", "devices": 1000, "users": 8000},
         **{"price": 30_000, "asks_cost": True},
     },
-    "the KV cache of a 1.3B model": {"ask": "serve", "model": "Falcon RW 1B"},
+    "the KV cache of a 1.3B model": {"ask": "serve", "model": "GPT-Neo 1.3B"},
     "berapa cache KV GPT-3 XL 1.3B untuk 4 pengguna?": {"ask": "serve", "model": "GPT-3 XL 1.3B", "users": 4},
     "seberapa cepat Llama 3.1 8B di M4 Max, konteks 4k?": {
         **{"model": "Llama 3.1 8B", "device": "M4 Max", "length": 4096},
@@ -154,7 +155,7 @@ def test_no_model_is_taken_whose_size_is_another_than_was_typed(family, size):
         ("deepseek v9 on 8 h100", ["DeepSeek-V4 Flash 284B"]),
         ("llama 5 8b", ["Llama 3.1 8B"]),
         ("pythia 5", []),
-        ("Zephyr 7B on L4", ["BLOOM 7.1B"]),
+        ("Zephyr 7B on L4", ["Qwen2.5 7B", "Llama 2 7B"]),
     ],
 )
 def test_where_there_is_no_such_model_the_nearest_are_offered(text, nearest):
@@ -226,6 +227,46 @@ def test_of_a_device_that_is_not_there_the_nearest_are_offered(text, nearest):
     assert (found.ask, found.model, found.length) == ("qlora", "Llama 3 8B", 8192)
 
 
+@pytest.mark.parametrize(
+    ("text", "device", "devices"),
+    [
+        ("1 H100 80GB PCIe", "H100 PCIe", 1),
+        ("A100-SXM4-80GB x 4", "A100 80GB SXM", 4),
+        ("4 x A100 80GB PCIe", "A100 80GB PCIe", 4),
+        ("4 x H100-SXM5-80GB", "H100 SXM", 4),
+        ("2x4090", "RTX 4090", 2),
+        ("4xA100-80GB", "A100 80GB SXM", 4),
+    ],
+)
+def test_a_device_is_read_as_programs_print_it_and_its_count_beside(text, device, devices):
+    found = read_phrase(f"LoRA on {text}")
+    assert (found.device, found.devices, found.unread) == (device, devices, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "devices", "node_size"),
+    [
+        ("2 nodes of 8 H100", 16, 8),
+        ("4 nodes with 4 x A100 80GB each", 16, 4),
+        ("2 simpul berisi 8 H100", 16, 8),
+        ("8 H100 per node, 2 nodes", 16, 8),
+        ("8 x H100 x 2 nodes", 16, 8),
+        ("16 H100 in 4 nodes", 16, 4),
+        ("5 H100 in 0 nodes", 5, None),
+    ],
+)
+def test_devices_that_are_counted_by_nodes_are_all_of_them(text, devices, node_size):
+    found = read_phrase(f"training, {text}")
+    assert (found.devices, found.node_size, found.unread) == (devices, node_size, ())
+    told = found.inputs(DEFAULTS)
+    assert (told["n_devices"], told.get("node_size")) == (devices, node_size)
+
+
+def test_a_device_that_is_not_there_is_told_as_it_was_typed():
+    found = read_phrase("QLoRA on RTX 3060 12GB")
+    assert (found.named_device.said, found.unread) == ("rtx 3060 12gb", ())
+
+
 def test_mi250_is_read_as_the_one_that_is_called_so():
     named = read_phrase("MI250").named_device
     assert (named.id, named.how) == ("MI250X per GCD", "first")
@@ -261,6 +302,128 @@ def test_a_number_format_sets_what_fits_what_is_asked(text):
     assert all(inputs and inputs.items() <= set_to.items() for _, inputs in told)
 
 
+SETTINGS = {
+    "Llama 3 8B fp8 kv cache int8 weights vllm": {
+        **{"purpose": "inference", "engine": "vllm", "cache_format": "fp8", "weight_format": "int8"},
+    },
+    "SGLang": {"purpose": "inference", "engine": "sglang"},
+    "Llama 3 8B on TensorRT-LLM": {"purpose": "inference", "engine": "tensorrt-llm"},
+    "ollama, Q4_K_M": {"purpose": "inference", "engine": "ollama", "weight_format": "GGUF Q4_K_M"},
+    "llama.cpp Qwen3 8B": {"purpose": "inference", "engine": "llama.cpp"},
+    "cache fp8": {"purpose": "inference", "cache_format": "fp8"},
+    "vllm, tp 2, pp 3, dp 8": {"serve_tensor": 2, "serve_pipeline": 3, "serve_data": 8},
+    "8 x H100, vllm, tp 4": {"serve_tensor": 4, "serve_pipeline": 1, "serve_data": 2},
+    "8 x H100, vllm, pp 2": {"serve_tensor": 4, "serve_pipeline": 2, "serve_data": 1},
+    "serve on an H100, tp=2": {"accelerator": "H100 SXM", "serve_tensor": 2},
+    "Unsloth QLoRA, rank 64": {"recipe": "Unsloth QLoRA", "lora_rank": 64, "optimizer": "adamw_8bit"},
+    "LoRA r=64": {"recipe": "PEFT LoRA", "lora_rank": 64},
+    "rank 32, Llama 3 8B": {"recipe": "PEFT LoRA", "lora_rank": 32},
+    "TRL full": {"recipe": "TRL full", "loss": "chunked"},
+    "torchtune": {"recipe": "torchtune full"},
+    "torchtitan, Llama 3 8B": {"recipe": "torchtitan full"},
+    "DPO": {"recipe": "TRL DPO", "objective": "dpo", "batch_size": 8},
+    "KTO, batch 2": {"recipe": "TRL KTO", "objective": "kto", "batch_size": 2},
+    "GRPO with LoRA": {"recipe": "PEFT LoRA", "objective": "grpo", "beta": 0.0, "lora_rank": 8},
+    "PPO": {"objective": "ppo", "beta": 0.05},
+    "train on 8 x H100, tensor parallel 2, pp 2": {"n_devices": 8, "tensor_parallel": 2, "pipeline_parallel": 2},
+    "2-way tensor parallel": {"tensor_parallel": 2},
+    "train, dp 8, ZeRO 3": {"data_parallel": 8, "zero_stage": 3, "n_devices": None},
+    "zero-2": {"zero_stage": 2},
+    "FSDP": {"zero_stage": 3},
+    "gradient checkpointing": {"recompute": "full"},
+    "full recomputation, TRL": {"recompute": "full", "recipe": "TRL full"},
+    "TRL without gradient checkpointing": {"recompute": "none", "recipe": "TRL full"},
+    "gradient accumulation 4, global batch 64": {"gradient_accumulation": 4, "global_batch": 64},
+}
+
+
+@pytest.mark.parametrize("text", SETTINGS)
+def test_a_setting_that_is_named_is_set_and_told(text):
+    found = read_phrase(text)
+    set_to = {**DEFAULTS, **found.inputs(DEFAULTS)}
+    assert {id: set_to[id] for id in SETTINGS[text]} == SETTINGS[text]
+    Configuration(set_to).verdict  # noqa: B018
+    assert (found.unread, found.also, found.cut(DEFAULTS)) == ((), (), ())
+    told = found.read_formats(DEFAULTS)
+    assert told
+    assert all(inputs and inputs.items() <= set_to.items() for _, inputs in told)
+
+
+def test_an_engine_serves_whatever_was_asked_before():
+    found = read_phrase("Llama 3 8B fp8 kv cache int8 weights vllm").inputs({**DEFAULTS, **asking("qlora", DEFAULTS)})
+    assert (found["purpose"], found["cache_format"], found["weight_format"]) == ("inference", "fp8", "int8")
+    assert "precision" not in found
+
+
+def test_of_what_excludes_each_other_the_first_is_set_and_the_other_told():
+    found = read_phrase("TensorRT-LLM or SGLang")
+    assert (found.inputs(DEFAULTS)["engine"], "sglang" in found.unread) == ("tensorrt-llm", True)
+    assert dict(read_phrase("Unsloth DPO").read_formats(DEFAULTS)) == {"unsloth": {}, "dpo": {"objective": "dpo"}}
+    assert dict(read_phrase("serve, zero 3").read_formats(DEFAULTS)) == {"zero 3": {}}
+
+
+def test_devices_that_cannot_be_dealt_out_so_are_told():
+    assert read_phrase("8 x H100 vllm tp 3").cut(DEFAULTS) == (("n_devices", 8, 3),)
+    assert read_phrase("training on 4 H100, dp 8").cut(DEFAULTS) == (("data_parallel", 8, 4),)
+
+
+NOT = {
+    "without LoRA, full": ("full", ()),
+    "not LoRA": ("full", ()),
+    "tanpa LoRA, Llama 3 8B": ("full", ()),
+    "not QLoRA, LoRA": ("lora", ()),
+    "not QLoRA": (None, ("not qlora",)),
+    "don't train": (None, ("don't train",)),
+    "serve, not fp8": ("serve", ("not fp8",)),
+    "serve, bukan vllm": ("serve", ("bukan vllm",)),
+    "LoRA, not Llama 2 but Qwen3 8B": ("lora", ("not llama 2",)),
+    "QLoRA, bukan H100, 4 x L4": ("qlora", ("bukan h100",)),
+}
+
+
+@pytest.mark.parametrize("text", NOT)
+def test_what_is_negated_is_not_set(text):
+    found = read_phrase(text)
+    assert (found.ask, found.unread) == NOT[text]
+    assert found.read_formats(DEFAULTS) == ()
+    assert found.model in (None, "Llama 3 8B", "Qwen3 8B")
+    assert found.device in (None, "L4")
+
+
+@pytest.mark.parametrize(
+    ("text", "unread"),
+    [
+        ("Llama 3 8B for -5 users", ("-5",)),
+        ("LoRA, batch -2", ("batch", "-2")),
+        ("-4 x H100", ("-4",)),
+        ("batch 3.5", ("batch", "3.5")),
+        ("2.5 x H100", ("2.5",)),
+        ("LoRA, rank 8.5", ("rank", "8.5")),
+        ("train with tp -3", ("tp", "-3")),
+        ("LoRA with -8k tokens", ("-8k",)),
+    ],
+)
+def test_a_number_that_counts_nothing_is_told_and_not_cut(text, unread):
+    found = read_phrase(text)
+    assert found.unread == unread
+    assert (found.users, found.batch, found.devices, found.length) == (None, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "ask", "also"),
+    [
+        ("serve Llama 3 8B and train it", "serve", ("train",)),
+        ("LoRA for Llama 3 8B and deploy it", "lora", ("deploy",)),
+        ("LoRA for 8 users", "lora", ("8 users",)),
+        ("serve my fine-tuned Llama 3 8B", "serve", ()),
+        ("fine-tune a pretrained Llama 3 8B", "full", ()),
+    ],
+)
+def test_what_is_asked_besides_is_told(text, ask, also):
+    found = read_phrase(text)
+    assert (found.ask, found.also) == (ask, also)
+
+
 def test_to_llama_cpp_a_format_is_that_of_its_own_files():
     found = read_phrase("serve Llama 3 8B in 4-bit, 8-bit kv cache")
     told = found.inputs({**DEFAULTS, "engine": "llama.cpp"})
@@ -268,7 +431,7 @@ def test_to_llama_cpp_a_format_is_that_of_its_own_files():
 
 
 @pytest.mark.parametrize(
-    "text", ["full fine-tuning in 4-bit", "pre-train, Q4_K_M", "serve, mixed precision", "fp8 cache"]
+    "text", ["full fine-tuning in 4-bit", "pre-train, Q4_K_M", "serve, mixed precision", "LoRA, fp8 cache"]
 )
 def test_a_number_format_that_says_nothing_of_what_is_asked_is_told(text):
     assert [inputs for _, inputs in read_phrase(text).read_formats(DEFAULTS)] == [{}]
@@ -288,6 +451,24 @@ def test_what_was_not_named_wholly_is_told(text):
     assert named.id
     assert named.how in ("first", "nearest")
     assert not found.unread
+
+
+@pytest.mark.parametrize(
+    ("size", "models"),
+    [
+        ("1.3B", ["GPT-Neo 1.3B", "OPT 1.3B"]),
+        ("7b", ["Qwen2.5 7B", "Llama 2 7B"]),
+        ("8B", ["Qwen3 8B", "Llama 3.1 8B", "Granite 3.0 8B"]),
+        ("1 billion", ["Llama 3.2 1B"]),
+        ("70B", ["Llama 3.3 70B"]),
+        ("30B", ["OPT 30B", "MPT 30B"]),
+        ("7.1B", ["BLOOM 7.1B"]),
+    ],
+)
+def test_by_a_size_alone_a_model_is_taken_that_is_called_by_it(size, models):
+    named = read_phrase(f"QLoRA for a {size} model").named_model
+    assert named.how == "nearest"
+    assert [named.id, *named.others][: len(models)] == models
 
 
 @pytest.mark.parametrize("device", ACCELERATORS)

@@ -7,12 +7,15 @@ import re
 import pytest
 from opened_app import opened
 
+from llmcalc.accuracy import ESTIMATE, spread
+from llmcalc.accuracy.reports import judged
 from llmcalc.bases import recipe_values
 from llmcalc.configuration import Configuration
 from llmcalc.inputs import DEFAULTS
 from llmcalc.question import ASKS, asked, asking, blanks, cheapest
 from llmcalc.words import LANGUAGES, speak
 from pages.content import question
+from pages.ui.words.numbers import error_share
 from pages.ui.words.verdict import verdict_words
 
 # A link made before the question was there, and what it asks
@@ -65,6 +68,29 @@ def test_the_sentence_has_each_blank_once_in_every_language(language, values):
     names = [name for _, name in question.sentence(config) if name]
     speak("en")
     assert sorted(names) == sorted(["asked", "model", *blanks(config.values)])
+
+
+@pytest.mark.parametrize(
+    ("values", "each"),
+    [
+        ({}, ""),
+        ({"n_devices": 4}, "per device"),
+        ({"n_devices": 4, "tensor_parallel": 2}, "per copy of the model"),
+        ({"n_devices": 4, "tensor_parallel": 4}, ""),
+    ],
+)
+def test_the_sentence_says_of_what_the_sequences_are(values, each):
+    line = " ".join(text for text, _ in question.sentence(Configuration(values)))
+    assert ("per " in line, each in line) == (bool(each), True)
+
+
+def test_a_button_that_sets_the_number_of_micro_batches_says_so():
+    config = Configuration({"model": "Llama 3 8B", "accelerator": "A100 80GB SXM", "n_devices": 4, "seq_len": 8192})
+    found = cheapest(config)
+    told = [str(offer.line) for offer in question.cheaper(config, found)]
+    sets = [change.values.get("gradient_accumulation") for change in found]
+    assert 4 in sets
+    assert all(("with 4 micro-batches" in label) == (number == 4) for label, number in zip(told, sets, strict=True))
 
 
 BARS = [{}, {"model": "Llama 3 8B", "n_devices": 4}, {"purpose": "inference", "model": "Llama 3 8B"}]
@@ -128,10 +154,24 @@ def test_the_first_page_quotes_how_far_off_measured_steps_are():
     from llmcalc.accuracy import all_compared
 
     errors = sorted(abs(found.error("llmcalc", "peak")) for found in all_compared() if not found.row.seen)
-    said = question.how_sure()
+    said = question.how_sure(Configuration({}))
     assert f"{len(errors):,}" in said
     largest = float(re.search(r"largest ([\d.]+)%", said)[1])
     assert largest == pytest.approx(100 * errors[-1], rel=0.01)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_of_an_estimate_the_first_page_quotes_what_people_printed(language):
+    config = Configuration({"model": "Llama 3 8B", "accelerator": "A100 80GB SXM", "n_devices": 4, "recipe": "TRL PPO"})
+    config = Configuration({**config.values, **recipe_values("TRL PPO")})
+    assert config.verdict_standing.label == ESTIMATE
+    off = spread(report.error(figure) for report, figure in judged())
+    speak(language)
+    said = question.how_sure(config)
+    told = [error_share(off.median), error_share(off.p95)]
+    speak("en")
+    assert str(off.count) in said
+    assert all(share in said for share in told)
 
 
 @pytest.mark.parametrize("values", [{"model": "DeepSeek-V3 671B"}, {"model": "Llama 3.1 405B", "purpose": "inference"}])

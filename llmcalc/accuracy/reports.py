@@ -14,6 +14,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from llmcalc.accuracy.compare import Errors, spread
 from llmcalc.accuracy.kept import REPORTS, kept, key_of
 from llmcalc.cached import cached_property
 from llmcalc.catalog.models import models
@@ -143,3 +144,14 @@ def reports() -> tuple[Report, ...]:
 def printed() -> list[tuple[Report, str]]:
     """Each figure of each report."""
     return [(report, figure) for report in reports() for figure in FIGURES if figure in report.printed]
+
+
+def judged() -> list[tuple[Report, str]]:
+    """Those figures by which predictions are judged: PyTorch's own, of reports in which every setting is known."""
+    return [found for found in printed() if found[0].is_complete and found[1] in ("allocated", "reserved")]
+
+
+@cache
+def off_of_judged() -> Errors:
+    """How far off what is predicted for those is."""
+    return spread(report.error(figure) for report, figure in judged())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from llmcalc.accuracy.published_results import PUBLISHED_RESULTS
 from llmcalc.configuration import Configuration
@@ -20,6 +21,14 @@ from pages.ui.words.verdict import counted_where, for_tensors
 def component_names() -> dict[str, str]:
     """What each component is called."""
     return {component: w(f"components.{component}") for component in COLOURS}
+
+
+def changes_named(ids: Iterable[str], sets: Mapping[str, Any]) -> str:
+    """Changes to a training step that are made together, with the number of micro-batches where they set it too."""
+    told = " + ".join(w(f"advice.{id}") for id in ids)
+    if "gradient_accumulation" in sets and "half_batch" not in ids:
+        return f"{told}, {w('advice.in_micro_batches', count=exact(sets['gradient_accumulation']))}"
+    return told
 
 
 def sums_told(rows: Mapping[str, Mapping[str, float]], unit: str) -> str:

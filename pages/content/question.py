@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from llmcalc.accuracy import held_back
+from llmcalc.accuracy import ESTIMATE, held_back
+from llmcalc.accuracy.reports import off_of_judged
 from llmcalc.configuration import Configuration
 from llmcalc.errors import shortened
 from llmcalc.phrase import Phrase
@@ -14,7 +15,7 @@ from llmcalc.question import SERVE, Cheaper, asked, blanks, other_devices
 from llmcalc.serving.served import Served
 from llmcalc.words import label_of, value_of, w
 from pages.content import serving
-from pages.content.pieces import component_names
+from pages.content.pieces import changes_named, component_names
 from pages.ui.document.blocks import Block, Offer, Paragraph, badge, plain, said, said_once
 from pages.ui.figures.palette import COLOURS, by_component
 from pages.ui.words.numbers import error_share, exact, human
@@ -80,6 +81,8 @@ def typed_notes(typed: Typed, values: Mapping[str, Any]) -> Iterator[tuple[str, 
     for id, number, used in typed.cut:
         typed_number = verbatim(shortened(exact(number)))
         yield w("question.cut", label=label_of(id), said=typed_number, used=exact(used)), {}
+    for also in phrase.also:
+        yield w("question.also", said=verbatim(also)), {}
     if phrase.unread:
         yield w("question.unread", words=verbatim(", ".join(phrase.unread))), {}
 
@@ -92,10 +95,21 @@ def sentence(config: Configuration) -> Iterator[tuple[str, str]]:
     also = w("question.times", others=exact(others)) if others > 1 else ""
     key = "question.serve_line" if asked(values) == SERVE else "question.train_line"
     long = config.serving.context if asked(values) == SERVE else values["seq_len"]
-    told = {"count": values[blanks(values)["many"]], "long": long, "also": also} | {name: f"|{name}|" for name in names}
+    told = {"count": values[blanks(values)["many"]], "long": long, "also": also, "each": _each(config)} | {
+        name: f"|{name}|" for name in names
+    }
     for piece in w(key, **told).split("|"):
         if piece.strip():
             yield ("", piece) if piece in names else (piece.strip(), "")
+
+
+def _each(config: Configuration) -> str:
+    """Of what the sequences of a training step are, where there are several such: of each device, or of each group of
+    them that holds the model once."""
+    layout = config.layout
+    if asked(config.values) == SERVE or layout.data_parallel == 1:
+        return ""
+    return w("question.per_device" if layout.data_parallel == layout.devices else "question.per_copy")
 
 
 @said_once
@@ -159,7 +173,7 @@ def cheaper(config: Configuration, found: list[Cheaper]) -> Iterator[Block]:
 def _named(change: Cheaper, serves: bool) -> str:
     if serves:
         return "**" + ", ".join(f"{label_of(id)} → {value_of(id, value)}" for id, value in change.values.items()) + "**"
-    return "**" + " + ".join(w(f"advice.{id}") for id in change.changes) + "**"
+    return f"**{changes_named(change.changes, change.values)}**"
 
 
 def numbers(config: Configuration) -> list[tuple[str, str]]:
@@ -177,7 +191,12 @@ def numbers(config: Configuration) -> list[tuple[str, str]]:
     return found
 
 
-def how_sure() -> str:
-    """Of all steps that were measured and held back: how many, and how far off their peaks are."""
+def how_sure(config: Configuration) -> str:
+    """How far off what is predicted was: of all steps that were measured and held back; of an estimate, which they do
+    not speak for, of what people printed of their own devices."""
+    if config.verdict_standing.label == ESTIMATE:
+        off = off_of_judged()
+        sizes = {"median": error_share(off.median), "p95": error_share(off.p95)}
+        return w("question.how_sure_estimate", count=exact(off.count), **sizes)
     off = held_back()
     return w("question.how_sure", count=exact(off.count), p95=error_share(off.p95), largest=error_share(off.largest))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from llmcalc.accuracy import errors, spread
-from llmcalc.accuracy.reports import FIGURES, STATES, Report, printed, reports
+from llmcalc.accuracy.reports import FIGURES, STATES, Report, judged, off_of_judged, printed, reports
 from llmcalc.accuracy.rows import WAYS
 from llmcalc.measure.receipt import MEASURED, Receipt
 from llmcalc.units import GiB
@@ -49,11 +49,10 @@ def by_people() -> Iterator[Block]:
                 shares = spread_told(spread(found))
                 lines.append([w(f"reports.{figure}"), w(f"reports.{state}"), exact(len(found)), shares])
     yield table([w("reports.figure"), w("reports.settings"), w("reports.count"), w("reports.errors")], lines, "llrr")
-    judged = [found for found in every if found[0].is_complete and found[1] in ("allocated", "reserved")]
-    off = spread(report.error(figure) for report, figure in judged)
+    off = off_of_judged()
     sizes = {"median": error_share(off.median), "p95": error_share(off.p95)}
-    yield paragraph(w("reports.judged", count=exact(len(judged)), **sizes))
-    worst = sorted(judged, key=lambda found: -abs(found[0].error(found[1])))[:WORST]
+    yield paragraph(w("reports.judged", count=exact(off.count), **sizes))
+    worst = sorted(judged(), key=lambda found: -abs(found[0].error(found[1])))[:WORST]
     yield table([w("reports.worst"), *_heads()], [_row(*found) for found in worst], "lrrrww", "worst_reports")
     yield note(w("reports.worst_why"))
     yield say.Folded(said(w("reports.every")), "every_report", lambda: [_all(every)])

@@ -13,7 +13,7 @@ from llmcalc.lessons.facts import rule_of_four
 from llmcalc.quantity import Quantity
 from llmcalc.words import w
 from llmcalc.words.names import name
-from pages.content.pieces import component_names, memory_chart, table, term_table, whose_memory, workings
+from pages.content.pieces import changes_named, component_names, memory_chart, table, term_table, whose_memory, workings
 from pages.ui.document import blocks as say
 from pages.ui.document.blocks import Block, Line, bold, heading, paragraph, said, said_once
 from pages.ui.figures.accounts import told_together
@@ -103,7 +103,7 @@ def _offer(advice: Advice, key: str) -> say.Offer:
     """The changes, with what they save and lead to."""
     label = w(
         "advice.button",
-        changes=" + ".join(w(f"advice.{change.id}") for change in advice.changes),
+        changes=changes_named([change.id for change in advice.changes], advice.fields),
         saved=human(advice.saved, "bytes"),
         peak=human(advice.peak, "bytes"),
     )

@@ -38,7 +38,9 @@ def ask_question() -> None:
 def _face(now: State) -> tuple[Any, ...]:
     values, ids = now.values, blanks(now.values).values()
     long = now.configuration.serving.context if asked(values) == SERVE else 0
-    of_sentence = (asked(values), values["model"], other_devices(values), long, session().typed)
+    layout = now.configuration.layout
+    copies = (layout.data_parallel, layout.devices)
+    of_sentence = (asked(values), values["model"], other_devices(values), long, copies, session().typed)
     return *of_sentence, *(face_of(id, now) for id in ids)
 
 
@@ -108,7 +110,7 @@ def answer(config: Configuration) -> None:
                 st.markdown(f"{label} **{number}**", width="content")
     after_charts(st.container(key="cheaper"), lambda: _changes(config))
     if not serves:
-        after_charts(st.container(key="how_sure"), _how_sure)
+        after_charts(st.container(key="how_sure"), lambda: _how_sure(config))
 
 
 def _refused_besides(config: Configuration) -> Iterator[InputError]:
@@ -125,8 +127,8 @@ def _changes(config: Configuration) -> None:
             draw(question.cheaper(config, found))
 
 
-def _how_sure() -> None:
-    st.page_link("pages/accuracy.py", label=question.how_sure(), icon=":material/verified:")
+def _how_sure(config: Configuration) -> None:
+    st.page_link("pages/accuracy.py", label=question.how_sure(config), icon=":material/verified:")
 
 
 def _drawn(bar: Bar) -> str:

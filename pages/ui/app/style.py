@@ -160,6 +160,8 @@ UPLOAD, [data-testid="InputInstructions"] > :first-child { font-size: 0; }
 UPLOAD::after { content: SAY_UPLOAD; font-size: 0.875rem; }
 [data-testid="InputInstructions"] > :first-child::after { content: SAY_ENTER; font-size: 0.75rem; }
 .stTextArea [data-testid="InputInstructions"] > :first-child::after { content: SAY_CTRL_ENTER; }
+/* it would stand in the example */
+.st-key-question_typed [data-testid="InputInstructions"] { display: none; }
 .qr { display: block; margin: auto; width: min(50vh, 80vw); shape-rendering: crispEdges; }
 [data-testid="stSidebar"] .qr { width: 100%; max-width: 16rem; }
 /* what takes longer says so, above everything */
