@@ -634,3 +634,10 @@ def test_an_encoder_is_asked_for_no_tokens_that_it_would_have_to_write():
     assert serving.context == 512
     writes = configured("GPT 117M").serving  # as many rows, and it would write 512 more
     assert [problem.code for problem in writes.refused] == ["longer_than_context"]
+
+
+def test_the_pass_over_a_prompt_is_a_point_for_those_who_wait_for_a_seat_too():
+    asked = {"engine": "vllm", "accelerator": "H200 SXM", "max_sequences": 1}
+    one, four = (configured("Llama 3.1 8B", **asked, concurrency=users).serving.passes for users in (1, 4))
+    assert [point.id for point in four] == ["decoding", "prefill"]
+    assert [point.rate for point in four] == pytest.approx([point.rate for point in one])

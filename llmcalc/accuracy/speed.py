@@ -86,7 +86,8 @@ class ServedRun:
 
 @cache
 def _built(id: str) -> Model:
-    return from_config(published(id).config)
+    """In whatever format a run had it, which is not always that of the published file."""
+    return from_config({key: told for key, told in published(id).config.items() if key != "quantization_config"})
 
 
 @cache

@@ -92,7 +92,7 @@ def passes(found: Speed, job: Serving) -> list[Pass]:
     machine = machine_of(ACCELERATORS[job.device], job.weight_format)
     if machine.product_flops is None or found.prompt_bound is None or found.time_to_first_token is None:
         return []
-    prompt = found.time_to_first_token.inputs["prompt_time"]
+    prompt = next(time for _, time in found.time_to_first_token.walk() if time.id == "prompt_time")
     times = (("decoding", found.step_bound, found.step), ("prefill", found.prompt_bound, prompt))
     rates = {"product_seconds": machine.product_flops, "score_seconds": machine.score_flops}
     return [
