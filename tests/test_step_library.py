@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from kinds import is_run
 from laws import for_each
@@ -20,6 +21,7 @@ from llmcalc.devices.work import Work
 from llmcalc.errors import InputError
 from llmcalc.step.course import MOMENTS
 from llmcalc.step.run import LORA_BASES
+from llmcalc.step.step import peak_sweep
 from llmcalc.step.tape import ALLOCATION_STEP
 from llmcalc.transformer.attention import Attention
 from llmcalc.transformer.dimensions import Dimensions, plain_sizes
@@ -268,3 +270,11 @@ def test_autocasts_copies_of_llama_3_are_its_seven_projections_and_its_head():
         r"W_\text{down}": 2 * layers * d * ff,
         r"W_\text{head}": 2 * d * vocabulary,
     }
+
+
+@every_kind
+def test_a_sweep_of_any_kind_of_model_is_its_points(id):
+    model, run = MODELS[id], runs_of(id, every=False)[0]
+    swept = peak_sweep(model, replace(run, seq_len=np.array([32, 65])))
+    for length, peak in zip((32, 65), swept, strict=True):
+        assert peak == training_step(model, replace(run, seq_len=length)).peak.value

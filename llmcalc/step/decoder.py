@@ -71,10 +71,11 @@ class Decoder:
 
     named: list[Tensor] | None = None
 
-    def _last(self, x: Tensor, masks: dict[str, Tensor], tokens: Dim) -> tuple[Tensor, dict[str, Tensor]]:
-        """The stream and the masks, of the last of the ``tokens`` where it goes on alone."""
-        s = self.s
-        if not s.last_goes_on(masked=all(self._mask_of(layer.window) in masks for layer in self.layers)):
+    def _last(self, x: Tensor, masks: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The stream and the masks, of the last of the tokens where from here on it goes on alone."""
+        s, tokens = self.s, self.s.tokens
+        goes_on = s.last_goes_on(masked=all(self._mask_of(layer.window) in masks for layer in self.layers))
+        if not goes_on or s.tokens is tokens:
             return x, masks
         rows = {which: [s.tokens if dim is tokens else dim for dim in mask.dims] for which, mask in masks.items()}
         return op.take(x, *s.rows(self.channels)), {which: masks[which].view(*dims) for which, dims in rows.items()}
@@ -95,8 +96,8 @@ class Decoder:
                 s.relative = self.relative if self.relative_norm is None else self.relative_norm(self.relative)
         for i, layer in [*enumerate(self.layers)] * s.code.layer_runs:
             with s.tape.at("forward", i):
-                if layer.borrows and s.code.borrowers_last and (tokens := s.tokens).value > 1:
-                    x, masks = self._last(x, masks, tokens)
+                if layer.borrows and s.code.borrowers_last:
+                    x, masks = self._last(x, masks)
                 mask = masks.get(self._mask_of(layer.window))
                 own = None
                 if self.per_layer is not None and per_layer is not None:
