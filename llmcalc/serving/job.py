@@ -19,17 +19,17 @@ from llmcalc.units import GiB
 ENGINES = ("vllm", "sglang", "tensorrt-llm", "llama.cpp", "ollama", "transformers")
 OF_LLAMA_CPP = ("llama.cpp", "ollama")
 CUSTOM = "custom"
-# Whose devices an engine runs on, with its plugins, by its own documentation: vLLM, "Installation" and vllm-gaudi,
-# vllm-tpu; SGLang, "Install" and its pages of platforms; TensorRT-LLM, "Support matrix"; llama.cpp's backends
-# (docs/build.md), of which ollama builds those of CUDA, ROCm and Metal. PyTorch has a backend for each.
-_OF_PLUGINS = ("NVIDIA", "AMD", "Intel", "Google")
+# Whose devices an engine runs on, with its plugins, by its own documentation: vLLM, "Installation" with "Hardware
+# plugins" (Gaudi, TPU, Metal); SGLang, "Hardware Platforms" (XPU, TPU, Apple Metal); TensorRT-LLM, "Support matrix";
+# llama.cpp's backends (docs/build.md), of which ollama builds those of CUDA, ROCm and Metal. PyTorch has one for each.
+_OF_PLUGINS = ("NVIDIA", "AMD", "Intel", "Google", "Apple")
 RUNS_ON = {
     "vllm": _OF_PLUGINS,
     "sglang": _OF_PLUGINS,
     "tensorrt-llm": ("NVIDIA",),
     "llama.cpp": ("NVIDIA", "AMD", "Apple"),
     "ollama": ("NVIDIA", "AMD", "Apple"),
-    "transformers": (*_OF_PLUGINS, "Apple"),
+    "transformers": _OF_PLUGINS,
 }
 DRAFTS = ("eagle", "mtp")  # a layer that drafts, trained beside the model or published with it
 SLOT_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # vLLM: config/lora.py, MaxLoRARanks
