@@ -560,8 +560,9 @@ def test_no_more_requests_run_at_once_than_the_engine_is_told(engine):
 @pytest.mark.parametrize(("engine", "device", "runs"), [
     ("tensorrt-llm", "H100 SXM", True), ("tensorrt-llm", "Gaudi 3", False), ("tensorrt-llm", "MI300X", False),
     ("vllm", "MI300X", True), ("vllm", "TPU v5e", True), ("vllm", "Gaudi 3", True), ("vllm", "M4 Max", True),
-    ("sglang", "M3 Ultra", True), ("tensorrt-llm", "M4 Max", False), ("llama.cpp", "M4 Max", True), ("llama.cpp", "TPU v6e", False),
-    ("ollama", "TPU v5e", False), ("ollama", "Gaudi 3", False), ("transformers", "M4 Max", True),
+    ("sglang", "M3 Ultra", True), ("tensorrt-llm", "M4 Max", False), ("llama.cpp", "M4 Max", True),
+    ("llama.cpp", "TPU v6e", False), ("ollama", "TPU v5e", False), ("ollama", "Gaudi 3", False),
+    ("transformers", "M4 Max", True),
 ])  # fmt: skip
 def test_an_engine_is_refused_on_devices_that_its_documentation_does_not_name(engine, device, runs):
     refused = configured("Llama 3.1 8B", engine=engine, accelerator=device).serving.refused
