@@ -10,6 +10,7 @@ from real_browser import chart_drawn, query, settled
 from real_browser import to_page as in_menu
 
 AFTERWARDS = 4_000  # milliseconds without a gesture, in which nothing may change by itself
+ON_THE_WAY = 1_000  # where that is watched at the next point too
 NAMES = {"Explore": "explore", "What fits": "fits", "Training memory": "training"}
 PATHS = {title: "/" if name == "explore" else f"/{name}" for title, name in NAMES.items()}
 
@@ -53,12 +54,12 @@ def opened_anew(page: Page) -> dict[str, object]:
 
 
 def agrees(page: Page, expected: dict[str, object], *, anew: bool = True) -> None:
-    """Now, without a gesture for some seconds, and where the address is opened anew."""
+    """Now, without a gesture for a while, and where the address is opened ``anew``; then the while is longer."""
     page.wait_for_function(f"location.pathname === '{expected['path']}'")
     drawn(page)
     assert says(page) == expected
     written = page.evaluate("window.written = []")
-    page.wait_for_timeout(AFTERWARDS)
+    page.wait_for_timeout(AFTERWARDS if anew else ON_THE_WAY)
     drawn(page)
     assert page.evaluate("window.written") == written, "the address was another meanwhile"
     assert says(page) == expected

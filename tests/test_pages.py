@@ -48,15 +48,18 @@ def test_a_link_opens_every_kind_of_model(model):
 
 @pytest.mark.slow
 @EVERY_PAGE
-def test_every_page_stands_at_both_ends_of_every_input_that_it_looks_at(page, monkeypatch):
-    looked_at = [id for id in inputs_of(page, monkeypatch) if id not in OF_THE_LIBRARY]
+def test_every_page_stands_at_the_ends_of_inputs_that_it_looks_at(page, monkeypatch):
+    """An end of an input is tried on every third page."""
+    looked_at = {*inputs_of(page, monkeypatch)} - {*OF_THE_LIBRARY}
     app = opened(page)
-    for id in looked_at:
-        for value in INPUTS[id].ends:
+    for id, value in [(id, end) for id, declared in INPUTS.items() for end in declared.ends][
+        PAGES.index(page) % 3 :: 3
+    ]:
+        if id in looked_at:
             app.session_state[id] = value
             app.run()
             assert not app.exception, (id, value, [e.value for e in app.exception])
-        app.session_state[id] = DEFAULTS[id]
+            app.session_state[id] = DEFAULTS[id]
 
 
 def test_what_a_page_looks_at_is_found(monkeypatch):
