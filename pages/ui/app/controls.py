@@ -25,7 +25,7 @@ from pages.ui.app.problems import problems_beside
 from pages.ui.app.report import report_menu
 from pages.ui.app.sections import redraw, section, unseen
 from pages.ui.app.share import copy_button, link, link_menu
-from pages.ui.app.state import State, acknowledged, state, values
+from pages.ui.app.state import State, state
 from pages.ui.words.devices import memory_told
 
 SHAPE = [declared.id for declared in in_group("shape")]
@@ -69,31 +69,38 @@ def main_knobs(page: str) -> list[str]:
     return [id for id in MAIN if page in GROUPS_READ and id not in _UNMOVED.get(page, ())]
 
 
-def knobs(page: str) -> None:
-    """The main knobs, below what they changed of the model; those of the shape are folded where the model is one that
-    somebody made."""
-    changes()
+def _knobs(page: str) -> None:
+    """The main knobs that move the page, each a section, below what was changed of the model; those of the shape are
+    folded where the model is one that somebody made."""
+    section("changes", lambda now: now.start.changed(now.values), lambda _: changes())
     offered = main_knobs(page)
     for id in offered:
         if id not in SHAPE:
-            ask(id, problems_told=id not in _said_by(page))
+            _knob(id, page)
     if offered:
         is_made = state().start.config is not None
         with st.expander(w("sidebar.shape_of_model"), key="shape_knobs") if is_made else nullcontext():
             for id in SHAPE:
-                ask(id)
-    acknowledged()
+                _knob(id, page)
 
 
-def _said_by(page: str) -> set[str]:
+def _knob(id: str, page: str) -> None:
+    section(
+        f"knob_{id}",
+        lambda now: (face_of(id, now), id not in _said_by(page, now)),
+        lambda face: ask(id, problems_told=face[1]),
+    )
+
+
+def _said_by(page: str, now: State) -> set[str]:
     """The inputs of which the page itself says what is wrong with them."""
-    of_page = {"serving": (), "explore": blanks(values()).values()}
-    refused = (problem.input_id for problem in state().configuration.serving.refused) if page in of_page else ()
+    of_page = {"serving": (), "explore": blanks(now.values).values()}
+    refused = (problem.input_id for problem in now.configuration.serving.refused) if page in of_page else ()
     return {*of_page.get(page, ()), *refused}
 
 
-def other_controls(page: str, above: Any, below: Any) -> None:
-    """The controls above and below the main knobs, and the menus."""
+def controls(page: str, above: Any, between: Any, below: Any) -> None:
+    """All controls, and the menus: the main knobs between those above and below them."""
     with unseen():  # the page itself has the control that is seen
         for group in ON_PAGES:
             _unless_chosen(group, page)
@@ -103,6 +110,8 @@ def other_controls(page: str, above: Any, below: Any) -> None:
         ask("present")
         ask("model", on_change=lambda: start_from_menu("model"))
         about_model()
+    with between:
+        _knobs(page)
     with below:
         _out_of_sight(page)
         _more_settings(page)
@@ -136,20 +145,21 @@ def _more_settings(page: str) -> None:
     offered = GROUPS_READ.get(page, ())
     names = {group: w(f"sidebar.{group}") for group in GROUPS}
 
-    def face(now: State) -> tuple[str | None, list[Face], str]:
+    def face(now: State) -> tuple[str | None, list[tuple[Face, bool]], str]:
         chosen = _chosen(page)
         device = now.values["accelerator"] if chosen == "devices" else ""
-        return chosen, [face_of(id, now) for id in _ids(chosen)], device
+        said = _said_by(page, now)
+        return chosen, [(face_of(id, now), id not in said) for id in _ids(chosen)], device
 
-    def draw(_: object) -> None:
+    def draw(face: tuple[str | None, list[tuple[Face, bool]], str]) -> None:
         st.pills(
             w("sidebar.more"), offered, default=OPEN_GROUP.get(page), key=f"group_on_{page}",
             format_func=names.__getitem__, on_change=redraw,
         )  # fmt: skip
-        if _chosen(page) == "devices":
+        if face[0] == "devices":
             st.caption(memory_told(state().configuration.accelerator))
-        for id in _ids(_chosen(page)):
-            ask(id, problems_told=id not in _said_by(page))
+        for id, (_, told) in zip(_ids(face[0]), face[1], strict=True):
+            ask(id, problems_told=told)
 
     if offered:
         section("more", face, draw)

@@ -1,8 +1,8 @@
 """Parts of the app that are drawn again by themselves: the page with the main knobs, groups of controls, menus.
 
 A change of an input has Streamlit run the whole app, though most of what that draws is as it was. So the app is made of
-fragments, as Streamlit calls them. One of them is *live*: the page and the main knobs, drawn again at every change. The
-others are sections: each is drawn from its *face*, all that it depends on, and again only when that has become another.
+fragments, as Streamlit calls them. One of them is *live*: the page, drawn again at every change. The others are
+sections: each is drawn from its *face*, all that it depends on, and again only when that has become another.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pages.ui.app.state import State, drawn_part, forget_refused, hear, mend_add
 # Seconds that the charts are ahead of what comes after them: the browser lays out at once all that has come
 HEAD_START = 0.07
 LIVE = "live"  # drawn first, for it is what the reader looks at
+SEEN = "seen"  # drawn last, for it says that all before it is
 _BEGUN = object()  # the face of what may have been drawn in part
 _APP = "app"  # not a section: what every section and the navigation depend on
 Face = TypeVar("Face")
@@ -132,8 +133,8 @@ def _redraw() -> None:
     stale = [key for key, (face, before) in _drawn().items() if face(now) != before]
     if _APP in stale:
         st.rerun()
-    if stale and stale != [LIVE]:  # else the control is one of those that are live, which Streamlit draws in any case
-        rerun_fragments(sorted(stale, key=lambda key: key != LIVE))
+    if stale:
+        rerun_fragments(sorted(stale, key=lambda key: (key != LIVE, key == SEEN)))
 
 
 def _all_is_drawn() -> bool:

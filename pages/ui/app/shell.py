@@ -13,16 +13,16 @@ import streamlit as st
 
 from llmcalc.accuracy import ESTIMATE
 from llmcalc.words import speak, w
-from pages.ui.app.controls import knobs, other_controls
+from pages.ui.app.controls import controls
 from pages.ui.app.download import download_menu
 from pages.ui.app.lighter import make_lighter
 from pages.ui.app.problems import problems_beside
 from pages.ui.app.question import ask_question
-from pages.ui.app.sections import after_charts, charts_first, live, whole_app_from
+from pages.ui.app.sections import SEEN, charts_first, live, section, whole_app_from
 from pages.ui.app.session import session
 from pages.ui.app.show import standing_note
 from pages.ui.app.stage import presented
-from pages.ui.app.state import chosen_language, configuration, take_in, values
+from pages.ui.app.state import acknowledged, chosen_language, configuration, take_in, values
 from pages.ui.app.style import style_stage
 from pages.ui.words.problems import caveats_of
 from pages.ui.words.titles import title_of
@@ -69,28 +69,20 @@ def draw(page: Any) -> None:
     if present:
         style_stage()
     with st.sidebar:
-        above, between, below = st.container(), st.container(), st.container()
+        places = st.container(), st.container(), st.container()
     first_run = session().first_run
     if first_run:
-        other_controls(name, above, below)
+        controls(name, *places)
     if name in AHEAD and not present:
         AHEAD[name]()
     try:
-        live(partial(_page_and_knobs, name, between))
+        live(partial(_page, name))
     finally:
         session().first_run = False
         if not first_run:
-            other_controls(name, above, below)
-
-
-def _page_and_knobs(name: str, place: Any) -> None:
-    """The page and what moves it, in the order that `draw` tells."""
-    if session().first_run:
-        with place:
-            knobs(name)
-    else:
-        after_charts(place, partial(knobs, name))
-    _page(name)
+            controls(name, *places)
+        with places[-1]:
+            section(SEEN, lambda now: now.values, lambda _: acknowledged())
 
 
 def _page(name: str) -> None:

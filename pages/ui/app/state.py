@@ -135,7 +135,7 @@ def forget_refused(input_ids: Iterable[str]) -> None:
 
 
 def acknowledged() -> None:
-    """Last of what is live: have the browser say with all that it says which drawing it had got to."""
+    """Last of a drawing: have the browser say with all that it says which drawing it had got to."""
     number = st.session_state[_SEEN] = _next_drawing()
     _drawings()[number] = values()
     st.number_input("·", min_value=0, key=_SEEN, label_visibility="collapsed")
