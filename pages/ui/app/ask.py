@@ -19,7 +19,19 @@ from llmcalc.units import Locale
 from llmcalc.words import language, locale, w, words
 from pages.ui.app.problems import problems_beside, typed_problem
 from pages.ui.app.sections import redraw, set_inputs, unseen
-from pages.ui.app.state import Refused, State, is_in_link, keep_in_address, put, refuse, show, state, touched, values
+from pages.ui.app.state import (
+    Refused,
+    State,
+    is_in_link,
+    keep_in_address,
+    note_drawn,
+    put,
+    refuse,
+    show,
+    state,
+    touched,
+    values,
+)
 from pages.ui.words.numbers import exact
 
 
@@ -100,6 +112,7 @@ def _control(declared: Input, face: Face, seen: dict[str, Any], told: bool) -> N
     if face.value != face.default or is_in_link(declared.id):
         # Streamlit would take it from where the link came in again, or not know that it is in the address by now
         put(declared.id, face.value)
+    note_drawn(declared.id, face.value)
     match declared:
         case Integer() | Real(default=None):
             with unseen():

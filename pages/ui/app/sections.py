@@ -98,6 +98,7 @@ def _fragment(key: str, draw: Callable[[], None]) -> None:
         if whole_app:
             place()
         token, part = _away.set(place), drawn_part.set(key)
+        session().astray.discard(key)
         try:
             draw()
         finally:
@@ -126,11 +127,11 @@ def redraw() -> None:
 
 
 def _redraw() -> None:
-    before, now = values(), settle()
+    now = settle()
     if _all_is_drawn():
         return
-    mend_address({id: value for id, value in now.changed.items() if value == before[id]})
-    stale = [key for key, (face, before) in _drawn().items() if face(now) != before]
+    mend_address(now)
+    stale = [key for key, (face, before) in _drawn().items() if key in session().astray or face(now) != before]
     if _APP in stale:
         st.rerun()
     if stale:

@@ -30,7 +30,8 @@ class Session:
     refused: Mapping[str, Refused] = field(default_factory=dict)
     shown: dict[int, Mapping[str, Any]] = field(default_factory=dict)  # the values in each drawing, by its number
     places: dict[str, list[tuple[int, Any]]] = field(default_factory=dict)  # from which drawing on a control is at what
-    parts: dict[str, str] = field(default_factory=dict)  # the part of the app that each control was last drawn in
+    controls: dict[str, tuple[str, Any]] = field(default_factory=dict)  # the part each was last drawn in, and at what
+    astray: set[str] = field(default_factory=set)  # parts with a control that says something else than it was drawn at
     # the link that the session began with, and what was wrong with any: `address`
     first_link: Link | None = None
     link_problems: list[LinkProblem] | None = None  # None before the first run

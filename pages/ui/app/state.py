@@ -10,6 +10,7 @@ from typing import Any
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.state.query_params import QueryParams
 
 from llmcalc.bases import AT_FIRST_OF_OTHERS, Base, at_first, base, recipe_values
 from llmcalc.cached import cached_property
@@ -145,11 +146,15 @@ def show(control: str, value: Any) -> None:
     """Have a control be at a value from the next drawing on. One that is there already is let be: its value would reach
     the browser after what the reader has done meanwhile, and undo that. But one that comes from another part of the
     app, such as out of sight, the browser makes anew, and knows no value of."""
-    part, parts = drawn_part.get(), session().parts
-    stays = parts.get(control) == part
-    parts[control] = part
+    stays = control in session().controls and session().controls[control][0] == drawn_part.get()
+    note_drawn(control, value)
     if not stays or control not in st.session_state or st.session_state[control] != value:
         put(control, value)
+
+
+def note_drawn(control: str, value: Any) -> None:
+    """A control is drawn in the present part of the app, at a value."""
+    session().controls[control] = drawn_part.get(), value
 
 
 def put(control: str, value: Any) -> None:
@@ -179,8 +184,11 @@ def touched(input_id: str, control: str, said: Any, shows: Callable[[Any], Any] 
 
 
 def hear() -> None:
-    """First in a control's callback: undo what controls say that nobody touched."""
+    """First in a control's callback: undo what controls say that nobody touched, and note which parts of the app are to
+    be drawn again for what their controls say, whoever touched them: the browser may never have got what was drawn."""
     remembered = st.session_state.to_dict()
+    drawn = session().controls.items()
+    session().astray |= {part for control, (part, at) in drawn if remembered.get(control, at) != at}
     for input_id, value in values().items():
         said = _set(input_id, value, remembered)
         if said != value and not touched(input_id, input_id, said):
@@ -211,17 +219,31 @@ def keep_in_address(input_id: str) -> None:
             address.unbind_widget(binding.widget_id)
 
 
-def mend_address(changed: Mapping[str, Any]) -> None:
-    """In a control's callback: have the address go on naming these inputs. Streamlit takes it for what it was when the
-    browser asked for the run, and from that writes it whole; so what an earlier run has just written would be lost."""
+def mend_address(now: State) -> None:
+    """In a control's callback: have the address name what is not as it is at first, and nothing else as it was.
+
+    Streamlit takes the address for what it was when the browser asked for the run, and only controls that are drawn say
+    in it what they are by now; so what an earlier run has just written would be lost.
+    """
     context = get_script_run_ctx()
     assert context is not None
     with context.session_state.query_params() as address:
-        missing = {id: value for id, value in changed.items() if not address.has_param(id)}
-        for id, value in missing.items():
-            address.set_with_no_forward_msg(id, written(value))
-        if missing:
+        wrong = {id: value for id, value in now.values.items() if _named(address, id, now.defaults[id]) != value}
+        for id, value in wrong.items():
+            if value == now.defaults[id]:
+                address.discard_param_no_forward_msg(id)
+            else:
+                address.set_with_no_forward_msg(id, written(value))
+        if wrong:
             address._send_query_param_msg()
+
+
+def _named(address: QueryParams, input_id: str, default: Any) -> Any:
+    """What an address says that an input is; where that is nonsense, something that no input is."""
+    try:
+        return INPUTS[input_id].read(address[input_id]) if address.has_param(input_id) else default
+    except InputError:
+        return address
 
 
 def note_link() -> None:
