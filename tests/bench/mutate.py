@@ -52,8 +52,8 @@ TESTS = {
         *("test_devices.py", "test_devices_golden.py", "test_device_laws.py", "test_fit_golden.py", "test_parts.py"),
         *("test_techniques.py", "test_techniques_golden.py", "test_training_cost.py"),
     ),
-    "fit": ("test_fits.py", "test_fit_golden.py"),
-    "techniques": ("test_techniques.py", "test_techniques_golden.py"),
+    "fit": ("test_fits.py", "test_fit_golden.py", "test_alignment.py", "test_verdict.py"),
+    "techniques": ("test_techniques.py", "test_techniques_golden.py", "test_alignment.py", "test_caches_golden.py"),
     "rates": ("test_compute.py", "test_techniques.py", "test_techniques_golden.py", "test_devices_golden.py"),
     "stored": ("test_techniques.py", "test_techniques_golden.py"),
 }

@@ -127,10 +127,10 @@ def redraw() -> None:
 
 
 def _redraw() -> None:
-    now = settle()
+    before, now = values(), settle()
     if _all_is_drawn():
         return
-    mend_address(now)
+    mend_address(before, now)
     stale = [key for key, (face, before) in _drawn().items() if key in session().astray or face(now) != before]
     if _APP in stale:
         st.rerun()

@@ -219,16 +219,15 @@ def keep_in_address(input_id: str) -> None:
             address.unbind_widget(binding.widget_id)
 
 
-def mend_address(now: State) -> None:
-    """In a control's callback: have the address name what is not as it is at first, and nothing else as it was.
-
-    Streamlit takes the address for what it was when the browser asked for the run, and only controls that are drawn say
-    in it what they are by now; so what an earlier run has just written would be lost.
-    """
+def mend_address(before: Mapping[str, Any], now: State) -> None:
+    """In a control's callback: have the address say of what was not changed what it is. Streamlit takes the address for
+    what it was when the browser asked for the run, and from that writes it whole; what an earlier run has just written
+    would be lost, but for the controls that are drawn again."""
     context = get_script_run_ctx()
     assert context is not None
     with context.session_state.query_params() as address:
-        wrong = {id: value for id, value in now.values.items() if _named(address, id, now.defaults[id]) != value}
+        stays = {id: value for id, value in now.values.items() if value == before[id]}
+        wrong = {id: value for id, value in stays.items() if _named(address, id, now.defaults[id]) != value}
         for id, value in wrong.items():
             if value == now.defaults[id]:
                 address.discard_param_no_forward_msg(id)
