@@ -39,7 +39,7 @@ FORMULAS = [f for _, f in DEFINED]
 ANYWHERE = Work("Nobody", 2000, "Nothing", "https://example.org").at("nowhere")
 every_formula = for_each("a_formula", FORMULAS, ids=lambda f: f.id)
 each_formula = pytest.mark.parametrize("a_formula", FORMULAS, ids=lambda f: f.id)  # where hypothesis draws
-few = settings(max_examples=8)  # for each of many formulas
+few = settings(max_examples=6)  # for each of many formulas
 
 
 def short_decimals(low: int, high: int, places: int) -> st.SearchStrategy[float]:

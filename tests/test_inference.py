@@ -233,7 +233,7 @@ def simulated_errors(rows) -> dict[str, list[float]]:
     return found
 
 
-@pytest.mark.parametrize("seen", [True, False])
+@pytest.mark.parametrize("seen", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_peaks_of_prefill_and_decoding_are_those_that_were_measured(seen):
     errors = simulated_errors(row for row in measured_inference() if row.seen is seen)
     for peak, found in errors.items():

@@ -7,6 +7,7 @@ import re
 import xml.etree.ElementTree as ET
 from datetime import date
 from html.parser import HTMLParser
+from itertools import cycle
 from urllib.parse import urlencode
 
 import pytest
@@ -91,8 +92,7 @@ class Tags(HTMLParser):
     handle_startendtag = handle_starttag
 
 
-@EVERY
-@IN_BOTH_LANGUAGES
+@pytest.mark.parametrize(("name", "language"), list(zip(CONFIGURATIONS, cycle(LANGUAGES))))
 def test_a_report_is_one_file_that_asks_for_nothing_and_runs_nothing(name, language):
     text = in_html(name, language)
     root = tree(text)

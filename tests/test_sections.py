@@ -184,7 +184,7 @@ def test_what_everything_depends_on_draws_everything(id, screen):
     the_same_when_all_is_drawn(app, screen)
 
 
-@pytest.mark.parametrize("place", [place for place in TOGETHER if TOGETHER[place]], ids=" ".join)
+@pytest.mark.parametrize("place", some_of([(place,) for place in TOGETHER if TOGETHER[place]], 2), ids=" ".join)
 @pytest.mark.parametrize(("seen", "each"), [pytest.param(False, True, marks=pytest.mark.slow), (True, False)])
 def test_any_other_input_draws_the_page_and_what_shows_it_and_nothing_else_has_changed(place, seen, each, screen):
     """Compared after each input, or after all, since what one left as it was few of the others have drawn."""

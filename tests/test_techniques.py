@@ -82,7 +82,7 @@ MIXES = st.fixed_dictionaries({
 })  # fmt: skip
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(mix=MIXES)
 def test_the_bars_of_any_mix_add_up_from_the_plain_step_to_the_chosen_one(mix):
     config = configured(**mix)

@@ -69,7 +69,7 @@ def told(page, link):
     return next(m.value for m in app.main.markdown if any(mark in m.value for mark in marks)), app
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(link=configurations)
 def test_every_page_gives_the_same_verdict(link):
     texts = {page: told(page, link) for page in PAGES}
@@ -85,7 +85,7 @@ def test_where_the_question_is_to_serve_its_answer_is_that_of_serving(link):
     assert told("explore", link)[0] == told("serving", link)[0]
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(link=configurations)
 def test_every_page_says_the_same_of_inference(link):
     link |= {"purpose": "inference"}
