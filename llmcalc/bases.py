@@ -60,6 +60,14 @@ def at_first(named: Mapping[str, Any], start: Base) -> dict[str, Any]:
     return found | {"fragmentation": fragmentation_of(recompute)}
 
 
+def run_as(values: Mapping[str, Any], before: Base, start: Base) -> dict[str, Any]:
+    """Every input for another model that is run as ``values`` run the one before: what that one's file decided, as long
+    as nobody sets it, this one's does."""
+    was, now = at_first(values, before), at_first(values, start)
+    follows = {id: now[id] for id in AT_FIRST_OF_OTHERS if values[id] == was[id]}
+    return {**values, "model": start.id, **start.values, **follows}
+
+
 def recipe_values(recipe: str) -> dict[str, Any]:
     """All that a recipe decides, the sizes of a batch among it where its library has a default of them."""
     row = RECIPES[recipe]

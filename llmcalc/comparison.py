@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmcalc.bases import SHAPE, Base, base
+from llmcalc.bases import SHAPE, Base, base, run_as
 from llmcalc.errors import InputError, shortened
 from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED
 from llmcalc.link_text import written
@@ -41,9 +41,10 @@ class Pinned:
         pasted = {"config": self.config} if self.base_id == PASTED else {}
         return {"model": self.base_id, **pasted, **self.base.values, **self.changes}
 
-    def values(self, run: Mapping[str, Any] = DEFAULTS) -> dict[str, Any]:
-        """The value of every input: the model's own sizes, and ``run`` for how it is run."""
-        return {**run, **self.controls()}
+    def values(self, run: Mapping[str, Any] = DEFAULTS, present: Base | None = None) -> dict[str, Any]:
+        """The value of every input: the model's own sizes, and ``run`` for how it is run, as once this one is loaded
+        in place of the ``present`` one; without one, of the model that one starts from."""
+        return {**run_as(run, present or base(DEFAULTS["model"]), self.base), **self.controls()}
 
     def __str__(self) -> str:
         fields = [self.base_id]

@@ -11,7 +11,7 @@ import numpy as np
 from llmcalc.accuracy import Standing
 from llmcalc.accuracy.counted_models import CountedModel
 from llmcalc.article import ArticleStep
-from llmcalc.bases import Base, at_first, base, recipe_values
+from llmcalc.bases import Base, at_first, base, recipe_values, run_as
 from llmcalc.cached import cached_property, once
 from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator
 from llmcalc.catalog.recipes import RECIPES, Recipe
@@ -180,6 +180,8 @@ class Configuration:
     savings = Of[Callable[[], list[Advice]]]("fitting")
     takes = Of[list[Take]]("fitting")
     beside_lora = Of[BesideLora | None]("fitting")
+    knobs_of = Of[Callable[[str], tuple[str, str]]]("fitting")
+    sizes_of = Of[Callable[[str], dict[str, int]]]("fitting")
     needed_for = Of[Callable[..., np.ndarray]]("fitting")
     largest_that_fits = Of[Callable[..., Any]]("fitting")
 
@@ -215,8 +217,12 @@ class Configuration:
     @cached_property
     def student(self) -> Configuration:
         """The model of the library that this one is distilled into, run as this one is."""
-        id = self.values["student"]
-        return Configuration({**self.values, "model": id, **base(id).values})
+        return Configuration(run_as(self.run_alike, self.base, base(self.values["student"])))
+
+    @property
+    def run_alike(self) -> dict[str, Any]:
+        """How another model is run to stand beside this one: with as long a context where each has a usual one."""
+        return {**self.values, **({"context": self.requests.length} if self.requests.are_users else {})}
 
     # How it is trained
 

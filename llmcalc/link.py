@@ -42,7 +42,18 @@ class Link:
             now = _at_the_price_that_stood_there(now)
         if self.version in ("2", "3", "4", "5"):
             now = _in_the_weights_that_were_asked_for(now)
+        if self.version in ("2", "3", "4", "5", "6") and page not in ("explore", "serving"):
+            now = _with_users_for_a_batch(now)
         return self if now == self.values else replace(self, values=now)
+
+
+def _with_users_for_a_batch(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Until version 6 inference was of the batch, each request as long as its sequences, but where users were asked
+    for."""
+    if values.get("purpose") != "inference":
+        return values
+    sizes = {**DEFAULTS, **recipe_values(values.get("recipe", DEFAULTS["recipe"])), **values}
+    return {**values, "concurrency": sizes["batch_size"], "context": sizes["seq_len"]}
 
 
 def _with_one_number_of_devices(values: Mapping[str, Any], page: str) -> Mapping[str, Any]:

@@ -10,8 +10,8 @@ from llmcalc.errors import InputError, shortened
 from llmcalc.inputs import DEFAULTS, INPUTS
 from llmcalc.kinds import Input
 
-LINK_VERSION = 6
-READ_VERSIONS = ("2", "3", "4", "5", "6")  # links of earlier versions keep their meaning: see `Link.on_page`
+LINK_VERSION = 7
+READ_VERSIONS = ("2", "3", "4", "5", "6", "7")  # links of earlier versions keep their meaning: see `Link.on_page`
 
 
 @dataclass(frozen=True)

@@ -139,7 +139,7 @@ class Phrase:
             found["n_devices"] = None
         if ask == SERVE and self.devices is None and self.device and not self._dealt_out(ask):
             found |= self._fewest({**values, **found}, ids["devices"])
-        return found
+        return found if self.devices is None else found | _elsewhere({**values, **found})
 
     def cut(self, values: Mapping[str, Any]) -> tuple[tuple[str, float, float], ...]:
         """The numbers that no input can be: the input, what was said, and what it is set to."""
@@ -215,6 +215,16 @@ class Phrase:
         return {id: fewest} if fewest else {}
 
 
+def _elsewhere(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The devices of what is not asked: those of a former question are over. What is served is trained on as many,
+    where no layout says otherwise; to serve what is trained it takes one, until that is asked."""
+    if asked(values) != SERVE:
+        return dict.fromkeys(SPREADS, 1)
+    if any(values[id] != 1 for id in TAKES_DEVICES if id != "data_parallel"):
+        return {}
+    return {"n_devices": math.prod(values[id] for id in SPREADS), "data_parallel": None}
+
+
 def read_phrase(text: str) -> Phrase:
     """What a question says."""
     text = _plain(text[:LONGEST])
@@ -248,7 +258,7 @@ def read_phrase(text: str) -> Phrase:
     words = (word.rstrip(".-") for word in re.findall(r"(?:(?:^|(?<=[\s(,]))-(?=[\d$]))?[a-z0-9$€£][a-z0-9.\-]*", rest))
     told_not = (no.said for no in negated if no.ask is None or ask is None)
     unread = (*told_not, *(word for word in words if not _IDLE.fullmatch(word)))
-    if model and model.how == "nearest":
+    if model and model.how in ("stands_for", "nearest"):
         model, unread = _unknown_name(text, model, unread)
     counted = (_whole(devices), _whole(users), _whole(batch), _whole(length))
     return Phrase(

@@ -73,7 +73,7 @@ def growth(config: Configuration) -> dict[str, Growth]:
 def largest(config: Configuration, purpose: str) -> dict[str, dict[int, int]]:
     """Of each knob the largest value that fits, by the memory of a device, the other as it is; 0 for none."""
     sizes = list(devices_by_memory())
-    found = {knob: config.largest_that_fits(purpose, knob, np.array(sizes)) for knob in KNOBS}
+    found = {knob: config.largest_that_fits(purpose, knob, np.array(sizes)) for knob in config.knobs_of(purpose)}
     return {knob: dict(zip(sizes, values.tolist(), strict=True)) for knob, values in found.items()}
 
 
@@ -104,8 +104,8 @@ def memory_map(
 ) -> MemoryMap:
     """From the first to the last of both, in so many points; further where the present run is."""
     batch, length = (
-        np.geomspace(min(first, config.values[knob]), max(last, config.values[knob]), count)
-        for knob, (first, last, count) in zip(KNOBS, (batches, lengths), strict=True)
+        np.geomspace(min(first, here), max(last, here), count)
+        for here, (first, last, count) in zip(config.sizes_of(purpose).values(), (batches, lengths), strict=True)
     )
     both = np.stack([batch, batch.round()])[:, :, None], np.stack([length, length.round()])[:, None, :]
     return MemoryMap(batch, length, *config.needed_for(purpose, *both))  # one sweep for both
@@ -113,8 +113,9 @@ def memory_map(
 
 @once
 def least_needed(config: Configuration, purpose: str) -> float:
-    """Bytes that a process needs for a single sequence of the present length."""
-    return float(config.needed_for(purpose, np.ones(1), np.array([float(config.values["seq_len"])]))[0])
+    """Bytes that a process needs for a single sequence, or request, of the present length."""
+    _, length = config.sizes_of(purpose).values()
+    return float(config.needed_for(purpose, np.ones(1), np.array([float(length)]))[0])
 
 
 def law_loss(config: Configuration, parameters: Any) -> Quantity:
@@ -143,4 +144,4 @@ def times_parameters(config: Configuration, improvement: float | None = None) ->
 def side_by_side(config: Configuration, pinned: Iterable[Pinned]) -> Iterator[Configuration]:
     """The model and the pinned ones, all run as it is."""
     yield config
-    yield from (Configuration(model.values(config.values)) for model in pinned)
+    yield from (Configuration(model.values(config.run_alike, config.base)) for model in pinned)

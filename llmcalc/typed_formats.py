@@ -35,7 +35,6 @@ class _Row:
 
 _FROZEN = {"lora_base": OF_RECIPE}
 _ROWS = (
-    _Row(r"8[- ]?bit (?:adamw?|optimi[sz]ers?)|adamw?[- ]?8[- ]?bit", training={"optimizer": "adamw_8bit"}),
     _Row(r"mixed[- ]precision|amp|presisi campuran", training={"precision": "amp_bf16"}),
     _Row(r"awq", "int4 g128 zero", "GGUF Q4_K_M", training={"lora_base": "GPTQ-4"}),
     _Row(r"gptq", "int4 g128", "GGUF Q4_K_M", training={"lora_base": "GPTQ-4"}),

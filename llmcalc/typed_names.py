@@ -32,6 +32,7 @@ _PIECE = re.compile(
 )
 _SIZE = re.compile(r"(?<![a-z0-9.$])(\d+(?:\.\d+)?)([bmt])(?![a-z0-9])")
 _MEMORY = re.compile(r"(?<![a-z0-9.$])(\d+)\s*gi?b\b")
+_FORM = re.compile(r"[\s-]+(pcie|sxm)(?![a-z0-9])")  # of a device, behind its memory
 _VERSION = re.compile(r"[\s-]*[a-z]?(\d+(?:\.\d+)?)(?![a-z0-9.])")
 _COUNTED = re.compile(
     r"\s+(?:(?:x|gpus?|cards?|devices?|units?|buah|kartu|perangkat|rtx|tpu|gaudi)\b|[a-z]{1,2}-?\d|\d+ ?gb)"
@@ -40,15 +41,16 @@ _COUNTED = re.compile(
 _ORDINARY = frozenset({"article", "command", "opt", "seed", "switch", "transformer"})
 _FACTORS = {"m": 1e6, "b": 1e9, "t": 1e12}
 
-How = Literal["named", "first", "nearest", "none"]
+How = Literal["named", "first", "stands_for", "nearest", "none"]
 
 
 @dataclass(frozen=True)
 class Named:
     """What was typed, ``id`` of what was taken for it, and ``others`` that could be.
 
-    how: it is "named"; it is the "first" of those whose names begin so; only its size was typed, to which it is
-    "nearest"; or there is "none": ``id`` is None and the others are nearest.
+    how: it is "named"; it is the "first" of those whose names begin so; only its size was typed, which a
+    model called by it "stands_for", or to which it is "nearest"; or there is "none": ``id`` is None and the others are
+    nearest.
     """
 
     said: str
@@ -101,6 +103,10 @@ def read_device(text: str, mark: str = PLACE) -> tuple[Named | None, str]:
         return _no_device(said, text.replace(said, mark, 1)) if said else (None, text)
     rest, found = f"{typed.before}{mark}{typed.after}", sorted(typed.found, key=_usual)
     memory = _MEMORY.search(rest)
+    form = _FORM.match(typed.after)
+    if "gb" in typed.pieces and form and all(form[1] not in names[name] for name in found):
+        alike = [name for name in names if name.startswith(found[0].split()[0] + " ")]
+        return Named(typed.said + form[0], None, "none", tuple(alike[:MOST_OTHERS])), rest.replace(form[0], "", 1)
     if memory is None or "gb" in typed.pieces:
         return _chosen(typed, found, names, typed.said), rest
     said = f"{typed.said} {memory[0]}"
@@ -153,13 +159,14 @@ def _nearest(size: re.Match[str]) -> Named:
     """The models that are nearest to a size, of those that write: first what is called by just that size, of each
     family one."""
     typed, found = _count(size), dict.fromkeys(_called_by(size[0]))
+    how: How = "stands_for" if found else "nearest"
     for name in sorted(_model_pieces(), key=lambda name: _far(name, typed)):
         if len(found) >= MOST_OTHERS:
             break
         if _writes(name):
             found[name] = None
     first, *others = tuple(found)[:MOST_OTHERS]
-    return Named(size[0], first, "nearest", tuple(others))
+    return Named(size[0], first, how, tuple(others))
 
 
 def _called_by(size: str) -> list[str]:

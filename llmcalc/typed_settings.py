@@ -59,6 +59,12 @@ def _count(short: str, long: str, serving: str, training: str) -> _Row:
     return _Row(rf"{name}(?:[- ]size)?{_GIVES}(\d+)|(\d+)[- ]way[- ]{name}", number_of=(serving, training))
 
 
+def _optimizer(typed: str, id: str) -> _Row:
+    return _Row(rf"(?:(?:optimi[sz]er|pengoptimal) )?(?:{typed})(?: optimi[sz]er)?", training={"optimizer": id})
+
+
+_8_BIT = r"8[- ]?bits?"
+_ADAM = r"adam[- ]?w?"
 _ROWS = (
     _engine(r"vllm", "vllm"),
     _engine(r"sg[- ]?lang", "sglang"),
@@ -86,6 +92,13 @@ _ROWS = (
     _Row(r"selective (?:re-?comput\w+|(?:activation )?checkpointing)", training={"recompute": "selective"}),
     _Row(rf"(?:no|without|tanpa) {_RECOMPUTING}", training={"recompute": "none"}),
     _Row(rf"(?:full )?{_RECOMPUTING}(?: penuh)?", training={"recompute": "full"}),
+    _optimizer(rf"paged {_8_BIT} {_ADAM}|paged[- _]{_ADAM}[- _]?{_8_BIT}", "paged_adamw_8bit"),
+    _optimizer(rf"{_8_BIT} (?:{_ADAM}|optimi[sz]ers?)|{_ADAM}[- _]?{_8_BIT}", "adamw_8bit"),
+    _optimizer(rf"{_8_BIT} lion|lion[- _]?{_8_BIT}", "lion_8bit"),
+    _optimizer(rf"fused {_ADAM}|{_ADAM}[- _]?fused", "adamw_fused"),
+    _optimizer(_ADAM, "adamw_foreach"),
+    _optimizer(r"sgd (?:with |dengan )?momentum", "sgd_momentum"),
+    *(_optimizer(id, id) for id in ("sgd", "adafactor", "lion", "muon", "rmsprop", "adamax", "nadam", "adagrad")),
     _Row(
         rf"(?:gradient|grad)[- ]accum\w*(?: steps?)?{_GIVES}(\d+)|akumulasi gradien{_GIVES}(\d+)",
         number_of=("", "gradient_accumulation"),

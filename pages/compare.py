@@ -85,7 +85,8 @@ def pinned_card(place: int, name: str, config: Configuration, model: Pinned) -> 
     """A pinned model, with buttons that load it into the controls and remove it."""
     with st.container(border=True):
         card(name, config)
-        for problem in config.problems:
+        refused = config.serving.refused if config.requests.are_users else ()
+        for problem in (*config.problems, *(error for error in refused if error.input_id == "context")):
             st.warning(problem_words(problem))
         with st.container(horizontal=True, gap="small"):
             st.button(

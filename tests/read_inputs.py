@@ -10,7 +10,7 @@ import pytest
 from opened_app import opened
 
 from llmcalc.configuration import Configuration
-from llmcalc.inputs import INPUTS, in_group
+from llmcalc.inputs import DEFAULTS, INPUTS, in_group
 from pages.ui.app import shell, state
 from pages.ui.app.controls import GROUPS, OPEN_GROUP, main_knobs
 from pages.ui.app.session import session
@@ -64,7 +64,7 @@ def inputs_of(page: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         patched.setattr(State, "configuration", property(lambda self: _configuration(self)))
         opened(page)
     shown = {declared.id for part in GROUPS.get(OPEN_GROUP.get(page, ""), ()) for declared in in_group(part)}
-    shown |= set(main_knobs(page))
+    shown |= set(main_knobs(page, DEFAULTS))
     return [id for id in INPUTS if id in read | shown | {"lang", "present"}]
 
 

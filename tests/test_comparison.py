@@ -17,6 +17,7 @@ from llmcalc.comparison import MOST_PINNED, Pinned, pinned_of, read_pinned, writ
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
 from llmcalc.inputs import DEFAULTS, INPUTS, MODELS, PASTED
+from llmcalc.sweeps import side_by_side
 from llmcalc.words import w
 from pages.ui.words.problems import coded_problem
 from pages.ui.words.titles import start_title
@@ -232,3 +233,18 @@ def test_every_row_of_the_table_opens_to_its_working_and_stays_open_as_a_knob_tu
         assert any("$=" in m.value for m in app.main.markdown), shown
     app.number_input(key="seq_len").set_value(2048).run()
     assert any("C_" in m.value for m in app.main.markdown)
+
+
+@pytest.mark.parametrize(("chosen", "counted"), [({}, "fp8 128×128"), ({"weight_format": "int8"}, "int8")])
+def test_a_pinned_model_is_counted_as_it_would_be_once_loaded(chosen, counted):
+    """DeepSeek-V3 is published in fp8, by blocks: that stays, unless the reader chose a format for all."""
+    present = Configuration({"model": "Llama 3 8B", **chosen})
+    _, pinned = side_by_side(present, [Pinned("DeepSeek-V3 671B")])
+    assert pinned.values["weight_format"] == counted
+    app = opened("compare", {"model": "Llama 3 8B", "compare": "DeepSeek-V3 671B", **chosen})
+    app.button(key="load_0").click().run()
+    assert app.session_state["weight_format"] == counted
+    back, *_ = side_by_side(Configuration({"model": "DeepSeek-V3 671B"}), [])
+    assert back.values["weight_format"] == "fp8 128×128"
+    _, plain = side_by_side(back, [Pinned("Llama 3 8B")])
+    assert plain.values["weight_format"] == "bf16"

@@ -315,6 +315,19 @@ SETTINGS = {
     "8 x H100, vllm, tp 4": {"serve_tensor": 4, "serve_pipeline": 1, "serve_data": 2},
     "8 x H100, vllm, pp 2": {"serve_tensor": 4, "serve_pipeline": 2, "serve_data": 1},
     "serve on an H100, tp=2": {"accelerator": "H100 SXM", "serve_tensor": 2},
+    # optimizers, as their libraries call them and as people do
+    "full, adafactor": {"optimizer": "adafactor", "purpose": "training"},
+    "LoRA with Lion": {"optimizer": "lion", "lora_rank": 8},
+    "full, 8-bit lion": {"optimizer": "lion_8bit"},
+    "pre-train with Muon": {"optimizer": "muon", "recipe": "torchtitan full"},
+    "QLoRA with paged 8-bit AdamW": {"optimizer": "paged_adamw_8bit"},
+    "QLoRA, paged_adamw_8bit": {"optimizer": "paged_adamw_8bit"},
+    "LoRA dengan optimizer Adam 8-bit": {"optimizer": "adamw_8bit"},
+    "latih penuh dengan pengoptimal adafactor": {"optimizer": "adafactor", "purpose": "training"},
+    "full, fused AdamW": {"optimizer": "adamw_fused"},
+    "full, AdamW": {"optimizer": "adamw_foreach"},
+    "full, SGD": {"optimizer": "sgd"},
+    "full, SGD dengan momentum": {"optimizer": "sgd_momentum"},
     "Unsloth QLoRA, rank 64": {"recipe": "Unsloth QLoRA", "lora_rank": 64, "optimizer": "adamw_8bit"},
     "LoRA r=64": {"recipe": "PEFT LoRA", "lora_rank": 64},
     "rank 32, Llama 3 8B": {"recipe": "PEFT LoRA", "lora_rank": 32},
@@ -442,6 +455,11 @@ def test_a_device_with_another_memory_is_none_of_ours():
     named = found.named_device
     assert (named.id, named.how, named.others, found.devices) == (None, "none", ("V100 32GB SXM2",), 2)
     assert read_phrase("2 x RTX 5080").named_device.how == "none"
+    # NVIDIA sold an A100 of 40 GB for PCIe too: that of SXM is another
+    found = read_phrase("2 x A100 40GB PCIe")
+    assert (found.named_device.id, found.named_device.others[0]) == (None, "A100 40GB SXM")
+    assert (found.devices, found.unread) == (2, ())
+    assert read_phrase("2 x A100 80GB PCIe").device == "A100 80GB PCIe"
 
 
 @pytest.mark.parametrize("text", ["llama 3.1", "mistral", "qwen 3", "a 1B model", "H100", "A100", "A100 80 GB", "L40"])
@@ -449,7 +467,7 @@ def test_what_was_not_named_wholly_is_told(text):
     found = read_phrase(text)
     named = found.named_model or found.named_device
     assert named.id
-    assert named.how in ("first", "nearest")
+    assert named.how in ("first", "stands_for", "nearest")
     assert not found.unread
 
 
@@ -467,8 +485,13 @@ def test_what_was_not_named_wholly_is_told(text):
 )
 def test_by_a_size_alone_a_model_is_taken_that_is_called_by_it(size, models):
     named = read_phrase(f"QLoRA for a {size} model").named_model
-    assert named.how == "nearest"
+    assert named.how == "stands_for"
     assert [named.id, *named.others][: len(models)] == models
+
+
+@pytest.mark.parametrize("size", ["5.3B", "47B"])
+def test_to_a_size_that_no_model_is_called_by_one_is_nearest(size):
+    assert read_phrase(f"QLoRA for a {size} model").named_model.how == "nearest"
 
 
 @pytest.mark.parametrize("device", ACCELERATORS)
@@ -482,6 +505,18 @@ def test_of_several_devices_the_apps_own_is_taken_then_an_sxm(device):
         assert found.id == DEFAULTS["accelerator"]
     elif any("SXM" in id for id in alike):
         assert "SXM" in found.id
+
+
+def test_a_question_of_another_kind_leaves_no_devices_of_the_former_one():
+    values = Configuration({"model": "Llama 3 8B"}).values
+    for text, trained_on, served_on in (
+        ("serve for 32 users on 8 H200", 8, 8),
+        ("full fine-tuning on 4 x A100 80GB", 4, 1),
+        ("serve on 2 x H100", 2, 2),
+    ):
+        config = Configuration({**values, **read_phrase(text).inputs(values)})
+        values = config.values
+        assert (config.n_devices, config.served.job.devices) == (trained_on, served_on)
 
 
 def test_what_is_not_understood_is_told():

@@ -152,7 +152,7 @@ def the_same_when_all_is_drawn(app: AppTest, screen: Browser) -> None:
 @pytest.mark.parametrize("page", some_of(PAGES, 5))
 def test_a_main_knob_draws_what_is_live_and_knobs_that_it_changes_and_nothing_else_has_changed(page, screen):
     app = opened(page)
-    moving = [id for id in KNOBS if id in main_knobs(page)]
+    moving = [id for id in KNOBS if id in main_knobs(page, DEFAULTS)]
     for id in moving[PAGES.index(page) % 2 :: 2]:  # each of them on every other page
         if not is_drawn(app, INPUTS[id]):  # by the last run, which drew other sections
             app.run()
@@ -285,7 +285,7 @@ def test_a_browser_that_has_not_drawn_a_change_does_not_undo_it_with_what_it_say
 def test_a_knob_of_another_page_draws_nothing_of_the_page_that_was_left(page, screen):
     app = opened("explore")
     app.switch_page(f"pages/{page}.py").run()
-    id = main_knobs(page)[0]
+    id = main_knobs(page, DEFAULTS)[0]
     screen.use(app, control_of(app, INPUTS[id]), other_value(INPUTS[id]))
     assert app.session_state[id] == other_value(INPUTS[id])
     assert "question" not in screen.ran

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from opened_app import charts, metrics, opened
 
 from llmcalc.catalog.accelerators import ACCELERATORS
+from llmcalc.comparison import pinned_of
 from llmcalc.configuration import Configuration
 from llmcalc.devices.layout import TAKES_DEVICES, Layout
 from llmcalc.errors import InputError
@@ -21,12 +22,13 @@ from llmcalc.inputs import DEFAULTS, INPUTS, PASTED, one_number_of_devices
 from llmcalc.kinds import Integer
 from llmcalc.link import read_link
 from llmcalc.link_text import link_parameters, written
+from llmcalc.sweeps import side_by_side
 from llmcalc.words import w
 from pages.content import fits as what_fits
 from pages.content.report import report
 from pages.ui.document.blocks import Notice
 from pages.ui.document.markdown import markdown
-from pages.ui.words.numbers import human
+from pages.ui.words.numbers import exact, human
 from pages.ui.words.verdict import held_words, verdict_words
 
 PAGES = ("explore", "training", "fits", "cluster")
@@ -56,6 +58,8 @@ configurations = st.fixed_dictionaries(
         "account": st.sampled_from(["corrected", "article"]),
         "counted_on": st.sampled_from(["each", "one"]),
         "purpose": st.sampled_from(["training", "inference"]),
+        "concurrency": st.integers(1, 128),
+        "context": st.sampled_from([None, 1024, 4096]),
         "offload_optimizer": st.booleans(),
         "fragmentation": st.sampled_from([0.0, 14.0, 30.0]),
     },
@@ -93,12 +97,14 @@ def test_every_page_says_the_same_of_inference(link):
     fits = opened("fits", asked)
     config = Configuration({id: fits.session_state[id] for id in DEFAULTS})
     verdict, counted = config.verdict_of_inference, human(config.inference.value, "bytes")
+    assert config.served is None or config.served.needed.value == verdict.needed.value, "what Explore and Serving say"
+    sizes = {"batch": exact(config.values["batch_size"]), "length": exact(config.values["seq_len"])}
     sentence = held_words(config)
     assert sum(sentence in m.value for m in fits.main.markdown) == 1
     in_words = re.sub(r":\w+\[:material/\w+:\]|\*", "", sentence).strip()
     assert in_words in markdown(report(config, "", date(2026, 1, 1))).replace("*", "")
     assert metrics(fits)[w("fits.this_run")] == human(verdict.needed.value, "bytes")
-    assert metrics(opened("explore", asked))[w("explore.inference")] == counted
+    assert metrics(opened("explore", asked))[w("explore.inference", **sizes)] == counted
     (_, _, memory, _) = charts(opened("compare", {**asked, "compare": "GPT-2 124M"}))
     assert memory["data"][-1]["text"][-1].strip() == human(verdict.needed.value, "bytes")
 
@@ -121,10 +127,11 @@ def test_all_that_a_configuration_says_of_fitting_agrees(link):
 def test_all_that_a_configuration_says_of_inference_agrees(link):
     config = configured(**link)
     serving = config.verdict_of_inference
-    largest = int(config.largest_that_fits("inference", "batch_size", [config.accelerator.memory])[0])
+    (many, number), (_, length) = config.sizes_of("inference").items()
+    largest = int(config.largest_that_fits("inference", many, [config.accelerator.memory])[0])
     assert serving.fits == (serving.needed.value <= serving.available.value)
-    assert serving.fits == (config.values["batch_size"] <= largest)
-    needed = config.needed_for("inference", config.values["batch_size"], config.values["seq_len"])
+    assert serving.fits == (number <= largest)
+    needed = config.needed_for("inference", number, length)
     assert needed == pytest.approx(serving.needed.value, rel=1e-9)
 
 
@@ -214,7 +221,7 @@ def test_a_link_of_version_2_to_the_plans_keeps_their_devices_and_their_global_b
     assert (cluster.devices, cluster.global_batch) == (64, 2 * batch)
 
 
-@pytest.mark.parametrize("version", [{}, {"v": "5"}, {"v": "6"}])
+@pytest.mark.parametrize("version", [{}, {"v": "5"}, {"v": "6"}, {"v": "7"}])
 def test_any_other_link_means_the_same_on_every_page(version):
     given = {"n_devices": "4", "data_parallel": "2", **version}
     link = read_link({key: [text] for key, text in given.items()})
@@ -253,7 +260,7 @@ def test_a_link_without_a_price_keeps_the_one_that_stood_there(version, page):
     assert meant({"v": version, "price_per_hour": "0"}, page).values["price_per_hour"] == 0
 
 
-@pytest.mark.parametrize("version", [{}, {"v": "5"}, {"v": "6"}])
+@pytest.mark.parametrize("version", [{}, {"v": "5"}, {"v": "6"}, {"v": "7"}])
 def test_a_price_is_the_readers_or_none(version):
     prices = {None: None, "": None, "0": 0, "2.5": 2.5}
     for text, price in prices.items():
@@ -347,6 +354,35 @@ def test_inference_on_every_page_is_what_serving_says_of_as_many_requests(engine
     longest = int(config.largest_that_fits("inference", "seq_len", [config.accelerator.memory])[0])
     for length, fits in ((longest, True), (longest + 1, longest == 131_072)):
         assert Configuration({**config.values, "seq_len": length}).verdict_of_inference.fits == fits
+
+
+def test_what_is_asked_of_serving_is_what_every_page_counts():
+    """32 users of 32,768 tokens, whatever batch and length a step of training would have."""
+    asked = {"model": "Llama 3.1 8B", "purpose": "inference", "concurrency": 32, "context": 32_768, "batch_size": 8,
+             "accelerator": "B300"}  # fmt: skip
+    config = Configuration(asked)
+    cache = 32 * 32_768 * 2 * 32 * 8 * 128 * 2  # users, tokens, keys and values, layers, heads, width, bytes
+    assert config.served.kv_cache.value == pytest.approx(cache, rel=0.001)
+    assert config.verdict_of_inference.needed.value == config.served.needed.value
+    assert config.sizes_of("inference") == {"concurrency": 32, "context": 32_768}
+    most = {knob: int(config.largest_that_fits("inference", knob, [config.accelerator.memory])[0])
+            for knob in config.knobs_of("inference")}  # fmt: skip
+    assert most["concurrency"] == config.serving.users
+    beside = [*side_by_side(config, [pinned_of(config.values)])]
+    assert len({model.verdict_of_inference.needed.value for model in beside}) == 1
+    (served,) = (take.verdict for take in config.takes if take.way == "inference" and take.format == "bf16")
+    assert served.needed.value == config.served.needed.value
+
+
+@pytest.mark.parametrize("page", ["fits", "compare"])
+@pytest.mark.parametrize(("version", "counted"), [("5", (4, 2048)), ("6", (4, 2048)), ("7", (32, 4096)),
+                                                  (None, (32, 4096))])  # fmt: skip
+def test_a_link_to_inference_counts_the_batch_as_it_did_or_the_users(version, counted, page):
+    given = {"model": "Llama 3 8B", "purpose": "inference", "batch_size": "4", "seq_len": "2048", "concurrency": "32",
+             "context": "4096", **({"v": version} if version else {})}  # fmt: skip
+    requests = meant(given, page).requests
+    assert (requests.number, requests.length) == counted
+    assert meant(given, "serving").values["concurrency"] == 32
 
 
 def test_a_context_is_told_by_all_its_digits():

@@ -90,22 +90,25 @@ def growth(config: Configuration) -> Rows:
 
 
 def memory_map(config: Configuration) -> Rows:
-    """What a process needs over batch and length, for what has to fit."""
+    """What a process needs over batch and length, or users and context, for what has to fit."""
     purpose = config.values["purpose"]
     batches, lengths = (np.array(integer(knob).scale, float) for knob in KNOBS)
+    many, long = config.knobs_of(purpose)
     memory = config.needed_for(purpose, batches[:, None], lengths[None, :])
     for (i, j), needed in np.ndenumerate(memory):
-        sizes = {"batch_size": int(batches[i]), "seq_len": int(lengths[j])}
+        sizes = {many: int(batches[i]), long: int(lengths[j])}
         yield {"purpose": purpose, **sizes, "needed_bytes": needed}
 
 
 def devices(config: Configuration) -> Rows:
-    """The largest batch, and the longest sequence, on every device, for what has to fit; 0 where there is none."""
+    """The largest batch, and the longest sequence, on every device, for what has to fit, or most users and the longest
+    context; 0 where there is none."""
     purpose = config.values["purpose"]
+    many, long = config.knobs_of(purpose)
     batches, lengths = sweeps.largest(config, purpose).values()
     for memory, names in devices_by_memory().items():
         for name in names:
-            largest = {"largest_batch_size": batches[memory], "longest_seq_len": lengths[memory]}
+            largest = {f"largest_{many}": batches[memory], f"longest_{long}": lengths[memory]}
             source = ACCELERATORS[name].memory_source
             has = {"memory_bytes": memory, "memory_source": str(source) if source else "nominal"}
             yield {"device": name, **has, "purpose": purpose, **largest}

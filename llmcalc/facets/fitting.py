@@ -54,12 +54,12 @@ class Fitting:
 
     @cached_property
     def requests(self) -> Requests:
-        """The batch as requests that an engine holds at once."""
+        """What is served: the requests that an engine holds at once."""
         return Requests(self.values, self.serving)
 
     @property
     def verdict_of_inference(self) -> Served:
-        """Whether the engine that the reader chose holds the batch as requests at once: the one answer of inference."""
+        """Whether the engine that the reader chose holds the requests at once: the one answer of inference."""
         return self.requests.verdict
 
     def verdict_of(self, purpose: str) -> Verdict | Served:
@@ -108,22 +108,31 @@ class Fitting:
     def _savings(self) -> list[Advice]:
         return single_changes(self.job)
 
-    def needed_for(self, purpose: str, batch_size: Any, seq_len: Any) -> np.ndarray:
-        """What a process needs for training or inference with another batch or length, in bytes, on the device that
-        needs most; arrays make a sweep."""
+    def knobs_of(self, purpose: str) -> tuple[str, str]:
+        """The inputs that say how many sequences, or requests, there are, and how long each is."""
+        return ("batch_size", "seq_len") if purpose == "training" else self.requests.knobs
+
+    def sizes_of(self, purpose: str) -> dict[str, int]:
+        """The same with what is counted of each."""
         if purpose == "training":
-            return self.job.needed(batch_size=batch_size, seq_len=seq_len)
-        return self.requests.needed(batch_size, seq_len)
+            return {knob: self.values[knob] for knob in self.knobs_of(purpose)}
+        return dict(zip(self.requests.knobs, (self.requests.number, self.requests.length), strict=True))
+
+    def needed_for(self, purpose: str, number: Any, length: Any) -> np.ndarray:
+        """What a process needs for training or inference with another of `knobs_of`, in bytes, on the device that needs
+        most; arrays make a sweep."""
+        if purpose == "training":
+            return self.job.needed(batch_size=number, seq_len=length)
+        return self.requests.needed(number, length)
 
     def largest_that_fits(self, purpose: str, knob: str, memories: Any) -> Any:
-        """The largest ``batch_size``, or ``seq_len``, with which training or inference needs no more than each of
-        ``memories`` bytes, the other as it is; 0 where there is none. It ends where the control, or the positions, do.
-        """
+        """The largest of one of `knobs_of` with which training or inference needs no more than each of ``memories``
+        bytes, the other as it is; 0 where there is none. It ends where the control, or the positions, do."""
         declared = INPUTS[knob]
         assert isinstance(declared, Integer)
         most = (
             min(declared.high, self.serving.counting.longest_position or declared.high)
-            if knob == "seq_len"
+            if knob == self.knobs_of(purpose)[1]
             else declared.high
         )
         if purpose == "training":

@@ -1,4 +1,4 @@
-"""Inference of a batch: so many requests of such a length, held by the engine that the reader chose."""
+"""Inference: so many requests of such a length, held by the engine that the reader chose. Every page counts these."""
 
 from __future__ import annotations
 
@@ -29,10 +29,31 @@ _FEW = (1, 512, 2_048, 8_192, 32_768, 131_072, 1_048_576)
 
 @dataclass(frozen=True)
 class Requests:
-    """The batch that ``values`` describe as requests that are there at once, each as long as its sequences."""
+    """The requests that ``values`` describe as there at once: where it is served, its users, each with a context; where
+    it is trained, the batch, each as long as its sequences."""
 
     values: Mapping[str, Any]
     serving: Serving
+
+    @property
+    def are_users(self) -> bool:
+        """Whether they are users, not a batch."""
+        return bool(self.values["purpose"] == "inference")
+
+    @property
+    def knobs(self) -> tuple[str, str]:
+        """The inputs that say how many there are and how long each is."""
+        return ("concurrency", "context") if self.are_users else ("batch_size", "seq_len")
+
+    @property
+    def number(self) -> int:
+        """How many there are."""
+        return int(self.values[self.knobs[0]])
+
+    @property
+    def length(self) -> int:
+        """How many tokens each has; of users what *Serving* counts, whatever they left empty."""
+        return self.serving.context if self.are_users else int(self.values["seq_len"])
 
     @cached_property
     def _model(self) -> Model:
@@ -66,19 +87,19 @@ class Requests:
 
     @cached_property
     def verdict(self) -> Served:
-        """What the batch takes, and whether it fits."""
-        return self.served(self.values["batch_size"], self.values["seq_len"])
+        """What they take, and whether that fits."""
+        return self.served(self.number, self.length)
 
     @property
     def is_too_long(self) -> bool:
-        """Whether the sequences are longer than the model was made for."""
+        """Whether they are longer than the model was made for."""
         made_for = self.serving.made_for
-        return made_for is not None and self.values["seq_len"] > made_for
+        return made_for is not None and self.length > made_for
 
-    def needed(self, batch_size: Any, seq_len: Any) -> np.ndarray:
-        """Bytes of the device that needs most, over arrays of batch and length. Of a large table they are read off the
-        straight line from one request to many, as pools and caches grow but for their rounding."""
-        batch, length = np.broadcast_arrays(np.asarray(batch_size, float), np.asarray(seq_len, float))
+    def needed(self, number: Any, length: Any) -> np.ndarray:
+        """Bytes of the device that needs most, over arrays of both. Of a large table they are read off the straight
+        line from one request to many, as pools and caches grow but for their rounding."""
+        batch, length = np.broadcast_arrays(np.asarray(number, float), np.asarray(length, float))
         if not self.is_simulated and batch.size <= _EACH:
             pairs = zip(batch.ravel().tolist(), np.maximum(length.round(), 1).ravel().tolist(), strict=True)
             return np.array([self._needed(round(b), round(s)) for b, s in pairs]).reshape(batch.shape)
@@ -90,7 +111,7 @@ class Requests:
         lengths = np.unique(np.maximum(length.round(), 1)).astype(int).tolist()
         if self.is_simulated:
             last = next(few for few in _FEW if few >= lengths[-1])
-            lengths = sorted({self.values["seq_len"], *(few for few in _FEW if few <= last)})
+            lengths = sorted({self.length, *(few for few in _FEW if few <= last)})
         one, many = (np.interp(length, lengths, [self._needed(n * replicas, s) for s in lengths]) for n in (1, _MANY))
         return np.asarray(one + (users - 1) / (_MANY - 1) * (many - one))
 
@@ -104,15 +125,14 @@ class Requests:
         return {}
 
     def largest(self, knob: str, memories: Any, most: int) -> np.ndarray:
-        """The largest batch, or length, that a device of each of ``memories`` bytes holds, the other as it is; 0 where
+        """The largest of one of `knobs` that a device of each of ``memories`` bytes holds, the other as it is; 0 where
         there is none."""
-        if knob == "seq_len" and self.serving.made_for is not None:
+        if knob == self.knobs[1] and self.serving.made_for is not None:
             most = min(most, self.serving.made_for)
-        held = {"batch_size": self.values["batch_size"], "seq_len": self.values["seq_len"]}
         if self._job.engine in OF_LLAMA_CPP or self.is_simulated:  # what is needed does not hang on the device
             if not self.is_simulated:
-                return self._largest_near(held, knob, memories, most)
-            return np.asarray(largest_that_fits(lambda n: self.needed(**held | {knob: n}), memories, most))
+                return self._largest_near(knob, memories, most)
+            return np.asarray(largest_that_fits(lambda n: self.needed(*self._with(knob, n)), memories, most))
         of_memory = devices_by_memory()
         own = ACCELERATORS[self._job.device]
         found = []
@@ -122,29 +142,30 @@ class Requests:
             found.append(self._largest_on(changes, knob, most))
         return np.array(found)
 
-    def _largest_near(self, held: Mapping[str, int], knob: str, memories: Any, most: int) -> np.ndarray:
-        """The largest that holds for each memory: what the lines say, where that is so."""
-        fixed = {id: np.asarray(float(number)) for id, number in held.items()}
+    def _with(self, knob: str, value: Any) -> tuple[Any, Any]:
+        """How many and how long they are with another of the two."""
+        return (value, self.length) if knob == self.knobs[0] else (self.number, value)
 
-        def on_line(number: np.ndarray) -> np.ndarray:
-            tried = fixed | {knob: np.asarray(number, float)}
-            return self._on_lines(*np.broadcast_arrays(tried["batch_size"], tried["seq_len"]))
+    def _largest_near(self, knob: str, memories: Any, most: int) -> np.ndarray:
+        """The largest that holds for each memory: what the lines say, where that is so."""
+
+        def on_line(value: np.ndarray) -> np.ndarray:
+            number, length = self._with(knob, value)
+            return self._on_lines(*np.broadcast_arrays(np.asarray(number, float), np.asarray(length, float)))
 
         found = []
-        guesses = largest_that_fits(on_line, memories, most) if knob == "batch_size" else np.zeros_like(memories)
+        guesses = largest_that_fits(on_line, memories, most) if knob == self.knobs[0] else np.zeros_like(memories)
         for memory, guess in zip(np.asarray(memories).tolist(), np.asarray(guesses).astype(int).tolist(), strict=True):
-            holds = partial(self._holds, held, knob, memory)
+            holds = partial(self._holds, knob, memory)
             is_it = guess > 0 and holds(guess) and (guess == most or not holds(guess + 1))
             found.append(guess if is_it else largest(holds, most))
         return np.array(found)
 
-    def _holds(self, held: Mapping[str, int], knob: str, memory: float, number: int) -> bool:
-        tried = {**held, knob: number}
-        return self._needed(tried["batch_size"], tried["seq_len"]) <= memory
+    def _holds(self, knob: str, memory: float, value: int) -> bool:
+        return self._needed(*self._with(knob, value)) <= memory
 
     def _largest_on(self, changes: Mapping[str, Any], knob: str, most: int) -> int:
-        held = {"batch_size": self.values["batch_size"], "seq_len": self.values["seq_len"]}
-        return largest(lambda n: self.served(**held | {knob: n}, **changes).fits, most)
+        return largest(lambda n: self.served(*self._with(knob, n), **changes).fits, most)
 
 
 def _of(job: Job, users: int, length: int) -> Job:

@@ -79,10 +79,10 @@ def _shares(models: Models) -> Chart:
 
 def _memory(models: Models) -> Chart:
     present = next(iter(models.values()))
-    batch, length = (exact(present.values[knob]) for knob in ("batch_size", "seq_len"))
+    number, length = present.requests.number, present.requests.length
     rows = {name: by_component(c.verdict_of_inference.needed.parts) for name, c in models.items()}
     engine = value_of("engine", present.values["engine"])
-    title = w("compare.memory_chart", batch=batch, length=length, engine=engine)
+    title = w("compare.memory_chart", number=number, length=length, engine=engine)
     served = present.verdict_of_inference
     limit = (w("serving.limit", device=present.accelerator.id), served.limit.value)
     figure = memory_bars(title, rows, served_names(), limit, w("axes.memory"))

@@ -43,8 +43,13 @@ def numbers(config: Configuration) -> list[Headline]:
         (w("explore.parameters"), config.model.parameters(), config.count_standing),
         (w("explore.weights", format=format), config.inference.inputs["weights"], serving),
         (as_counted(config, w("explore.training_peak")), config.training.peak, config.standing),
-        (w("explore.inference"), config.inference, serving),
+        (w("explore.inference", **_sizes(config)), config.inference, serving),
     ]
+
+
+def _sizes(config: Configuration) -> dict[str, str]:
+    """The batch and the length that the charts are of."""
+    return {"batch": exact(config.values["batch_size"]), "length": exact(config.values["seq_len"])}
 
 
 def headlines(config: Configuration) -> Headlines:
@@ -65,11 +70,11 @@ def parameters_chart(config: Configuration) -> Chart:
 @said_once
 def moments_chart(config: Configuration) -> Chart:
     """What fills the memory at the moments of a training step, and in inference."""
-    values, moments = config.values, config.training.moments
+    moments = config.training.moments
     shown = {*MOMENTS_SHOWN, config.training.peak_phase}
     rows = {w(f"phases.{m}"): by_component(moments[m].parts) for m in moments if m in shown}
     rows[w("phases.inference")] = by_component(config.inference.parts)
-    title = w("explore.memory_chart", batch=exact(values["batch_size"]), length=exact(values["seq_len"]))
+    title = w("explore.memory_chart", **_sizes(config))
     return memory_chart(config, "memory_by_component", title, rows, 340)
 
 

@@ -61,7 +61,7 @@ def what_it_takes(config: Configuration) -> Iterator[Block]:
     cells = {(take.way, take.format): take for take in config.takes}
     rank = exact(next(take.fields["lora_rank"] for take in config.takes if take.fields.get("lora_rank")))
     rows: list[list[str | say.Line]] = []
-    served = config.verdict_of_inference
+    served, requests = config.verdict_of_inference, config.requests
     engine = value_of("engine", served.job.engine)
     for way in WAYS:
         name = w(f"take.{way}", rank=rank, engine=engine)
@@ -70,7 +70,7 @@ def what_it_takes(config: Configuration) -> Iterator[Block]:
             name = w("verdict.label", label=name, scope=where(served.devices, device))
         rows.append([name, *found])
     yield table([w("take.way"), *FORMATS], rows, key="takes")
-    yield note(w("take.note"))
+    yield note(w("take.note", requests=requests.number, length=requests.length))
     if int8_needs_more(config.takes):
         yield note(f"{w('take.int8_more')} {w('take.since_int8')}")
     yield from beside_lora(config)

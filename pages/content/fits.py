@@ -11,7 +11,7 @@ from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator, devices_by_m
 from llmcalc.configuration import Configuration
 from llmcalc.fit.verdict import Verdict as Fit
 from llmcalc.serving.served import Served
-from llmcalc.sweeps import KNOBS, largest, least_needed, memory_map
+from llmcalc.sweeps import largest, least_needed, memory_map
 from llmcalc.words import w
 from pages.content.pieces import as_lines
 from pages.ui.document import blocks as say
@@ -31,18 +31,19 @@ Solved = dict[str, dict[int, int]]  # of each knob, the largest value by the mem
 def fits(config: Configuration, purpose: str) -> Iterator[Block]:
     """Whether it fits, the largest that does, the map, what its figures rest on, and every device."""
     device, positions, fit = config.accelerator, config.longest_position, config.verdict_of(purpose)
-    serves = purpose == "inference"
+    serves, knobs = purpose == "inference", config.knobs_of(purpose)
     standing = _standing(config, purpose) if serves else config.verdict_standing
     if serves:
+        yield say.Controls(knobs, 2)
         yield say.Paragraph(said(held_words(config)) + plain(" ") + badge(standing), why=standing)
         if config.requests.is_too_long:
             made_for = exact(config.serving.made_for or 0)
-            yield say.Notice(said(w("fits.beyond", length=exact(config.values["seq_len"]), made_for=made_for)))
+            yield say.Notice(said(w("fits.beyond", length=exact(config.requests.length), made_for=made_for)))
     else:
         yield say.Verdict(config)
     found = largest(config, purpose)
-    yield say.Frames([*(_answer(config, purpose, knob, found) for knob in KNOBS), _this_run(config, purpose, fit)])
-    if not found["batch_size"][device.memory]:
+    yield say.Frames([*(_answer(config, purpose, knob, found) for knob in knobs), _this_run(config, purpose, fit)])
+    if not found[knobs[0]][device.memory]:
         yield _what_would_do(config, purpose, fit)
     yield from fits_map_of(config, purpose, found)
     in_training = beside_tensors(device, "fits.caveat_training", "fits.caveat_training_elsewhere")
@@ -62,8 +63,9 @@ def _counted(config: Configuration, purpose: str, label: str) -> str:
 
 
 def _labels(config: Configuration, purpose: str) -> dict[str, str]:
-    held = {"batch_size": config.values["seq_len"], "seq_len": config.values["batch_size"]}
-    return {knob: _counted(config, purpose, w(f"fits.{knob}", held=exact(held[knob]))) for knob in KNOBS}
+    (many, number), (long, length) = config.sizes_of(purpose).items()
+    held = {many: length, long: number}
+    return {knob: _counted(config, purpose, w(f"fits.{knob}", held=exact(other))) for knob, other in held.items()}
 
 
 def _standing(config: Configuration, purpose: str) -> Standing:
@@ -77,7 +79,7 @@ def _answer(config: Configuration, purpose: str, knob: str, found: Solved) -> sa
     label = said(_labels(config, purpose)[knob]) + plain(" ") + badge(_standing(config, purpose))
     if not value:
         return say.Frame(label, "–")
-    told, is_done = said(w("fits.apply", value=exact(value))), value == config.values[knob]
+    told, is_done = said(w("fits.apply", value=exact(value))), value == config.sizes_of(purpose)[knob]
     return say.Frame(
         label, exact(value), offer=say.Offer(told, {knob: value}, f"apply_{knob}", w(f"fits.apply_{knob}"), is_done)
     )
@@ -100,7 +102,7 @@ def _this_run(config: Configuration, purpose: str, fit: Fit | Served) -> say.Fra
 
 def _what_would_do(config: Configuration, purpose: str, fit: Fit | Served) -> say.Notice:
     """Where not even one sequence fits: what it needs, and what has that."""
-    device, length = config.accelerator, config.values["seq_len"]
+    device, length = config.accelerator, list(config.sizes_of(purpose).values())[1]
     least = least_needed(config, purpose)
     enough = smallest_that_holds(least / _share(config, purpose), device.vendor)
     of = "" if purpose == "training" else "_of_inference"
@@ -120,31 +122,32 @@ def _what_would_do(config: Configuration, purpose: str, fit: Fit | Served) -> sa
 
 def fits_map_of(config: Configuration, purpose: str, found: Solved) -> Iterator[Block]:
     """Memory over batch and length, with the devices' outlines; nothing where no device holds any of it."""
-    batch, length, device = config.values["batch_size"], config.values["seq_len"], config.accelerator
+    device, ((many, batch), (long, length)) = config.accelerator, config.sizes_of(purpose).items()
     positions, needed = config.longest_position, config.verdict_of(purpose).needed.value
     swept, share = memory_map(config, purpose, batches=BATCHES, lengths=LENGTHS), _share(config, purpose)
-    if swept.needed.min() / share > max(found["batch_size"]):
+    if swept.needed.min() / share > max(found[many]):
         return
     drawn = {_sized(ACCELERATORS[id]): ACCELERATORS[id].memory for id in DRAWN}
     sizes = list(drawn.values())
     holds = [*(w("fits.holds", device=label) for label in drawn), w("fits.holds_none")]
+    cell = f"fits.cell_{many}"
     cells = [
         [
-            f"{w('fits.cell', batch=exact(round(b)), length=exact(round(s)))}<br>{human(m, 'bytes')}<br>{holds[i]}"
+            f"{w(cell, batch=exact(round(b)), length=exact(round(s)))}<br>{human(m, 'bytes')}<br>{holds[i]}"
             for s, m, i in zip(swept.whole_lengths, row, np.searchsorted(sizes, row / share), strict=True)
         ]
         for b, row in zip(swept.whole_batches, swept.needed_by_whole, strict=True)
     ]
-    most, far = (found[knob][device.memory] for knob in KNOBS)
-    ends = {w("fits.at_batch", value=exact(most)): (most, length)} if most else {}
-    ends |= {w("fits.at_length", value=exact(far)): (batch, far)} if far else {}
+    most, far = (found[knob][device.memory] for knob in (many, long))
+    ends = {w(f"fits.at_{many}", value=exact(most)): (most, length)} if most else {}
+    ends |= {w(f"fits.at_{long}", value=exact(far)): (batch, far)} if far else {}
     inside = {
         name: end
         for name, end in ends.items()
         if end != (batch, length) and end[0] <= swept.batches[-1] and swept.lengths[0] <= end[1] <= swept.lengths[-1]
     }
     title = _counted(config, purpose, w(f"fits.map_{purpose}"))
-    run = w("fits.your_run", batch=exact(batch), length=exact(length), memory=human(needed, "bytes"))
+    run = w(f"fits.your_{many}", batch=exact(batch), length=exact(length), memory=human(needed, "bytes"))
     figure = fits_map(
         title,
         (swept.batches, swept.lengths, swept.needed / share),
@@ -153,7 +156,7 @@ def fits_map_of(config: Configuration, purpose: str, found: Solved) -> Iterator[
         (run, batch, length),
         inside,
         cells,
-        (w("axes.batch_size"), w("axes.seq_len")),
+        (w(f"axes.{many}"), w(f"axes.{long}")),
         (w("fits.positions_end", positions=exact(positions)), positions) if positions else None,
     )
     yield say.Chart(figure, "fits_map", ". ".join([title, run, *ends]), 520)
@@ -175,7 +178,7 @@ def every_device(config: Configuration, purpose: str, found: Solved) -> say.Tabl
     heads = [w("fits.memory"), w("fits.devices"), *_labels(config, purpose).values()]
     rows = []
     for size, names in devices_by_memory().items():
-        cells = (exact(found[knob][size]) if found[knob][size] else "–" for knob in KNOBS)
+        cells = (exact(found[knob][size]) if found[knob][size] else "–" for knob in config.knobs_of(purpose))
         mark = bold if size == config.accelerator.memory else plain
         rows.append([mark(cell) for cell in (memory_cell(size, names), ", ".join(names), *cells)])
     return say.Table(as_lines(heads), rows, "rwrr", key="every_device")

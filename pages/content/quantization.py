@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from llmcalc.catalog.formats import CACHE_FORMATS, STORED_FORMATS, WEIGHT_FORMATS
 from llmcalc.configuration import Configuration
 from llmcalc.serving.held import cache_per_token, full_cache
-from llmcalc.serving.served import Served
 from llmcalc.stored.weights import GROUPS, stored, stored_weights
 from llmcalc.techniques.cache import kinds_of_cache
 from llmcalc.transformer.model import Model
@@ -38,7 +37,7 @@ def quantization(config: Configuration) -> Iterator[Block]:
     if name != "bf16":
         quantities.append((w("techniques.weights_in", format=name), memory.inputs["weights"], standing))
     served = config.verdict_of_inference
-    quantities.append((_served_label(served), served.needed, config.serving.served_standing))
+    quantities.append((_served_label(config), served.needed, config.serving.served_standing))
     yield say.Headlines(lambda: quantities)
     yield _format_chart(config)
     yield from _unquantised(model, name)
@@ -47,8 +46,10 @@ def quantization(config: Configuration) -> Iterator[Block]:
     yield from published("quantization")
 
 
-def _served_label(served: Served) -> str:
-    return w("techniques.served_needs", engine=value_of("engine", served.job.engine), requests=served.job.concurrency)
+def _served_label(config: Configuration) -> str:
+    requests = config.requests
+    engine = value_of("engine", requests.engine)
+    return w("techniques.served_needs", engine=engine, requests=requests.number, length=requests.length)
 
 
 @said_once

@@ -25,7 +25,7 @@ from pages.ui.app.problems import problems_beside
 from pages.ui.app.report import report_menu
 from pages.ui.app.sections import redraw, section, unseen
 from pages.ui.app.share import copy_button, link, link_menu
-from pages.ui.app.state import State, state
+from pages.ui.app.state import State, state, values
 from pages.ui.words.devices import memory_told
 
 SHAPE = [declared.id for declared in in_group("shape")]
@@ -54,6 +54,8 @@ _UNMOVED: Mapping[str, tuple[str, ...]] = {
     **{"parameters": (*_SIZES, "accelerator", "n_devices")},
     **{"serving": (*_SIZES, "n_devices"), "compare": ("n_devices",), "scaling": _SIZES},
 }
+# And where it is served: how many users there are, and how long a context, is asked elsewhere
+_UNMOVED_IN_SERVING: Mapping[str, tuple[str, ...]] = {"fits": _SIZES, "compare": ("batch_size",)}
 OPEN_GROUP = {
     **{"training": "training", "serving": "serving", "cluster": "devices", "techniques": "devices"},
 }
@@ -64,16 +66,19 @@ MENUS = {
 }
 
 
-def main_knobs(page: str) -> list[str]:
+def main_knobs(page: str, values: Mapping[str, Any]) -> list[str]:
     """The main knobs that move a page, in their order."""
-    return [id for id in MAIN if page in GROUPS_READ and id not in _UNMOVED.get(page, ())]
+    unmoved = _UNMOVED.get(page, ())
+    if values["purpose"] == "inference":
+        unmoved += _UNMOVED_IN_SERVING.get(page, ())
+    return [id for id in MAIN if page in GROUPS_READ and id not in unmoved]
 
 
 def _knobs(page: str) -> None:
     """The main knobs that move the page, each a section, below what was changed of the model; those of the shape are
     folded where the model is one that somebody made."""
     section("changes", lambda now: now.start.changed(now.values), lambda _: changes())
-    offered = main_knobs(page)
+    offered = main_knobs(page, values())
     for id in offered:
         if id not in SHAPE:
             _knob(id, page)
@@ -121,20 +126,22 @@ def controls(page: str, above: Any, between: Any, below: Any) -> None:
 
 def _unread(page: str) -> None:
     """The main knobs that the page does not read."""
-    ids = [id for id in MAIN if id not in main_knobs(page)]
 
-    def draw(_: list[Any]) -> None:
-        for id in ids:
+    def face(now: State) -> dict[str, Any]:
+        return {id: now.values[id] for id in MAIN if id not in main_knobs(page, now.values)}
+
+    def draw(unread: dict[str, Any]) -> None:
+        for id in unread:
             ask(id, told=False)
 
-    section("unread", lambda now: [now.values[id] for id in ids], draw)
+    section("unread", face, draw)
 
 
 def _out_of_sight(page: str) -> None:
     """What is wrong with inputs whose controls are not to be seen at present."""
 
     def face(now: State) -> list[InputError]:
-        in_sight = [*main_knobs(page), *_ids(_chosen(page))]
+        in_sight = [*main_knobs(page, now.values), *_ids(_chosen(page))]
         return [problem for id, problems in now.contradictions.items() if id not in in_sight for problem in problems]
 
     section("out_of_sight", face, lambda problems: problems_beside(problems, "unseen_"))

@@ -13,7 +13,7 @@ import streamlit as st
 
 from llmcalc.accuracy import ESTIMATE
 from llmcalc.words import speak, w
-from pages.ui.app.controls import controls
+from pages.ui.app.controls import controls, main_knobs
 from pages.ui.app.download import download_menu
 from pages.ui.app.lighter import make_lighter
 from pages.ui.app.problems import problems_beside
@@ -65,7 +65,7 @@ def draw(page: Any) -> None:
     """
     name = page.url_path or PAGES[0]
     present = take_in().values["present"]
-    whole_app_from(lambda now: (now.start, now.values["lang"], now.values["present"]))
+    whole_app_from(lambda now: (now.start, now.values["lang"], now.values["present"], main_knobs(name, now.values)))
     if present:
         style_stage()
     with st.sidebar:

@@ -52,8 +52,8 @@ def served_words(config: Configuration, served: Served) -> str:
 
 
 def held_words(config: Configuration) -> str:
-    """Whether an engine holds the batch as requests at once, each as long as its sequences, and by how much."""
-    return _served(config, config.verdict_of_inference, config.values["seq_len"])
+    """Whether an engine holds the requests at once, and by how much."""
+    return _served(config, config.verdict_of_inference, config.requests.length)
 
 
 def _served(config: Configuration, served: Served, context: int) -> str:
