@@ -95,7 +95,7 @@ HEADS = (
 SERVED = ("deepseek-v2-lite", "gemma-3-1b", "gemma-4-26b-a4b", "qwen3.5-27b", "gpt2", "bert-base", "gpt-oss-20b")
 WAYS_TO_SERVE = (
     *({"engine": engine} for engine in ("vllm", "sglang", "tensorrt-llm", "llama.cpp")),
-    *({"engine_version": version, "tensor_parallel": 2} for version in ("0.8", "0.30")),
+    *({"engine_version": version, "tensor_parallel": 2} for version in ("0.8", "0.22", "0.30")),
     {"pipeline_parallel": 2, "kv_cache_memory": 2**30},
     {"engine": "llama.cpp", "engine_version": "b4000", "flash_attention": False},
     {"engine": "llama.cpp", "engine_version": "b9100", "cpu_moe_layers": 3, "weights": "Q4_K_M"},
@@ -268,7 +268,7 @@ def quantities_of_pasted():
     """Differences of what an engine printed from what is predicted, graphs among it."""
     told = "Available KV cache memory: 1 GiB\nGPU memory utilization is (0.9, 60 GiB)\n2 GiB for weight, 30MiB / 40MiB"
     told += "\n1 GiB for peak activation, 1 GiB for non-torch memory, 0.5 GiB for CUDAGraph memory"
-    start = Serving(context=64, engine_version="0.30")
+    start = Serving(context=64, engine_version="0.22")
     for row in beside(read_pasted(told), from_config({"model_type": "gpt2"}), start).rows:
         yield from (*filter(None, (row.predicted, row.difference)), *row.parts)
 

@@ -37,6 +37,7 @@ _NO_PAIRS = ("vllm", "sglang")
 # Builds whose figures are meant where none is named: those that most public logs are of
 USUAL_VERSIONS = {"vllm": "0.19", "sglang": "0.5", "tensorrt-llm": "1.0", "llama.cpp": "b8000", "ollama": "0.13"}
 _LARGE_DEVICE, _LARGEST_DEVICE = 70 * GiB, 160 * GiB
+_LONG_CONTEXT = 32_768  # vLLM before 0.8: engine/arg_utils.py, use_long_context
 BATCH_OF_LLAMA_CPP = 2048  # common/common.h, n_batch
 _AT_LEAST_ONE = (
     *("tensor_parallel", "pipeline_parallel", "data_parallel", "expert_parallel", "context", "micro_batch"),
@@ -210,8 +211,8 @@ class Serving:
             return max(BATCH_OF_LLAMA_CPP, self.micro_batch)
         if self.batched_tokens:
             return self.batched_tokens
-        if self.engine == "vllm" and self.version < (0, 8):
-            return max(self.context, 2048)  # prompts were not cut up
+        if self.engine == "vllm" and self.version < (0, 8):  # prompts were cut up in long contexts only
+            return max(self.context, 2048) if self.context <= _LONG_CONTEXT else 2048
         return 16384 if self.memory >= _LARGEST_DEVICE else 8192 if self.is_large else 2048
 
 

@@ -15,6 +15,7 @@ from llmcalc.serving.ranks import ranks
 from llmcalc.serving.served import Served, nothing
 from llmcalc.serving.weights import weights_line
 from llmcalc.transformer.model import Model
+from llmcalc.transformer.part import networks
 from llmcalc.units import GiB
 
 MOST_TOKENS = 2**24  # where a model does not say how many it was made for
@@ -54,7 +55,7 @@ def habits(job: Serving) -> Habits:
             windows=v >= (0, 10),
             groups_states=v >= (0, 10),
             by_length=v >= (0, 21),
-            counts_graphs=v >= (0, 21),
+            counts_graphs=(0, 21) <= v < (0, 26),  # since then a runner without an estimate of them runs most models
             in_flight=2 if v >= (0, 21) else 1,
         )
     if job.engine == "sglang":
@@ -121,7 +122,7 @@ class Paged:
 
     @cached_property
     def activation_peak(self) -> Quantity:
-        """Activations of the largest step: mostly the sampler's."""
+        """Activations of the largest step, where most is alive: in the sampler, or inside a network."""
         if self.job.engine == "sglang":
             meaning = "What SGLang leaves to activations and CUDA graphs: what is neither weights nor pool."
             left = self.free.value * (1 - self.utilization)
@@ -134,7 +135,12 @@ class Paged:
         hidden = pool.hidden_memory(
             hidden_copies=HIDDEN_COPIES, batched_tokens=self.batched_tokens, d_model=self.model.width
         )
-        return total("activation_peak", r"M_\text{peak}", sampled, hidden)
+        of_sampler = total("activation_peak", r"M_\text{peak}", sampled, hidden)
+        if self.job.engine != "vllm":
+            return of_sampler
+        inner = max((part.inner_width for part in networks(self.rank.parts)), default=0)
+        of_network = pool.network_memory(batched_tokens=self.batched_tokens, d_ff=inner, d_model=self.model.width)
+        return max(of_sampler, total("activation_peak", r"M_\text{peak}", of_network), key=lambda q: q.value)
 
     @cached_property
     def outside(self) -> Quantity:

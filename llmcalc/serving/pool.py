@@ -44,6 +44,13 @@ def hidden_memory(*, hidden_copies, batched_tokens, d_model):
     return hidden_copies * batched_tokens * d_model * 2
 
 
+@formula(r"M_\text{network}", "bytes", VLLM.at("model_executor/layers/activation.py, SiluAndMul; models/llama.py"))
+def network_memory(*, batched_tokens, d_ff, d_model):
+    """Inside a network of a step of so many tokens, in 16 bits: gate and input, which one product gives, and what is
+    made of them; beside them the stream, what the network reads and what it gives."""
+    return 2 * batched_tokens * (3 * d_ff + 3 * d_model)
+
+
 @formula(r"M_\text{outside}", "bytes", PYTORCH.at("torch.cuda.mem_get_info: what is taken and not PyTorch's"))
 def outside_memory(*, context_bytes, workspace_bytes):
     """What the device's context takes, and the buffers of messages between devices."""
