@@ -98,7 +98,8 @@ def mamba1(kit: Kit, inner_norms: bool = False) -> Mamba:
 
 
 def _every(keys: Keys, of: str) -> tuple[int, int]:
-    """Every so many layers, and from which on: the class refuses one beyond the first of them."""
+    """Every so many layers, and from which on: transformers 5.23's JambaConfig.validate_architecture refuses one not
+    below the period. One below 0, which it takes and no layer has, is refused too."""
     period = keys.size(f"{of}_layer_period")
     return period, keys.size(f"{of}_layer_offset", 0, period - 1)
 
