@@ -75,6 +75,16 @@ def test_a_published_config_says_how_many_bytes_its_checkpoint_has(row):
     assert reading.warnings == ()
 
 
+@pytest.mark.parametrize("id", ["kimi-k2.6", "kimi-k2.7-code"])
+def test_kimis_later_models_are_stored_in_the_four_bits_that_they_are_published_in(id):
+    # K2.6's model card: "the same native int4 quantization method as Kimi-K2-Thinking", that of K2.5's config too, and
+    # about 594 GB on disk (shipboardai.com/blog/kimi-k2-6-native-int4-on-vessel). K2.7 Code's experts are int4 "like
+    # Kimi-K2.6" and all else is BF16 (unsloth.ai/docs/models/kimi-k2.7-code). Their own config files were not at hand
+    reading = read_config(model(id).config)
+    assert reading.quantization.format == "int4 g32 scale"
+    assert stored_weights(reading.model, "int4 g32 scale").value == pytest.approx(594e9, rel=0.005)
+
+
 def test_mlx_lists_modules_in_another_format_and_single_layers_of_them():
     small = {"model_type": "qwen3", "num_hidden_layers": 4, "hidden_size": 256, "intermediate_size": 512}
     small |= {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64, "vocab_size": 1000}

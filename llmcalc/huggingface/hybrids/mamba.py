@@ -97,15 +97,17 @@ def mamba1(kit: Kit, inner_norms: bool = False) -> Mamba:
     return Mamba(d, *sizes, _rank(keys, "mamba_dt_rank", d), *flags, inner_norms)
 
 
-def _every(keys: Keys, of: str) -> tuple[int, int]:
-    """Every so many layers, and from which on: the class refuses one beyond the first of them."""
-    period = keys.size(f"{of}_layer_period")
-    return period, keys.size(f"{of}_layer_offset", 0, period - 1)
+def _every(keys: Keys, period_key: str, offset_key: str) -> tuple[int, int]:
+    """Every so many layers, and from which on: transformers 5.23's JambaConfig.validate_architecture refuses one not
+    below the period. One below 0, which it takes and no layer has, is refused too."""
+    period = keys.size(period_key)
+    return period, keys.size(offset_key, 0, period - 1)
 
 
 def _jamba(kit: Kit) -> Sequence[Layer]:
     keys = kit.keys
-    (period, offset), experts = (_every(keys, of) for of in ("attn", "expert"))
+    period, offset = _every(keys, "attn_layer_period", "attn_layer_offset")
+    experts = _every(keys, "expert_layer_period", "expert_layer_offset")
     several = (keys.optional("num_experts", 0) or 0) > 1
     mixers: dict[str, Parts] = {FULL: kit.attention(), LINEAR: (mamba1(kit, True),)}
     networks = {False: kit.network(), True: kit.network(True) if several else ()}
