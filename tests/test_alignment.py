@@ -13,8 +13,9 @@ import llmcalc
 from llmcalc.accuracy import ESTIMATE
 from llmcalc.catalog.recipes import BY_OBJECTIVE
 from llmcalc.configuration import Configuration
+from llmcalc.devices.layout import Layout
 from llmcalc.errors import InputError
-from llmcalc.fit.alignment import METHODS, Alignment
+from llmcalc.fit.alignment import METHODS, Alignment, aligned_peaks
 from llmcalc.link import read_link
 from llmcalc.step.run import TrainingRun
 from llmcalc.step.step import training_step
@@ -52,6 +53,9 @@ def test_ppo_holds_four_models_of_which_two_train():
     found = held("ppo")
     assert found["reference"] == found["reward"] == 2 * N
     assert found["value"] > 2 * N * 4  # weights, gradients and two states, and what its layers keep
+    # and no logits of a vocabulary, which its loss does not look at
+    alone = training_step(MODEL, replace(FULL, loss="fused")).peak.value
+    assert found["value"] == alone < training_step(MODEL, replace(FULL, loss="plain")).peak.value
     shared = held("ppo", LORA)
     assert shared == {"reward": 256 * 4, "value": 256 * 4}  # a head of 256 numbers in fp32, on the same base
 
@@ -90,6 +94,20 @@ def test_generated_sequences_need_a_cache_and_an_engine_beside_a_copy_of_the_wei
     assert sleeping.phases["rollout"].value == beside.phases["rollout"].value == steady + cache + 2 * N
     assert sleeping.phases["train"].value == same.phases["train"].value
     assert beside.phases["train"].value == same.phases["train"].value + cache + 2 * N
+
+
+def test_ppo_generates_at_most_64_sequences_at_a_time():
+    """PPOConfig: local_rollout_forward_batch_size is 64."""
+    each = 2 * 2 * 64 * 4 * 512 * 2  # as above
+    for batch, at_once in ((4, 4), (64, 64), (128, 64)):
+        assert plan("ppo", replace(FULL, batch_size=batch)).cache.value == at_once * each
+
+
+def test_where_generating_needs_most_a_sweep_over_devices_finds_that_too():
+    spread = plan("grpo", rollouts=4096, layout=Layout(tensor_parallel=2))
+    assert spread.peak_phase == "rollout"
+    swept = aligned_peaks(replace(spread, run=replace(FULL, batch_size=np.array([4]))))
+    assert swept[0] == pytest.approx(spread.peak.value, abs=512 * 4)
 
 
 @for_each("method", METHODS)

@@ -105,8 +105,8 @@ def test_the_largest_batch_fits_and_one_more_does_not(name):
     assert set(found.device) == set(ACCELERATORS)
     assert set(found.purpose) == {purpose}
     row = found[found.device == "H100 SXM"].iloc[0]
-    kept = config.values | {"batch_size": row.largest_batch_size}
-    more = config.values | {"batch_size": row.largest_batch_size + 1}
+    many, _ = config.knobs_of(purpose)
+    kept, more = ({**config.values, many: row[f"largest_{many}"] + beyond} for beyond in (0, 1))
     needed = [Configuration(values).verdict_of(purpose).needed.value for values in (kept, more)]
     assert row.memory_bytes == round(79.18 * 2**30)
     takes = 0.9 if purpose == "inference" else 1  # vLLM takes 0.9 of a device unless told

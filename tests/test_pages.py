@@ -229,7 +229,7 @@ def test_a_slider_moves_its_field_and_a_field_its_slider():
 
 
 def test_a_broken_link_is_told_key_by_key_keeps_the_rest_and_can_be_dismissed():
-    link = {"d_model": "1536", "n_layers": "9999", "foo": "1", "tied_head": "maybe", "v": "7", "d_ff": ""}
+    link = {"d_model": "1536", "n_layers": "9999", "foo": "1", "tied_head": "maybe", "v": "99", "d_ff": ""}
     app = opened(link=link)
     (message,) = [warning.value for warning in app.warning]
     for key in ("n_layers", "foo", "tied_head", "v"):

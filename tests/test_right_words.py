@@ -66,7 +66,7 @@ def test_no_working_in_a_report_says_one_number_twice_in_a_row(name, language):
 
 def test_the_working_of_inference_goes_down_to_the_heads_of_a_layer():
     app = opened("explore", {"lang": "en", "model": "Llama 3 8B", "seq_len": "1024", "batch_size": "2"}, {})
-    (inference,) = (button for label, button in openers(app).items() if label == "Inference, weights and cache")
+    (inference,) = (button for label, button in openers(app).items() if label == "Weights and a cache of 2 × 1,024")
     inference.click().run()
     told = "\n".join(markdown.value for markdown in app.get("dialog")[0].markdown)
     # Llama 3 8B: 8 key/value heads of 128, so 2·8·128 = 2,048 numbers a token and layer; 1,024 tokens, 32 layers

@@ -28,7 +28,7 @@ from llmcalc.serving.speed.constants import CONSTANTS
 from llmcalc.words import dictionary, value_of, w
 from pages.content.fits import fits
 from pages.content.serving import CONTROLS, OFFERED, SORTED_BY, written_offer
-from pages.ui.document.blocks import Frames
+from pages.ui.document.blocks import Frames, Paragraph
 from pages.ui.words.problems import problem_words
 from pages.ui.words.verdict import served_words
 
@@ -623,7 +623,8 @@ def test_where_nothing_is_counted_nothing_is_said_to_be():
 def test_the_memory_of_requests_has_one_standing_wherever_it_is_told(engine):
     config = configured("Llama 3.1 8B", purpose="inference", engine=engine)
     blocks = list(fits(config, "inference"))
-    (verdict,) = (span.text for span in blocks[0].line if span.kind == "badge")
+    held = next(block for block in blocks if isinstance(block, Paragraph))
+    (verdict,) = (span.text for span in held.line if span.kind == "badge")
     (frames,) = (block.frames for block in blocks if isinstance(block, Frames))
     badges = [span.text for frame in frames for span in frame.label if span.kind == "badge"]
     assert badges == [verdict] * 3

@@ -76,10 +76,11 @@ def told(page, link):
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(link=configurations)
 def test_every_page_gives_the_same_verdict(link):
-    texts = {page: told(page, link) for page in PAGES}
-    config = Configuration({id: texts["fits"][1].session_state[id] for id in DEFAULTS})
-    asked = texts if link.get("purpose") != "inference" else {page: texts[page] for page in PAGES if page != "explore"}
-    assert {text for text, _ in asked.values()} == {verdict_words(config)}
+    """Of training; Explore and What fits answer for serving where that is asked."""
+    pages = PAGES if link.get("purpose") != "inference" else ("training", "cluster")
+    texts = {page: told(page, link) for page in pages}
+    config = Configuration({id: texts["training"][1].session_state[id] for id in DEFAULTS})
+    assert {text for text, _ in texts.values()} == {verdict_words(config)}
 
 
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -362,7 +363,7 @@ def test_what_is_asked_of_serving_is_what_every_page_counts():
              "accelerator": "B300"}  # fmt: skip
     config = Configuration(asked)
     cache = 32 * 32_768 * 2 * 32 * 8 * 128 * 2  # users, tokens, keys and values, layers, heads, width, bytes
-    assert config.served.kv_cache.value == pytest.approx(cache, rel=0.001)
+    assert cache < config.served.needed.value - config.served.weights.value < 1.05 * cache
     assert config.verdict_of_inference.needed.value == config.served.needed.value
     assert config.sizes_of("inference") == {"concurrency": 32, "context": 32_768}
     most = {knob: int(config.largest_that_fits("inference", knob, [config.accelerator.memory])[0])
