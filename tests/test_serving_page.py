@@ -25,7 +25,7 @@ from llmcalc.serving.offers import COLUMNS, COUNTS, offers
 from llmcalc.serving.pasted import LONGEST
 from llmcalc.serving.speed import computed_in
 from llmcalc.serving.speed.constants import CONSTANTS
-from llmcalc.words import dictionary, value_of, w
+from llmcalc.words import LANGUAGES, dictionary, speak, value_of, w
 from pages.content.fits import fits
 from pages.content.serving import CONTROLS, OFFERED, SORTED_BY, written_offer
 from pages.ui.document.blocks import Frames
@@ -575,6 +575,18 @@ def test_an_engine_is_refused_on_devices_that_its_documentation_does_not_name(en
     for other in caught.value.suggestions:
         found = configured("Llama 3.1 8B", engine=other, accelerator=device).serving
         assert "not_on_device" not in [error.code for error in found.refused]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_engines_are_called_by_their_names_where_one_is_refused(language):
+    (problem,) = configured("Llama 3.1 8B", engine="tensorrt-llm", accelerator="M4 Max").serving.refused
+    speak(language)
+    try:
+        told = problem_words(problem)
+    finally:
+        speak("en")
+    assert told.startswith("TensorRT-LLM ")
+    assert "vLLM, SGLang, llama.cpp, Ollama, transformers" in told
 
 
 def test_no_device_is_offered_that_the_engine_does_not_run_on():

@@ -228,8 +228,9 @@ def check_device(job: Serving) -> None:
         return
     others = tuple(engine for engine in ENGINES if runs_on(engine, job.device))
     message = f"{job.engine} does not run on {job.device}; these do: {', '.join(others)}"
-    raise InputError("engine", message, others, code="not_on_device", engine=job.engine, device=job.device,
-                     others=", ".join(others))  # fmt: skip
+    raise InputError(
+        "engine", message, others, code="not_on_device", engine=job.engine, device=job.device, engines=others
+    )
 
 
 def check(model: Model, job: Serving) -> None:
