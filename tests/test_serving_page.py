@@ -562,9 +562,13 @@ def test_no_more_requests_run_at_once_than_the_engine_is_told(engine):
     ("vllm", "MI300X", True), ("vllm", "TPU v5e", True), ("vllm", "Gaudi 3", True), ("vllm", "M4 Max", True),
     ("sglang", "M3 Ultra", True), ("tensorrt-llm", "M4 Max", False), ("llama.cpp", "M4 Max", True),
     ("llama.cpp", "TPU v6e", False), ("ollama", "TPU v5e", False), ("ollama", "Gaudi 3", False),
-    ("transformers", "M4 Max", True),
+    ("transformers", "M4 Max", True), ("tensorrt-llm", "V100 32GB SXM2", False), ("tensorrt-llm", "T4", False),
+    ("tensorrt-llm", "A10", True), ("tensorrt-llm", "B300", True), ("vllm", "T4", True), ("ollama", "T4", True),
+    ("llama.cpp", "MI355X", True), ("llama.cpp", "Gaudi 3", False),
 ])  # fmt: skip
 def test_an_engine_is_refused_on_devices_that_its_documentation_does_not_name(engine, device, runs):
+    """nvidia.github.io/TensorRT-LLM, reference/support-matrix: Blackwell, Hopper, Ada and Ampere (SM80, SM86); vLLM,
+    getting_started/installation: compute capability 7.0 (V100), T4 has 7.5; ollama, docs/gpu.mdx: 5.0."""
     refused = configured("Llama 3.1 8B", engine=engine, accelerator=device).serving.refused
     assert ("not_on_device" in [error.code for error in refused]) == (not runs)
     if runs:
@@ -591,7 +595,8 @@ def test_engines_are_called_by_their_names_where_one_is_refused(language):
 
 def test_no_device_is_offered_that_the_engine_does_not_run_on():
     offered = set(offers(LLAMA, Serving(engine="tensorrt-llm"), counts=(1,), formats=("fp8",)).device)
-    assert offered == {id for id, row in ACCELERATORS.items() if row.vendor == "NVIDIA"}
+    of_nvidia = {id for id, row in ACCELERATORS.items() if row.vendor == "NVIDIA"}
+    assert offered == of_nvidia - {"V100 32GB SXM2", "T4"}
 
 
 @pytest.mark.parametrize(("engine", "device", "label"), [

@@ -21,7 +21,8 @@ OF_LLAMA_CPP = ("llama.cpp", "ollama")
 CUSTOM = "custom"
 # Whose devices an engine runs on, with its plugins, by its own documentation: vLLM, "Installation" with "Hardware
 # plugins" (Gaudi, TPU, Metal); SGLang, "Hardware Platforms" (XPU, TPU, Apple Metal); TensorRT-LLM, "Support matrix";
-# llama.cpp's backends (docs/build.md), of which ollama builds those of CUDA, ROCm and Metal. PyTorch has one for each.
+# llama.cpp's backends (docs/build.md: CUDA, HIP, Metal, and SYCL and Vulkan for graphics, which Gaudi is not), of which
+# ollama has CUDA, ROCm, Metal and Vulkan (docs/gpu.mdx). PyTorch has one for each.
 _OF_PLUGINS = ("NVIDIA", "AMD", "Intel", "Google", "Apple")
 RUNS_ON = {
     "vllm": _OF_PLUGINS,
@@ -31,6 +32,8 @@ RUNS_ON = {
     "ollama": ("NVIDIA", "AMD", "Apple"),
     "transformers": _OF_PLUGINS,
 }
+# And on which of theirs it does not: TensorRT-LLM's "Support matrix" begins with Ampere (SM80), after Volta and Turing
+_NOT_ON = {"tensorrt-llm": ("V100 32GB SXM2", "T4")}
 DRAFTS = ("eagle", "mtp")  # a layer that drafts, trained beside the model or published with it
 SLOT_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # vLLM: config/lora.py, MaxLoRARanks
 _NO_PAIRS = ("vllm", "sglang")
@@ -219,11 +222,11 @@ class Serving:
 def runs_on(engine: str, device: str) -> bool:
     """Whether an engine runs on a device of the catalogue; of a custom one nobody can say that it does not."""
     found = ACCELERATORS.get(device)
-    return found is None or found.vendor in RUNS_ON[engine]
+    return found is None or (found.vendor in RUNS_ON[engine] and device not in _NOT_ON.get(engine, ()))
 
 
 def check_device(job: Serving) -> None:
-    """Raise InputError, naming ``engine``, where the engine does not run on devices of that maker."""
+    """Raise InputError, naming ``engine``, where the engine does not run on that device."""
     if runs_on(job.engine, job.device):
         return
     others = tuple(engine for engine in ENGINES if runs_on(engine, job.device))
