@@ -28,7 +28,7 @@ from llmcalc.serving.speed.constants import CONSTANTS
 from llmcalc.words import LANGUAGES, dictionary, speak, value_of, w
 from pages.content.fits import fits
 from pages.content.serving import CONTROLS, OFFERED, SORTED_BY, written_offer
-from pages.ui.document.blocks import Frames
+from pages.ui.document.blocks import Frames, Paragraph
 from pages.ui.words.problems import problem_words
 from pages.ui.words.verdict import served_words
 
@@ -254,9 +254,10 @@ def test_how_many_fit_at_once_is_one_whole_number_everywhere(engine, changes):
     app = opened(**link)
     config = configured("GPT-2 124M", engine=engine, **changes)
     users = config.serving.users
-    if engine in POOLS:  # as many as the engine prints of one replica, on each
+    if engine in POOLS:  # as many as the engine prints of one replica, on each; vLLM runs 1,024 at once of them
         printed = serve(config.model, config.served.job).max_concurrency.value
-        assert users == int(printed) * changes.get("serve_data", 1) > 0
+        most = 1024 if engine == "vllm" else int(printed)
+        assert users == min(int(printed), most) * changes.get("serve_data", 1) > 0
     card = metrics(app)[w("serving.users")]
     assert card.replace(",", "") == str(users)
     told = w("serving.largest", users=users, context=config.serving.context)
@@ -557,6 +558,25 @@ def test_no_more_requests_run_at_once_than_the_engine_is_told(engine):
     assert configured("Llama 3.1 8B", **asked, max_sequences=1, concurrency=64, serve_data=2).serving.users == 2
 
 
+@pytest.mark.parametrize(("device", "version", "most"), [
+    ("H100 SXM", None, 1024), ("MI300X", None, 1024), ("A100 80GB SXM", None, 256), ("L4", None, 256),
+    ("H100 SXM", "0.8.5", 256),
+])  # fmt: skip
+def test_vllm_runs_no_more_at_once_than_it_does_unless_told(device, version, most):
+    """vLLM, engine/arg_utils.py, get_batch_defaults: 1,024 where a device has 70 GiB and is no A100, else 256."""
+    small = configured("GPT-2 124M").model
+    asked = {"device": device, "engine_version": version, "context": 128, "input_tokens": 64, "output_tokens": 64}
+    job = Serving(**asked, concurrency=10 * most)
+    assert (job.seats, replace(job, data_parallel=2).seats, job.running) == (most, 2 * most, most)
+    found, full = serve(small, job), serve(small, replace(job, concurrency=most))
+    assert found.max_concurrency.value > most  # as memory allows, and as it is printed
+    assert found.needed.value == full.needed.value
+    assert found.tokens_per_second.value == pytest.approx(full.tokens_per_second.value)
+    assert found.time_to_first_token.value > full.time_to_first_token.value
+    row = offers(small, job, devices=(device,), counts=(1,), formats=("bf16",)).to_dict("records")[0]
+    assert row["tokens_per_second"] == pytest.approx(found.tokens_per_second.value)
+
+
 @pytest.mark.parametrize(("engine", "device", "runs"), [
     ("tensorrt-llm", "H100 SXM", True), ("tensorrt-llm", "Gaudi 3", False), ("tensorrt-llm", "MI300X", False),
     ("vllm", "MI300X", True), ("vllm", "TPU v5e", True), ("vllm", "Gaudi 3", True), ("vllm", "M4 Max", True),
@@ -640,7 +660,8 @@ def test_where_nothing_is_counted_nothing_is_said_to_be():
 def test_the_memory_of_requests_has_one_standing_wherever_it_is_told(engine):
     config = configured("Llama 3.1 8B", purpose="inference", engine=engine)
     blocks = list(fits(config, "inference"))
-    (verdict,) = (span.text for span in blocks[0].line if span.kind == "badge")
+    first = next(block for block in blocks if isinstance(block, Paragraph))
+    (verdict,) = (span.text for span in first.line if span.kind == "badge")
     (frames,) = (block.frames for block in blocks if isinstance(block, Frames))
     badges = [span.text for frame in frames for span in frame.label if span.kind == "badge"]
     assert badges == [verdict] * 3

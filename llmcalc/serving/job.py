@@ -189,11 +189,21 @@ class Serving:
         return tuple(int(number) for number in re.findall(r"\d+", told)[:3]) or (0,)
 
     @property
+    def most_at_once(self) -> int:
+        """Requests that one replica of an engine with a pool runs at once at most: as many as it is told, else as vLLM
+        does (engine/arg_utils.py, get_batch_defaults): 1,024 on large devices, no more than tokens go into a step."""
+        if self.max_sequences is not None:
+            return self.max_sequences
+        recent = self.engine != "vllm" or self.version >= (0, 9)
+        usual = 1024 if self.is_large and recent else 256
+        return min(usual, self.step_room or usual)
+
+    @property
     def seats(self) -> int | None:
-        """Requests that run at once at most, on all replicas together, where an engine with a pool is told so."""
-        if self.max_sequences is None or self.engine in (*OF_LLAMA_CPP, "transformers"):
-            return None
-        return self.max_sequences * self.data_parallel
+        """Requests that run at once at most, on all replicas together, where an engine with a pool is told so, or has a
+        number of its own."""
+        told = self.max_sequences is not None and self.engine not in (*OF_LLAMA_CPP, "transformers")
+        return self.most_at_once * self.data_parallel if told or self.engine == "vllm" else None
 
     @property
     def running(self) -> int:
