@@ -84,7 +84,8 @@ class Serving:
     buffers for a rank of up to ``lora_rank``. ``draft``: a layer that drafts tokens, "eagle" in 16 bits, or "mtp", the
     model's own multi-token prediction, in the format of its weights.
 
-    Requests: ``concurrency`` of them at once, each of ``input_tokens`` and ``output_tokens``.
+    Requests: ``concurrency`` of them at once, each of ``input_tokens`` and ``output_tokens``. Speed goes by these,
+    memory by ``context``; that they go into it is not checked.
 
     Raises InputError, naming the field, for an unknown engine, device or format, and for sizes that cannot be.
     """
