@@ -26,6 +26,7 @@ from llmcalc.scaling import (
     parameters_for_lower_loss,
     performance_from_parameters,
 )
+from llmcalc.serving.job import runs_on
 from llmcalc.step.step import Step
 
 KNOBS = ("batch_size", "seq_len")
@@ -75,6 +76,17 @@ def largest(config: Configuration, purpose: str) -> dict[str, dict[int, int]]:
     sizes = list(devices_by_memory())
     found = {knob: config.largest_that_fits(purpose, knob, np.array(sizes)) for knob in config.knobs_of(purpose)}
     return {knob: dict(zip(sizes, values.tolist(), strict=True)) for knob, values in found.items()}
+
+
+@once
+def devices_for(config: Configuration, purpose: str) -> dict[int, list[str]]:
+    """The devices by their memory, the smallest first; for inference those that its engine runs on."""
+    found = devices_by_memory()
+    if purpose == "training":
+        return found
+    engine = config.requests.engine
+    of_engine = {size: [id for id in names if runs_on(engine, id)] for size, names in found.items()}
+    return {size: names for size, names in of_engine.items() if names}
 
 
 @dataclass(frozen=True)

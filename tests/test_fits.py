@@ -184,7 +184,9 @@ def test_a_configuration_answers_for_training_and_inference(model, purpose, chan
     n = int(config.largest_that_fits(purpose, "batch_size", [memory])[0])
     for size, fits in ((n, True), (n + 1, False)):
         if 1 <= size <= 65_536:
-            assert Configuration({**config.values, "batch_size": size}).verdict_of(purpose).fits == fits
+            found = Configuration({**config.values, "batch_size": size}).verdict_of(purpose)
+            waits = purpose == "inference" and found.job.running < size  # as the engine runs no more at once
+            assert (found.fits and not waits) == fits
 
 
 # What makes it fit

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llmcalc import InputError, Quantity, Serving, from_config, serve
@@ -196,6 +197,38 @@ def test_longer_and_more_users_never_need_less(id, engine, a, b, few, many):
     needed = serve(model, job).needed.value
     assert serve(model, replace(job, context=b)).needed.value >= needed
     assert serve(model, replace(job, concurrency=many)).needed.value >= needed
+
+
+ODD = st.sampled_from((1, 2, 3, 5, 8, 64))
+UNLIKE = (*KINDS, "bert-base", "t5-small", "qwen3-next-80b-a3b", "llama-4-scout", "falcon-7b", "kimi-k2")
+TAKEN = ("weights", "activation_peak", "outside", "kv_bytes_per_token", "kv_cache", "compute_buffer", "kv_tokens",
+         "max_concurrency", "needed", "limit", "states")  # fmt: skip
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from(UNLIKE), st.sampled_from(SERVERS),
+    st.sampled_from(("H100 SXM", "A100", "V100", "T4", "MI300X", "Gaudi 3", "TPU v5e", "M4 Max", "custom")),
+    st.sampled_from((1, 10**6, 24 * GiB, 10**13)), st.sampled_from(("bf16", "fp8", "int4 g128", "NVFP4", "Q4_K_M")),
+    ODD, ODD, ODD, st.sampled_from((1, 17, 8192, 10**7)), st.sampled_from((1, 3, 10**6)),
+)  # fmt: skip
+@example("gpt-oss-20b", "sglang", "custom", 1, "bf16", 1, 1, 1, 17, 3)  # less than a driver's context
+def test_whatever_is_asked_is_refused_by_name_or_counted(
+    id, engine, device, memory, weights, tensor, stages, experts, context, users
+):
+    split = {"tensor_parallel": tensor, "pipeline_parallel": stages, "expert_parallel": experts}
+    asked = {"weights": weights, "context": context, "concurrency": users, "input_tokens": 1, "output_tokens": 1}
+    job = Serving(engine=engine, device=device, device_memory=memory, **split, **asked)
+    try:
+        served = serve(from_config(models()[id].config), job)
+    except InputError as error:
+        served = error
+    if isinstance(served, InputError):
+        assert served.input_id in vars(job)
+        return
+    assert all(0 <= getattr(served, name).value < math.inf for name in TAKEN)
+    if served.speed is not None:
+        assert 0 < served.speed.tokens_per_second.value < math.inf
 
 
 def test_more_memory_holds_no_fewer_and_more_devices_need_no_more():

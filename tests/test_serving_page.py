@@ -25,7 +25,7 @@ from llmcalc.serving.offers import COLUMNS, COUNTS, offers
 from llmcalc.serving.pasted import LONGEST
 from llmcalc.serving.speed import computed_in
 from llmcalc.serving.speed.constants import CONSTANTS
-from llmcalc.words import dictionary, value_of, w
+from llmcalc.words import LANGUAGES, dictionary, speak, value_of, w
 from pages.content.fits import fits
 from pages.content.serving import CONTROLS, OFFERED, SORTED_BY, written_offer
 from pages.ui.document.blocks import Frames, Paragraph
@@ -254,9 +254,10 @@ def test_how_many_fit_at_once_is_one_whole_number_everywhere(engine, changes):
     app = opened(**link)
     config = configured("GPT-2 124M", engine=engine, **changes)
     users = config.serving.users
-    if engine in POOLS:  # as many as the engine prints of one replica, on each
+    if engine in POOLS:  # as many as the engine prints of one replica, on each; vLLM runs 1,024 at once of them
         printed = serve(config.model, config.served.job).max_concurrency.value
-        assert users == int(printed) * changes.get("serve_data", 1) > 0
+        most = 1024 if engine == "vllm" else int(printed)
+        assert users == min(int(printed), most) * changes.get("serve_data", 1) > 0
     card = metrics(app)[w("serving.users")]
     assert card.replace(",", "") == str(users)
     told = w("serving.largest", users=users, context=config.serving.context)
@@ -557,14 +558,37 @@ def test_no_more_requests_run_at_once_than_the_engine_is_told(engine):
     assert configured("Llama 3.1 8B", **asked, max_sequences=1, concurrency=64, serve_data=2).serving.users == 2
 
 
+@pytest.mark.parametrize(("device", "version", "most"), [
+    ("H100 SXM", None, 1024), ("MI300X", None, 1024), ("A100 80GB SXM", None, 256), ("L4", None, 256),
+    ("H100 SXM", "0.8.5", 256),
+])  # fmt: skip
+def test_vllm_runs_no_more_at_once_than_it_does_unless_told(device, version, most):
+    """vLLM, engine/arg_utils.py, get_batch_defaults: 1,024 where a device has 70 GiB and is no A100, else 256."""
+    small = configured("GPT-2 124M").model
+    asked = {"device": device, "engine_version": version, "context": 128, "input_tokens": 64, "output_tokens": 64}
+    job = Serving(**asked, concurrency=10 * most)
+    assert (job.seats, replace(job, data_parallel=2).seats, job.running) == (most, 2 * most, most)
+    found, full = serve(small, job), serve(small, replace(job, concurrency=most))
+    assert found.max_concurrency.value > most  # as memory allows, and as it is printed
+    assert found.needed.value == full.needed.value
+    assert found.tokens_per_second.value == pytest.approx(full.tokens_per_second.value)
+    assert found.time_to_first_token.value > full.time_to_first_token.value
+    row = offers(small, job, devices=(device,), counts=(1,), formats=("bf16",)).to_dict("records")[0]
+    assert row["tokens_per_second"] == pytest.approx(found.tokens_per_second.value)
+
+
 @pytest.mark.parametrize(("engine", "device", "runs"), [
     ("tensorrt-llm", "H100 SXM", True), ("tensorrt-llm", "Gaudi 3", False), ("tensorrt-llm", "MI300X", False),
     ("vllm", "MI300X", True), ("vllm", "TPU v5e", True), ("vllm", "Gaudi 3", True), ("vllm", "M4 Max", True),
     ("sglang", "M3 Ultra", True), ("tensorrt-llm", "M4 Max", False), ("llama.cpp", "M4 Max", True),
     ("llama.cpp", "TPU v6e", False), ("ollama", "TPU v5e", False), ("ollama", "Gaudi 3", False),
-    ("transformers", "M4 Max", True),
+    ("transformers", "M4 Max", True), ("tensorrt-llm", "V100 32GB SXM2", False), ("tensorrt-llm", "T4", False),
+    ("tensorrt-llm", "A10", True), ("tensorrt-llm", "B300", True), ("vllm", "T4", True), ("ollama", "T4", True),
+    ("llama.cpp", "MI355X", True), ("llama.cpp", "Gaudi 3", False),
 ])  # fmt: skip
 def test_an_engine_is_refused_on_devices_that_its_documentation_does_not_name(engine, device, runs):
+    """nvidia.github.io/TensorRT-LLM, reference/support-matrix: Blackwell, Hopper, Ada and Ampere (SM80, SM86); vLLM,
+    getting_started/installation: compute capability 7.0 (V100), T4 has 7.5; ollama, docs/gpu.mdx: 5.0."""
     refused = configured("Llama 3.1 8B", engine=engine, accelerator=device).serving.refused
     assert ("not_on_device" in [error.code for error in refused]) == (not runs)
     if runs:
@@ -577,9 +601,22 @@ def test_an_engine_is_refused_on_devices_that_its_documentation_does_not_name(en
         assert "not_on_device" not in [error.code for error in found.refused]
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_engines_are_called_by_their_names_where_one_is_refused(language):
+    (problem,) = configured("Llama 3.1 8B", engine="tensorrt-llm", accelerator="M4 Max").serving.refused
+    speak(language)
+    try:
+        told = problem_words(problem)
+    finally:
+        speak("en")
+    assert told.startswith("TensorRT-LLM ")
+    assert "vLLM, SGLang, llama.cpp, Ollama, transformers" in told
+
+
 def test_no_device_is_offered_that_the_engine_does_not_run_on():
     offered = set(offers(LLAMA, Serving(engine="tensorrt-llm"), counts=(1,), formats=("fp8",)).device)
-    assert offered == {id for id, row in ACCELERATORS.items() if row.vendor == "NVIDIA"}
+    of_nvidia = {id for id, row in ACCELERATORS.items() if row.vendor == "NVIDIA"}
+    assert offered == of_nvidia - {"V100 32GB SXM2", "T4"}
 
 
 @pytest.mark.parametrize(("engine", "device", "label"), [

@@ -91,6 +91,19 @@ def test_what_an_engine_has_no_option_for_is_said():
     assert found("transformers") == []
 
 
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+@pytest.mark.parametrize(("device", "weights", "dtype"), [
+    ("V100 32GB SXM2", "bf16", "half"), ("T4", "bf16", "half"), ("T4", "fp8", "half"), ("T4", "int4 g128", "half"),
+    ("T4", "fp32", "float32"), ("A100 80GB SXM", "bf16", "bfloat16"), ("M4 Max", "bf16", "bfloat16"),
+    ("H100 SXM", "fp8", None),
+])  # fmt: skip
+def test_a_device_without_bf16_is_told_to_load_in_half_precision(engine, device, weights, dtype):
+    """vLLM, platforms/cuda.py, check_if_supports_dtype: bfloat16 takes compute capability 8.0; V100 has 7.0, T4 7.5,
+    and its message says to pass --dtype=half."""
+    (snippet,) = found(engine, device=device, weights=weights)
+    assert options(snippet.text).get("--dtype") == dtype
+
+
 def test_sglang_shares_experts_over_replicas_within_one_group():
     (snippet,) = found("sglang", tensor_parallel=2, data_parallel=4, expert_parallel=8)
     told = options(snippet.text)

@@ -8,9 +8,13 @@ from opened_app import charts, metrics, opened
 from llmcalc.accuracy import all_compared
 from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.configuration import Configuration
+from llmcalc.export.memory import devices
 from llmcalc.inputs import DEFAULTS
+from llmcalc.serving.job import runs_on
+from llmcalc.sweeps import largest
 from llmcalc.units import human
 from llmcalc.words import w
+from pages.content.fits import every_device
 from pages.ui.words.numbers import error_share
 from pages.ui.words.standing import badge, why
 
@@ -22,13 +26,13 @@ def test_the_largest_batch_and_the_longest_sequence_are_shown_and_set_by_their_b
     app = opened("fits", link)
     for key, title, held in (("batch_size", "batch_size", "1,024"), ("seq_len", "seq_len", None)):
         held = held or f"{app.session_state['batch_size']:,}"
-        largest = int(metrics(app)[w(f"fits.{title}", held=held)].replace(",", ""))
+        most = int(metrics(app)[w(f"fits.{title}", held=held)].replace(",", ""))
         app.button(key=f"apply_{key}").click().run()
         assert not app.exception
-        assert app.session_state[key] == largest
+        assert app.session_state[key] == most
         config = Configuration({id: app.session_state[id] for id in DEFAULTS})
         assert config.verdict.fits
-        assert not Configuration({**config.values, key: largest + 1}).verdict.fits
+        assert not Configuration({**config.values, key: most + 1}).verdict.fits
         assert app.button(key=f"apply_{key}").disabled
 
 
@@ -94,6 +98,15 @@ def test_every_device_stands_in_the_table_once():
     (table,) = [m.value for m in opened("fits").main.markdown if w("fits.devices") in m.value]
     named = [name for line in table.splitlines()[2:] for name in line.replace("*", "").split("|")[2].split(",")]
     assert sorted(name.strip() for name in named) == sorted(ACCELERATORS)
+
+
+@pytest.mark.parametrize("engine", ["tensorrt-llm", "llama.cpp"])
+def test_of_inference_those_devices_stand_in_the_table_that_the_engine_runs_on(engine):
+    config = Configuration({"model": "Llama 3.1 8B", "purpose": "inference", "engine": engine})
+    rows = every_device(config, "inference", largest(config, "inference")).rows
+    named = {name for row in rows for span in row[1] for name in span.text.split(", ")}
+    assert named == {id for id in ACCELERATORS if runs_on(engine, id)} < set(ACCELERATORS)
+    assert named == {row["device"] for row in devices(config)}
 
 
 @pytest.mark.parametrize("id", ["H200 SXM", "RTX 4090", "B300"])

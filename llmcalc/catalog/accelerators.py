@@ -15,6 +15,7 @@ figures are divided among them.
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -195,10 +196,10 @@ SHORT_NAMES = {
 FORMER_NAMES = {"MI250X": "MI250X per GCD"}
 
 
-def smallest_that_holds(needed: float, vendor: str) -> Accelerator | None:
-    """The device of a vendor with the least memory that is enough; of one, for another's software takes another
-    context."""
-    enough = (row for row in ACCELERATORS.values() if row.vendor == vendor and row.memory >= needed)
+def smallest_that_holds(needed: float, vendor: str, devices: Iterable[str]) -> Accelerator | None:
+    """Of those devices the one of a vendor with the least memory that is enough; of one, for another's software takes
+    another context."""
+    enough = (row for row in map(ACCELERATORS.__getitem__, devices) if row.vendor == vendor and row.memory >= needed)
     return min(enough, key=lambda row: row.memory, default=None)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from llmcalc import sweeps
 from llmcalc.accuracy import ARTICLE, PROCESS
-from llmcalc.catalog.accelerators import ACCELERATORS, devices_by_memory
+from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.configuration import Configuration
 from llmcalc.export.rows import Rows, Table, records, term
 from llmcalc.inputs import integer
@@ -102,11 +102,11 @@ def memory_map(config: Configuration) -> Rows:
 
 def devices(config: Configuration) -> Rows:
     """The largest batch, and the longest sequence, on every device, for what has to fit, or most users and the longest
-    context; 0 where there is none."""
+    context, those that its engine runs on; 0 where there is none."""
     purpose = config.values["purpose"]
     many, long = config.knobs_of(purpose)
     batches, lengths = sweeps.largest(config, purpose).values()
-    for memory, names in devices_by_memory().items():
+    for memory, names in sweeps.devices_for(config, purpose).items():
         for name in names:
             largest = {f"largest_{many}": batches[memory], f"longest_{long}": lengths[memory]}
             source = ACCELERATORS[name].memory_source

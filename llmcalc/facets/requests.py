@@ -106,14 +106,16 @@ class Requests:
         return self._on_lines(batch, length)
 
     def _on_lines(self, batch: np.ndarray, length: np.ndarray) -> np.ndarray:
-        replicas = self._job.data_parallel
+        replicas, seats = self._job.data_parallel, self._job.seats
+        many = _MANY if seats is None else min(_MANY, seats // replicas)
+        batch = batch if seats is None else np.minimum(batch, seats)  # the others wait
         users = np.ceil(batch / replicas) if replicas > 1 else batch
         lengths = np.unique(np.maximum(length.round(), 1)).astype(int).tolist()
         if self.is_simulated:
             last = next(few for few in _FEW if few >= lengths[-1])
             lengths = sorted({self.length, *(few for few in _FEW if few <= last)})
-        one, many = (np.interp(length, lengths, [self._needed(n * replicas, s) for s in lengths]) for n in (1, _MANY))
-        return np.asarray(one + (users - 1) / (_MANY - 1) * (many - one))
+        one, all_of = (np.interp(length, lengths, [self._needed(n * replicas, s) for s in lengths]) for n in (1, many))
+        return np.asarray(one + (users - 1) / max(many - 1, 1) * (all_of - one))
 
     def _needed(self, users: int, length: int) -> float:
         if (users, length) not in self._found:
@@ -126,7 +128,7 @@ class Requests:
 
     def largest(self, knob: str, memories: Any, most: int) -> np.ndarray:
         """The largest of one of `knobs` that a device of each of ``memories`` bytes holds, the other as it is; 0 where
-        there is none."""
+        there is none. No more requests than an engine runs at once."""
         if knob == self.knobs[1] and self.serving.made_for is not None:
             most = min(most, self.serving.made_for)
         if self._job.engine in OF_LLAMA_CPP or self.is_simulated:  # what is needed does not hang on the device
@@ -165,6 +167,9 @@ class Requests:
         return self._needed(*self._with(knob, value)) <= memory
 
     def _largest_on(self, changes: Mapping[str, Any], knob: str, most: int) -> int:
+        seats = replace(self._job, **changes).seats
+        if knob == self.knobs[0] and seats is not None:  # more would wait
+            most = min(most, seats)
         return largest(lambda n: self.served(*self._with(knob, n), **changes).fits, most)
 
 

@@ -262,7 +262,7 @@ class Serving:
         held: Quantity = whole_requests(requests=found.max_concurrency, replicas=found.job.data_parallel)
         if (seats := found.job.seats) is None or seats >= held.value:
             return held
-        return Quantity("whole_requests", seats, "", "B", meaning="As many as the engine is told to run at once.")
+        return Quantity("whole_requests", seats, "", "B", meaning="As many as the engine runs at once.")
 
     @property
     def users(self) -> int:

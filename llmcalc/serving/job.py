@@ -21,7 +21,8 @@ OF_LLAMA_CPP = ("llama.cpp", "ollama")
 CUSTOM = "custom"
 # Whose devices an engine runs on, with its plugins, by its own documentation: vLLM, "Installation" with "Hardware
 # plugins" (Gaudi, TPU, Metal); SGLang, "Hardware Platforms" (XPU, TPU, Apple Metal); TensorRT-LLM, "Support matrix";
-# llama.cpp's backends (docs/build.md), of which ollama builds those of CUDA, ROCm and Metal. PyTorch has one for each.
+# llama.cpp's backends (docs/build.md: CUDA, HIP, Metal, and SYCL and Vulkan for graphics, which Gaudi is not), of which
+# ollama has CUDA, ROCm, Metal and Vulkan (docs/gpu.mdx). PyTorch has one for each.
 _OF_PLUGINS = ("NVIDIA", "AMD", "Intel", "Google", "Apple")
 RUNS_ON = {
     "vllm": _OF_PLUGINS,
@@ -31,6 +32,8 @@ RUNS_ON = {
     "ollama": ("NVIDIA", "AMD", "Apple"),
     "transformers": _OF_PLUGINS,
 }
+# And on which of theirs it does not: TensorRT-LLM's "Support matrix" begins with Ampere (SM80), after Volta and Turing
+_NOT_ON = {"tensorrt-llm": ("V100 32GB SXM2", "T4")}
 DRAFTS = ("eagle", "mtp")  # a layer that drafts, trained beside the model or published with it
 SLOT_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # vLLM: config/lora.py, MaxLoRARanks
 _NO_PAIRS = ("vllm", "sglang")
@@ -81,7 +84,8 @@ class Serving:
     buffers for a rank of up to ``lora_rank``. ``draft``: a layer that drafts tokens, "eagle" in 16 bits, or "mtp", the
     model's own multi-token prediction, in the format of its weights.
 
-    Requests: ``concurrency`` of them at once, each of ``input_tokens`` and ``output_tokens``.
+    Requests: ``concurrency`` of them at once, each of ``input_tokens`` and ``output_tokens``. Speed goes by these,
+    memory by ``context``; that they go into it is not checked.
 
     Raises InputError, naming the field, for an unknown engine, device or format, and for sizes that cannot be.
     """
@@ -186,11 +190,21 @@ class Serving:
         return tuple(int(number) for number in re.findall(r"\d+", told)[:3]) or (0,)
 
     @property
+    def most_at_once(self) -> int:
+        """Requests that one replica of an engine with a pool runs at once at most: as many as it is told, else as vLLM
+        does (engine/arg_utils.py, get_batch_defaults): 1,024 on large devices, no more than tokens go into a step."""
+        if self.max_sequences is not None:
+            return self.max_sequences
+        recent = self.engine != "vllm" or self.version >= (0, 9)
+        usual = 1024 if self.is_large and recent else 256
+        return min(usual, self.step_room or usual)
+
+    @property
     def seats(self) -> int | None:
-        """Requests that run at once at most, on all replicas together, where an engine with a pool is told so."""
-        if self.max_sequences is None or self.engine in (*OF_LLAMA_CPP, "transformers"):
-            return None
-        return self.max_sequences * self.data_parallel
+        """Requests that run at once at most, on all replicas together, where an engine with a pool is told so, or has a
+        number of its own."""
+        told = self.max_sequences is not None and self.engine not in (*OF_LLAMA_CPP, "transformers")
+        return self.most_at_once * self.data_parallel if told or self.engine == "vllm" else None
 
     @property
     def running(self) -> int:
@@ -219,17 +233,18 @@ class Serving:
 def runs_on(engine: str, device: str) -> bool:
     """Whether an engine runs on a device of the catalogue; of a custom one nobody can say that it does not."""
     found = ACCELERATORS.get(device)
-    return found is None or found.vendor in RUNS_ON[engine]
+    return found is None or (found.vendor in RUNS_ON[engine] and device not in _NOT_ON.get(engine, ()))
 
 
 def check_device(job: Serving) -> None:
-    """Raise InputError, naming ``engine``, where the engine does not run on devices of that maker."""
+    """Raise InputError, naming ``engine``, where the engine does not run on that device."""
     if runs_on(job.engine, job.device):
         return
     others = tuple(engine for engine in ENGINES if runs_on(engine, job.device))
     message = f"{job.engine} does not run on {job.device}; these do: {', '.join(others)}"
-    raise InputError("engine", message, others, code="not_on_device", engine=job.engine, device=job.device,
-                     others=", ".join(others))  # fmt: skip
+    raise InputError(
+        "engine", message, others, code="not_on_device", engine=job.engine, device=job.device, engines=others
+    )
 
 
 def check(model: Model, job: Serving) -> None:

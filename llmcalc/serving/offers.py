@@ -214,12 +214,13 @@ def _fast(
 ) -> dict[str, np.ndarray]:
     """How fast it is, by column: a row a format, below it a row for each number of devices, a column a device."""
     keys, values = job.cache_formats
-    rooms = [replace(job, device=id, device_memory=None).step_room for id in devices]
+    each = [replace(job, device=id, device_memory=None, data_parallel=1) for id in devices]
+    rooms, seats = [one.step_room for one in each], [one.seats for one in each]
     load = Load(
         input_tokens=job.input_tokens,
         output_tokens=job.output_tokens,
         concurrency=job.concurrency,
-        seats=replace(job, data_parallel=1).seats,
+        seats=None if None in seats else np.array(seats, float),
         step_room=None if None in rooms else np.array(rooms, float),
     )
     split = Split(tensor_parallel=tensor.astype(float), pipeline_parallel=stages.astype(float))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from llmcalc.cached import cached_property
 from llmcalc.quantity import Quantity, given_quantity, total
 from llmcalc.serving import pool
@@ -112,8 +114,7 @@ class Paged:
     @cached_property
     def max_sequences(self) -> int:
         """Requests that run at once at most."""
-        recent = self.job.engine != "vllm" or self.job.version >= (0, 9)
-        return self.job.max_sequences or (1024 if self.job.is_large and recent else 256)
+        return self.job.most_at_once
 
     @cached_property
     def batched_tokens(self) -> int:
@@ -125,7 +126,7 @@ class Paged:
         """Activations of the largest step, where most is alive: in the sampler, or inside a network."""
         if self.job.engine == "sglang":
             meaning = "What SGLang leaves to activations and CUDA graphs: what is neither weights nor pool."
-            left = self.free.value * (1 - self.utilization)
+            left = np.maximum(self.free.value, 0) * (1 - self.utilization)
             return Quantity("activation_peak", left, "bytes", r"M_\text{peak}", meaning=meaning)
         sampled = pool.sampler_memory(
             sampler_copies=SAMPLER_COPIES,

@@ -23,8 +23,8 @@ def serve(model: Model, job: Serving) -> Served:
     Every number is a `Quantity` with its working: bytes, tokens, requests; see `Served`.
 
     Raises InputError, naming the input, where the engine would refuse, with its reason: a context beyond the model's,
-    heads or experts that cannot be dealt out, groups of a format that do not divide a matrix, a device of a maker
-    that it does not run on.
+    heads or experts that cannot be dealt out, groups of a format that do not divide a matrix, a device that it does
+    not run on.
     """
     check_device(job)
     found = reserved(model, job)

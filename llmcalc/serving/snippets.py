@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from llmcalc.catalog.accelerators import ACCELERATORS
 from llmcalc.catalog.formats import NumberFormat
 from llmcalc.serving.job import BATCH_OF_LLAMA_CPP, Serving
+from llmcalc.serving.speed import sixteen_bits
 from llmcalc.sources import GGUF, OLLAMA, SGLANG, VLLM, Citation
 
 # What the load is, which no engine is told; and what is not the engine's to choose
@@ -188,8 +190,13 @@ def _beyond_one(number: int) -> int | None:
 
 
 def _weights(job: Serving) -> dict[str, str]:
+    """How they are loaded. On a device without bf16, which an engine refuses there, in fp16: as many bytes."""
     option, _, value = _LOADED_AS.get(job.weight_format, "").partition(" ")
-    return {option: value} if option else {}
+    told = {option: value} if option else {}
+    device = ACCELERATORS.get(job.device)
+    if device and sixteen_bits(device) == "fp16" and job.weight_format != "fp32":
+        told["--dtype"] = "half"
+    return told
 
 
 def _weights_known(job: Serving) -> set[str]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 
 from llmcalc.accuracy import PROCESS, Standing
-from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator, devices_by_memory, smallest_that_holds
+from llmcalc.catalog.accelerators import ACCELERATORS, Accelerator, smallest_that_holds
 from llmcalc.configuration import Configuration
 from llmcalc.fit.verdict import Verdict as Fit
 from llmcalc.serving.served import Served
-from llmcalc.sweeps import largest, least_needed, memory_map
+from llmcalc.sweeps import devices_for, largest, least_needed, memory_map
 from llmcalc.words import w
 from pages.content.pieces import as_lines
 from pages.ui.document import blocks as say
@@ -104,7 +105,8 @@ def _what_would_do(config: Configuration, purpose: str, fit: Fit | Served) -> sa
     """Where not even one sequence fits: what it needs, and what has that."""
     device, length = config.accelerator, list(config.sizes_of(purpose).values())[1]
     least = least_needed(config, purpose)
-    enough = smallest_that_holds(least / _share(config, purpose), device.vendor)
+    devices = chain.from_iterable(devices_for(config, purpose).values())
+    enough = smallest_that_holds(least / _share(config, purpose), device.vendor, devices)
     of = "" if purpose == "training" else "_of_inference"
     told = w(
         f"fits.nothing_but{of}" if enough else f"fits.nothing{of}",
@@ -127,7 +129,8 @@ def fits_map_of(config: Configuration, purpose: str, found: Solved) -> Iterator[
     swept, share = memory_map(config, purpose, batches=BATCHES, lengths=LENGTHS), _share(config, purpose)
     if swept.needed.min() / share > max(found[many]):
         return
-    drawn = {_sized(ACCELERATORS[id]): ACCELERATORS[id].memory for id in DRAWN}
+    known = set(chain.from_iterable(devices_for(config, purpose).values()))
+    drawn = {_sized(ACCELERATORS[id]): ACCELERATORS[id].memory for id in DRAWN if id in known}
     sizes = list(drawn.values())
     holds = [*(w("fits.holds", device=label) for label in drawn), w("fits.holds_none")]
     cell = f"fits.cell_{many}"
@@ -174,10 +177,11 @@ def _sized(device: Accelerator) -> str:
 
 
 def every_device(config: Configuration, purpose: str, found: Solved) -> say.Table:
-    """What is largest and longest on each device, the reader's own in bold."""
+    """What is largest and longest on each device, of inference on each that the engine runs on; the reader's own in
+    bold."""
     heads = [w("fits.memory"), w("fits.devices"), *_labels(config, purpose).values()]
     rows = []
-    for size, names in devices_by_memory().items():
+    for size, names in devices_for(config, purpose).items():
         cells = (exact(found[knob][size]) if found[knob][size] else "–" for knob in config.knobs_of(purpose))
         mark = bold if size == config.accelerator.memory else plain
         rows.append([mark(cell) for cell in (memory_cell(size, names), ", ".join(names), *cells)])

@@ -285,8 +285,8 @@ def answers(config: Configuration, served: Served) -> Iterator[Block]:
         lines.append(w("serving.fewest", devices=fewest, device=config.accelerator.id))
     batches = config.serving.batches
     if batches is not None and served.time_to_first_token is not None:
-        turn = batches.turn
-        lines.append(w("serving.turns", users=turn) if turn else w("serving.never_turns", most=len(batches.users)))
+        turn, most = batches.turn, served.job.seats or len(batches.users)
+        lines.append(w("serving.turns", users=turn) if turn else w("serving.never_turns", most=most))
     yield say.Bullets([said(line) for line in lines])
     if batches is not None and (held := config.serving.users):
         rows = []

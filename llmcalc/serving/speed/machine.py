@@ -52,12 +52,16 @@ def machine_of(device: Accelerator, weight_format: str) -> Machine:
     )
 
 
+def sixteen_bits(device: Accelerator) -> str:
+    """The format of 16 bits that the device multiplies in: "bf16", or "fp16" where it has none; "" where its rates are
+    not known."""
+    return "bf16" if device.bf16_flops else "fp16" if device.fp16_flops else ""
+
+
 def computed_in(device: Accelerator, weight_format: str) -> str:
     """The format that weights are brought into to be multiplied where the device cannot multiply them as they are
     stored: "bf16", or "fp16" where it has no bf16 either; "" where it can, or where its rates are not known."""
-    if device.bf16_flops is None and device.fp16_flops is None:
-        return ""
-    sixteen = "bf16" if device.bf16_flops else "fp16"
+    sixteen = sixteen_bits(device)
     rates = {**dict.fromkeys(_IN_FP8, device.fp8_flops), **dict.fromkeys(_IN_FP4, device.fp4_flops)}
     rates["bf16"] = device.bf16_flops
     return sixteen if rates.get(weight_format, 1) is None else ""

@@ -66,6 +66,12 @@ class Load:
         if np.any((np.asarray(self.acceptance) < 0) | (np.asarray(self.acceptance) >= 1)):
             raise InputError("acceptance", "acceptance must be at least 0 and below 1")
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether there are more users than seats, anywhere in a sweep."""
+        users = self.concurrency.value if isinstance(self.concurrency, Quantity) else self.concurrency
+        return self.seats is not None and bool(np.any(users > np.asarray(self.seats)))
+
 
 def _are_numbers(given: Any) -> bool:
     """Whether it is a number, or an array of them: quantities are, switches and texts are none."""
@@ -117,7 +123,7 @@ def speed(
     written = {"output_tokens": load.output_tokens, "between_seconds": between}
     known = between if first is None else _where_known(first, between)
     rate = of.tokens_per_second(concurrency=job.served, first_seconds=known, **written)
-    if first is not None and load.seats is not None:
+    if first is not None and load.has_waiting:
         wait = of.seat_time(concurrency=load.concurrency, seats=load.seats, **written)
         first = total("time_to_first_token", r"t_\text{first}", first.named("admitted_time"), wait)
     energy = None
@@ -156,7 +162,7 @@ class _Job:
     @cached_property
     def served(self) -> Any:
         """Users who are served at a time."""
-        if self.load.seats is None:
+        if not self.load.has_waiting:
             return self.load.concurrency
         return of.served_users(concurrency=self.load.concurrency, seats=self.load.seats)
 

@@ -13,6 +13,7 @@ from llmcalc.words import label_of, value_of, w, words
 
 # Details of a problem that name an input, and those that name a key of a config.json
 _INPUTS, _KEYS = ("what", "name"), ("key", "whole_key", "first", "second")
+_SEVERAL = {"engines": "engine"}  # those that are several values of an input
 
 _MARKUP = re.compile(r"[\\`*\[\]<>$|~#&:@.]")  # with what would make a link of an address
 
@@ -93,6 +94,8 @@ def _told(name: str, detail: Any, names: Mapping[str, str]) -> Any:
         return label_of(detail)
     if name in _KEYS:
         return label_of(names[detail]) if detail in names else f"'{detail}'"
+    if name in _SEVERAL:
+        return ", ".join(value_of(_SEVERAL[name], value) for value in detail)
     if isinstance(detail, str) and name in INPUTS and detail in INPUTS[name].ends:
         return value_of(name, detail)
     if isinstance(detail, str):
