@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -27,6 +28,13 @@ FOLDER = Path(__file__).parents[2] / "llmcalc" / "huggingface"
 # Read of a file only where it says so, whatever its class would fill in
 ONLY_GIVEN = {"n_group", "topk_group"}
 NO_KEYS_OF_CLASSES = {"other_files.py", "quantized.py"}  # readers of other things that a file says
+
+
+@cache
+def known() -> str:
+    """All that our readers of models say, the names of keys in quotes."""
+    readers = (path for path in sorted(FOLDER.rglob("*.py")) if path.name not in NO_KEYS_OF_CLASSES)
+    return "\n".join(path.read_text() for path in readers)
 
 
 def row(model_type: str, known: str) -> dict[str, dict]:
@@ -66,10 +74,8 @@ def rounds_heads(model_type: str) -> bool:
 
 
 def main() -> None:
-    readers = (path for path in sorted(FOLDER.rglob("*.py")) if path.name not in NO_KEYS_OF_CLASSES)
-    known = "\n".join(path.read_text() for path in readers)
     families = sorted({family.defaults_of or name for name, family in FAMILIES.items()} & set(CONFIG_MAPPING))
-    lines = [f"  {json.dumps(name)}: {json.dumps(row(name, known))}" for name in families]
+    lines = [f"  {json.dumps(name)}: {json.dumps(row(name, known()))}" for name in families]
     text = (
         f'{{"written_by": "transformers {transformers.__version__}",\n "families": {{\n' + ",\n".join(lines) + "\n}}\n"
     )
