@@ -90,16 +90,13 @@ def _last(layers: Sequence[Block], component: str) -> Block | None:
 
 def _kinds(keys: Keys) -> list[str]:
     """Which two layers Nemotron-H's config says that they are made of; attention and experts where it says nothing."""
-    listed, pattern = (keys.config.get(key) for key in ("mtp_layers_block_type", "mtp_hybrid_override_pattern"))
-    given = [_LETTERS.get(letter) for letter in pattern] if isinstance(pattern, str) else listed
-    known = (
-        isinstance(given, list) and len(given) == len(set(map(str, given))) == 2 and all(kind in _HAS for kind in given)
-    )
-    if not known:
-        return ["attention", "moe"]
-    key = "mtp_hybrid_override_pattern" if isinstance(pattern, str) else "mtp_layers_block_type"
-    keys.used[key] = keys.config[key]
-    return [str(kind) for kind in given]
+    for key in ("mtp_hybrid_override_pattern", "mtp_layers_block_type"):
+        given = keys.config.get(key)
+        kinds = [_LETTERS.get(letter) for letter in given] if isinstance(given, str) else given
+        if isinstance(kinds, list) and len(kinds) == len(set(map(str, kinds))) == 2 and all(k in _HAS for k in kinds):
+            keys.used[key] = given
+            return kinds
+    return ["attention", "moe"]
 
 
 def _is_compressed(keys: Keys, n_layers: int) -> bool:
