@@ -291,3 +291,19 @@ def test_an_inference_that_cannot_be_names_its_field(changes, input_id):
     with pytest.raises(InputError) as refused:
         InferenceRun(**changes)
     assert refused.value.input_id == input_id
+
+
+def test_queries_are_gone_once_normed_before_keys_are():
+    # Apertus with as many heads of keys as of queries, measured by tests/oracle/passes.py (1 × 300, sdpa, dynamic)
+    config = {"model_type": "apertus", "pad_token_id": 0, "hidden_size": 768, "num_attention_heads": 8}
+    config |= {"num_key_value_heads": 8, "num_hidden_layers": 1, "intermediate_size": 512, "vocab_size": 30_000}
+    found = inference(from_config(config), InferenceRun(seq_len=300, new_tokens=3))
+    assert found.prefill_peak.value == pytest.approx(102_747_648, rel=0.001)
+
+
+def test_falcons_keys_are_spread_over_all_heads_in_transformers_cache_alone():
+    config = {"model_type": "falcon", "new_decoder_architecture": True, "hidden_size": 512, "num_attention_heads": 8}
+    model = from_config({**config, "num_kv_heads": 2, "num_hidden_layers": 2, "vocab_size": 1000})
+    held = inference(model, InferenceRun(seq_len=128, new_tokens=2)).kv_cache.value
+    assert held == 2 * 2 * 130 * 512 * 2
+    assert model.kv_cache_elements(seq_len=130).value * 2 * 4 == held

@@ -136,6 +136,18 @@ def qwen36_27b() -> dict:
     return {**config, "quantization_config": mixed(listed, ("mtp*", "mtp.layers.0*"))}
 
 
+def qwen36_35b() -> dict:
+    # as NVIDIA publishes it: attention of both kinds in fp8, all experts and the head in NVFP4
+    listed = dict.fromkeys(
+        names((i for i in range(40) if i % 4 < 3), "linear_attn", "in_proj_qkv in_proj_z out_proj"), "FP8"
+    )
+    listed |= dict.fromkeys(names(range(3, 40, 4), "self_attn", "q_proj k_proj v_proj o_proj"), "FP8")
+    listed |= dict.fromkeys(names(range(40), "mlp.shared_expert", "gate_proj up_proj down_proj"), "W4A16_NVFP4")
+    listed |= dict.fromkeys([*names(range(40), "mlp", "experts"), "lm_head"], "W4A16_NVFP4")
+    config = model("qwen3.6-35b-a3b-whole").config
+    return {**config, "quantization_config": mixed(listed, ("mtp*", "mtp.layers.0*"))}
+
+
 def minimax_m3() -> dict:
     # as NVIDIA publishes it: experts in NVFP4, all other linear layers in MXFP8
     root = "language_model.model"
@@ -153,10 +165,12 @@ def minimax_m3() -> dict:
     [
         # "21.9 GB, full VLM", its layer for multi-token prediction kept unquantized: noonghunna/club-3090, pull 603
         (qwen36_27b(), True, 21.9e9),
+        # "NVFP4 expert FFNs + FP8 attention + unquantized MTP head, 23.4 GB": noonghunna/club-3090, pull 607
+        (qwen36_35b(), True, 23.4e9),
         # "the mixed-precision checkpoint is 250.1 GB on disk", without such layers: vllm-project/recipes, pull 678
         (minimax_m3(), False, 250.1e9),
     ],
-    ids=("Qwen3.6 27B NVFP4", "MiniMax-M3 NVFP4"),
+    ids=("Qwen3.6 27B NVFP4", "Qwen3.6 35B A3B NVFP4", "MiniMax-M3 NVFP4"),
 )
 def test_a_file_of_mixed_precision_has_the_size_that_is_published(config, with_prediction, size):
     reading = read_config(config)
@@ -167,6 +181,21 @@ def test_a_file_of_mixed_precision_has_the_size_that_is_published(config, with_p
     assert stored_weights(whole, "NVFP4").value == pytest.approx(size, rel=0.001)
     again = read_config(reading.used)
     assert (again.model, again.quantization.others) == (reading.model, reading.quantization.others)
+
+
+def test_what_is_said_of_all_of_attention_is_said_of_the_indexer_within():
+    # nvidia/GLM-5.2-NVFP4: "the pinned 464.8 GB NVIDIA checkpoint" (modal-projects/stitch, pull 81). Converted are only
+    # the routed experts of all layers but three dense ones and the one that predicts ahead; indexers are in self_attn
+    left = ["lm_head", "model.embed_tokens", "model.layers.0*", "model.layers.1.*", "model.layers.2.*"]
+    left += [f"model.layers.{i}.{of}*" for i in range(3, 78) for of in ("self_attn", "mlp.shared_experts")]
+    nvfp4 = {"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": [*left, "model.layers.78*"]}
+    config = {**model("glm-5.2").config, "quantization_config": nvfp4}
+    reading = read_config(config)
+    whole = replace(reading.model, beside=reading.left_out)
+    assert stored_weights(whole, "NVFP4").value == pytest.approx(464.8e9, rel=1e-4)
+    assert read_config(reading.used).model == reading.model
+    one = read_config({**config, "quantization_config": {**nvfp4, "ignore": ["model.layers.6.self_attn.q_a_proj"]}})
+    assert one.quantization.left == {"attention/query_down.6"}
 
 
 def test_the_experts_of_deepseek_v4_have_four_bits_where_its_file_says_so():

@@ -9,6 +9,7 @@ import pytest
 
 from llmcalc.adapters import inputs_of_adapter
 from llmcalc.bases import base, compact
+from llmcalc.catalog.models import model
 from llmcalc.configuration import Configuration
 from llmcalc.errors import InputError
 from llmcalc.huggingface import override, read_config
@@ -168,6 +169,51 @@ def test_what_predicts_further_tokens_is_said_and_counted_only_where_it_is_switc
     assert config.model.parameters().value == pytest.approx(358e9, rel=0.002)
     assert config.model.components()["mtp"].value == config.model.parameters().value - 352_797_814_784
     assert not read_config({**GLM_4_5, "num_nextn_predict_layers": 0}).left_out
+
+
+# What the Hub counts in the files (api/models/…, safetensors.total), and how many of these are biases that a router
+# adds to its scores, which no class counts as parameters: one for each expert of each sparse layer
+@pytest.mark.parametrize(
+    ("id", "total", "biases"),
+    [
+        ("glm-4.7-flash", 31_221_488_576, 47 * 64),  # its last layer holds the table and the head again
+        ("glm-5", 753_864_139_008, 76 * 256),
+        ("glm-5.2", 753_329_940_480, 76 * 256),  # with an indexer of its own, which the model's last layer has not
+        ("glm-5.3", 753_329_940_480, 76 * 256),
+    ],
+)
+def test_a_model_with_the_layer_that_predicts_ahead_has_as_many_parameters_as_its_files(id, total, biases):
+    reading = read_config(model(id).config)
+    ahead = sum(part.parameters().value for part in reading.left_out)
+    assert reading.model.parameters().value + ahead == total - biases
+
+
+def test_nemotron_predicts_ahead_with_a_layer_of_attention_and_one_of_experts():
+    # vllm/model_executor/models/nemotron_h_mtp.py; 561 B in Ultra's files
+    config = model("nemotron-3-ultra").config
+    reading = read_config(config)
+    (ahead,) = (part.parameters().value for part in reading.left_out)
+    d, heads, kv, expert = 8192, 64 * 128, 2 * 128, 2 * 2048 * 5120
+    experts = 512 * (expert + d) + 2 * d * 2048 + 2 * d * 10240
+    assert ahead == 2 * d * d + 2 * d * (heads + kv) + experts + 5 * d
+    same = {**config, "mtp_hybrid_override_pattern": "*E"}
+    assert read_config(same).left_out == reading.left_out
+    assert read_config(read_config(same).used).left_out == reading.left_out
+    other = read_config({**config, "mtp_layers_block_type": ["attention", "mamba"]}).left_out
+    assert other != reading.left_out
+
+
+def test_deepseek_v4_predicts_ahead_from_a_window_and_joins_its_streams():
+    # its inference/model.py, class MTPBlock, and the 1,575 tensors of mtp.0: no compressor and no indexer
+    reading = read_config(model("deepseek-v4-flash").config)
+    (layer, _), *_ = reading.left_out[0].blocks
+    components = {part.component for part in layer.parts}
+    assert "indexer" not in components
+    assert {"final_streams", "final_stream_scales"} <= {part.id for part in layer.parts}
+    sliding = reading.model.layers()[0].parameters().value
+    d = 4096
+    # like the model's first layer, which sees a window too, with projections, three norms and what joins 4 streams
+    assert layer.parameters().value == sliding + 2 * d * d + 3 * d + 4 * 4 * d + 5
 
 
 def test_kimi_vl_which_is_published_with_code_of_its_own_has_a_moonvit_beside_deepseeks_layers():

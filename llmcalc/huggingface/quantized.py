@@ -118,7 +118,7 @@ def quantization_of(config: Mapping[str, Any], n_layers: int) -> Quantization | 
     elif config.get("expert_dtype") == "fp4":  # DeepSeek-V4: its experts have 4 bits and a scale for 32, all else 8
         listed = {"experts": "MXFP4 linear", **listed}
     others = frozenset((key, other) for key, other in listed.items() if other != format or key in _SELDOM)
-    left = frozenset() if _is_requantized(given, method) else _left(given, n_layers)
+    left = frozenset() if _is_requantized(given, method) else _left(given, n_layers, _indexer_within(config, listed))
     left |= _unlisted(listed) if only else _not_targeted(given)
     if others:
         used = {**used, "quantized_layers": {_word_of(key): {"quant_algo": other} for key, other in sorted(others)}}
@@ -317,6 +317,7 @@ _WORD_OF = {
 # What most formats leave as it is, and is converted only where a file lists it
 _SELDOM = {"head": r"lm_head$", "embedding": r"embed_tokens$", "router": r"(mlp|moe)\.(gate|router)$"}
 _LAYER = re.compile(r"layers?\\?\.(\d+)\\?\.|\bh\.(\d+)\.")
+_ALL_OF_ATTENTION = re.compile(r"attn(\\?\.?\*)?$")
 _WHOLE_LAYER = re.compile(r"layers?\.(\d+)(\.?\*)?$")
 
 
@@ -423,7 +424,14 @@ def _component(name: str) -> str | None:
     return next((component for pattern, component in _COMPONENTS if re.search(pattern, name)), None)
 
 
-def _left(given: Mapping[str, Any], n_layers: int) -> frozenset[str]:
+def _indexer_within(config: Mapping[str, Any], listed: Mapping[str, str]) -> bool:
+    """Whether what a file says of all of attention is said of an indexer in it, too."""
+    text = config.get("text_config")
+    has = any(key.startswith("index_") for told in (config, text) if isinstance(told, Mapping) for key in told)
+    return has and all(_part(key) != "indexer" for key in listed)
+
+
+def _left(given: Mapping[str, Any], n_layers: int, indexer_within: bool) -> frozenset[str]:
     """The components that are left as they are: named for all layers, listed for half of them at least, or of single
     layers."""
     inner = given.get("quantization")
@@ -435,7 +443,8 @@ def _left(given: Mapping[str, Any], n_layers: int) -> frozenset[str]:
         if re.search(r"\bmtp\b", name) or (all_of and int(all_of[1]) >= n_layers):
             whole.add("mtp")
             continue
-        for key in _CONVERTED if all_of else (key for key in _keys(name) if key not in _SELDOM):
+        inside = ("indexer",) if indexer_within and _ALL_OF_ATTENTION.search(name) else ()
+        for key in _CONVERTED if all_of else (*(key for key in _keys(name) if key not in _SELDOM), *inside):
             if all_of:
                 layers.setdefault(key, set()).add(int(all_of[1]))
             elif place is None:

@@ -42,7 +42,9 @@ def inference_memory(
 
     Formats are those of the catalogue, which also says what of a model each of them quantises. Transient activations
     are not counted, nor what layers with a window hold between the prompt and the first new token: that is
-    `prompt_memory`.
+    `prompt_memory`. Keys and values are those of the model's own heads, as engines that serve it hold them; where
+    transformers caches more, Falcon's new decoder spreading them over all heads of queries first, `inference` counts
+    what it holds.
 
     ``batch_size`` and ``seq_len`` may be arrays: then the result is a sweep.
     """

@@ -261,8 +261,9 @@ class SelfAttention(Kernels):
         if self.gate is not None:
             gate = self.gate(x, (*s.rows(), self.heads, self.head))
         del x
-        if not code.qk_norm_last and not self.gate_joined:
-            query, key = self._normed(query, key)
+        if not code.qk_norm_last and not self.gate_joined and self.query_norm and self.key_norm:
+            query = self.query_norm(query)  # what it was is gone before keys are normed
+            key = self.key_norm(key)
         local = self.part.window is not None
         if rotary is not None and (local or not code.rotary_local):
             query, key = rotary(query, key, local=local)

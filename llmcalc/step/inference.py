@@ -1,5 +1,8 @@
 """Inference with transformers: a prompt in one pass, then token by token, simulated on the tape of a training step.
 
+The cache is the one that transformers fills: of Falcon's new decoder keys and values spread over all heads of queries,
+of which `inference_memory` counts each once, as serving engines keep it.
+
 >>> import llmcalc
 >>> memory = llmcalc.inference(llmcalc.from_config({"model_type": "gpt2"}), llmcalc.InferenceRun(seq_len=512))
 >>> memory.kv_cache.value  # after two new tokens: 12 layers, keys and values of 768 channels in 2 bytes

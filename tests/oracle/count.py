@@ -18,9 +18,13 @@ transformers.logging.set_verbosity_error()
 
 # In this order; the first pattern found in a parameter's name decides.
 COMPONENTS = (
-    ("projector", r"projector\.|visual\.(merger|downsample|deepstack_merger)|embed_(vision|audio)\.|vision_adapter"),
-    ("audio_tower", r"audio_tower"),
-    ("vision_tower", r"vision_tower|visual\.|vision_model"),
+    (
+        "projector",
+        r"projector\.|visual\.(merger|downsample|deepstack_merger)|embed_(vision|audio)\.|vision_adapter"
+        r"|vision_embed_tokens|img_projection_|_img_feature_|_proj_for_(vision_)?speech",
+    ),
+    ("audio_tower", r"audio_tower|audio_embed"),
+    ("vision_tower", r"vision_tower|visual\.|vision_model|img_processor"),
     (
         "head",
         r"^(language_model\.)?(lm_head|embed_out|output_projection|cls\.predictions|cls\.seq|generator_|discriminator_|predictions|sop_classifier|vocab_|head\.)",

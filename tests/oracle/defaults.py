@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -24,6 +25,16 @@ OLD_NAMES = {"bloom": {"hidden_size": ["n_embed"]}, "falcon": {"hidden_size": ["
 # Classes that round d_head down, though no auto class builds them
 ROUND_HEADS = {"qwen3_omni_moe_text"}
 FOLDER = Path(__file__).parents[2] / "llmcalc" / "huggingface"
+# Read of a file only where it says so, whatever its class would fill in
+ONLY_GIVEN = {"n_group", "topk_group"}
+NO_KEYS_OF_CLASSES = {"other_files.py", "quantized.py"}  # readers of other things that a file says
+
+
+@cache
+def known() -> str:
+    """All that our readers of models say, the names of keys in quotes."""
+    readers = (path for path in sorted(FOLDER.rglob("*.py")) if path.name not in NO_KEYS_OF_CLASSES)
+    return "\n".join(path.read_text() for path in readers)
 
 
 def row(model_type: str, known: str) -> dict[str, dict]:
@@ -31,13 +42,15 @@ def row(model_type: str, known: str) -> dict[str, dict]:
     defaults = {
         field.name: field.default
         for field in dataclasses.fields(config_class)
-        if field.default is not dataclasses.MISSING and field.name not in COMMON_TO_ALL and f'"{field.name}"' in known
+        if field.default is not dataclasses.MISSING
+        and field.name not in COMMON_TO_ALL | ONLY_GIVEN
+        and f'"{field.name}"' in known
     }
     defaults["tie_word_embeddings"] = getattr(config_class(), "tie_word_embeddings", False)
     aliases: dict[str, list[str]] = copy.deepcopy(OLD_NAMES.get(model_type, {}))
     for alias, key in getattr(config_class, "attribute_map", {}).items():
         for one, other in ((key, alias), (alias, key)):
-            if f'"{one}"' in known:
+            if f'"{one}"' in known and one not in ONLY_GIVEN:
                 aliases.setdefault(one, []).append(other)
     found = {"defaults": dict(sorted(defaults.items())), "aliases": aliases}
     return {**found, "rounds_heads": True} if model_type in ROUND_HEADS or rounds_heads(model_type) else found
@@ -61,9 +74,8 @@ def rounds_heads(model_type: str) -> bool:
 
 
 def main() -> None:
-    known = "\n".join(path.read_text() for path in sorted(FOLDER.rglob("*.py")))
     families = sorted({family.defaults_of or name for name, family in FAMILIES.items()} & set(CONFIG_MAPPING))
-    lines = [f"  {json.dumps(name)}: {json.dumps(row(name, known))}" for name in families]
+    lines = [f"  {json.dumps(name)}: {json.dumps(row(name, known()))}" for name in families]
     text = (
         f'{{"written_by": "transformers {transformers.__version__}",\n "families": {{\n' + ",\n".join(lines) + "\n}}\n"
     )

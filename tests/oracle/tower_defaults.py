@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import transformers
+from defaults import ONLY_GIVEN, known
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from llmcalc.huggingface.beside import PARTS_OF, TOWERS
 from llmcalc.huggingface.towers.encoders import BY_TYPE
 
 FOLDER = Path(__file__).parents[2] / "llmcalc" / "huggingface"
-KNOWN = "\n".join(path.read_text() for path in sorted(FOLDER.rglob("*.py")))
-SHARED = {field.name for field in dataclasses.fields(transformers.PreTrainedConfig)} - {"tie_word_embeddings"}
+KNOWN = known()
+SHARED = (
+    {field.name for field in dataclasses.fields(transformers.PreTrainedConfig)} - {"tie_word_embeddings"}
+) | ONLY_GIVEN
 
 
 # Where the config of a tower, or of the language model, has another name than most give it
