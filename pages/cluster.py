@@ -168,7 +168,7 @@ def to_choose_from(config: Configuration, wanted: Wanted) -> None:
         elif config.cluster.devices == 1:
             more_devices()
     memory_of(config, plans_of(plans.iloc[[row]])[0])
-    st.caption(w("cluster.estimate"))
+    st.caption(w("cluster.estimate" if config.cluster.devices > 1 else "cluster.estimate_one"))
 
 
 if __name__ == "__main__":

@@ -27,12 +27,18 @@ def points(app: AppTest) -> dict:
 
 
 def test_the_page_names_the_best_plan_and_says_that_it_is_an_estimate():
-    app = opened()
-    plans = Configuration(DEFAULTS).plans
+    app = opened(n_devices="8")
+    plans = Configuration({**DEFAULTS, "n_devices": 8}).plans
     assert plan_name(plans.iloc[0]) in text(app)
     assert f"Of {len(plans):,} plans, {plans['fits'].sum():,} fit" in text(app)
     assert w("cluster.estimate") in [caption.value for caption in app.caption]
     assert len(app.dataframe[0].value) == len(plans)
+
+
+def test_on_one_device_the_closing_note_speaks_of_one():
+    captions = [caption.value for caption in opened(n_devices="1").caption]
+    assert w("cluster.estimate_one") in captions
+    assert w("cluster.estimate") not in captions
 
 
 def test_a_plan_is_put_to_use_with_one_click_and_keeps_the_global_batch():

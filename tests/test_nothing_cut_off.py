@@ -130,3 +130,16 @@ def test_a_formula_on_a_phone_is_not_broken_at_each_sign(page, address):
     settled(page)
     widths = "[...document.querySelectorAll('td:last-child:has(.katex)')].map((cell) => cell.clientWidth)"
     assert min(page.evaluate(widths)) >= 100  # 2 · d · h · d_h and a sign
+
+
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_a_table_to_scroll_in_has_a_shadow_until_its_end_is_reached(page, address, motion):
+    page.emulate_media(reduced_motion=motion)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{address}/cluster?model=Llama+3+8B&n_devices=8")
+    settled(page)
+    scroller = page.get_by_test_id("stDataFrame").locator(".dvn-scroller")
+    assert scroller.evaluate("box => box.scrollWidth > box.clientWidth")
+    expect(scroller).to_have_css("background-size", "12px 100%")
+    scroller.evaluate("box => box.scrollLeft = box.scrollWidth")
+    expect(scroller).to_have_css("background-size", "0px 100%")

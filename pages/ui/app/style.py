@@ -33,6 +33,12 @@ button[kind="tertiary"]:is(:hover, :active, :focus) { color: inherit !important;
     linear-gradient(to right, light-dark(#0004, #fff4), transparent) left / 0.5rem 100% scroll,
     linear-gradient(to left, light-dark(#0004, #fff4), transparent) right / 0.5rem 100% scroll;
   background-repeat: no-repeat; }
+/* and so has one drawn on a canvas, which lies under what scrolls; at its end the shadow goes */
+@supports (animation-timeline: scroll()) {
+  .stDataFrame .dvn-scroller { animation: more-aside linear both; animation-timeline: scroll(self x);
+    background: linear-gradient(to left, light-dark(#0004, #fff4), transparent) right / 0 100% no-repeat scroll; }
+  @keyframes more-aside { from, 90% { background-size: 0.75rem 100%; } to { background-size: 0 100%; } }
+}
 .stMarkdown td { white-space: nowrap; }
 .stMarkdown td:last-child:not([style*="right"]) { white-space: normal; }  /* a formula, or words */
 /* on a phone a formula is not broken up at each sign to save the table from being scrolled */
