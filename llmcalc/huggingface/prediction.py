@@ -78,7 +78,8 @@ def _layer(model: Model, keys: Keys) -> tuple[Part, ...]:
             if part.component != "indexer"
         )
         return (*plain, *(part for part in model.back if part.component == "connections"))
-    if layers[-1].sees_picked and (owner := _last(layers, "indexer")) is not None:
+    owner = _last(layers, "indexer") if layers[-1].sees_picked else None
+    if owner is not None and owner is not layers[-1]:
         return (*parts, *(part for part in owner.parts if part.component == "indexer"))
     return parts
 
