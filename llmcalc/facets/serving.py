@@ -28,6 +28,7 @@ from llmcalc.serving.serve import reserved, serve
 from llmcalc.serving.served import Served, largest
 from llmcalc.serving.speed.formulas import million_token_price
 from llmcalc.serving.speed.work import work_of
+from llmcalc.sources import VLLM
 from llmcalc.step.inference import Inference, InferenceRun
 from llmcalc.step.inference import inference as simulated
 
@@ -262,7 +263,8 @@ class Serving:
         held: Quantity = whole_requests(requests=found.max_concurrency, replicas=found.job.data_parallel)
         if (seats := found.job.seats) is None or seats >= held.value:
             return held
-        return Quantity("whole_requests", seats, "", "B", meaning="As many as the engine runs at once.")
+        source = VLLM.at("engine/arg_utils.py, v0.30") if found.job.max_sequences is None else None
+        return Quantity("whole_requests", seats, "", "B", source, meaning="As many as the engine runs at once.")
 
     @property
     def users(self) -> int:

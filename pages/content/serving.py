@@ -257,7 +257,8 @@ def _curve(config: Configuration, served: Served) -> Iterator[say.Chart]:
     batches, between, rate = config.serving.batches, served.time_between_tokens, served.tokens_per_second
     if batches is None or between is None or rate is None:
         return
-    users = [2**n for n in range(MOST_DRAWN.bit_length())]
+    most = min(served.job.seats or MOST_DRAWN, MOST_DRAWN)  # beyond its seats the same: the others wait
+    users = [2**n for n in range(most.bit_length())]
     times = [1000 * float(batches.between[n - 1]) for n in users]
     rates = [float(batches.rate[n - 1]) for n in users]
     told = [
