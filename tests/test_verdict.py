@@ -400,3 +400,11 @@ def test_what_would_do_where_no_request_fits_speaks_of_inference_and_of_the_same
     assert "Not even one request" in told
     assert human(config.verdict_of_inference.needed.value, "bytes") in told
     assert not any(word in told for word in ("LoRA", "Recomputation", "optimizer"))
+
+
+def test_a_context_beyond_any_that_is_tried_has_a_longest_too():
+    """Contexts may be longer than sequences of training: a pass of transformers is read off lengths up to a million."""
+    asked = {"purpose": "inference", "engine": "transformers", "model": "Llama 3.2 1B", "accelerator": "M4 Max"}
+    config = Configuration({**asked, "context": INPUTS["context"].ends[-1]})
+    assert config.needed_for("inference", 1, [2**20, 2**23])[1] > config.needed_for("inference", 1, [2**20])[0]
+    assert config.largest_that_fits("inference", "context", [config.accelerator.memory])[0] >= 0

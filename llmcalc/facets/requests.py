@@ -112,8 +112,8 @@ class Requests:
         users = np.ceil(batch / replicas) if replicas > 1 else batch
         lengths = np.unique(np.maximum(length.round(), 1)).astype(int).tolist()
         if self.is_simulated:
-            last = next(few for few in _FEW if few >= lengths[-1])
-            lengths = sorted({self.length, *(few for few in _FEW if few <= last)})
+            last = next((few for few in _FEW if few >= lengths[-1]), lengths[-1])
+            lengths = sorted({self.length, last, *(few for few in _FEW if few <= last)})
         one, all_of = (np.interp(length, lengths, [self._needed(n * replicas, s) for s in lengths]) for n in (1, many))
         return np.asarray(one + (users - 1) / max(many - 1, 1) * (all_of - one))
 
