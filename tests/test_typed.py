@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import parse_qs
+
 from playwright.sync_api import expect
 from real_browser import chart_drawn, metric, query, settled, to_page
+from socket_session import open_session
 
 RUN = "recompute=full&lora_rank=16&accelerator=A100+80GB+SXM"
 LINK = f"model=Llama+3+8B&seq_len=8192&batch_size=1&{RUN}"
@@ -127,3 +132,21 @@ def test_a_price_keeps_its_digits_and_may_be_taken_away(page, address):
     page.go_back()
     expect(metric(page, "Harga sejuta token")).to_be_visible()
     expect(field).to_have_value("33.000,125")
+
+
+def test_an_address_that_the_browser_had_when_it_asked_is_mended_both_ways(address):
+    """Faster than an address arrives: what has been written into it since is not lost, what was taken out stays out."""
+
+    async def asked() -> list[dict[str, list[str]]]:
+        async with open_session(address) as session:
+            await session.visit()
+            named = (await session.move("n_layers", 13)).query
+            await session.move("n_layers", 12)  # as it is at first
+            session._query = named
+            without = await session.move("d_model", 640)
+            session._query = ""
+            return [parse_qs(run.query) for run in (without, await session.move("batch_size", 4))]
+
+    with ThreadPoolExecutor(1) as thread:  # another than the browser's, which has an event loop of its own
+        found = thread.submit(lambda: asyncio.run(asked())).result()
+    assert found == [{"d_model": ["640"]}, {"d_model": ["640"], "batch_size": ["4"]}]
