@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 
 import pytest
 from golden_files import csv_rows
@@ -402,13 +401,6 @@ def test_a_model_that_the_library_does_not_have_is_refused_with_what_is_alike():
     with pytest.raises(InputError) as caught:
         model("gpt2-huge")
     assert "gpt2-xl" in caught.value.suggestions
-
-
-def test_the_library_is_read_in_a_moment():
-    models.cache_clear()
-    started = time.perf_counter()
-    models()
-    assert time.perf_counter() - started < 0.05
 
 
 WITHOUT_DEFAULTS = {
